@@ -1,0 +1,46 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import { AccountsModule } from './accounts/accounts.module.js';
+import { AuthModule } from './auth/auth.module.js';
+import { ConfigModule } from './config/config.module.js';
+import type { Environment } from './config/environment.js';
+import type { DatabaseLocation } from './database/data-source.js';
+import { DatabaseModule } from './database/database.module.js';
+import { DevicesModule } from './devices/devices.module.js';
+import { DiscoveryModule } from './discovery/discovery.module.js';
+import { EventsModule } from './events/events.module.js';
+import { KeysModule } from './keys/keys.module.js';
+import { MatrixModule } from './matrix/matrix.module.js';
+import { SessionTokenVerifier } from './session/session-token.verifier.js';
+import { SessionModule } from './session/session.module.js';
+import { SystemModule } from './system/system.module.js';
+
+/** The only file that knows every module. */
+@Module({})
+export class AppModule {
+  /** @param extensions modules of a team's own, which take part in sessions through events */
+  static forRoot(
+    environment: Environment,
+    database: DatabaseLocation,
+    extensions: DynamicModule['imports'] = [],
+  ): DynamicModule {
+    return {
+      module: AppModule,
+      imports: [
+        SystemModule,
+        ConfigModule.forRoot(environment),
+        DatabaseModule.forRoot(database),
+        EventsModule,
+        MatrixModule,
+        AuthModule.verifiedBy(SessionModule, SessionTokenVerifier),
+        DiscoveryModule,
+        AccountsModule,
+        SessionModule,
+        // Listeners run in the order of this list. Whatever hangs on a device goes before it, in one statement,
+        // and leaves nothing for the foreign keys' row-by-row cascade.
+        KeysModule,
+        ...extensions,
+        DevicesModule,
+      ],
+    };
+  }
+}

@@ -1,0 +1,35 @@
+import { Injectable } from '@nestjs/common';
+import type { Request } from 'express';
+import { Strategy } from 'passport-http-bearer';
+import { TokenVerifier, type Verdict } from './token-verifier.port.js';
+
+type Verify = (token: string, done: (error: unknown, verdict?: Verdict) => void) => void;
+
+/**
+ * Passport's bearer strategy within Matrix's rules ("Using access tokens"): the token comes from the header, or
+ * from `?access_token=`, which version 1.19 and older allow; once, and from one place only.
+ */
+@Injectable()
+export class BearerStrategy extends Strategy<Verify> {
+  /** Passport adds it to the strategy of each request. */
+  declare fail: (status: number) => void;
+
+  constructor(verifier: TokenVerifier) {
+    super((token, done) => {
+      verifier.verify(token).then(
+        (verdict) => done(null, verdict),
+        (error: unknown) => done(error),
+      );
+    });
+  }
+
+  override authenticate(request: Request): void {
+    const headers = request.headersDistinct['authorization'] ?? [];
+    const parameter = request.query['access_token'];
+    if (headers.length > 1 || Array.isArray(parameter) || (headers.length === 1 && parameter !== undefined)) {
+      this.fail(400);
+    } else {
+      super.authenticate(request);
+    }
+  }
+}

@@ -1,0 +1,57 @@
+import { DataSource, type DataSourceOptions } from 'typeorm';
+import { InitialSchema1763900000000 } from './migrations/1763900000000-initial-schema.js';
+
+/** Where a PostgreSQL is reached: a URL, or the socket directory of the embedded one. */
+export type DatabaseLocation =
+  | { readonly url: string }
+  | { readonly host: string; readonly port: number; readonly username: string; readonly database: string };
+
+export const migrations = [InitialSchema1763900000000];
+
+export function dataSourceOptions(
+  location: DatabaseLocation,
+  poolSize: number,
+): DataSourceOptions & { type: 'postgres' } {
+  return {
+    type: 'postgres',
+    ...location,
+    applicationName: 'matrix-session-service',
+    poolSize,
+    installExtensions: false,
+    synchronize: false,
+    migrations,
+    migrationsTableName: 'schema_migrations',
+    migrationsTransactionMode: 'all',
+    logging: false,
+    extra: {
+      // A failover must cost one second, not the minutes of a TCP time-out.
+      connectionTimeoutMillis: 1_000,
+      query_timeout: 30_000,
+      // Statements issued without awaiting each other travel together.
+      pipeline: true,
+      // Without a generic plan, a statement with array parameters is planned anew at each call.
+      options: '-c plan_cache_mode=force_generic_plan -c jit=off',
+    },
+  };
+}
+
+/** Any constant that no other program takes as an advisory lock in the same database. */
+const MIGRATION_LOCK = 7_228_113_064;
+
+/**
+ * Connects and brings the schema up to date. Any number of processes may do so at once: one migrates, the others
+ * wait for it. The lock belongs to a transaction, so it works behind a transaction pooler and falls with its holder.
+ */
+export async function openDataSource(options: DataSourceOptions): Promise<DataSource> {
+  const dataSource = await new DataSource(options).initialize();
+  try {
+    await dataSource.transaction(async (manager) => {
+      await manager.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
+      await dataSource.runMigrations();
+    });
+    return dataSource;
+  } catch (error) {
+    await dataSource.destroy();
+    throw error;
+  }
+}

@@ -1,0 +1,26 @@
+import { Global, Module, type DynamicModule } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { Environment } from '../config/environment.js';
+import { type DatabaseLocation, dataSourceOptions, openDataSource } from './data-source.js';
+import { UnitOfWork } from './unit-of-work.js';
+
+@Global()
+@Module({ providers: [UnitOfWork], exports: [UnitOfWork] })
+export class DatabaseModule {
+  static forRoot(location: DatabaseLocation): DynamicModule {
+    return {
+      module: DatabaseModule,
+      imports: [
+        TypeOrmModule.forRootAsync({
+          inject: [Environment],
+          useFactory: (environment: Environment) => ({
+            ...dataSourceOptions(location, environment.databasePoolSize),
+            autoLoadEntities: true,
+            retryAttempts: 1,
+          }),
+          dataSourceFactory: (options) => openDataSource(options!),
+        }),
+      ],
+    };
+  }
+}

@@ -1,0 +1,52 @@
+import type { EntityManager } from 'typeorm';
+import type { ClientBase, QueryResultRow } from 'pg';
+
+/**
+ * One SQL statement with a name. PostgreSQL parses and plans a named statement once for each connection, which
+ * is worth more than anything else on the way of a request, so the name must belong to one text only.
+ */
+export interface Statement {
+  readonly name: string;
+  readonly text: string;
+}
+
+/**
+ * One open transaction: the first argument of whatever writes. {@link UnitOfWork.run} makes it, commits it and
+ * rolls it back; it is dead when that call returns.
+ */
+export class Tx {
+  /** TypeORM's entity manager on this transaction, for code that prefers entities to statements. */
+  readonly manager: EntityManager;
+  /** The first error the database gave: later ones only say that the transaction is aborted. */
+  failure: unknown;
+  private latest: Promise<unknown> = Promise.resolve();
+
+  /** The one instant that everything in the transaction happens at. */
+  readonly startedAt: Date;
+
+  constructor(
+    manager: EntityManager,
+    private readonly client: ClientBase,
+    startedAt: Date,
+  ) {
+    this.manager = manager;
+    this.startedAt = startedAt;
+  }
+
+  /** Runs a statement and gives its rows. Calls that do not await each other share a round trip. */
+  async query<Row extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<Row[]> {
+    const running = this.client.query<Row>({ ...statement, values });
+    this.latest = running;
+    try {
+      return (await running).rows;
+    } catch (error) {
+      this.failure ??= error;
+      throw error;
+    }
+  }
+
+  /** Resolves when every statement issued so far has been answered: a connection answers in order. */
+  async settled(): Promise<void> {
+    await this.latest.catch(() => undefined);
+  }
+}

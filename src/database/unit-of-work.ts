@@ -1,0 +1,79 @@
+import { Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
+import type { Client, QueryResultRow } from 'pg';
+import { DataSource } from 'typeorm';
+import { Clock } from '../system/clock.js';
+import { type Statement, Tx } from './tx.js';
+
+/** Serialization failure and deadlock: PostgreSQL asks the client to try the whole transaction again. */
+const TRY_AGAIN = new Set(['40001', '40P01']);
+const ATTEMPTS = 5;
+
+/** The only way to a transaction. */
+@Injectable()
+export class UnitOfWork {
+  constructor(
+    @InjectDataSource() private readonly dataSource: DataSource,
+    private readonly clock: Clock,
+  ) {}
+
+  /**
+   * Runs `work` in one transaction and resolves after its commit. When `work` rejects, or a statement failed and
+   * `work` hid it, everything is rolled back and the promise rejects.
+   *
+   * A deadlock or a serialization failure runs `work` again from the start, in a new transaction, up to five
+   * times: whatever `work` does outside the transaction must bear being repeated.
+   */
+  async run<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.attempt(work);
+      } catch (error) {
+        if (attempt === ATTEMPTS || !TRY_AGAIN.has(sqlState(error))) throw error;
+        // Both sides of a deadlock that wait equally long would only meet again.
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * 10 * attempt));
+      }
+    }
+  }
+
+  /** Runs one statement outside any transaction; for reading. */
+  async query<Row extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<Row[]> {
+    const runner = this.dataSource.createQueryRunner();
+    try {
+      const client = (await runner.connect()) as Client;
+      return (await client.query<Row>({ ...statement, values })).rows;
+    } finally {
+      await runner.release();
+    }
+  }
+
+  private async attempt<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
+    const runner = this.dataSource.createQueryRunner();
+    try {
+      const client = (await runner.connect()) as Client;
+      await runner.startTransaction();
+      const tx = new Tx(runner.manager, client, this.clock.now());
+      try {
+        const result = await work(tx);
+        await tx.settled();
+        // COMMIT of an aborted transaction is answered with ROLLBACK and no error: ask before, not after.
+        if (client.getTransactionStatus() !== 'T') {
+          throw tx.failure ?? new Error('A statement failed inside the transaction and its error was hidden');
+        }
+        await runner.commitTransaction();
+        return result;
+      } catch (error) {
+        await tx.settled();
+        // A connection that died took its transaction along; the first error is the one to tell.
+        if (runner.isTransactionActive && !runner.isReleased) await runner.rollbackTransaction().catch(() => {});
+        throw error;
+      }
+    } finally {
+      await runner.release();
+    }
+  }
+}
+
+function sqlState(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : '';
+}

@@ -1,0 +1,19 @@
+import { Column, Entity, ForeignKey, PrimaryColumn } from 'typeorm';
+
+/** A device of a user. Whatever hangs on it references this row and falls with it. */
+@Entity('devices')
+@ForeignKey('AccountEntity', ['userId'], ['userId'], { name: 'devices_account_fkey' })
+export class DeviceEntity {
+  @PrimaryColumn({ name: 'user_id', type: 'text', primaryKeyConstraintName: 'devices_pkey' })
+  userId!: string;
+
+  @PrimaryColumn({ name: 'device_id', type: 'text', primaryKeyConstraintName: 'devices_pkey' })
+  deviceId!: string;
+
+  @Column({ name: 'display_name', type: 'text', nullable: true })
+  displayName!: string | null;
+
+  /** Tells a device from an earlier one that had the same ID. */
+  @Column({ name: 'created_at', type: 'timestamptz' })
+  createdAt!: Date;
+}

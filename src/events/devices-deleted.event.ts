@@ -1,0 +1,38 @@
+import { SessionEvent } from './session-event.js';
+
+/** Why a device was deleted. */
+export type DeletionReason = 'logout' | 'logout_all';
+
+/** A device by its name, which is unique for its user only. */
+export interface DeviceRef {
+  readonly userId: string;
+  readonly deviceId: string;
+}
+
+/** One device that is gone. */
+export interface DeletedDevice extends DeviceRef {
+  /** Birth of the device, in milliseconds since the epoch: a younger device of the same ID is another device. */
+  readonly createdTs: number;
+}
+
+/**
+ * Devices are deleted, with their tokens; whatever else hangs on them goes now. One event carries any number of
+ * devices of any number of users, and a device stands in it once.
+ */
+export class DevicesDeleted extends SessionEvent {
+  static override readonly eventName = 'devices.deleted';
+
+  constructor(
+    readonly devices: readonly DeletedDevice[],
+    readonly reason: DeletionReason,
+    /** When, in milliseconds since the epoch. */
+    readonly deletedTs: number,
+  ) {
+    super();
+  }
+}
+
+/** User IDs and device IDs as two arrays, for statements with `unnest($1::text[], $2::text[])`. */
+export function deviceColumns(devices: readonly DeviceRef[]): [userIds: string[], deviceIds: string[]] {
+  return [devices.map(({ userId }) => userId), devices.map(({ deviceId }) => deviceId)];
+}

@@ -1,0 +1,45 @@
+import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
+import { EventEmitter2, EventEmitterReadinessWatcher } from '@nestjs/event-emitter';
+import type { Tx } from '../database/tx.js';
+import type { Outcome } from './in-transaction.decorator.js';
+import type { SessionEvent, SessionEventType } from './session-event.js';
+
+/** Publishes events on Nest's event bus, inside the transaction that makes them true. */
+@Injectable()
+export class EventBus implements OnApplicationBootstrap {
+  /** How many listeners each event has; unset until all are attached. */
+  private listeners: Map<string, number> | undefined;
+
+  constructor(
+    private readonly emitter: EventEmitter2,
+    private readonly readiness: EventEmitterReadinessWatcher,
+  ) {}
+
+  /** Listeners attach in this very phase, in an order nobody promises: wait for them without holding it up. */
+  onApplicationBootstrap(): void {
+    void this.readiness.waitUntilReady().then(() => {
+      const names = this.emitter.eventNames().map(String);
+      this.listeners = new Map(names.map((name) => [name, this.emitter.listenerCount(name)]));
+    });
+  }
+
+  /**
+   * Resolves when every listener of the event has done its part in `tx`.
+   *
+   * The bus itself takes silence for success: it resolves when a listener fails, and when nobody listens. So each
+   * listener's outcome is looked at, and counted.
+   * @throws {Error} caused by the first failure, or saying that a listener did not answer
+   */
+  async publish(tx: Tx, event: SessionEvent): Promise<void> {
+    const name = (event.constructor as SessionEventType).eventName;
+    if (this.listeners === undefined) throw new Error(`${name} was published before its listeners were attached`);
+    const expected = this.listeners.get(name) ?? 0;
+    const outcomes = (await this.emitter.emitAsync(name, event, tx)) as (Outcome | undefined)[];
+    const failed = outcomes.find((outcome) => outcome?.failure !== undefined);
+    // One failed statement aborts the transaction and fails its neighbours: the database's first word is the cause.
+    if (tx.failure !== undefined) throw tx.failure;
+    if (failed !== undefined) throw new Error(`A listener of ${name} failed`, { cause: failed.failure });
+    const answered = outcomes.filter((outcome) => outcome !== undefined).length;
+    if (answered !== expected) throw new Error(`${answered} of ${expected} listeners of ${name} answered`);
+  }
+}

@@ -1,0 +1,49 @@
+import { OnEvent } from '@nestjs/event-emitter';
+import type { Tx } from '../database/tx.js';
+import type { SessionEvent, SessionEventType } from './session-event.js';
+
+/** What a listener answers to the bus: a value, because a bus that rejects forgets the other listeners. */
+export interface Outcome {
+  readonly failure?: unknown;
+}
+
+/**
+ * Makes a method of a provider take part in the transaction that publishes `Event`. It runs before the commit,
+ * with the event and the transaction; when it rejects, everything is rolled back and the client gets a 500 whose
+ * token still works.
+ *
+ * The method must do its writes through `tx`, await them all, and be set-based: an event may carry one device or
+ * ten thousand. It may run more than once for one logout, because a deadlock runs the transaction again; anything
+ * outside this database belongs elsewhere.
+ *
+ * @example
+ * ```ts
+ * @InTransaction(DevicesDeleted)
+ * async removePushers(event: DevicesDeleted, tx: Tx): Promise<void> {
+ *   await tx.query(DELETE_PUSHERS, columns(event.devices));
+ * }
+ * ```
+ */
+export function InTransaction<Event extends SessionEvent>(event: SessionEventType<Event>) {
+  return (
+    target: object,
+    name: string | symbol,
+    descriptor: TypedPropertyDescriptor<(event: Event, tx: Tx) => Promise<void>>,
+  ): void => {
+    const listener = descriptor.value!;
+    // Typed as the method it replaces; only the bus sees the outcome.
+    descriptor.value = function (this: unknown, happened: Event, tx: Tx) {
+      return outcomeOf(() => listener.call(this, happened, tx)) as Promise<unknown> as Promise<void>;
+    };
+    OnEvent(event.eventName, { suppressErrors: false })(target, name, descriptor);
+  };
+}
+
+async function outcomeOf(work: () => Promise<void>): Promise<Outcome> {
+  try {
+    await work();
+    return {};
+  } catch (failure) {
+    return { failure };
+  }
+}

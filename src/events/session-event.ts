@@ -1,0 +1,11 @@
+/** What happened, as a value that survives JSON: identifiers, reasons and times, never a token or an entity. */
+export abstract class SessionEvent {
+  /** The name on the bus. It never changes: rows that carry it outlive the code that wrote them. */
+  static readonly eventName: string;
+}
+
+/** The class of an event, by which it is published and subscribed to. */
+export type SessionEventType<Event extends SessionEvent = SessionEvent> = {
+  readonly eventName: string;
+  new (...args: never[]): Event;
+};

@@ -1,0 +1,19 @@
+import type { DeviceRef } from './devices-deleted.event.js';
+import { SessionEvent } from './session-event.js';
+
+/** Why a session ended while its device stayed. */
+export type EndReason = 'replaced_by_login' | 'refresh_replay';
+
+/** The tokens of a device died; the device and its keys stay. */
+export class SessionsEnded extends SessionEvent {
+  static override readonly eventName = 'sessions.ended';
+
+  constructor(
+    readonly sessions: readonly DeviceRef[],
+    readonly reason: EndReason,
+    /** When, in milliseconds since the epoch. */
+    readonly endedTs: number,
+  ) {
+    super();
+  }
+}

@@ -1,0 +1,27 @@
+// What other teams may import; nothing else is public.
+export { createApplication } from './application.js';
+export { AppModule } from './app.module.js';
+export { CurrentRequester, ExpiredTokenAllowed, Public } from './auth/auth.decorators.js';
+export type { Requester } from './auth/requester.js';
+export { Environment, EnvironmentError } from './config/environment.js';
+export type { DatabaseLocation } from './database/data-source.js';
+export { EmbeddedPostgres, type EmbeddedPostgresOptions } from './database/embedded/embedded-postgres.js';
+export { type Statement, Tx } from './database/tx.js';
+export { UnitOfWork } from './database/unit-of-work.js';
+export {
+  type DeletedDevice,
+  type DeletionReason,
+  deviceColumns,
+  type DeviceRef,
+  DevicesDeleted,
+} from './events/devices-deleted.event.js';
+export { EventBus } from './events/event-bus.js';
+export { InTransaction } from './events/in-transaction.decorator.js';
+export { SessionEvent, type SessionEventType } from './events/session-event.js';
+export { SessionStarted } from './events/session-started.event.js';
+export { type EndReason, SessionsEnded } from './events/sessions-ended.event.js';
+export { ClientController, MatrixPost } from './matrix/client-api.decorators.js';
+export { OptionalBody, WithoutBody } from './matrix/json-body.interceptor.js';
+export { type Errcode, ErrorAnswer, MatrixError } from './matrix/matrix-error.js';
+export { Clock } from './system/clock.js';
+export { Entropy } from './system/entropy.js';

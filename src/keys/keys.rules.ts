@@ -1,0 +1,92 @@
+import type { DeviceRef } from '../events/devices-deleted.event.js';
+import { MatrixError } from '../matrix/matrix-error.js';
+import type { UploadKeysDto } from './upload-keys.dto.js';
+
+export type Json = Record<string, unknown>;
+
+/** A one-time or fallback key as it was uploaded. */
+export interface UploadedKey {
+  readonly algorithm: string;
+  readonly keyId: string;
+  readonly key: string | object;
+}
+
+/** An upload that has the right shape. */
+export interface Upload {
+  readonly deviceKeys: Json | null;
+  readonly oneTimeKeys: readonly UploadedKey[];
+  readonly fallbackKeys: readonly UploadedKey[];
+}
+
+/**
+ * Checks the shape of an upload ("Key management"). Signatures are not verified: the specification leaves that to
+ * the clients, which are the ones that trust them.
+ * @throws {MatrixError} `M_BAD_JSON`
+ */
+export function toUpload(request: UploadKeysDto, device: DeviceRef): Upload {
+  const fallbackKeys = toKeys('fallback_keys', request.fallback_keys);
+  if (new Set(fallbackKeys.map(({ algorithm }) => algorithm)).size < fallbackKeys.length) {
+    throw MatrixError.badJson('fallback_keys may hold one key for each algorithm');
+  }
+  return {
+    deviceKeys: request.device_keys === undefined ? null : toDeviceKeys(request.device_keys, device),
+    oneTimeKeys: toKeys('one_time_keys', request.one_time_keys),
+    fallbackKeys,
+  };
+}
+
+/** Two keys of one ID are the same when their key material is; signatures may differ. */
+export function isSameKey(one: string | object, other: string | object): boolean {
+  return material(one) === material(other);
+}
+
+/** The devices asked for, by user; an empty list means all. */
+export function toQuery(deviceKeys: Json): Map<string, string[]> {
+  return new Map(
+    Object.entries(deviceKeys).map(([userId, devices]) => {
+      if (!Array.isArray(devices) || !devices.every((device) => typeof device === 'string')) {
+        throw MatrixError.badJson(`device_keys.${userId} must be a list of device IDs`);
+      }
+      return [userId, devices];
+    }),
+  );
+}
+
+function toDeviceKeys(keys: Json, { userId, deviceId }: DeviceRef): Json {
+  if (keys['user_id'] !== userId || keys['device_id'] !== deviceId) {
+    throw MatrixError.badJson('device_keys must name the user and the device of the access token');
+  }
+  const { algorithms } = keys;
+  if (!Array.isArray(algorithms) || !algorithms.every((algorithm) => typeof algorithm === 'string')) {
+    throw MatrixError.badJson('device_keys.algorithms must be a list of strings');
+  }
+  if (!isObject(keys['keys']) || !Object.values(keys['keys']).every((key) => typeof key === 'string')) {
+    throw MatrixError.badJson('device_keys.keys must be an object of strings');
+  }
+  if (!isObject(keys['signatures']) || !Object.values(keys['signatures']).every(isObject)) {
+    throw MatrixError.badJson('device_keys.signatures must be an object of objects');
+  }
+  return keys;
+}
+
+function toKeys(field: string, keys: Json | undefined): UploadedKey[] {
+  return Object.entries(keys ?? {}).map(([name, key]) => {
+    const [, algorithm, keyId] = /^([^:]+):(.+)$/s.exec(name) ?? [];
+    if (algorithm === undefined || keyId === undefined) {
+      throw MatrixError.badJson(`${field} must be named "algorithm:key ID"`);
+    }
+    if (typeof key === 'string') return { algorithm, keyId, key };
+    if (!isObject(key) || typeof key['key'] !== 'string' || !isObject(key['signatures'])) {
+      throw MatrixError.badJson(`${field}.${name} must be a string, or an object with key and signatures`);
+    }
+    return { algorithm, keyId, key };
+  });
+}
+
+function material(key: string | object): unknown {
+  return typeof key === 'string' ? key : (key as Json)['key'];
+}
+
+function isObject(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

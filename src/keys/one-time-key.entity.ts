@@ -1,0 +1,28 @@
+import { Column, Entity, ForeignKey, PrimaryColumn } from 'typeorm';
+
+/** A key that another device may claim, once. */
+@Entity('one_time_keys')
+@ForeignKey('DeviceEntity', ['userId', 'deviceId'], ['userId', 'deviceId'], {
+  name: 'one_time_keys_device_fkey',
+  onDelete: 'CASCADE',
+})
+export class OneTimeKeyEntity {
+  @PrimaryColumn({ name: 'user_id', type: 'text', primaryKeyConstraintName: 'one_time_keys_pkey' })
+  userId!: string;
+
+  @PrimaryColumn({ name: 'device_id', type: 'text', primaryKeyConstraintName: 'one_time_keys_pkey' })
+  deviceId!: string;
+
+  @PrimaryColumn({ name: 'algorithm', type: 'text', primaryKeyConstraintName: 'one_time_keys_pkey' })
+  algorithm!: string;
+
+  @PrimaryColumn({ name: 'key_id', type: 'text', primaryKeyConstraintName: 'one_time_keys_pkey' })
+  keyId!: string;
+
+  /** The key as it was uploaded: a string, or an object with `key` and `signatures`. */
+  @Column({ name: 'key', type: 'jsonb' })
+  key!: string | object;
+
+  @Column({ name: 'uploaded_at', type: 'timestamptz' })
+  uploadedAt!: Date;
+}

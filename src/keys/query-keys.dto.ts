@@ -1,0 +1,27 @@
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { IsInt, IsObject, IsOptional } from 'class-validator';
+
+/** Body of `POST /keys/query`. */
+export class QueryKeysDto {
+  @ApiProperty({
+    type: 'object',
+    additionalProperties: { type: 'array', items: { type: 'string' } },
+    example: { '@alice:localhost': [] },
+    description: 'Device IDs by user; an empty list means all of them.',
+  })
+  @IsObject()
+  device_keys!: Record<string, unknown>;
+
+  @ApiPropertyOptional({ description: 'How long to wait for other servers, in milliseconds; there are none to wait for.' })
+  @IsOptional()
+  @IsInt()
+  timeout?: number;
+}
+
+export class QueriedKeysDto {
+  @ApiProperty({ type: 'object', additionalProperties: true, description: 'Servers that could not be asked.' })
+  failures!: Record<string, object>;
+
+  @ApiProperty({ type: 'object', additionalProperties: true, description: 'Identity keys by user and device.' })
+  device_keys!: Record<string, Record<string, object>>;
+}

@@ -1,0 +1,48 @@
+import { applyDecorators } from '@nestjs/common';
+import { ApiResponse, ApiSecurity } from '@nestjs/swagger';
+import type { Errcode } from './matrix-error.js';
+
+type Schema = NonNullable<Extract<Parameters<typeof ApiResponse>[0], { schema?: unknown }>['schema']>;
+
+export const EMPTY_OBJECT: Schema = { type: 'object', properties: {} };
+
+/** Describes an error of an endpoint: its status, when it comes and its `errcode`s. */
+export function ApiMatrixError(status: number, description: string, errcodes: Errcode[], more: Record<string, Schema> = {}) {
+  return ApiResponse({
+    status,
+    description,
+    schema: {
+      type: 'object',
+      required: ['errcode', 'error'],
+      properties: {
+        errcode: { type: 'string', enum: errcodes },
+        error: { type: 'string', description: 'What went wrong, for a person to read.' },
+        ...more,
+      },
+    },
+  });
+}
+
+/** The endpoint needs an access token: how it is presented, and what a bad one is answered with. */
+export function ApiAccessToken() {
+  return applyDecorators(
+    ApiSecurity('accessTokenQuery'),
+    ApiSecurity('accessTokenBearer'),
+    ApiMatrixError(401, 'There is no access token, or it is not valid.', ['M_MISSING_TOKEN', 'M_UNKNOWN_TOKEN'], {
+      soft_logout: {
+        type: 'boolean',
+        description: 'True while the device lives: the client keeps its keys and may log in again or refresh.',
+      },
+    }),
+  );
+}
+
+/** The endpoint takes a JSON body, with the errors that come of that. */
+export function ApiJsonBodyErrors() {
+  return ApiMatrixError(400, 'The body is not JSON, or not of the right shape.', [
+    'M_NOT_JSON',
+    'M_BAD_JSON',
+    'M_MISSING_PARAM',
+    'M_INVALID_PARAM',
+  ]);
+}

@@ -1,0 +1,71 @@
+import { raw } from 'express';
+import type { Request, Response } from 'express';
+import { MatrixError } from './matrix-error.js';
+
+const LIMIT_BYTES = 1024 * 1024;
+/** Far more than any Matrix body nests, far less than a recursive function bears. */
+const LIMIT_DEPTH = 100;
+
+const readRaw = raw({ type: () => true, limit: LIMIT_BYTES });
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+/**
+ * Reads the request's body as a JSON object, whatever its Content-Type ("API Standards"). `null`: there is none.
+ * @throws {MatrixError} `M_NOT_JSON`, `M_BAD_JSON` or `M_TOO_LARGE`
+ */
+export async function readJsonBody(request: Request, response: Response): Promise<object | null> {
+  const bytes = await readBytes(request, response);
+  if (bytes.length === 0) return null;
+  const value = parse(bytes);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw MatrixError.badJson('The body must be a JSON object');
+  }
+  refuseUnstorable(value);
+  return value;
+}
+
+async function readBytes(request: Request, response: Response): Promise<Buffer> {
+  try {
+    await new Promise<void>((resolve, reject) => {
+      readRaw(request, response, (error?: unknown) => (error === undefined ? resolve() : reject(error)));
+    });
+  } catch (error) {
+    const { status } = error as { status?: number };
+    if (status === 413) {
+      throw new MatrixError(413, 'M_TOO_LARGE', `The body may hold ${LIMIT_BYTES} bytes at the most`);
+    }
+    throw new MatrixError(status ?? 400, 'M_UNKNOWN', 'The body could not be read', {}, { cause: error });
+  }
+  return Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
+}
+
+function parse(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(utf8.decode(bytes));
+  } catch (error) {
+    throw MatrixError.notJson(error instanceof SyntaxError ? undefined : 'The body is not UTF-8');
+  }
+}
+
+/** PostgreSQL stores neither NUL nor lone surrogates; better a clear answer now than a failed statement later. */
+function refuseUnstorable(root: object): void {
+  let level: unknown[] = [root];
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > LIMIT_DEPTH) throw MatrixError.badJson(`The body nests deeper than ${LIMIT_DEPTH} levels`);
+    const next: unknown[] = [];
+    for (const value of level) {
+      if (typeof value === 'string') {
+        if (!isStorable(value)) throw MatrixError.badJson('Strings may hold neither NUL nor lone surrogates');
+      } else if (typeof value === 'object' && value !== null) {
+        if (!Array.isArray(value)) next.push(...Object.keys(value));
+        next.push(...Object.values(value));
+      }
+    }
+    level = next;
+  }
+}
+
+/** Whether PostgreSQL can store `text`. */
+export function isStorable(text: string): boolean {
+  return !text.includes('\0') && text.isWellFormed();
+}

@@ -1,0 +1,53 @@
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Logger } from '@nestjs/common';
+import type { Request, Response } from 'express';
+import { type Errcode, ErrorAnswer, MatrixError } from './matrix-error.js';
+
+/** What Nest's own exceptions, and those of a team's module, mean in Matrix. */
+const ERRCODE_OF_STATUS: Readonly<Record<number, Errcode>> = {
+  403: 'M_FORBIDDEN',
+  404: 'M_NOT_FOUND',
+  413: 'M_TOO_LARGE',
+  429: 'M_LIMIT_EXCEEDED',
+};
+
+/** The last stop of every error: whatever was thrown becomes a Matrix error body. */
+@Catch()
+export class MatrixExceptionFilter implements ExceptionFilter {
+  private readonly logger = new Logger(MatrixExceptionFilter.name);
+
+  catch(exception: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    const request = http.getRequest<Request>();
+    const response = http.getResponse<Response>();
+    const answer = toAnswer(exception, request);
+    if (answer.status >= 500) {
+      const { stack } = exception instanceof Error ? exception : new Error(String(exception));
+      this.logger.error(`${request.method} ${request.path} failed`, stack);
+    }
+    if (response.headersSent) {
+      response.end();
+    } else {
+      response.status(answer.status).json(answer.toBody());
+    }
+  }
+
+}
+
+function toAnswer(exception: unknown, request: Request): ErrorAnswer {
+  if (exception instanceof ErrorAnswer) return exception;
+  if (!(exception instanceof HttpException)) return new MatrixError(500, 'M_UNKNOWN', 'Internal server error');
+  const status = exception.getStatus();
+  // No route was found, as opposed to a handler that found nothing.
+  if (status === 404 && request.route === undefined) return unrecognized(request);
+  return new MatrixError(status, ERRCODE_OF_STATUS[status] ?? 'M_UNKNOWN', exception.message);
+}
+
+/** 405 when the path is known for another method, else 404 ("Common error codes", `M_UNRECOGNIZED`). */
+function unrecognized(request: Request): MatrixError {
+  // Express 5 can match a layer; its type declarations do not know.
+  const layers = request.app.router.stack as unknown as { route?: object; match(path: string): boolean }[];
+  const known = layers.some((layer) => layer.route !== undefined && layer.match(request.path));
+  return known
+    ? new MatrixError(405, 'M_UNRECOGNIZED', `Not allowed here: ${request.method}`)
+    : new MatrixError(404, 'M_UNRECOGNIZED', 'Unknown endpoint');
+}

@@ -1,0 +1,65 @@
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import { CLIENT_R0, CLIENT_V3 } from './client-api.decorators.js';
+
+/** The server as the official description has it: a template that the reader fills in. */
+const SERVER = {
+  url: '{protocol}://{hostname}{basePath}',
+  variables: {
+    protocol: { enum: ['http', 'https'], default: 'https' },
+    hostname: { default: 'localhost:8008' },
+    basePath: { default: `/${CLIENT_V3}` },
+  },
+};
+
+/** For paths outside the client-server API's version 3. */
+const ROOT_SERVER = {
+  url: '{protocol}://{hostname}',
+  variables: { protocol: SERVER.variables.protocol, hostname: SERVER.variables.hostname },
+};
+
+/** Serves Swagger UI at `/docs` and the document at `/docs/openapi.json`; it is made when it is first asked for. */
+export function serveApiDocs(app: NestExpressApplication, publicBaseUrl: string): void {
+  let document: OpenAPIObject | undefined;
+  SwaggerModule.setup('docs', app, () => (document ??= describe(app, publicBaseUrl)), {
+    jsonDocumentUrl: 'docs/openapi.json',
+    yamlDocumentUrl: 'docs/openapi.yaml',
+    customSiteTitle: 'Matrix session service',
+  });
+}
+
+function describe(app: NestExpressApplication, publicBaseUrl: string): OpenAPIObject {
+  const config = new DocumentBuilder()
+    .setTitle('Matrix session service')
+    .setDescription('The sessions of Matrix users: how they begin, are refreshed and, above all, end.')
+    .setVersion('1.19')
+    .setOpenAPIVersion('3.1.0')
+    .addServer(SERVER.url, undefined, SERVER.variables)
+    .addServer(`${publicBaseUrl.replace(/\/$/, '')}/${CLIENT_V3}`, 'This service')
+    .addSecurity('accessTokenQuery', {
+      type: 'apiKey',
+      in: 'query',
+      name: 'access_token',
+      description: 'Deprecated: the access token as a query parameter.',
+    })
+    .addSecurity('accessTokenBearer', {
+      type: 'http',
+      scheme: 'bearer',
+      description: 'The access token in the Authorization header. This is the preferred way.',
+    })
+    .build();
+  const document = SwaggerModule.createDocument(app, config);
+  return { ...document, paths: relativeToServer(document.paths) };
+}
+
+/** Paths as the official description spells them, relative to version 3; the aliases under `r0` go unsaid. */
+function relativeToServer(paths: OpenAPIObject['paths']): OpenAPIObject['paths'] {
+  const told = Object.entries(paths).filter(([path]) => !path.startsWith(`/${CLIENT_R0}/`));
+  return Object.fromEntries(
+    told.map(([path, item]) =>
+      path.startsWith(`/${CLIENT_V3}/`)
+        ? [path.slice(CLIENT_V3.length + 1), item]
+        : [path, { ...item, servers: [ROOT_SERVER] }],
+    ),
+  );
+}

@@ -1,0 +1,31 @@
+import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
+
+/** An access token, of which only the digest is kept. Expired rows stay until their device goes. */
+@Entity('access_tokens')
+@Index('access_tokens_device_idx', ['userId', 'deviceId'])
+@ForeignKey('DeviceEntity', ['userId', 'deviceId'], ['userId', 'deviceId'], {
+  name: 'access_tokens_device_fkey',
+  onDelete: 'CASCADE',
+})
+export class AccessTokenEntity {
+  @PrimaryColumn({ name: 'user_id', type: 'text', primaryKeyConstraintName: 'access_tokens_pkey' })
+  userId!: string;
+
+  /** SHA-256 of the token. */
+  @PrimaryColumn({ name: 'token_digest', type: 'bytea', primaryKeyConstraintName: 'access_tokens_pkey' })
+  tokenDigest!: Buffer;
+
+  @Column({ name: 'device_id', type: 'text' })
+  deviceId!: string;
+
+  /** Its first use retires the refresh token that it was bought with. */
+  @Column({ name: 'confirms_rotation', type: 'boolean' })
+  confirmsRotation!: boolean;
+
+  @Column({ name: 'created_at', type: 'timestamptz' })
+  createdAt!: Date;
+
+  /** `null`: it does not expire. */
+  @Column({ name: 'expires_at', type: 'timestamptz', nullable: true })
+  expiresAt!: Date | null;
+}

@@ -1,0 +1,32 @@
+import { Body } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Public } from '../../auth/auth.decorators.js';
+import { ApiJsonBodyErrors, ApiMatrixError } from '../../matrix/api.decorators.js';
+import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
+import { TokensDto, toTokens } from '../session.dto.js';
+import { SessionService } from '../session.service.js';
+import { RefreshDto } from './refresh.dto.js';
+
+@ClientController()
+@ApiTags('Session management')
+@Public()
+export class RefreshController {
+  constructor(private readonly sessions: SessionService) {}
+
+  @MatrixPost('refresh')
+  @ApiOperation({
+    operationId: 'refresh',
+    summary: 'Refresh an access token',
+    description:
+      'The old refresh token stays good until a token of the new pair is first used, so a lost answer can be asked ' +
+      'for again. Presented after that, it ends the session.',
+  })
+  @ApiOkResponse({ description: 'A new access token and refresh token.', type: TokensDto })
+  @ApiJsonBodyErrors()
+  @ApiMatrixError(401, 'The refresh token is unknown, or was used already.', ['M_UNKNOWN_TOKEN'], {
+    soft_logout: { type: 'boolean', description: 'True while the device lives.' },
+  })
+  async refresh(@Body() { refresh_token }: RefreshDto): Promise<TokensDto> {
+    return toTokens(await this.sessions.rotate(refresh_token));
+  }
+}

@@ -1,0 +1,51 @@
+import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { CurrentRequester, ExpiredTokenAllowed } from '../auth/auth.decorators.js';
+import type { Requester } from '../auth/requester.js';
+import { ApiAccessToken, ApiMatrixError, EMPTY_OBJECT } from '../matrix/api.decorators.js';
+import { ClientController, MatrixPost } from '../matrix/client-api.decorators.js';
+import { WithoutBody } from '../matrix/json-body.interceptor.js';
+import { SessionService } from './session.service.js';
+
+/** Where sessions end. Answers come after the commit, and an expired token may still log out. */
+@ClientController()
+@ApiTags('Session management')
+@ApiAccessToken()
+export class SessionController {
+  constructor(private readonly sessions: SessionService) {}
+
+  @MatrixPost('logout')
+  @ExpiredTokenAllowed()
+  @WithoutBody()
+  @ApiOperation({
+    operationId: 'logout',
+    summary: 'Invalidates a user access token',
+    description:
+      'Ends the session of the access token: the token, its refresh token, its device and all keys of the device ' +
+      'are gone, together, when this answers 200. The body is not read. An expired token may still log out. ' +
+      'The second call with the same token is answered with 401 `M_UNKNOWN_TOKEN`.',
+  })
+  @ApiOkResponse({ description: 'The access token used in the request was successfully invalidated.', schema: EMPTY_OBJECT })
+  @ApiMatrixError(500, 'Nothing was changed and the token still works: try again.', ['M_UNKNOWN'])
+  async logout(@CurrentRequester() requester: Requester): Promise<object> {
+    await this.sessions.end(requester);
+    return {};
+  }
+
+  @MatrixPost('logout/all')
+  @ExpiredTokenAllowed()
+  @WithoutBody()
+  @ApiOperation({
+    operationId: 'logout_all',
+    summary: 'Invalidates all access tokens for a user',
+    description:
+      'Ends every session of the user, the calling one included: all access and refresh tokens, all devices and all ' +
+      'their keys are gone, together, when this answers 200. The body is not read. There is no user-interactive ' +
+      'authentication: who stole the token and calls this loses it too. An expired token may still log out.',
+  })
+  @ApiOkResponse({ description: "The user's access tokens were successfully invalidated.", schema: EMPTY_OBJECT })
+  @ApiMatrixError(500, 'Nothing was changed and the token still works: try again.', ['M_UNKNOWN'])
+  async logoutAll(@CurrentRequester() requester: Requester): Promise<object> {
+    await this.sessions.endAll(requester);
+    return {};
+  }
+}

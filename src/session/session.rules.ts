@@ -1,0 +1,56 @@
+import type { Entropy } from '../system/entropy.js';
+import type { RefreshTokenEntity } from './refresh-token.entity.js';
+import { MatrixError } from '../matrix/matrix-error.js';
+import type { WireToken } from './token.rules.js';
+
+/** What is needed to begin a session. */
+export interface SessionStart {
+  readonly userId: string;
+  readonly deviceId: string;
+  readonly initialDeviceDisplayName: string | null;
+  /** Whether the client can refresh: then its access token expires and comes with a refresh token. */
+  readonly refreshable: boolean;
+}
+
+/** The tokens of a session, as they are handed out once. */
+export interface TokenPair {
+  readonly access: WireToken;
+  readonly refresh: WireToken | null;
+  /** `null`: the access token does not expire. */
+  readonly lifetimeMs: number | null;
+  readonly expiresAt: Date | null;
+}
+
+/** A session that has begun. */
+export interface StartedSession {
+  readonly userId: string;
+  readonly deviceId: string;
+  readonly pair: TokenPair;
+}
+
+/** What presenting a refresh token of a known family means. */
+export type Rotation = 'next' | 'retry' | 'replay' | 'ended';
+
+export function rotationOf(session: RefreshTokenEntity, digest: Buffer): Rotation {
+  if (session.endedReason !== null) return 'ended';
+  if (session.currentDigest.equals(digest)) return 'next';
+  if (session.previousDigest?.equals(digest)) return 'retry';
+  return 'replay';
+}
+
+const DEVICE_ID_LENGTH = 10;
+const DEVICE_ID_ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ';
+/** The specification sets no limit; an index does. */
+const DEVICE_ID_LIMIT = 512;
+
+/**
+ * The device ID the client asks for, or a new one.
+ * @throws {MatrixError} `M_INVALID_PARAM` for one that is too long, or `*`, which means "all devices" elsewhere
+ */
+export function chooseDeviceId(wanted: string | undefined, entropy: Entropy): string {
+  if (wanted === undefined || wanted === '') return entropy.text(DEVICE_ID_LENGTH, DEVICE_ID_ALPHABET);
+  if (wanted === '*' || wanted.length > DEVICE_ID_LIMIT) {
+    throw MatrixError.invalidParam(`A device ID has ${DEVICE_ID_LIMIT} characters at the most and is not "*"`);
+  }
+  return wanted;
+}

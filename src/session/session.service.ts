@@ -1,0 +1,159 @@
+import { Injectable } from '@nestjs/common';
+import { AccountsService } from '../accounts/accounts.service.js';
+import type { Requester } from '../auth/requester.js';
+import type { Tx } from '../database/tx.js';
+import { UnitOfWork } from '../database/unit-of-work.js';
+import { type DeletedDevice, type DeletionReason, DevicesDeleted, type DeviceRef } from '../events/devices-deleted.event.js';
+import { EventBus } from '../events/event-bus.js';
+import { SessionStarted } from '../events/session-started.event.js';
+import { SessionsEnded } from '../events/sessions-ended.event.js';
+import { MatrixError } from '../matrix/matrix-error.js';
+import type { RefreshTokenEntity } from './refresh-token.entity.js';
+import { rotationOf, type SessionStart, type StartedSession, type TokenPair } from './session.rules.js';
+import { SessionStore } from './session.store.js';
+import { TokenIssuer } from './token-issuer.js';
+import type { WireToken } from './token.rules.js';
+
+const DAY_MS = 24 * 60 * 60 * 1_000;
+
+/** Begins, refreshes and ends sessions. Nothing else writes a token. */
+@Injectable()
+export class SessionService {
+  constructor(
+    private readonly unitOfWork: UnitOfWork,
+    private readonly store: SessionStore,
+    private readonly tokens: TokenIssuer,
+    private readonly accounts: AccountsService,
+    private readonly events: EventBus,
+  ) {}
+
+  /**
+   * Begins a session on a device, new or known. The tokens that a known device had before die; its keys stay
+   * ("Relationship between access tokens and devices").
+   */
+  async start(tx: Tx, { userId, deviceId, initialDeviceDisplayName, refreshable }: SessionStart): Promise<StartedSession> {
+    // A logout of all devices locks the account; a login either was there to be ended or comes after.
+    await this.accounts.hold(tx, userId);
+    const device = { userId, deviceId };
+    await this.events.publish(tx, new SessionStarted(userId, deviceId, initialDeviceDisplayName, tx.startedAt.getTime()));
+    if (await this.store.deleteTokens(tx, [device])) {
+      await this.events.publish(tx, new SessionsEnded([device], 'replaced_by_login', tx.startedAt.getTime()));
+    }
+    const pair = this.issue(tx, userId, refreshable ? this.tokens.refresh(userId) : null);
+    await Promise.all([this.insertAccessToken(tx, device, pair, false), this.insertRefreshToken(tx, device, pair)]);
+    return { ...device, pair };
+  }
+
+  /**
+   * Ends the requester's session: the token, the device and all that hangs on it go in one commit.
+   * @throws {MatrixError} `M_UNKNOWN_TOKEN` when the session ended meanwhile
+   */
+  async end(requester: Requester): Promise<void> {
+    await this.unitOfWork.run(async (tx) => {
+      const [devices] = await Promise.all([
+        this.store.lockDevices(tx, [requester]),
+        this.requireLiveToken(tx, requester),
+      ]);
+      await this.endLocked(tx, devices, 'logout');
+    });
+  }
+
+  /**
+   * Ends every session of the requester's user, the calling one included, in one commit. A login that commits
+   * later is not touched.
+   * @throws {MatrixError} `M_UNKNOWN_TOKEN` when the session ended meanwhile
+   */
+  async endAll(requester: Requester): Promise<void> {
+    await this.unitOfWork.run(async (tx) => {
+      await this.accounts.lock(tx, requester.userId);
+      const [devices] = await Promise.all([
+        this.store.lockAllDevices(tx, requester.userId),
+        this.requireLiveToken(tx, requester),
+      ]);
+      await this.endLocked(tx, devices, 'logout_all');
+    });
+  }
+
+  /**
+   * A new pair of tokens for a refresh token. The old refresh token stays good until one of the new pair is used,
+   * so that a lost answer costs nothing; then it is spent, and who presents it again has stolen it or was robbed:
+   * the session ends, the device and its keys stay ("Refreshing access tokens").
+   * @throws {MatrixError} `M_UNKNOWN_TOKEN`, with `soft_logout` while the device lives
+   */
+  async rotate(refreshToken: string): Promise<TokenPair> {
+    const presented = this.tokens.read('mxr', refreshToken);
+    if (presented === null) throw MatrixError.unknownToken();
+    const pair = await this.unitOfWork.run(async (tx) => {
+      const session = await this.store.lockFamily(tx, presented.userId, presented.familyDigest);
+      if (session === null) throw MatrixError.unknownToken();
+      return this.rotateLocked(tx, session, presented);
+    });
+    // Ending the session is what must be remembered of a replay, so the refusal comes after the commit.
+    if (pair === null) throw MatrixError.unknownToken(true);
+    return pair;
+  }
+
+  /** The first use of a refreshed access token retires the refresh token it was bought with. */
+  async confirmRotation(device: DeviceRef, digest: Buffer): Promise<boolean> {
+    return this.unitOfWork.run(async (tx) => {
+      await this.store.lockDevices(tx, [device]);
+      if (!(await this.store.hasAccessToken(tx, device.userId, digest))) return false;
+      await Promise.all([this.store.confirmAccessTokens(tx, device), this.store.retirePrevious(tx, device)]);
+      return true;
+    });
+  }
+
+  /** Ends devices that the caller has locked: the one path on which devices are deleted. */
+  private async endLocked(tx: Tx, devices: readonly DeletedDevice[], reason: DeletionReason): Promise<void> {
+    await Promise.all([
+      this.store.deleteTokens(tx, devices),
+      this.events.publish(tx, new DevicesDeleted(devices, reason, tx.startedAt.getTime())),
+    ]);
+  }
+
+  private async rotateLocked(tx: Tx, session: RefreshTokenEntity, presented: WireToken): Promise<TokenPair | null> {
+    const rotation = rotationOf(session, presented.digest);
+    if (rotation === 'ended') return null;
+    if (rotation === 'replay') {
+      await this.store.endKeepingDevice(tx, session, 'refresh_replay');
+      await this.events.publish(tx, new SessionsEnded([toRef(session)], 'refresh_replay', tx.startedAt.getTime()));
+      return null;
+    }
+    const pair = this.issue(tx, session.userId, this.tokens.refresh(session.userId, presented.family));
+    await Promise.all([
+      // A retry replaces the pair whose answer was lost; the next in line proves that the pair before it arrived.
+      rotation === 'retry'
+        ? this.store.forgetUnusedSuccessor(tx, session)
+        : this.store.confirmAccessTokens(tx, session),
+      this.store.rotate(tx, session, pair.refresh!.digest, presented.digest),
+      this.store.forgetLongExpired(tx, session, new Date(tx.startedAt.getTime() - DAY_MS)),
+      this.insertAccessToken(tx, session, pair, true),
+    ]);
+    return pair;
+  }
+
+  /** An answer of 200 means that this very token ended: one that died a moment ago is refused. */
+  private async requireLiveToken(tx: Tx, { userId, tokenDigest }: Requester): Promise<void> {
+    if (!(await this.store.hasAccessToken(tx, userId, tokenDigest))) throw MatrixError.unknownToken();
+  }
+
+  private issue(tx: Tx, userId: string, refresh: WireToken | null): TokenPair {
+    const lifetimeMs = refresh === null ? null : this.tokens.accessTokenTtlMs;
+    const expiresAt = lifetimeMs === null ? null : new Date(tx.startedAt.getTime() + lifetimeMs);
+    return { access: this.tokens.access(userId), refresh, lifetimeMs, expiresAt };
+  }
+
+  private insertAccessToken(tx: Tx, { userId, deviceId }: DeviceRef, pair: TokenPair, confirmsRotation: boolean): Promise<void> {
+    const { access, expiresAt } = pair;
+    const token = { userId, deviceId, tokenDigest: access.digest, confirmsRotation, createdAt: tx.startedAt, expiresAt };
+    return this.store.insertAccessToken(tx, token);
+  }
+
+  private async insertRefreshToken(tx: Tx, device: DeviceRef, { refresh }: TokenPair): Promise<void> {
+    if (refresh !== null) await this.store.insertRefreshToken(tx, device, refresh.familyDigest, refresh.digest);
+  }
+}
+
+function toRef({ userId, deviceId }: DeviceRef): DeviceRef {
+  return { userId, deviceId };
+}

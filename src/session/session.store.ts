@@ -1,0 +1,206 @@
+import { Injectable } from '@nestjs/common';
+import type { Statement, Tx } from '../database/tx.js';
+import { UnitOfWork } from '../database/unit-of-work.js';
+import { type DeletedDevice, deviceColumns, type DeviceRef } from '../events/devices-deleted.event.js';
+import type { AccessTokenEntity } from './access-token.entity.js';
+import type { RefreshTokenEntity } from './refresh-token.entity.js';
+
+/** What the guard reads of an access token. */
+export interface FoundAccessToken {
+  readonly deviceId: string;
+  readonly deviceCreatedAt: Date;
+  readonly expiresAt: Date | null;
+  readonly confirmsRotation: boolean;
+}
+
+// Session never writes devices, but it locks them: whoever changes what hangs on a device locks its row first,
+// in the order of user and device ID. That one rule makes a login, a refresh, a key upload and a logout of the
+// same device wait for each other, and leaves nothing to deadlock on.
+const LOCK_DEVICES: Statement = {
+  name: 'session_lock_devices',
+  text: `
+    SELECT d.user_id AS "userId", d.device_id AS "deviceId", d.created_at AS "createdAt"
+    FROM unnest($1::text[], $2::text[]) AS wanted (user_id, device_id) JOIN devices d USING (user_id, device_id)
+    ORDER BY d.user_id, d.device_id
+    FOR UPDATE OF d`,
+};
+const LOCK_ALL_DEVICES: Statement = {
+  name: 'session_lock_all_devices',
+  text: `
+    SELECT user_id AS "userId", device_id AS "deviceId", created_at AS "createdAt"
+    FROM devices WHERE user_id = $1
+    ORDER BY user_id, device_id
+    FOR UPDATE`,
+};
+const FIND_ACCESS_TOKEN: Statement = {
+  name: 'session_find_access_token',
+  text: `
+    SELECT t.device_id AS "deviceId", d.created_at AS "deviceCreatedAt", t.expires_at AS "expiresAt",
+      t.confirms_rotation AS "confirmsRotation"
+    FROM access_tokens t JOIN devices d USING (user_id, device_id)
+    WHERE t.user_id = $1 AND t.token_digest = $2`,
+};
+const INSERT_ACCESS_TOKEN: Statement = {
+  name: 'session_insert_access_token',
+  text: `
+    INSERT INTO access_tokens (user_id, token_digest, device_id, confirms_rotation, created_at, expires_at)
+    VALUES ($1, $2, $3, $4, $5, $6)`,
+};
+const INSERT_REFRESH_TOKEN: Statement = {
+  name: 'session_insert_refresh_token',
+  text: `
+    INSERT INTO refresh_tokens (user_id, device_id, family, current_digest, created_at, rotated_at)
+    VALUES ($1, $2, $3, $4, $5, $5)`,
+};
+const DELETE_ACCESS_TOKENS: Statement = {
+  name: 'session_delete_access_tokens',
+  text: `
+    DELETE FROM access_tokens t USING unnest($1::text[], $2::text[]) AS ended (user_id, device_id)
+    WHERE t.user_id = ended.user_id AND t.device_id = ended.device_id
+    RETURNING t.device_id`,
+};
+const DELETE_REFRESH_TOKENS: Statement = {
+  name: 'session_delete_refresh_tokens',
+  text: `
+    DELETE FROM refresh_tokens t USING unnest($1::text[], $2::text[]) AS ended (user_id, device_id)
+    WHERE t.user_id = ended.user_id AND t.device_id = ended.device_id`,
+};
+const LOCK_FAMILY: Statement = {
+  name: 'session_lock_family',
+  text: `
+    SELECT d.device_id AS "deviceId"
+    FROM refresh_tokens r JOIN devices d USING (user_id, device_id)
+    WHERE r.user_id = $1 AND r.family = $2
+    FOR UPDATE OF d`,
+};
+const FIND_FAMILY: Statement = {
+  name: 'session_find_family',
+  text: `
+    SELECT user_id AS "userId", device_id AS "deviceId", family, current_digest AS "currentDigest",
+      previous_digest AS "previousDigest", created_at AS "createdAt", rotated_at AS "rotatedAt",
+      ended_reason AS "endedReason"
+    FROM refresh_tokens WHERE user_id = $1 AND family = $2`,
+};
+const ROTATE: Statement = {
+  name: 'session_rotate',
+  text: `
+    UPDATE refresh_tokens SET current_digest = $3, previous_digest = $4, rotated_at = $5
+    WHERE user_id = $1 AND device_id = $2`,
+};
+const FORGET_UNUSED_SUCCESSOR: Statement = {
+  name: 'session_forget_unused_successor',
+  text: 'DELETE FROM access_tokens WHERE user_id = $1 AND device_id = $2 AND confirms_rotation',
+};
+const FORGET_LONG_EXPIRED: Statement = {
+  name: 'session_forget_long_expired',
+  text: 'DELETE FROM access_tokens WHERE user_id = $1 AND device_id = $2 AND expires_at < $3',
+};
+const CONFIRM_ACCESS_TOKENS: Statement = {
+  name: 'session_confirm_access_tokens',
+  text: `
+    UPDATE access_tokens SET confirms_rotation = false
+    WHERE user_id = $1 AND device_id = $2 AND confirms_rotation`,
+};
+const RETIRE_PREVIOUS: Statement = {
+  name: 'session_retire_previous',
+  text: 'UPDATE refresh_tokens SET previous_digest = NULL WHERE user_id = $1 AND device_id = $2',
+};
+const END_FAMILY: Statement = {
+  name: 'session_end_family',
+  text: 'UPDATE refresh_tokens SET ended_reason = $3 WHERE user_id = $1 AND device_id = $2',
+};
+const EXPIRE_ACCESS_TOKENS: Statement = {
+  name: 'session_expire_access_tokens',
+  text: `
+    UPDATE access_tokens SET expires_at = $3
+    WHERE user_id = $1 AND device_id = $2 AND (expires_at IS NULL OR expires_at > $3)`,
+};
+
+/** The SQL of sessions. */
+@Injectable()
+export class SessionStore {
+  constructor(private readonly unitOfWork: UnitOfWork) {}
+
+  /** The devices among `refs` that exist, locked until the transaction ends. */
+  lockDevices(tx: Tx, refs: readonly DeviceRef[]): Promise<DeletedDevice[]> {
+    return this.lock(tx, LOCK_DEVICES, deviceColumns(refs));
+  }
+
+  /** All devices of a user, locked until the transaction ends. */
+  lockAllDevices(tx: Tx, userId: string): Promise<DeletedDevice[]> {
+    return this.lock(tx, LOCK_ALL_DEVICES, [userId]);
+  }
+
+  async findAccessToken(userId: string, digest: Buffer): Promise<FoundAccessToken | null> {
+    const [token] = await this.unitOfWork.query<FoundAccessToken>(FIND_ACCESS_TOKEN, [userId, digest]);
+    return token ?? null;
+  }
+
+  async hasAccessToken(tx: Tx, userId: string, digest: Buffer): Promise<boolean> {
+    return (await tx.query(FIND_ACCESS_TOKEN, [userId, digest])).length === 1;
+  }
+
+  async insertAccessToken(tx: Tx, token: AccessTokenEntity): Promise<void> {
+    const { userId, tokenDigest, deviceId, confirmsRotation, createdAt, expiresAt } = token;
+    await tx.query(INSERT_ACCESS_TOKEN, [userId, tokenDigest, deviceId, confirmsRotation, createdAt, expiresAt]);
+  }
+
+  async insertRefreshToken(tx: Tx, device: DeviceRef, family: Buffer, digest: Buffer): Promise<void> {
+    await tx.query(INSERT_REFRESH_TOKEN, [device.userId, device.deviceId, family, digest, tx.startedAt]);
+  }
+
+  /** Deletes every token of these devices; answers whether there was an access token among them. */
+  async deleteTokens(tx: Tx, devices: readonly DeviceRef[]): Promise<boolean> {
+    const [access] = await Promise.all([
+      tx.query(DELETE_ACCESS_TOKENS, deviceColumns(devices)),
+      tx.query(DELETE_REFRESH_TOKENS, deviceColumns(devices)),
+    ]);
+    return access.length > 0;
+  }
+
+  /** The session that refresh tokens of this family belong to, with its device locked. */
+  async lockFamily(tx: Tx, userId: string, family: Buffer): Promise<RefreshTokenEntity | null> {
+    // The second statement sees what whoever held the lock before has committed.
+    const [, [session]] = await Promise.all([
+      tx.query(LOCK_FAMILY, [userId, family]),
+      tx.query<RefreshTokenEntity>(FIND_FAMILY, [userId, family]),
+    ]);
+    return session ?? null;
+  }
+
+  async rotate(tx: Tx, { userId, deviceId }: DeviceRef, current: Buffer, previous: Buffer): Promise<void> {
+    await tx.query(ROTATE, [userId, deviceId, current, previous, tx.startedAt]);
+  }
+
+  /** Deletes the access token of a refresh whose answer was lost. */
+  async forgetUnusedSuccessor(tx: Tx, { userId, deviceId }: DeviceRef): Promise<void> {
+    await tx.query(FORGET_UNUSED_SUCCESSOR, [userId, deviceId]);
+  }
+
+  async forgetLongExpired(tx: Tx, { userId, deviceId }: DeviceRef, before: Date): Promise<void> {
+    await tx.query(FORGET_LONG_EXPIRED, [userId, deviceId, before]);
+  }
+
+  /** No access token of the device waits for its first use any more. */
+  async confirmAccessTokens(tx: Tx, { userId, deviceId }: DeviceRef): Promise<void> {
+    await tx.query(CONFIRM_ACCESS_TOKENS, [userId, deviceId]);
+  }
+
+  /** The refresh token before the current one is spent from now on. */
+  async retirePrevious(tx: Tx, { userId, deviceId }: DeviceRef): Promise<void> {
+    await tx.query(RETIRE_PREVIOUS, [userId, deviceId]);
+  }
+
+  /** Ends the session and leaves its tokens recognisable, because its device stays. */
+  async endKeepingDevice(tx: Tx, { userId, deviceId }: DeviceRef, reason: string): Promise<void> {
+    await Promise.all([
+      tx.query(END_FAMILY, [userId, deviceId, reason]),
+      tx.query(EXPIRE_ACCESS_TOKENS, [userId, deviceId, tx.startedAt]),
+    ]);
+  }
+
+  private async lock(tx: Tx, statement: Statement, values: unknown[]): Promise<DeletedDevice[]> {
+    const rows = await tx.query<DeviceRef & { createdAt: Date }>(statement, values);
+    return rows.map(({ userId, deviceId, createdAt }) => ({ userId, deviceId, createdTs: createdAt.getTime() }));
+  }
+}

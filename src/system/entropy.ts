@@ -1,0 +1,21 @@
+import { randomBytes, randomInt } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+
+/** The only source of randomness. Every value it gives is fit for a secret. */
+export abstract class Entropy {
+  /** `size` random bytes. */
+  abstract bytes(size: number): Buffer;
+  /** A string of `length` characters, each drawn evenly from `alphabet`. */
+  abstract text(length: number, alphabet: string): string;
+}
+
+@Injectable()
+export class SystemEntropy extends Entropy {
+  bytes(size: number): Buffer {
+    return randomBytes(size);
+  }
+
+  text(length: number, alphabet: string): string {
+    return Array.from({ length }, () => alphabet.charAt(randomInt(alphabet.length))).join('');
+  }
+}

@@ -1,0 +1,28 @@
+import { ErrorAnswer, type MatrixError } from '../matrix/matrix-error.js';
+
+/** The stages of one way to succeed, in order. */
+export type Flow = readonly string[];
+
+/** 401: the request is good but must be authorised first. It has no `errcode` unless a stage was tried and failed. */
+export class UiaChallenge extends ErrorAnswer {
+  readonly status = 401;
+
+  constructor(
+    private readonly session: string,
+    private readonly flows: readonly Flow[],
+    private readonly completed: readonly string[],
+    private readonly failure: MatrixError | null = null,
+  ) {
+    super('User-interactive authentication is needed');
+  }
+
+  toBody(): Record<string, unknown> {
+    return {
+      ...(this.failure === null ? {} : { errcode: this.failure.errcode, error: this.failure.message }),
+      ...(this.completed.length === 0 ? {} : { completed: this.completed }),
+      flows: this.flows.map((stages) => ({ stages })),
+      params: {},
+      session: this.session,
+    };
+  }
+}

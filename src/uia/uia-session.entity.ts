@@ -1,0 +1,28 @@
+import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
+
+/** One operation that waits for its user to prove who they are. */
+@Entity('uia_sessions')
+@Index('uia_sessions_expiry_idx', ['expiresAt'])
+export class UiaSessionEntity {
+  @PrimaryColumn({ name: 'session_id', type: 'text', primaryKeyConstraintName: 'uia_sessions_pkey' })
+  sessionId!: string;
+
+  /** Method and path of the one API call that the session is good for. */
+  @Column({ name: 'operation', type: 'text' })
+  operation!: string;
+
+  /** Who is calling; `null` where nobody is logged in yet, as in a registration. */
+  @Column({ name: 'user_id', type: 'text', nullable: true })
+  userId!: string | null;
+
+  /** The parameters of the first request, without `auth` and without any password. */
+  @Column({ name: 'parameters', type: 'jsonb' })
+  parameters!: object;
+
+  /** The stages done so far. */
+  @Column({ name: 'completed', type: 'jsonb' })
+  completed!: string[];
+
+  @Column({ name: 'expires_at', type: 'timestamptz' })
+  expiresAt!: Date;
+}

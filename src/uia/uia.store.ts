@@ -1,0 +1,55 @@
+import { Injectable } from '@nestjs/common';
+import type { Statement, Tx } from '../database/tx.js';
+import type { UiaSessionEntity } from './uia-session.entity.js';
+
+const INSERT: Statement = {
+  name: 'uia_insert',
+  text: `
+    INSERT INTO uia_sessions (session_id, operation, user_id, parameters, completed, expires_at)
+    VALUES ($1, $2, $3, $4, $5, $6)`,
+};
+const PURGE: Statement = {
+  name: 'uia_purge',
+  text: `
+    DELETE FROM uia_sessions WHERE session_id IN
+      (SELECT session_id FROM uia_sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT 100 FOR UPDATE SKIP LOCKED)`,
+};
+const FIND: Statement = {
+  name: 'uia_find',
+  text: `
+    SELECT session_id AS "sessionId", operation, user_id AS "userId", parameters, completed, expires_at AS "expiresAt"
+    FROM uia_sessions WHERE session_id = $1 AND expires_at > $2 FOR UPDATE`,
+};
+const COMPLETE: Statement = {
+  name: 'uia_complete',
+  text: 'UPDATE uia_sessions SET completed = $2 WHERE session_id = $1',
+};
+const DELETE: Statement = {
+  name: 'uia_delete',
+  text: 'DELETE FROM uia_sessions WHERE session_id = $1',
+};
+
+/** The SQL of user-interactive authentication. */
+@Injectable()
+export class UiaStore {
+  /** Makes room for the new row by removing a few that nobody will ask for again. */
+  async insert(tx: Tx, session: UiaSessionEntity): Promise<void> {
+    const { sessionId, operation, userId, parameters, completed, expiresAt } = session;
+    const values = [sessionId, operation, userId, JSON.stringify(parameters), JSON.stringify(completed), expiresAt];
+    await Promise.all([tx.query(PURGE, [tx.startedAt]), tx.query(INSERT, values)]);
+  }
+
+  /** The session, unless it has expired; locked, because two answers to one challenge must not both win. */
+  async find(tx: Tx, sessionId: string): Promise<UiaSessionEntity | null> {
+    const [session] = await tx.query<UiaSessionEntity>(FIND, [sessionId, tx.startedAt]);
+    return session ?? null;
+  }
+
+  async complete(tx: Tx, sessionId: string, completed: readonly string[]): Promise<void> {
+    await tx.query(COMPLETE, [sessionId, JSON.stringify(completed)]);
+  }
+
+  async delete(tx: Tx, sessionId: string): Promise<void> {
+    await tx.query(DELETE, [sessionId]);
+  }
+}

@@ -1,0 +1,25 @@
+import type { Environment } from './config/environment.js';
+
+/** What a start prints: where everything is, and the lines that try it out. */
+export function welcome(environment: Environment, url: string, dataDirectory: string | null): string {
+  const { serverName, registration } = environment;
+  const api = `${url}/_matrix/client/v3`;
+  const lines = [
+    '',
+    `Matrix session service for ${serverName}`,
+    `  listens on  ${url}`,
+    `  data in     ${dataDirectory === null ? 'the PostgreSQL of DATABASE_URL' : `${dataDirectory} (embedded PostgreSQL)`}`,
+    `  API docs    ${url}/docs`,
+  ];
+  if (registration === 'open') {
+    lines.push(
+      '  warning     registration is open: whoever reaches this address may create accounts (REGISTRATION=closed)',
+      '',
+      'Create a user, and log out:',
+      `  TOKEN=$(curl -s ${api}/register -d '{"username":"alice'$RANDOM'","password":"wonderland","auth":{"type":"m.login.dummy"}}' | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')`,
+      `  curl ${api}/account/whoami -H "Authorization: Bearer $TOKEN"`,
+      `  curl -X POST ${api}/logout -H "Authorization: Bearer $TOKEN"`,
+    );
+  }
+  return lines.concat('').join('\n');
+}
