@@ -12,21 +12,24 @@ import { KeysModule } from './keys/keys.module.js';
 import { MatrixModule } from './matrix/matrix.module.js';
 import { SessionTokenVerifier } from './session/session-token.verifier.js';
 import { SessionModule } from './session/session.module.js';
-import { SystemModule } from './system/system.module.js';
+import { SystemModule, type SystemPorts } from './system/system.module.js';
+
+/** What the service is put together from. */
+export interface Composition extends SystemPorts {
+  readonly environment: Environment;
+  readonly database: DatabaseLocation;
+  /** Modules of a team's own, which take part in sessions through events. */
+  readonly extensions?: DynamicModule['imports'];
+}
 
 /** The only file that knows every module. */
 @Module({})
 export class AppModule {
-  /** @param extensions modules of a team's own, which take part in sessions through events */
-  static forRoot(
-    environment: Environment,
-    database: DatabaseLocation,
-    extensions: DynamicModule['imports'] = [],
-  ): DynamicModule {
+  static forRoot({ environment, database, extensions = [], ...ports }: Composition): DynamicModule {
     return {
       module: AppModule,
       imports: [
-        SystemModule,
+        SystemModule.forRoot(ports),
         ConfigModule.forRoot(environment),
         DatabaseModule.forRoot(database),
         EventsModule,

@@ -1,6 +1,6 @@
 // What other teams may import; nothing else is public.
 export { createApplication } from './application.js';
-export { AppModule } from './app.module.js';
+export { AppModule, type Composition } from './app.module.js';
 export { CurrentRequester, ExpiredTokenAllowed, Public } from './auth/auth.decorators.js';
 export type { Requester } from './auth/requester.js';
 export { Environment, EnvironmentError } from './config/environment.js';
@@ -25,3 +25,4 @@ export { OptionalBody, WithoutBody } from './matrix/json-body.interceptor.js';
 export { type Errcode, ErrorAnswer, MatrixError } from './matrix/matrix-error.js';
 export { Clock } from './system/clock.js';
 export { Entropy } from './system/entropy.js';
+export type { SystemPorts } from './system/system.module.js';

@@ -7,7 +7,8 @@ import { welcome } from './welcome.js';
 const environment = readEnvironment();
 const embedded =
   environment.databaseUrl === null ? await EmbeddedPostgres.start({ dataDir: environment.dataDir }) : null;
-const app = await createApplication(environment, embedded?.location ?? { url: environment.databaseUrl! });
+const database = embedded?.location ?? { url: environment.databaseUrl! };
+const app = await createApplication({ environment, database });
 await app.listen(environment.port, environment.host);
 console.log(welcome(environment, await app.getUrl(), embedded?.home ?? null));
 

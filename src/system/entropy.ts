@@ -1,6 +1,4 @@
 import { randomBytes, randomInt } from 'node:crypto';
-import { Injectable } from '@nestjs/common';
-
 /** The only source of randomness. Every value it gives is fit for a secret. */
 export abstract class Entropy {
   /** `size` random bytes. */
@@ -9,7 +7,6 @@ export abstract class Entropy {
   abstract text(length: number, alphabet: string): string;
 }
 
-@Injectable()
 export class SystemEntropy extends Entropy {
   bytes(size: number): Buffer {
     return randomBytes(size);

@@ -1,16 +1,27 @@
-import { Global, Module } from '@nestjs/common';
+import { type DynamicModule, Module } from '@nestjs/common';
 import { Clock, SystemClock } from './clock.js';
 import { Entropy, SystemEntropy } from './entropy.js';
 import { PasswordHasher } from './password-hasher.js';
 
+/** What a team may put in the place of the machine's own clock and randomness. */
+export interface SystemPorts {
+  readonly clock?: Clock;
+  readonly entropy?: Entropy;
+}
+
 /** The impure world behind doors: time, randomness, hashing. */
-@Global()
-@Module({
-  providers: [
-    { provide: Clock, useClass: SystemClock },
-    { provide: Entropy, useClass: SystemEntropy },
-    PasswordHasher,
-  ],
-  exports: [Clock, Entropy, PasswordHasher],
-})
-export class SystemModule {}
+@Module({})
+export class SystemModule {
+  static forRoot({ clock = new SystemClock(), entropy = new SystemEntropy() }: SystemPorts): DynamicModule {
+    return {
+      module: SystemModule,
+      global: true,
+      providers: [
+        { provide: Clock, useValue: clock },
+        { provide: Entropy, useValue: entropy },
+        PasswordHasher,
+      ],
+      exports: [Clock, Entropy, PasswordHasher],
+    };
+  }
+}

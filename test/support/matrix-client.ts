@@ -1,0 +1,98 @@
+import type request from 'supertest';
+
+export const V3 = '/_matrix/client/v3';
+export const PASSWORD = 'correct horse battery staple';
+
+/** What a client keeps of a session. */
+export interface ClientSession {
+  readonly userId: string;
+  readonly deviceId: string;
+  readonly accessToken: string;
+  readonly refreshToken?: string;
+}
+
+let users = 0;
+
+/** A name that no other test uses. */
+export function uniqueUsername(): string {
+  users += 1;
+  return `user${users}-${process.pid}`;
+}
+
+/** A small Matrix client. Its calls fail loudly; tests of refusals speak HTTP themselves. */
+export class MatrixClient {
+  constructor(private readonly http: ReturnType<typeof request>) {}
+
+  async register(extra: object = {}): Promise<ClientSession> {
+    const body = { username: uniqueUsername(), password: PASSWORD, auth: { type: 'm.login.dummy' }, ...extra };
+    return toSession(await this.http.post(`${V3}/register`).send(body).expect(200));
+  }
+
+  async login(user: string, extra: object = {}): Promise<ClientSession> {
+    const body = { type: 'm.login.password', identifier: { type: 'm.id.user', user }, password: PASSWORD, ...extra };
+    return toSession(await this.http.post(`${V3}/login`).send(body).expect(200));
+  }
+
+  /** A status of 401 is as good an answer as 200. */
+  async whoami({ accessToken }: ClientSession): Promise<{ status: number; body: Record<string, unknown> }> {
+    return this.http.get(`${V3}/account/whoami`).auth(accessToken, { type: 'bearer' });
+  }
+
+  logout({ accessToken }: ClientSession) {
+    return this.http.post(`${V3}/logout`).auth(accessToken, { type: 'bearer' });
+  }
+
+  logoutAll({ accessToken }: ClientSession) {
+    return this.http.post(`${V3}/logout/all`).auth(accessToken, { type: 'bearer' });
+  }
+
+  refresh(refreshToken: string) {
+    return this.http.post(`${V3}/refresh`).send({ refresh_token: refreshToken });
+  }
+
+  uploadKeys({ accessToken }: ClientSession, body: object) {
+    return this.http.post(`${V3}/keys/upload`).auth(accessToken, { type: 'bearer' }).send(body);
+  }
+
+  async queryKeys({ accessToken }: ClientSession, userId: string): Promise<Record<string, unknown>> {
+    const answer = await this.http
+      .post(`${V3}/keys/query`)
+      .auth(accessToken, { type: 'bearer' })
+      .send({ device_keys: { [userId]: [] } })
+      .expect(200);
+    return answer.body.device_keys[userId];
+  }
+
+  async devices({ accessToken }: ClientSession): Promise<{ device_id: string; display_name?: string }[]> {
+    const answer = await this.http.get(`${V3}/devices`).auth(accessToken, { type: 'bearer' }).expect(200);
+    return answer.body.devices;
+  }
+}
+
+/** Identity, one-time and fallback keys such as a client uploads. */
+export function someKeys({ userId, deviceId }: ClientSession, oneTimeKeys = 3): Record<string, object> {
+  const signatures = { [userId]: { [`ed25519:${deviceId}`]: 'c2lnbmF0dXJl' } };
+  const signed = (name: string) => ({ key: `${name}-${deviceId}`, signatures });
+  return {
+    device_keys: {
+      user_id: userId,
+      device_id: deviceId,
+      algorithms: ['m.olm.v1.curve25519-aes-sha2', 'm.megolm.v1.aes-sha2'],
+      keys: { [`curve25519:${deviceId}`]: 'Y3VydmU', [`ed25519:${deviceId}`]: 'ZWQyNTUxOQ' },
+      signatures,
+    },
+    one_time_keys: Object.fromEntries(
+      Array.from({ length: oneTimeKeys }, (_, at) => [`signed_curve25519:AAAA${at}`, signed(`one-time-${at}`)]),
+    ),
+    fallback_keys: { 'signed_curve25519:FALL': { ...signed('fallback'), fallback: true } },
+  };
+}
+
+function toSession({ body }: { body: Record<string, string> }): ClientSession {
+  return {
+    userId: body['user_id']!,
+    deviceId: body['device_id']!,
+    accessToken: body['access_token']!,
+    ...(body['refresh_token'] === undefined ? {} : { refreshToken: body['refresh_token'] }),
+  };
+}
