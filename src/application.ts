@@ -2,7 +2,7 @@ import type { LogLevel } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule, type Composition } from './app.module.js';
-import { speakMatrix } from './matrix/http.js';
+import { matrixExpress } from './matrix/http.js';
 import { serveApiDocs } from './matrix/open-api.js';
 import { QuietBootLogger } from './quiet-boot.logger.js';
 
@@ -12,7 +12,7 @@ const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'];
 /** The service, ready to listen: the one way in which it is put together, in production and in tests. */
 export async function createApplication(composition: Composition): Promise<NestExpressApplication> {
   const { environment } = composition;
-  const app = await NestFactory.create<NestExpressApplication>(AppModule.forRoot(composition), {
+  const app = await NestFactory.create<NestExpressApplication>(AppModule.forRoot(composition), matrixExpress(), {
     bodyParser: false,
     abortOnError: false,
     logger: new QuietBootLogger({
@@ -20,7 +20,6 @@ export async function createApplication(composition: Composition): Promise<NestE
       logLevels: NEST_LEVELS.slice(LEVELS.indexOf(environment.logLevel)),
     }),
   });
-  speakMatrix(app);
   serveApiDocs(app, environment.publicBaseUrl);
   return app;
 }

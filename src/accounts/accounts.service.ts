@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { Environment } from '../config/environment.js';
 import type { Tx } from '../database/tx.js';
 import { MatrixError } from '../matrix/matrix-error.js';
-import { isNewUserId, localpartOf, serverNameOf, toUserId } from '../matrix/user-id.js';
+import { isNewLocalpart, localpartOf, serverNameOf, toUserId } from '../matrix/user-id.js';
 import { PasswordHasher } from '../system/password-hasher.js';
 import type { AccountEntity } from './account.entity.js';
 import { AccountsStore } from './accounts.store.js';
@@ -21,14 +21,15 @@ export class AccountsService {
    * @throws {MatrixError} `M_INVALID_USERNAME` or `M_USER_IN_USE`
    */
   async nameFor(username: string): Promise<string> {
-    const userId = toUserId(username.toLowerCase(), this.environment.serverName);
-    if (!isNewUserId(userId)) {
+    const localpart = username.toLowerCase();
+    if (!isNewLocalpart(localpart, this.environment.serverName)) {
       throw new MatrixError(
         400,
         'M_INVALID_USERNAME',
         'A username holds a-z, 0-9 and ._=-/+ only, and the whole user ID 255 bytes at the most',
       );
     }
+    const userId = toUserId(localpart, this.environment.serverName);
     if ((await this.store.find(userId)) !== null) throw inUse();
     return userId;
   }

@@ -1,16 +1,17 @@
-import type { NestExpressApplication } from '@nestjs/platform-express';
-import type { NextFunction, Request, Response } from 'express';
+import { ExpressAdapter } from '@nestjs/platform-express';
+import express, { type NextFunction, type Request, type Response } from 'express';
 import { cors } from './cors.middleware.js';
 import { MatrixError } from './matrix-error.js';
 
-/** Sets Express to Matrix's rules. Belongs before the first route is known. */
-export function speakMatrix(app: NestExpressApplication): void {
-  app.disable('x-powered-by');
-  app.disable('etag');
-  app.enable('case sensitive routing');
-  app.enable('strict routing');
-  app.use(cors);
-  app.use(refuseNul);
+/** Express set to Matrix's rules, before Nest or anybody else gives it a route. */
+export function matrixExpress(): ExpressAdapter {
+  const server = express();
+  server.disable('x-powered-by');
+  server.disable('etag');
+  server.enable('case sensitive routing');
+  server.enable('strict routing');
+  server.use(cors, refuseNul);
+  return new ExpressAdapter(server);
 }
 
 /** No identifier holds a NUL, and PostgreSQL stores none. */

@@ -20,6 +20,6 @@ export function serverNameOf(userId: string): string {
 }
 
 /** Whether a new user may be called so. Older user IDs may break this rule and still be valid. */
-export function isNewUserId(userId: string): boolean {
-  return LOCALPART.test(localpartOf(userId)) && Buffer.byteLength(userId) <= LIMIT_BYTES;
+export function isNewLocalpart(localpart: string, serverName: string): boolean {
+  return LOCALPART.test(localpart) && Buffer.byteLength(toUserId(localpart, serverName)) <= LIMIT_BYTES;
 }

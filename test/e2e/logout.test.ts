@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { someKeys, V3 } from '../support/matrix-client.js';
+import { asItIs, someKeys, V3 } from '../support/matrix-client.js';
 import { NOTHING, useApp } from '../support/test-app.js';
 
 const app = useApp();
@@ -136,7 +136,7 @@ describe.each(['logout', 'logout/all'])('POST /%s', (endpoint) => {
     const session = await app().matrix.register();
     const call = post(session.accessToken);
     if (type !== undefined) call.set('Content-Type', type);
-    await call.send(body).expect(200, {});
+    await asItIs(call).send(body).expect(200, {});
   });
 
   it('has an older alias under r0', async () => {

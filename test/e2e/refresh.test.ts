@@ -1,0 +1,123 @@
+import { describe, expect, it } from 'vitest';
+import { type ClientSession, someKeys, V3 } from '../support/matrix-client.js';
+import { useApp } from '../support/test-app.js';
+
+const app = useApp();
+const SOFT = { errcode: 'M_UNKNOWN_TOKEN', soft_logout: true };
+
+async function begin(): Promise<Required<ClientSession>> {
+  return (await app().matrix.register({ refresh_token: true })) as Required<ClientSession>;
+}
+
+async function refresh({ refreshToken, ...session }: Required<ClientSession>): Promise<Required<ClientSession>> {
+  const { body } = await app().matrix.refresh(refreshToken).expect(200);
+  expect(body).toEqual({
+    access_token: expect.stringMatching(/^mxa_/),
+    refresh_token: expect.stringMatching(/^mxr_/),
+    expires_in_ms: 15 * 60 * 1_000,
+  });
+  return { ...session, accessToken: body.access_token, refreshToken: body.refresh_token };
+}
+
+describe('POST /refresh', () => {
+  it('gives a pair that works, on the same device', async () => {
+    const session = await begin();
+    const next = await refresh(session);
+    expect(await app().matrix.whoami(next)).toMatchObject({ status: 200, body: { device_id: session.deviceId } });
+  });
+
+  it('works many times in a row', async () => {
+    let session = await begin();
+    for (let round = 0; round < 5; round += 1) {
+      session = await refresh(session);
+      expect(await app().matrix.whoami(session)).toMatchObject({ status: 200 });
+    }
+  });
+
+  it('answers again when the answer was lost; the newest pair counts, the lost one is void', async () => {
+    const session = await begin();
+    const lost = await refresh(session);
+    const next = await refresh(session);
+    expect(await app().matrix.whoami(lost)).toMatchObject({ status: 401 });
+    expect(await app().matrix.whoami(next)).toMatchObject({ status: 200 });
+  });
+
+  it('refuses a refresh token once its successor was used, and ends the session but not the device', async () => {
+    const session = await begin();
+    await app().matrix.uploadKeys(session, someKeys(session)).expect(200);
+    const next = await refresh(session);
+    expect(await app().matrix.whoami(next)).toMatchObject({ status: 200 });
+    const replay = await app().matrix.refresh(session.refreshToken).expect(401);
+    expect(replay.body).toMatchObject(SOFT);
+    expect(await app().matrix.whoami(next)).toMatchObject({ status: 401, body: SOFT });
+    expect((await app().matrix.refresh(next.refreshToken).expect(401)).body).toMatchObject(SOFT);
+    const [row] = await app().sql('SELECT ended_reason FROM refresh_tokens WHERE user_id = $1', [session.userId]);
+    expect(row).toEqual({ ended_reason: 'refresh_replay' });
+    const back = await app().matrix.login(session.userId, { device_id: session.deviceId });
+    expect(Object.keys(await app().matrix.queryKeys(back, session.userId))).toEqual([session.deviceId]);
+  });
+
+  it('takes the use of the next refresh token, too, for the use of a successor', async () => {
+    const session = await begin();
+    const second = await refresh(session);
+    const third = await refresh(second);
+    expect((await app().matrix.refresh(session.refreshToken).expect(401)).body).toMatchObject(SOFT);
+    expect(await app().matrix.whoami(third)).toMatchObject({ status: 401, body: SOFT });
+  });
+
+  it('lets the access token of before live until it expires', async () => {
+    const session = await begin();
+    const next = await refresh(session);
+    expect(await app().matrix.whoami(session)).toMatchObject({ status: 200 });
+    expect(await app().matrix.whoami(next)).toMatchObject({ status: 200 });
+    expect(await app().matrix.whoami(session)).toMatchObject({ status: 200 });
+  });
+
+  it('serialises two at once: one pair counts, and nothing is lost', async () => {
+    const session = await begin();
+    const answers = await Promise.all(Array.from({ length: 8 }, () => app().matrix.refresh(session.refreshToken)));
+    expect(answers.map(({ status }) => status)).toEqual(Array(8).fill(200));
+    const alive = [];
+    for (const { body } of answers) {
+      const pair = { ...session, accessToken: body.access_token, refreshToken: body.refresh_token };
+      if ((await app().matrix.whoami(pair)).status === 200) alive.push(pair);
+    }
+    expect(alive).toHaveLength(1);
+    await app().matrix.refresh(alive[0]!.refreshToken).expect(200);
+  });
+
+  it('never mints for a device that is being logged out', async () => {
+    for (let round = 0; round < 10; round += 1) {
+      const session = await begin();
+      const [logout, refreshed] = await Promise.all([
+        app().matrix.logout(session),
+        app().matrix.refresh(session.refreshToken),
+      ]);
+      expect(logout.status).toBe(200);
+      expect([200, 401]).toContain(refreshed.status);
+      expect(await app().census(session.userId)).toMatchObject({ devices: 0, access_tokens: 0, refresh_tokens: 0 });
+    }
+  });
+
+  it('does not keep access tokens that expired long ago', async () => {
+    let session = await begin();
+    for (let day = 0; day < 4; day += 1) {
+      app().clock.advance(25 * 60 * 60 * 1_000);
+      session = await refresh(session);
+    }
+    const { access_tokens } = await app().census(session.userId);
+    expect(access_tokens).toBeLessThanOrEqual(2);
+  });
+
+  it.each(['garbage', 'mxr_YWxpY2U_aaaa', ''])('refuses "%s" with 401, hard', async (token) => {
+    const answer = await app().matrix.refresh(token).expect(401);
+    expect(answer.body).toEqual({ errcode: 'M_UNKNOWN_TOKEN', error: expect.any(String) });
+  });
+
+  it('refuses an access token, and a body without a token', async () => {
+    const session = await begin();
+    await app().matrix.refresh(session.accessToken).expect(401);
+    const answer = await app().http.post(`${V3}/refresh`).send({}).expect(400);
+    expect(answer.body).toMatchObject({ errcode: 'M_MISSING_PARAM' });
+  });
+});

@@ -1,0 +1,124 @@
+import { describe, expect, it } from 'vitest';
+import { PASSWORD, uniqueUsername, V3 } from '../support/matrix-client.js';
+import { TestApp, useApp } from '../support/test-app.js';
+
+const app = useApp();
+const register = (body: object) => app().http.post(`${V3}/register`).send(body);
+const DUMMY = { auth: { type: 'm.login.dummy' } };
+
+describe('POST /register', () => {
+  it('asks for the dummy flow first, without an errcode', async () => {
+    const { body } = await register({}).expect(401);
+    expect(body).toEqual({ flows: [{ stages: ['m.login.dummy'] }], params: {}, session: expect.any(String) });
+  });
+
+  it('registers with the session of the challenge', async () => {
+    const wanted = { username: uniqueUsername(), password: PASSWORD };
+    const challenge = await register(wanted).expect(401);
+    const auth = { type: 'm.login.dummy', session: challenge.body.session };
+    const { body } = await register({ ...wanted, auth }).expect(200);
+    expect(body).toEqual({
+      user_id: `@${wanted.username}:localhost`,
+      home_server: 'localhost',
+      device_id: expect.any(String),
+      access_token: expect.any(String),
+    });
+  });
+
+  it('uses a session up', async () => {
+    const challenge = await register({}).expect(401);
+    const auth = { type: 'm.login.dummy', session: challenge.body.session };
+    await register({ username: uniqueUsername(), password: PASSWORD, auth }).expect(200);
+    const again = await register({ username: uniqueUsername(), password: PASSWORD, auth }).expect(400);
+    expect(again.body).toMatchObject({ errcode: 'M_UNKNOWN' });
+  });
+
+  it('forgets a session after an hour', async () => {
+    const challenge = await register({}).expect(401);
+    app().clock.advance(61 * 60 * 1_000);
+    const auth = { type: 'm.login.dummy', session: challenge.body.session };
+    const answer = await register({ username: uniqueUsername(), password: PASSWORD, auth }).expect(400);
+    expect(answer.body).toMatchObject({ errcode: 'M_UNKNOWN' });
+  });
+
+  it('needs no session when the first request brings the proof', async () => {
+    await register({ username: uniqueUsername(), password: PASSWORD, ...DUMMY }).expect(200);
+  });
+
+  it('answers a stage that is not on offer with the flows and the reason', async () => {
+    const wanted = { username: uniqueUsername(), password: PASSWORD };
+    const { body } = await register({ ...wanted, auth: { type: 'm.login.recaptcha' } }).expect(401);
+    expect(body).toMatchObject({ errcode: 'M_INVALID_PARAM', flows: [{ stages: ['m.login.dummy'] }] });
+  });
+
+  it('checks the name before it asks for a proof', async () => {
+    const taken = await app().matrix.register();
+    const username = taken.userId.slice(1, taken.userId.indexOf(':'));
+    expect((await register({ username }).expect(400)).body).toMatchObject({ errcode: 'M_USER_IN_USE' });
+    expect((await register({ username: username.toUpperCase() }).expect(400)).body.errcode).toBe('M_USER_IN_USE');
+    for (const bad of ['äpfel', 'with space', 'a:b', '@alice', 'x'.repeat(250)]) {
+      expect((await register({ username: bad }).expect(400)).body).toMatchObject({ errcode: 'M_INVALID_USERNAME' });
+    }
+  });
+
+  it('writes names in lower case', async () => {
+    const username = uniqueUsername();
+    const { body } = await register({ username: username.toUpperCase(), password: PASSWORD, ...DUMMY }).expect(200);
+    expect(body.user_id).toBe(`@${username}:localhost`);
+  });
+
+  it('makes a name up when none is wanted', async () => {
+    const { body } = await register({ password: PASSWORD, ...DUMMY }).expect(200);
+    expect(body.user_id).toMatch(/^@[a-z0-9]{12}:localhost$/);
+  });
+
+  it('creates the account alone when the login is inhibited', async () => {
+    const username = uniqueUsername();
+    const { body } = await register({ username, password: PASSWORD, inhibit_login: true, ...DUMMY }).expect(200);
+    expect(body).toEqual({ user_id: `@${username}:localhost`, home_server: 'localhost' });
+    expect(await app().census(body.user_id)).toMatchObject({ devices: 0, access_tokens: 0 });
+    await app().matrix.login(username);
+  });
+
+  it('needs a password', async () => {
+    const answer = await register({ username: uniqueUsername(), ...DUMMY }).expect(400);
+    expect(answer.body).toMatchObject({ errcode: 'M_MISSING_PARAM' });
+  });
+
+  it('lets one of two win who want the same name at once', async () => {
+    const wanted = { username: uniqueUsername(), password: PASSWORD, ...DUMMY };
+    const answers = await Promise.all([register(wanted), register(wanted), register(wanted)]);
+    expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 400, 400]);
+  });
+
+  it('knows the kinds "user" and "guest", and admits no guests', async () => {
+    expect((await register({}).query({ kind: 'guest' }).expect(403)).body).toMatchObject({ errcode: 'M_FORBIDDEN' });
+    expect((await register({}).query({ kind: 'ghost' }).expect(400)).body).toMatchObject({ errcode: 'M_INVALID_PARAM' });
+    await register({}).query({ kind: 'user' }).expect(401);
+  });
+
+  it('keeps only a hash of the password and only a digest of the token', async () => {
+    const session = await app().matrix.register({ refresh_token: true });
+    const [account] = await app().sql('SELECT * FROM accounts WHERE user_id = $1', [session.userId]);
+    expect(account!['password_hash']).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
+    const stored = JSON.stringify([
+      await app().sql('SELECT encode(token_digest, \'escape\') FROM access_tokens'),
+      await app().sql('SELECT encode(current_digest, \'escape\'), encode(family, \'escape\') FROM refresh_tokens'),
+    ]);
+    for (const token of [session.accessToken, session.refreshToken!]) {
+      expect(stored).not.toContain(token.split('_').at(-2));
+    }
+  });
+});
+
+describe('POST /register, closed', () => {
+  it('answers 403 M_FORBIDDEN', async () => {
+    const closed = await TestApp.start({ variables: { REGISTRATION: 'closed' } });
+    try {
+      const answer = await closed.http.post(`${V3}/register`).send({}).expect(403);
+      expect(answer.body).toMatchObject({ errcode: 'M_FORBIDDEN' });
+    } finally {
+      await closed.stop();
+    }
+  });
+});

@@ -1,0 +1,153 @@
+import { DiscoveryService, MetadataScanner, ModulesContainer, Reflector } from '@nestjs/core';
+import { describe, expect, it } from 'vitest';
+import { PUBLIC } from '../../src/auth/auth.decorators.js';
+import { asItIs, PASSWORD, someKeys, uniqueUsername, V3 } from '../support/matrix-client.js';
+import { useApp } from '../support/test-app.js';
+
+const app = useApp();
+
+const CORS = {
+  'access-control-allow-origin': '*',
+  'access-control-allow-methods': 'GET, POST, PUT, DELETE, OPTIONS',
+  'access-control-allow-headers': 'X-Requested-With, Content-Type, Authorization',
+};
+
+describe('Paths and methods', () => {
+  it.each(['/_matrix/unknown', '/', `${V3}/nothing`, `${V3}/logout/`, `${V3}/LOGOUT`, '/_matrix/client/v3'])(
+    'answers 404 M_UNRECOGNIZED for %s',
+    async (path) => {
+      const answer = await app().http.post(path).send({}).expect(404);
+      expect(answer.body).toEqual({ errcode: 'M_UNRECOGNIZED', error: expect.any(String) });
+    },
+  );
+
+  it.each([
+    ['put', `${V3}/login`],
+    ['get', `${V3}/logout`],
+    ['get', `${V3}/keys/upload`],
+    ['post', `${V3}/account/whoami`],
+    ['post', '/_matrix/client/versions'],
+    ['patch', `${V3}/devices/ABC`],
+  ] as const)('answers 405 M_UNRECOGNIZED for %s %s', async (method, path) => {
+    const answer = await app().http[method](path).send({}).expect(405);
+    expect(answer.body).toEqual({ errcode: 'M_UNRECOGNIZED', error: expect.any(String) });
+  });
+
+  it('answers a path that is no UTF-8 or holds NUL with 400', async () => {
+    const session = await app().matrix.register();
+    for (const name of ['%E0%A4%A', '%ff', 'a%00b']) {
+      const answer = await app().http.get(`${V3}/devices/${name}`).auth(session.accessToken, { type: 'bearer' });
+      expect(answer.status).toBe(400);
+      expect(answer.body).toMatchObject({ errcode: expect.stringMatching(/^M_/), error: expect.any(String) });
+    }
+  });
+});
+
+describe('CORS', () => {
+  it.each([
+    ['a success', 'get', '/_matrix/client/versions', 200],
+    ['401', 'post', `${V3}/logout`, 401],
+    ['404', 'get', '/_matrix/unknown', 404],
+    ['405', 'get', `${V3}/logout`, 405],
+    ['the well-known file', 'get', '/.well-known/matrix/client', 200],
+  ] as const)('stands on %s', async (_, method, path, status) => {
+    const answer = await app().http[method](path).expect(status);
+    expect(answer.headers).toMatchObject(CORS);
+  });
+
+  it.each([`${V3}/logout`, `${V3}/login`, '/_matrix/unknown', '/.well-known/matrix/client'])(
+    'answers OPTIONS %s without asking for a token',
+    async (path) => {
+      const answer = await app().http.options(path).expect(204);
+      expect(answer.headers).toMatchObject(CORS);
+    },
+  );
+});
+
+describe('Bodies', () => {
+  const register = () => ({ username: uniqueUsername(), password: PASSWORD, auth: { type: 'm.login.dummy' } });
+
+  it.each([undefined, 'application/json', 'text/plain', 'application/x-www-form-urlencoded', 'nonsense'])(
+    'are JSON whatever the Content-Type says: %s',
+    async (type) => {
+      const call = app().http.post(`${V3}/register`);
+      if (type !== undefined) call.set('Content-Type', type);
+      await asItIs(call).send(JSON.stringify(register())).expect(200);
+    },
+  );
+
+  it.each([
+    ['nothing', '', 'M_NOT_JSON'],
+    ['broken JSON', '{"username":', 'M_NOT_JSON'],
+    ['invalid UTF-8', Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]), 'M_NOT_JSON'],
+    ['a list', '[]', 'M_BAD_JSON'],
+    ['a string', '"hello"', 'M_BAD_JSON'],
+    ['null', 'null', 'M_BAD_JSON'],
+    ['a wrong type', '{"username":7}', 'M_BAD_JSON'],
+    ['a coercible type', '{"refresh_token":"true"}', 'M_BAD_JSON'],
+    ['NUL in a string', '{"username":"a\\u0000b"}', 'M_BAD_JSON'],
+    ['NUL in a key', '{"auth":{"a\\u0000b":1}}', 'M_BAD_JSON'],
+    ['a lone surrogate', '{"username":"\\ud800"}', 'M_BAD_JSON'],
+    ['a bottomless nest', `{"auth":{"a":${'['.repeat(50_000)}${']'.repeat(50_000)}}}`, 'M_BAD_JSON'],
+    ['keys of the prototype', '{"constructor":{},"__proto__":{"username":1},"username":7}', 'M_BAD_JSON'],
+  ])('are refused with 400: %s', async (_, body, errcode) => {
+    const call = app().http.post(`${V3}/register`).set('Content-Type', 'application/json');
+    const answer = await asItIs(call).send(body).expect(400);
+    expect(answer.body).toEqual({ errcode, error: expect.any(String) });
+  });
+
+  it('are refused with 413 M_TOO_LARGE above one megabyte', async () => {
+    const answer = await app().http.post(`${V3}/register`).send({ username: 'x'.repeat(1_100_000) }).expect(413);
+    expect(answer.body).toMatchObject({ errcode: 'M_TOO_LARGE' });
+  });
+
+  it('may hold keys that nobody knows', async () => {
+    await app().http.post(`${V3}/register`).send({ ...register(), 'org.example.unknown': { a: [1] } }).expect(200);
+  });
+
+  it('may hold null where a key is optional', async () => {
+    await app().http.post(`${V3}/register`).send({ ...register(), device_id: null, inhibit_login: null }).expect(200);
+  });
+
+  it('are not read before the token is known', async () => {
+    const answer = await app().http.post(`${V3}/keys/upload`).set('Content-Type', 'application/json').send('{"broken').expect(401);
+    expect(answer.body).toMatchObject({ errcode: 'M_MISSING_TOKEN' });
+  });
+});
+
+describe('Answers', () => {
+  it('to a POST are 200, never 201', async () => {
+    const session = await app().matrix.register({ refresh_token: true });
+    await app().matrix.uploadKeys(session, someKeys(session)).expect(200);
+    await app().matrix.refresh(session.refreshToken!).expect(200);
+  });
+
+  it('are JSON, and tell neither the framework nor an etag', async () => {
+    const { headers } = await app().http.get('/_matrix/client/versions').expect(200);
+    expect(headers['content-type']).toMatch(/^application\/json/);
+    expect(headers).not.toHaveProperty('x-powered-by');
+    expect(headers).not.toHaveProperty('etag');
+  });
+});
+
+describe('The guard', () => {
+  it('is closed everywhere but at these doors', () => {
+    const { nest } = app();
+    const reflector = new Reflector();
+    const controllers = new DiscoveryService(nest.get(ModulesContainer)).getControllers();
+    const open = controllers.flatMap(({ instance }) =>
+      new MetadataScanner()
+        .getAllMethodNames(Object.getPrototypeOf(instance))
+        .filter((name) => reflector.getAllAndOverride<boolean>(PUBLIC, [instance[name], instance.constructor]))
+        .map((name) => `${instance.constructor.name}.${name}`),
+    );
+    expect(open.toSorted()).toEqual([
+      'DiscoveryController.versions',
+      'DiscoveryController.wellKnown',
+      'LoginController.flows',
+      'LoginController.login',
+      'RefreshController.refresh',
+      'RegisterController.register',
+    ]);
+  });
+});
