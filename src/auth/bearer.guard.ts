@@ -39,7 +39,9 @@ export class BearerGuard implements CanActivate {
         else if (!verdict) reject(MatrixError.missingToken());
         else resolve(verdict);
       };
-      const middleware = passport.authenticate(this.strategy, { session: false }, answered) as (
+      // Passport writes the callbacks of the request into the strategy: each request needs one of its own.
+      const strategy = Object.create(this.strategy) as BearerStrategy;
+      const middleware = passport.authenticate(strategy, { session: false }, answered) as (
         ...args: [Request, Response, (error: unknown) => void]
       ) => void;
       middleware(request, response, reject);

@@ -1,0 +1,98 @@
+import { Injectable, Module } from '@nestjs/common';
+import { EventEmitter2 } from '@nestjs/event-emitter';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { DevicesDeleted, InTransaction, MatrixError, type Tx } from '../../src/index.js';
+import { type ClientSession, someKeys } from '../support/matrix-client.js';
+import { NOTHING, useApp } from '../support/test-app.js';
+
+type Behaviour = (event: DevicesDeleted, tx: Tx) => Promise<void>;
+
+let behave: Behaviour;
+
+/** A listener as another team would write it, which misbehaves on demand. */
+@Injectable()
+class TeamListener {
+  @InTransaction(DevicesDeleted)
+  async onDevicesDeleted(event: DevicesDeleted, tx: Tx): Promise<void> {
+    await behave(event, tx);
+  }
+}
+
+@Module({ providers: [TeamListener] })
+class TeamModule {}
+
+const app = useApp({ extensions: [TeamModule] });
+const BROKEN = { name: 'test_broken', text: 'SELECT * FROM a_table_that_does_not_exist' };
+
+beforeEach(() => {
+  behave = async () => {};
+});
+
+async function sessionWithKeys(): Promise<ClientSession> {
+  const session = await app().matrix.register({ refresh_token: true });
+  await app().matrix.uploadKeys(session, someKeys(session)).expect(200);
+  return session;
+}
+
+describe.each(['logout', 'logoutAll'] as const)('%s with a listener that fails', (endpoint) => {
+  const failures: [string, Behaviour][] = [
+    ['throws', async () => Promise.reject(new Error('no'))],
+    ['throws before its first await', () => { throw new Error('no'); }],
+    ['throws an answer of its own', async () => Promise.reject(MatrixError.notFound('no'))],
+    ['breaks a statement', async (_, tx) => void (await tx.query(BROKEN))],
+    ['breaks a statement and hides it', async (_, tx) => void (await tx.query(BROKEN).catch(() => []))],
+    ['breaks a statement and does not wait for it', async (_, tx) => void tx.query(BROKEN).catch(() => [])],
+    ['breaks a query of the entity manager', async (_, tx) => void (await tx.manager.query(BROKEN.text))],
+  ];
+
+  it.each(failures)('%s: nothing changes, and the client may try again', async (_, failure) => {
+    const session = await sessionWithKeys();
+    const before = await app().census(session.userId);
+    behave = failure;
+    const answer = await app().matrix[endpoint](session).expect(500);
+    expect(answer.body).toEqual({ errcode: 'M_UNKNOWN', error: 'Internal server error' });
+    expect(await app().census(session.userId)).toEqual(before);
+    expect(await app().matrix.whoami(session)).toMatchObject({ status: 200 });
+    behave = async () => {};
+    await app().matrix[endpoint](session).expect(200, {});
+    expect(await app().census(session.userId)).toEqual(NOTHING);
+  });
+});
+
+describe('A listener', () => {
+  it('gets the devices with their birth, a reason and a time, as a value that survives JSON', async () => {
+    const seen: DevicesDeleted[] = [];
+    behave = async (event) => void seen.push(event);
+    const phone = await app().matrix.register({ device_id: 'PHONE' });
+    await app().matrix.login(phone.userId, { device_id: 'LAPTOP' });
+    await app().matrix.logoutAll(phone).expect(200);
+    const device = (deviceId: string) => ({ userId: phone.userId, deviceId, createdTs: expect.any(Number) });
+    expect(JSON.parse(JSON.stringify(seen))).toEqual([
+      { devices: [device('LAPTOP'), device('PHONE')], reason: 'logout_all', deletedTs: expect.any(Number) },
+    ]);
+  });
+
+  it('runs again when the transaction met a deadlock', async () => {
+    const session = await sessionWithKeys();
+    let runs = 0;
+    behave = async (_, tx) => {
+      runs += 1;
+      const text = `DO $$ BEGIN RAISE EXCEPTION 'as if' USING ERRCODE = 'deadlock_detected'; END $$`;
+      if (runs < 3) await tx.query({ name: '', text });
+    };
+    await app().matrix.logout(session).expect(200);
+    expect(runs).toBe(3);
+    expect(await app().census(session.userId)).toEqual(NOTHING);
+  });
+
+  it('that the bus has lost makes the logout fail, not succeed by half', async () => {
+    const session = await sessionWithKeys();
+    const emitter = app().nest.get(EventEmitter2);
+    const lost = emitter.listeners(DevicesDeleted.eventName)[0]!;
+    emitter.off(DevicesDeleted.eventName, lost);
+    await app().matrix.logout(session).expect(500);
+    expect(await app().matrix.whoami(session)).toMatchObject({ status: 200 });
+    emitter.prependListener(DevicesDeleted.eventName, lost);
+    await app().matrix.logout(session).expect(200);
+  });
+});
