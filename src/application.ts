@@ -12,14 +12,18 @@ const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'];
 /** The service, ready to listen: the one way in which it is put together, in production and in tests. */
 export async function createApplication(composition: Composition): Promise<NestExpressApplication> {
   const { environment } = composition;
-  const app = await NestFactory.create<NestExpressApplication>(AppModule.forRoot(composition), matrixExpress(), {
-    bodyParser: false,
-    abortOnError: false,
-    logger: new QuietBootLogger({
-      json: environment.production,
-      logLevels: NEST_LEVELS.slice(LEVELS.indexOf(environment.logLevel)),
-    }),
-  });
+  const app = await NestFactory.create<NestExpressApplication>(
+    AppModule.forRoot(composition),
+    matrixExpress(),
+    {
+      bodyParser: false,
+      abortOnError: false,
+      logger: new QuietBootLogger({
+        json: environment.production,
+        logLevels: NEST_LEVELS.slice(LEVELS.indexOf(environment.logLevel)),
+      }),
+    },
+  );
   serveApiDocs(app, environment.publicBaseUrl);
   return app;
 }

@@ -14,6 +14,7 @@ export const ExpiredTokenAllowed = () => SetMetadata(EXPIRED_TOKEN_ALLOWED, true
 /** The {@link Requester} of the current request. Not for `@Public()` routes, which have none. */
 export const CurrentRequester = createParamDecorator((_: unknown, context: ExecutionContext): Requester => {
   const { user } = context.switchToHttp().getRequest<Request>();
-  if (user === undefined) throw new Error('@CurrentRequester() stands on a route that the guard does not protect');
+  if (user === undefined)
+    throw new Error('@CurrentRequester() stands on a route that the guard does not protect');
   return user as Requester;
 });

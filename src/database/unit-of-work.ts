@@ -65,7 +65,8 @@ export class UnitOfWork {
       } catch (error) {
         await tx.settled();
         // A connection that died took its transaction along; the first error is the one to tell.
-        if (runner.isTransactionActive && !runner.isReleased) await runner.rollbackTransaction().catch(() => {});
+        if (runner.isTransactionActive && !runner.isReleased)
+          await runner.rollbackTransaction().catch(() => {});
         throw error;
       }
     } finally {

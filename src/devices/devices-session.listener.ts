@@ -11,7 +11,10 @@ export class DevicesSessionListener {
   constructor(private readonly store: DevicesStore) {}
 
   @InTransaction(SessionStarted)
-  async onSessionStarted({ userId, deviceId, initialDeviceDisplayName }: SessionStarted, tx: Tx): Promise<void> {
+  async onSessionStarted(
+    { userId, deviceId, initialDeviceDisplayName }: SessionStarted,
+    tx: Tx,
+  ): Promise<void> {
     const device = { userId, deviceId, displayName: initialDeviceDisplayName, createdAt: tx.startedAt };
     await this.store.ensure(tx, device);
   }

@@ -25,7 +25,10 @@ export class DevicesController {
   @ApiOperation({ operationId: 'getDevice', summary: 'Get a single device' })
   @ApiOkResponse({ description: 'The device.', type: DeviceDto })
   @ApiMatrixError(404, 'The user has no device of this ID.', ['M_NOT_FOUND'])
-  async get(@CurrentRequester() { userId }: Requester, @Param('deviceId') deviceId: string): Promise<DeviceDto> {
+  async get(
+    @CurrentRequester() { userId }: Requester,
+    @Param('deviceId') deviceId: string,
+  ): Promise<DeviceDto> {
     const device = await this.store.find({ userId, deviceId });
     if (device === null) throw MatrixError.notFound('The user has no device of this ID');
     return toDevice(device);

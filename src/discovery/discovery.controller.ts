@@ -17,14 +17,20 @@ export class DiscoveryController {
   constructor(private readonly environment: Environment) {}
 
   @Get('_matrix/client/versions')
-  @ApiOperation({ operationId: 'getVersions', summary: 'The versions of the specification that are supported' })
+  @ApiOperation({
+    operationId: 'getVersions',
+    summary: 'The versions of the specification that are supported',
+  })
   @ApiOkResponse({ description: 'The versions.', schema: { example: { versions: ['v1.18', 'v1.19'] } } })
   versions(): object {
     return { versions: VERSIONS, unstable_features: {} };
   }
 
   @Get('.well-known/matrix/client')
-  @ApiOperation({ operationId: 'getWellknown', summary: 'Where clients of this server name find the service' })
+  @ApiOperation({
+    operationId: 'getWellknown',
+    summary: 'Where clients of this server name find the service',
+  })
   @ApiOkResponse({
     description: 'Discovery information.',
     schema: { example: { 'm.homeserver': { base_url: 'http://localhost:8008' } } },

@@ -32,7 +32,8 @@ export class EventBus implements OnApplicationBootstrap {
    */
   async publish(tx: Tx, event: SessionEvent): Promise<void> {
     const name = (event.constructor as SessionEventType).eventName;
-    if (this.listeners === undefined) throw new Error(`${name} was published before its listeners were attached`);
+    if (this.listeners === undefined)
+      throw new Error(`${name} was published before its listeners were attached`);
     const expected = this.listeners.get(name) ?? 0;
     const outcomes = (await this.emitter.emitAsync(name, event, tx)) as (Outcome | undefined)[];
     const failed = outcomes.find((outcome) => outcome?.failure !== undefined);

@@ -18,7 +18,10 @@ export class KeysController {
   @ApiOperation({ operationId: 'uploadKeys', summary: 'Publishes end-to-end encryption keys for the device' })
   @ApiOkResponse({ description: 'The keys are stored.', type: KeyCountsDto })
   @ApiJsonBodyErrors()
-  async upload(@CurrentRequester() requester: Requester, @Body() request: UploadKeysDto): Promise<KeyCountsDto> {
+  async upload(
+    @CurrentRequester() requester: Requester,
+    @Body() request: UploadKeysDto,
+  ): Promise<KeyCountsDto> {
     return { one_time_key_counts: await this.keys.upload(requester, request) };
   }
 

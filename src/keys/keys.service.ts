@@ -50,18 +50,26 @@ export class KeysService {
       answer.set(found.userId, devices);
     }
     return {
-      device_keys: Object.fromEntries([...answer].map(([userId, devices]) => [userId, Object.fromEntries(devices)])),
+      device_keys: Object.fromEntries(
+        [...answer].map(([userId, devices]) => [userId, Object.fromEntries(devices)]),
+      ),
       failures: Object.fromEntries(remote.map((name) => [name, {}])),
     };
   }
 
-  private async put(tx: Tx, requester: Requester, { deviceKeys, oneTimeKeys, fallbackKeys }: Upload): Promise<void> {
+  private async put(
+    tx: Tx,
+    requester: Requester,
+    { deviceKeys, oneTimeKeys, fallbackKeys }: Upload,
+  ): Promise<void> {
     if (deviceKeys !== null) await this.store.putDeviceKeys(tx, requester, deviceKeys);
     if (fallbackKeys.length > 0) await this.store.putFallbackKeys(tx, requester, fallbackKeys);
     if (oneTimeKeys.length === 0) return;
     const stored = await this.store.addOneTimeKeys(tx, requester, oneTimeKeys);
     const wanted = new Map(oneTimeKeys.map(({ algorithm, keyId, key }) => [`${algorithm}:${keyId}`, key]));
-    const taken = stored.find(({ algorithm, keyId, key }) => !isSameKey(key, wanted.get(`${algorithm}:${keyId}`)!));
+    const taken = stored.find(
+      ({ algorithm, keyId, key }) => !isSameKey(key, wanted.get(`${algorithm}:${keyId}`)!),
+    );
     if (taken !== undefined) {
       // Clients know this wording from other servers and report a lost key store when they meet it.
       throw MatrixError.invalidParam(`One time key ${taken.algorithm}:${taken.keyId} already exists`);

@@ -70,14 +70,12 @@ const QUERY: Statement = {
     JOIN accounts a ON a.user_id = asked.user_id
     LEFT JOIN (device_keys k JOIN devices d USING (user_id, device_id)) ON k.user_id = asked.user_id`,
 };
-const DELETE_OF_DEVICES = ['device_keys', 'one_time_keys', 'fallback_keys'].map(
-  (table): Statement => ({
-    name: `keys_delete_${table}`,
-    text: `
+const DELETE_OF_DEVICES = ['device_keys', 'one_time_keys', 'fallback_keys'].map((table): Statement => ({
+  name: `keys_delete_${table}`,
+  text: `
       DELETE FROM ${table} k USING unnest($1::text[], $2::text[]) AS deleted (user_id, device_id)
       WHERE k.user_id = deleted.user_id AND k.device_id = deleted.device_id`,
-  }),
-);
+}));
 
 /** The SQL of keys. */
 @Injectable()
@@ -109,7 +107,10 @@ export class KeysStore {
   }
 
   async countOneTimeKeys(tx: Tx, { userId, deviceId }: DeviceRef): Promise<Record<string, number>> {
-    const rows = await tx.query<{ algorithm: string; count: number }>(COUNT_ONE_TIME_KEYS, [userId, deviceId]);
+    const rows = await tx.query<{ algorithm: string; count: number }>(COUNT_ONE_TIME_KEYS, [
+      userId,
+      deviceId,
+    ]);
     return Object.fromEntries(rows.map(({ algorithm, count }) => [algorithm, count]));
   }
 

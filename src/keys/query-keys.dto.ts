@@ -12,16 +12,26 @@ export class QueryKeysDto {
   @IsObject()
   device_keys!: Record<string, unknown>;
 
-  @ApiPropertyOptional({ description: 'How long to wait for other servers, in milliseconds; there are none to wait for.' })
+  @ApiPropertyOptional({
+    description: 'How long to wait for other servers, in milliseconds; there are none to wait for.',
+  })
   @IsOptional()
   @IsInt()
   timeout?: number;
 }
 
 export class QueriedKeysDto {
-  @ApiProperty({ type: 'object', additionalProperties: true, description: 'Servers that could not be asked.' })
+  @ApiProperty({
+    type: 'object',
+    additionalProperties: true,
+    description: 'Servers that could not be asked.',
+  })
   failures!: Record<string, object>;
 
-  @ApiProperty({ type: 'object', additionalProperties: true, description: 'Identity keys by user and device.' })
+  @ApiProperty({
+    type: 'object',
+    additionalProperties: true,
+    description: 'Identity keys by user and device.',
+  })
   device_keys!: Record<string, Record<string, object>>;
 }

@@ -3,7 +3,11 @@ import { IsObject, IsOptional } from 'class-validator';
 
 /** Body of `POST /keys/upload`. */
 export class UploadKeysDto {
-  @ApiPropertyOptional({ type: 'object', additionalProperties: true, description: 'Identity keys of the device.' })
+  @ApiPropertyOptional({
+    type: 'object',
+    additionalProperties: true,
+    description: 'Identity keys of the device.',
+  })
   @IsOptional()
   @IsObject()
   device_keys?: Record<string, unknown>;

@@ -7,7 +7,12 @@ type Schema = NonNullable<Extract<Parameters<typeof ApiResponse>[0], { schema?: 
 export const EMPTY_OBJECT: Schema = { type: 'object', properties: {} };
 
 /** Describes an error of an endpoint: its status, when it comes and its `errcode`s. */
-export function ApiMatrixError(status: number, description: string, errcodes: Errcode[], more: Record<string, Schema> = {}) {
+export function ApiMatrixError(
+  status: number,
+  description: string,
+  errcodes: Errcode[],
+  more: Record<string, Schema> = {},
+) {
   return ApiResponse({
     status,
     description,
@@ -28,12 +33,18 @@ export function ApiAccessToken() {
   return applyDecorators(
     ApiSecurity('accessTokenQuery'),
     ApiSecurity('accessTokenBearer'),
-    ApiMatrixError(401, 'There is no access token, or it is not valid.', ['M_MISSING_TOKEN', 'M_UNKNOWN_TOKEN'], {
-      soft_logout: {
-        type: 'boolean',
-        description: 'True while the device lives: the client keeps its keys and may log in again or refresh.',
+    ApiMatrixError(
+      401,
+      'There is no access token, or it is not valid.',
+      ['M_MISSING_TOKEN', 'M_UNKNOWN_TOKEN'],
+      {
+        soft_logout: {
+          type: 'boolean',
+          description:
+            'True while the device lives: the client keeps its keys and may log in again or refresh.',
+        },
       },
-    }),
+    ),
   );
 }
 

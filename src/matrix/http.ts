@@ -16,5 +16,9 @@ export function matrixExpress(): ExpressAdapter {
 
 /** No identifier holds a NUL, and PostgreSQL stores none. */
 function refuseNul(request: Request, _response: Response, next: NextFunction): void {
-  next(request.url.includes('%00') ? MatrixError.invalidParam('The path and its parameters may not hold NUL') : undefined);
+  next(
+    request.url.includes('%00')
+      ? MatrixError.invalidParam('The path and its parameters may not hold NUL')
+      : undefined,
+  );
 }

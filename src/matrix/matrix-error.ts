@@ -43,7 +43,11 @@ export class MatrixError extends ErrorAnswer {
   }
 
   static missingToken(): MatrixError {
-    return new MatrixError(401, 'M_MISSING_TOKEN', 'An access token is needed: Authorization: Bearer <token>');
+    return new MatrixError(
+      401,
+      'M_MISSING_TOKEN',
+      'An access token is needed: Authorization: Bearer <token>',
+    );
   }
 
   /**

@@ -30,12 +30,12 @@ export class MatrixExceptionFilter implements ExceptionFilter {
       response.status(answer.status).json(answer.toBody());
     }
   }
-
 }
 
 function toAnswer(exception: unknown, request: Request): ErrorAnswer {
   if (exception instanceof ErrorAnswer) return exception;
-  if (!(exception instanceof HttpException)) return new MatrixError(500, 'M_UNKNOWN', 'Internal server error');
+  if (!(exception instanceof HttpException))
+    return new MatrixError(500, 'M_UNKNOWN', 'Internal server error');
   const status = exception.getStatus();
   // No route was found, as opposed to a handler that found nothing.
   if (status === 404 && request.route === undefined) return unrecognized(request);

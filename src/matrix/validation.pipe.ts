@@ -11,11 +11,15 @@ export class MatrixValidationPipe implements PipeTransform {
   async transform(value: unknown, { type, metatype }: ArgumentMetadata): Promise<unknown> {
     if (type !== 'body' || metatype === undefined || metatype === Object) return value;
     // A key such as "constructor" would hide the DTO's class, and with it every rule.
-    const given = Object.entries(value as object).filter(([key, property]) => property !== null && !(key in Object.prototype));
+    const given = Object.entries(value as object).filter(
+      ([key, property]) => property !== null && !(key in Object.prototype),
+    );
     const dto = Object.assign(new (metatype as Type<object>)(), Object.fromEntries(given));
     const [problem] = await validate(dto, { forbidUnknownValues: false, stopAtFirstError: true });
     if (problem === undefined) return dto;
     if (problem.value === undefined) throw MatrixError.missingParam(problem.property);
-    throw MatrixError.badJson(Object.values(problem.constraints ?? {})[0] ?? `Wrong value: ${problem.property}`);
+    throw MatrixError.badJson(
+      Object.values(problem.constraints ?? {})[0] ?? `Wrong value: ${problem.property}`,
+    );
   }
 }

@@ -25,8 +25,10 @@ export class SessionTokenVerifier extends TokenVerifier {
     if (found === null) return { kind: 'unknown' };
     const { deviceId, deviceCreatedAt } = found;
     const requester = { userId, deviceId, deviceCreatedAt, tokenDigest: digest };
-    if (found.expiresAt !== null && found.expiresAt <= this.clock.now()) return { kind: 'expired', requester };
-    if (found.confirmsRotation && !(await this.sessions.confirmRotation(requester, digest))) return { kind: 'unknown' };
+    if (found.expiresAt !== null && found.expiresAt <= this.clock.now())
+      return { kind: 'expired', requester };
+    if (found.confirmsRotation && !(await this.sessions.confirmRotation(requester, digest)))
+      return { kind: 'unknown' };
     return { kind: 'valid', requester };
   }
 }

@@ -24,7 +24,10 @@ export class SessionController {
       'are gone, together, when this answers 200. The body is not read. An expired token may still log out. ' +
       'The second call with the same token is answered with 401 `M_UNKNOWN_TOKEN`.',
   })
-  @ApiOkResponse({ description: 'The access token used in the request was successfully invalidated.', schema: EMPTY_OBJECT })
+  @ApiOkResponse({
+    description: 'The access token used in the request was successfully invalidated.',
+    schema: EMPTY_OBJECT,
+  })
   @ApiMatrixError(500, 'Nothing was changed and the token still works: try again.', ['M_UNKNOWN'])
   async logout(@CurrentRequester() requester: Requester): Promise<object> {
     await this.sessions.end(requester);
@@ -42,7 +45,10 @@ export class SessionController {
       'their keys are gone, together, when this answers 200. The body is not read. There is no user-interactive ' +
       'authentication: who stole the token and calls this loses it too. An expired token may still log out.',
   })
-  @ApiOkResponse({ description: "The user's access tokens were successfully invalidated.", schema: EMPTY_OBJECT })
+  @ApiOkResponse({
+    description: "The user's access tokens were successfully invalidated.",
+    schema: EMPTY_OBJECT,
+  })
   @ApiMatrixError(500, 'Nothing was changed and the token still works: try again.', ['M_UNKNOWN'])
   async logoutAll(@CurrentRequester() requester: Requester): Promise<object> {
     await this.sessions.endAll(requester);

@@ -9,7 +9,9 @@ export class TokensDto {
   @ApiPropertyOptional({ description: 'Absent when the client did not ask for one.' })
   refresh_token?: string;
 
-  @ApiPropertyOptional({ description: 'Life of the access token in milliseconds; absent: it does not expire.' })
+  @ApiPropertyOptional({
+    description: 'Life of the access token in milliseconds; absent: it does not expire.',
+  })
   expires_in_ms?: number;
 }
 

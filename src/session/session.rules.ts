@@ -50,7 +50,9 @@ const DEVICE_ID_LIMIT = 512;
 export function chooseDeviceId(wanted: string | undefined, entropy: Entropy): string {
   if (wanted === undefined || wanted === '') return entropy.text(DEVICE_ID_LENGTH, DEVICE_ID_ALPHABET);
   if (wanted === '*' || wanted.length > DEVICE_ID_LIMIT) {
-    throw MatrixError.invalidParam(`A device ID has ${DEVICE_ID_LIMIT} characters at the most and is not "*"`);
+    throw MatrixError.invalidParam(
+      `A device ID has ${DEVICE_ID_LIMIT} characters at the most and is not "*"`,
+    );
   }
   return wanted;
 }

@@ -3,7 +3,12 @@ import { AccountsService } from '../accounts/accounts.service.js';
 import type { Requester } from '../auth/requester.js';
 import type { Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
-import { type DeletedDevice, type DeletionReason, DevicesDeleted, type DeviceRef } from '../events/devices-deleted.event.js';
+import {
+  type DeletedDevice,
+  type DeletionReason,
+  DevicesDeleted,
+  type DeviceRef,
+} from '../events/devices-deleted.event.js';
 import { EventBus } from '../events/event-bus.js';
 import { SessionStarted } from '../events/session-started.event.js';
 import { SessionsEnded } from '../events/sessions-ended.event.js';
@@ -31,16 +36,25 @@ export class SessionService {
    * Begins a session on a device, new or known. The tokens that a known device had before die; its keys stay
    * ("Relationship between access tokens and devices").
    */
-  async start(tx: Tx, { userId, deviceId, initialDeviceDisplayName, refreshable }: SessionStart): Promise<StartedSession> {
+  async start(
+    tx: Tx,
+    { userId, deviceId, initialDeviceDisplayName, refreshable }: SessionStart,
+  ): Promise<StartedSession> {
     // A logout of all devices locks the account; a login either was there to be ended or comes after.
     await this.accounts.hold(tx, userId);
     const device = { userId, deviceId };
-    await this.events.publish(tx, new SessionStarted(userId, deviceId, initialDeviceDisplayName, tx.startedAt.getTime()));
+    await this.events.publish(
+      tx,
+      new SessionStarted(userId, deviceId, initialDeviceDisplayName, tx.startedAt.getTime()),
+    );
     if (await this.store.deleteTokens(tx, [device])) {
       await this.events.publish(tx, new SessionsEnded([device], 'replaced_by_login', tx.startedAt.getTime()));
     }
     const pair = this.issue(tx, userId, refreshable ? this.tokens.refresh(userId) : null);
-    await Promise.all([this.insertAccessToken(tx, device, pair, false), this.insertRefreshToken(tx, device, pair)]);
+    await Promise.all([
+      this.insertAccessToken(tx, device, pair, false),
+      this.insertRefreshToken(tx, device, pair),
+    ]);
     return { ...device, pair };
   }
 
@@ -111,12 +125,19 @@ export class SessionService {
     ]);
   }
 
-  private async rotateLocked(tx: Tx, session: RefreshTokenEntity, presented: WireToken): Promise<TokenPair | null> {
+  private async rotateLocked(
+    tx: Tx,
+    session: RefreshTokenEntity,
+    presented: WireToken,
+  ): Promise<TokenPair | null> {
     const rotation = rotationOf(session, presented.digest);
     if (rotation === 'ended') return null;
     if (rotation === 'replay') {
       await this.store.endKeepingDevice(tx, session, 'refresh_replay');
-      await this.events.publish(tx, new SessionsEnded([toRef(session)], 'refresh_replay', tx.startedAt.getTime()));
+      await this.events.publish(
+        tx,
+        new SessionsEnded([toRef(session)], 'refresh_replay', tx.startedAt.getTime()),
+      );
       return null;
     }
     const pair = this.issue(tx, session.userId, this.tokens.refresh(session.userId, presented.family));
@@ -143,14 +164,27 @@ export class SessionService {
     return { access: this.tokens.access(userId), refresh, lifetimeMs, expiresAt };
   }
 
-  private insertAccessToken(tx: Tx, { userId, deviceId }: DeviceRef, pair: TokenPair, confirmsRotation: boolean): Promise<void> {
+  private insertAccessToken(
+    tx: Tx,
+    { userId, deviceId }: DeviceRef,
+    pair: TokenPair,
+    confirmsRotation: boolean,
+  ): Promise<void> {
     const { access, expiresAt } = pair;
-    const token = { userId, deviceId, tokenDigest: access.digest, confirmsRotation, createdAt: tx.startedAt, expiresAt };
+    const token = {
+      userId,
+      deviceId,
+      tokenDigest: access.digest,
+      confirmsRotation,
+      createdAt: tx.startedAt,
+      expiresAt,
+    };
     return this.store.insertAccessToken(tx, token);
   }
 
   private async insertRefreshToken(tx: Tx, device: DeviceRef, { refresh }: TokenPair): Promise<void> {
-    if (refresh !== null) await this.store.insertRefreshToken(tx, device, refresh.familyDigest, refresh.digest);
+    if (refresh !== null)
+      await this.store.insertRefreshToken(tx, device, refresh.familyDigest, refresh.digest);
   }
 }
 

@@ -142,7 +142,14 @@ export class SessionStore {
 
   async insertAccessToken(tx: Tx, token: AccessTokenEntity): Promise<void> {
     const { userId, tokenDigest, deviceId, confirmsRotation, createdAt, expiresAt } = token;
-    await tx.query(INSERT_ACCESS_TOKEN, [userId, tokenDigest, deviceId, confirmsRotation, createdAt, expiresAt]);
+    await tx.query(INSERT_ACCESS_TOKEN, [
+      userId,
+      tokenDigest,
+      deviceId,
+      confirmsRotation,
+      createdAt,
+      expiresAt,
+    ]);
   }
 
   async insertRefreshToken(tx: Tx, device: DeviceRef, family: Buffer, digest: Buffer): Promise<void> {
@@ -201,6 +208,10 @@ export class SessionStore {
 
   private async lock(tx: Tx, statement: Statement, values: unknown[]): Promise<DeletedDevice[]> {
     const rows = await tx.query<DeviceRef & { createdAt: Date }>(statement, values);
-    return rows.map(({ userId, deviceId, createdAt }) => ({ userId, deviceId, createdTs: createdAt.getTime() }));
+    return rows.map(({ userId, deviceId, createdAt }) => ({
+      userId,
+      deviceId,
+      createdTs: createdAt.getTime(),
+    }));
   }
 }

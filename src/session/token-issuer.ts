@@ -1,7 +1,14 @@
 import { Injectable } from '@nestjs/common';
 import { Environment } from '../config/environment.js';
 import { Entropy } from '../system/entropy.js';
-import { FAMILY_BYTES, readToken, SECRET_BYTES, type TokenKind, type WireToken, writeToken } from './token.rules.js';
+import {
+  FAMILY_BYTES,
+  readToken,
+  SECRET_BYTES,
+  type TokenKind,
+  type WireToken,
+  writeToken,
+} from './token.rules.js';
 
 /** Makes tokens, and reads those of this server. */
 @Injectable()

@@ -55,7 +55,8 @@ export class UiaService {
     const { auth, flows } = operation;
     const session = await this.session(tx, operation);
     const attempt = auth?.['type'] === undefined ? null : await this.attempt(session, operation, auth);
-    if (attempt instanceof MatrixError) return new UiaChallenge(session.sessionId, flows, session.completed, attempt);
+    if (attempt instanceof MatrixError)
+      return new UiaChallenge(session.sessionId, flows, session.completed, attempt);
     const completed = attempt === null ? session.completed : [...session.completed, attempt];
     if (flows.some((flow) => flow.every((stage) => completed.includes(stage)))) {
       await this.store.delete(tx, session.sessionId);
@@ -73,9 +74,12 @@ export class UiaService {
   ): Promise<string | null | MatrixError> {
     const type = auth['type'];
     const stage = typeof type === 'string' ? this.stages.get(type) : undefined;
-    if (stage === undefined) return MatrixError.invalidParam('This type of authentication is not offered here');
+    if (stage === undefined)
+      return MatrixError.invalidParam('This type of authentication is not offered here');
     if (completed.includes(stage.type)) return null;
-    const isNext = flows.some((flow) => completed.every((done, at) => flow[at] === done) && flow[completed.length] === stage.type);
+    const isNext = flows.some(
+      (flow) => completed.every((done, at) => flow[at] === done) && flow[completed.length] === stage.type,
+    );
     if (!isNext) return MatrixError.forbidden('This stage is not the next of any flow');
     try {
       await stage.attempt({ auth, userId });
@@ -91,7 +95,8 @@ export class UiaService {
     if (sessionId === undefined) return this.open(tx, operation);
     if (typeof sessionId !== 'string') throw MatrixError.badJson('auth.session must be a string');
     const session = await this.store.find(tx, sessionId);
-    if (session === null) throw new MatrixError(400, 'M_UNKNOWN', 'Unknown or expired authentication session');
+    if (session === null)
+      throw new MatrixError(400, 'M_UNKNOWN', 'Unknown or expired authentication session');
     if (session.operation !== operation.name || session.userId !== operation.userId) {
       throw MatrixError.forbidden('The authentication session belongs to another request');
     }

@@ -35,7 +35,14 @@ export class UiaStore {
   /** Makes room for the new row by removing a few that nobody will ask for again. */
   async insert(tx: Tx, session: UiaSessionEntity): Promise<void> {
     const { sessionId, operation, userId, parameters, completed, expiresAt } = session;
-    const values = [sessionId, operation, userId, JSON.stringify(parameters), JSON.stringify(completed), expiresAt];
+    const values = [
+      sessionId,
+      operation,
+      userId,
+      JSON.stringify(parameters),
+      JSON.stringify(completed),
+      expiresAt,
+    ];
     await Promise.all([tx.query(PURGE, [tx.startedAt]), tx.query(INSERT, values)]);
   }
 

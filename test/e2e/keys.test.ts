@@ -18,14 +18,20 @@ describe('POST /keys/upload', () => {
   it('joins overlapping sets', async () => {
     const session = await app().matrix.register();
     const all = Object.entries(someKeys(session, 6)['one_time_keys']!);
-    await app().matrix.uploadKeys(session, { one_time_keys: Object.fromEntries(all.slice(0, 4)) }).expect(200);
-    const answer = await app().matrix.uploadKeys(session, { one_time_keys: Object.fromEntries(all.slice(2)) });
+    await app()
+      .matrix.uploadKeys(session, { one_time_keys: Object.fromEntries(all.slice(0, 4)) })
+      .expect(200);
+    const answer = await app().matrix.uploadKeys(session, {
+      one_time_keys: Object.fromEntries(all.slice(2)),
+    });
     expect(answer.body).toEqual({ one_time_key_counts: { signed_curve25519: 6 } });
   });
 
   it('refuses another key under a known ID and stores nothing of that upload', async () => {
     const session = await app().matrix.register();
-    await app().matrix.uploadKeys(session, { one_time_keys: { 'curve25519:A': 'first' } }).expect(200);
+    await app()
+      .matrix.uploadKeys(session, { one_time_keys: { 'curve25519:A': 'first' } })
+      .expect(200);
     const conflict = { one_time_keys: { 'curve25519:B': 'new', 'curve25519:A': 'second' } };
     const answer = await app().matrix.uploadKeys(session, conflict).expect(400);
     expect(answer.body).toMatchObject({ errcode: 'M_INVALID_PARAM' });
@@ -37,7 +43,8 @@ describe('POST /keys/upload', () => {
     const fallback = (id: string) => ({ fallback_keys: { [`curve25519:${id}`]: `key ${id}` } });
     await app().matrix.uploadKeys(session, fallback('A')).expect(200);
     await app().sql('UPDATE fallback_keys SET used = true WHERE user_id = $1', [session.userId]);
-    const stored = () => app().sql('SELECT key_id, used FROM fallback_keys WHERE user_id = $1', [session.userId]);
+    const stored = () =>
+      app().sql('SELECT key_id, used FROM fallback_keys WHERE user_id = $1', [session.userId]);
     await app().matrix.uploadKeys(session, fallback('A')).expect(200);
     expect(await stored()).toEqual([{ key_id: 'A', used: true }]);
     await app().matrix.uploadKeys(session, fallback('B')).expect(200);
@@ -67,19 +74,25 @@ describe('POST /keys/upload', () => {
     expect(answer.body).toEqual({ errcode: 'M_BAD_JSON', error: expect.any(String) });
   });
 
-  it.each(['algorithms', 'keys', 'signatures', 'user_id', 'device_id'])('refuses device keys without %s', async (field) => {
-    const session = await app().matrix.register();
-    const { [field]: _, ...rest } = someKeys(session)['device_keys'] as Record<string, unknown>;
-    const answer = await app().matrix.uploadKeys(session, { device_keys: rest }).expect(400);
-    expect(answer.body).toMatchObject({ errcode: 'M_BAD_JSON' });
-  });
+  it.each(['algorithms', 'keys', 'signatures', 'user_id', 'device_id'])(
+    'refuses device keys without %s',
+    async (field) => {
+      const session = await app().matrix.register();
+      const { [field]: _, ...rest } = someKeys(session)['device_keys'] as Record<string, unknown>;
+      const answer = await app().matrix.uploadKeys(session, { device_keys: rest }).expect(400);
+      expect(answer.body).toMatchObject({ errcode: 'M_BAD_JSON' });
+    },
+  );
 });
 
 describe('POST /keys/query', () => {
   it('gives the keys as they were uploaded, and the name of the device', async () => {
     const session = await app().matrix.register({ device_id: 'D', initial_device_display_name: 'Phone' });
     const { device_keys } = someKeys(session);
-    const odd = { ...device_keys, 'org.example.extra': { b: 1, a: [1e10, 9007199254740991, null, '\u2028'], é: '😀' } };
+    const odd = {
+      ...device_keys,
+      'org.example.extra': { b: 1, a: [1e10, 9007199254740991, null, '\u2028'], é: '😀' },
+    };
     await app().matrix.uploadKeys(session, { device_keys: odd }).expect(200);
     const { body } = await query(session, { device_keys: { [session.userId]: [] } }).expect(200);
     expect(body).toEqual({
@@ -93,7 +106,12 @@ describe('POST /keys/query', () => {
     const second = await app().matrix.login(session.userId, { device_id: 'B' });
     const keyless = await app().matrix.register();
     for (const one of [session, second]) await app().matrix.uploadKeys(one, someKeys(one)).expect(200);
-    const asked = { [session.userId]: ['B', 'NONE'], [keyless.userId]: [], '@nobody:localhost': [], nonsense: [] };
+    const asked = {
+      [session.userId]: ['B', 'NONE'],
+      [keyless.userId]: [],
+      '@nobody:localhost': [],
+      nonsense: [],
+    };
     const { body } = await query(keyless, { device_keys: asked }).expect(200);
     expect(Object.keys(body.device_keys[session.userId])).toEqual(['B']);
     expect(body.device_keys[keyless.userId]).toEqual({});

@@ -20,7 +20,9 @@ describe('GET /login', () => {
 describe('POST /login', () => {
   it('begins a session on a new device', async () => {
     const { userId } = await app().matrix.register();
-    const { body } = await login({ ...byPassword(userId), initial_device_display_name: 'Laptop' }).expect(200);
+    const { body } = await login({ ...byPassword(userId), initial_device_display_name: 'Laptop' }).expect(
+      200,
+    );
     expect(body).toEqual({
       user_id: userId,
       device_id: expect.stringMatching(/^[A-Z]{10}$/),
@@ -28,13 +30,19 @@ describe('POST /login', () => {
       access_token: expect.stringMatching(/^mxa_/),
     });
     const session = { userId, deviceId: body.device_id, accessToken: body.access_token };
-    expect(await app().matrix.devices(session)).toContainEqual({ device_id: body.device_id, display_name: 'Laptop' });
+    expect(await app().matrix.devices(session)).toContainEqual({
+      device_id: body.device_id,
+      display_name: 'Laptop',
+    });
   });
 
   it('gives a refresh token and an expiring access token to a client that asks', async () => {
     const { userId } = await app().matrix.register();
     const { body } = await login({ ...byPassword(userId), refresh_token: true }).expect(200);
-    expect(body).toMatchObject({ refresh_token: expect.stringMatching(/^mxr_/), expires_in_ms: 15 * 60 * 1_000 });
+    expect(body).toMatchObject({
+      refresh_token: expect.stringMatching(/^mxr_/),
+      expires_in_ms: 15 * 60 * 1_000,
+    });
   });
 
   it('takes a localpart, a user ID in any case, and the deprecated top-level user', async () => {
@@ -49,21 +57,39 @@ describe('POST /login', () => {
 
   it('says the same of an unknown user, a wrong password and another server', async () => {
     const { userId } = await app().matrix.register();
-    const refusals = [byPassword(userId, 'wrong'), byPassword('@nobody:localhost'), byPassword('@alice:elsewhere.org')];
+    const refusals = [
+      byPassword(userId, 'wrong'),
+      byPassword('@nobody:localhost'),
+      byPassword('@alice:elsewhere.org'),
+    ];
     const answers = await Promise.all(refusals.map((body) => login(body).expect(403)));
     expect(new Set(answers.map(({ text }) => text)).size).toBe(1);
     expect(answers[0]!.body).toMatchObject({ errcode: 'M_FORBIDDEN' });
   });
 
   it('on a known device ends its earlier tokens and keeps its keys and its name', async () => {
-    const first = await app().matrix.register({ device_id: 'D', initial_device_display_name: 'Old', refresh_token: true });
+    const first = await app().matrix.register({
+      device_id: 'D',
+      initial_device_display_name: 'Old',
+      refresh_token: true,
+    });
     await app().matrix.uploadKeys(first, someKeys(first)).expect(200);
-    const second = await app().matrix.login(first.userId, { device_id: 'D', initial_device_display_name: 'New' });
-    expect(await app().matrix.whoami(first)).toMatchObject({ status: 401, body: { errcode: 'M_UNKNOWN_TOKEN' } });
+    const second = await app().matrix.login(first.userId, {
+      device_id: 'D',
+      initial_device_display_name: 'New',
+    });
+    expect(await app().matrix.whoami(first)).toMatchObject({
+      status: 401,
+      body: { errcode: 'M_UNKNOWN_TOKEN' },
+    });
     await app().matrix.refresh(first.refreshToken!).expect(401);
     expect(await app().matrix.devices(second)).toEqual([{ device_id: 'D', display_name: 'Old' }]);
     expect(Object.keys(await app().matrix.queryKeys(second, first.userId))).toEqual(['D']);
-    expect(await app().census(first.userId, 'D')).toMatchObject({ access_tokens: 1, refresh_tokens: 0, one_time_keys: 3 });
+    expect(await app().census(first.userId, 'D')).toMatchObject({
+      access_tokens: 1,
+      refresh_tokens: 0,
+      one_time_keys: 3,
+    });
   });
 
   it.each([
@@ -71,10 +97,22 @@ describe('POST /login', () => {
     ['an unknown type', { ...byPassword('alice'), type: 'm.login.magic' }, 'M_UNKNOWN'],
     ['no identifier', { type: 'm.login.password', password: PASSWORD }, 'M_MISSING_PARAM'],
     ['an unknown identifier', { ...byPassword('a'), identifier: { type: 'm.id.star' } }, 'M_UNKNOWN'],
-    ['an identifier without user', { ...byPassword('a'), identifier: { type: 'm.id.user' } }, 'M_MISSING_PARAM'],
-    ['a user that is no string', { ...byPassword('a'), identifier: { type: 'm.id.user', user: 7 } }, 'M_BAD_JSON'],
+    [
+      'an identifier without user',
+      { ...byPassword('a'), identifier: { type: 'm.id.user' } },
+      'M_MISSING_PARAM',
+    ],
+    [
+      'a user that is no string',
+      { ...byPassword('a'), identifier: { type: 'm.id.user', user: 7 } },
+      'M_BAD_JSON',
+    ],
     ['no password', { type: 'm.login.password', user: 'alice' }, 'M_MISSING_PARAM'],
-    ['a device ID that is too long', { ...byPassword('alice'), device_id: 'x'.repeat(513) }, 'M_INVALID_PARAM'],
+    [
+      'a device ID that is too long',
+      { ...byPassword('alice'), device_id: 'x'.repeat(513) },
+      'M_INVALID_PARAM',
+    ],
     ['the device ID that means all', { ...byPassword('alice'), device_id: '*' }, 'M_INVALID_PARAM'],
   ])('refuses %s with 400', async (_, body, errcode) => {
     const answer = await login(body).expect(400);

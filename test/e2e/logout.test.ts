@@ -13,13 +13,23 @@ describe.each(['logout', 'logout/all'])('POST /%s', (endpoint) => {
     const session = await app().matrix.register();
     const answer = await post(session.accessToken).expect(200);
     expect(answer.body).toEqual({});
-    expect(await app().matrix.whoami(session)).toMatchObject({ status: 401, body: { errcode: 'M_UNKNOWN_TOKEN' } });
+    expect(await app().matrix.whoami(session)).toMatchObject({
+      status: 401,
+      body: { errcode: 'M_UNKNOWN_TOKEN' },
+    });
   });
 
   it('takes device, device keys, one-time keys, fallback keys and refresh token along', async () => {
     const session = await app().matrix.register({ refresh_token: true });
     await app().matrix.uploadKeys(session, someKeys(session)).expect(200);
-    const before = { ...NOTHING, devices: 1, access_tokens: 1, refresh_tokens: 1, device_keys: 1, one_time_keys: 3 };
+    const before = {
+      ...NOTHING,
+      devices: 1,
+      access_tokens: 1,
+      refresh_tokens: 1,
+      device_keys: 1,
+      one_time_keys: 3,
+    };
     expect(await app().census(session.userId)).toEqual({ ...before, fallback_keys: 1 });
     await post(session.accessToken).expect(200);
     expect(await app().census(session.userId)).toEqual(NOTHING);
@@ -109,7 +119,9 @@ describe.each(['logout', 'logout/all'])('POST /%s', (endpoint) => {
     const twice = [
       post(accessToken).query({ access_token: accessToken }),
       app().http.post(`${path}?access_token=${accessToken}&access_token=${accessToken}`),
-      app().http.post(path).set('Authorization', [`Bearer ${accessToken}`, `Bearer ${accessToken}`] as never),
+      app()
+        .http.post(path)
+        .set('Authorization', [`Bearer ${accessToken}`, `Bearer ${accessToken}`] as never),
     ];
     for (const attempt of twice) {
       expect((await attempt.expect(401)).body).toMatchObject({ errcode: 'M_MISSING_TOKEN' });
@@ -121,7 +133,11 @@ describe.each(['logout', 'logout/all'])('POST /%s', (endpoint) => {
     const session = await app().matrix.register();
     const answer = await app().http.post(path).send({ access_token: session.accessToken }).expect(401);
     expect(answer.body).toMatchObject({ errcode: 'M_MISSING_TOKEN' });
-    const form = await app().http.post(path).type('form').send({ access_token: session.accessToken }).expect(401);
+    const form = await app()
+      .http.post(path)
+      .type('form')
+      .send({ access_token: session.accessToken })
+      .expect(401);
     expect(form.body).toMatchObject({ errcode: 'M_MISSING_TOKEN' });
   });
 
@@ -141,7 +157,10 @@ describe.each(['logout', 'logout/all'])('POST /%s', (endpoint) => {
 
   it('has an older alias under r0', async () => {
     const session = await app().matrix.register();
-    await app().http.post(`/_matrix/client/r0/${endpoint}`).auth(session.accessToken, { type: 'bearer' }).expect(200, {});
+    await app()
+      .http.post(`/_matrix/client/r0/${endpoint}`)
+      .auth(session.accessToken, { type: 'bearer' })
+      .expect(200, {});
     expect(await app().matrix.whoami(session)).toMatchObject({ status: 401 });
   });
 
@@ -155,7 +174,10 @@ describe.each(['logout', 'logout/all'])('POST /%s', (endpoint) => {
   });
 
   it('gives a device that is born again under its old ID neither name nor keys', async () => {
-    const session = await app().matrix.register({ device_id: 'PHONE', initial_device_display_name: 'My phone' });
+    const session = await app().matrix.register({
+      device_id: 'PHONE',
+      initial_device_display_name: 'My phone',
+    });
     await app().matrix.uploadKeys(session, someKeys(session)).expect(200);
     await post(session.accessToken).expect(200);
     const again = await app().matrix.login(session.userId, { device_id: 'PHONE' });
@@ -181,7 +203,9 @@ describe('POST /logout', () => {
   it('ends every token of the device, also the one that was refreshed away', async () => {
     const session = await app().matrix.register({ refresh_token: true });
     const { body } = await app().matrix.refresh(session.refreshToken!).expect(200);
-    await app().matrix.logout({ ...session, accessToken: body.access_token }).expect(200);
+    await app()
+      .matrix.logout({ ...session, accessToken: body.access_token })
+      .expect(200);
     expect(await app().matrix.whoami(session)).toMatchObject({ status: 401 });
     expect(await app().census(session.userId)).toEqual(NOTHING);
   });
@@ -206,6 +230,9 @@ describe('POST /logout/all', () => {
     const session = await app().matrix.register();
     await app().matrix.logoutAll(session).expect(200);
     const again = await app().matrix.login(session.userId);
-    expect(await app().matrix.whoami(again)).toMatchObject({ status: 200, body: { user_id: session.userId } });
+    expect(await app().matrix.whoami(again)).toMatchObject({
+      status: 200,
+      body: { user_id: session.userId },
+    });
   });
 });

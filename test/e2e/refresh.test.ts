@@ -9,7 +9,10 @@ async function begin(): Promise<Required<ClientSession>> {
   return (await app().matrix.register({ refresh_token: true })) as Required<ClientSession>;
 }
 
-async function refresh({ refreshToken, ...session }: Required<ClientSession>): Promise<Required<ClientSession>> {
+async function refresh({
+  refreshToken,
+  ...session
+}: Required<ClientSession>): Promise<Required<ClientSession>> {
   const { body } = await app().matrix.refresh(refreshToken).expect(200);
   expect(body).toEqual({
     access_token: expect.stringMatching(/^mxa_/),
@@ -23,7 +26,10 @@ describe('POST /refresh', () => {
   it('gives a pair that works, on the same device', async () => {
     const session = await begin();
     const next = await refresh(session);
-    expect(await app().matrix.whoami(next)).toMatchObject({ status: 200, body: { device_id: session.deviceId } });
+    expect(await app().matrix.whoami(next)).toMatchObject({
+      status: 200,
+      body: { device_id: session.deviceId },
+    });
   });
 
   it('works many times in a row', async () => {
@@ -51,7 +57,9 @@ describe('POST /refresh', () => {
     expect(replay.body).toMatchObject(SOFT);
     expect(await app().matrix.whoami(next)).toMatchObject({ status: 401, body: SOFT });
     expect((await app().matrix.refresh(next.refreshToken).expect(401)).body).toMatchObject(SOFT);
-    const [row] = await app().sql('SELECT ended_reason FROM refresh_tokens WHERE user_id = $1', [session.userId]);
+    const [row] = await app().sql('SELECT ended_reason FROM refresh_tokens WHERE user_id = $1', [
+      session.userId,
+    ]);
     expect(row).toEqual({ ended_reason: 'refresh_replay' });
     const back = await app().matrix.login(session.userId, { device_id: session.deviceId });
     expect(Object.keys(await app().matrix.queryKeys(back, session.userId))).toEqual([session.deviceId]);
@@ -75,7 +83,9 @@ describe('POST /refresh', () => {
 
   it('serialises two at once: one pair counts, and nothing is lost', async () => {
     const session = await begin();
-    const answers = await Promise.all(Array.from({ length: 8 }, () => app().matrix.refresh(session.refreshToken)));
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, () => app().matrix.refresh(session.refreshToken)),
+    );
     expect(answers.map(({ status }) => status)).toEqual(Array(8).fill(200));
     const alive = [];
     for (const { body } of answers) {
@@ -95,7 +105,11 @@ describe('POST /refresh', () => {
       ]);
       expect(logout.status).toBe(200);
       expect([200, 401]).toContain(refreshed.status);
-      expect(await app().census(session.userId)).toMatchObject({ devices: 0, access_tokens: 0, refresh_tokens: 0 });
+      expect(await app().census(session.userId)).toMatchObject({
+        devices: 0,
+        access_tokens: 0,
+        refresh_tokens: 0,
+      });
     }
   });
 

@@ -55,15 +55,23 @@ describe('POST /register', () => {
     const taken = await app().matrix.register();
     const username = taken.userId.slice(1, taken.userId.indexOf(':'));
     expect((await register({ username }).expect(400)).body).toMatchObject({ errcode: 'M_USER_IN_USE' });
-    expect((await register({ username: username.toUpperCase() }).expect(400)).body.errcode).toBe('M_USER_IN_USE');
+    expect((await register({ username: username.toUpperCase() }).expect(400)).body.errcode).toBe(
+      'M_USER_IN_USE',
+    );
     for (const bad of ['äpfel', 'with space', 'a:b', '@alice', 'x'.repeat(250)]) {
-      expect((await register({ username: bad }).expect(400)).body).toMatchObject({ errcode: 'M_INVALID_USERNAME' });
+      expect((await register({ username: bad }).expect(400)).body).toMatchObject({
+        errcode: 'M_INVALID_USERNAME',
+      });
     }
   });
 
   it('writes names in lower case', async () => {
     const username = uniqueUsername();
-    const { body } = await register({ username: username.toUpperCase(), password: PASSWORD, ...DUMMY }).expect(200);
+    const { body } = await register({
+      username: username.toUpperCase(),
+      password: PASSWORD,
+      ...DUMMY,
+    }).expect(200);
     expect(body.user_id).toBe(`@${username}:localhost`);
   });
 
@@ -74,7 +82,9 @@ describe('POST /register', () => {
 
   it('creates the account alone when the login is inhibited', async () => {
     const username = uniqueUsername();
-    const { body } = await register({ username, password: PASSWORD, inhibit_login: true, ...DUMMY }).expect(200);
+    const { body } = await register({ username, password: PASSWORD, inhibit_login: true, ...DUMMY }).expect(
+      200,
+    );
     expect(body).toEqual({ user_id: `@${username}:localhost`, home_server: 'localhost' });
     expect(await app().census(body.user_id)).toMatchObject({ devices: 0, access_tokens: 0 });
     await app().matrix.login(username);
@@ -92,8 +102,12 @@ describe('POST /register', () => {
   });
 
   it('knows the kinds "user" and "guest", and admits no guests', async () => {
-    expect((await register({}).query({ kind: 'guest' }).expect(403)).body).toMatchObject({ errcode: 'M_FORBIDDEN' });
-    expect((await register({}).query({ kind: 'ghost' }).expect(400)).body).toMatchObject({ errcode: 'M_INVALID_PARAM' });
+    expect((await register({}).query({ kind: 'guest' }).expect(403)).body).toMatchObject({
+      errcode: 'M_FORBIDDEN',
+    });
+    expect((await register({}).query({ kind: 'ghost' }).expect(400)).body).toMatchObject({
+      errcode: 'M_INVALID_PARAM',
+    });
     await register({}).query({ kind: 'user' }).expect(401);
   });
 
@@ -102,8 +116,10 @@ describe('POST /register', () => {
     const [account] = await app().sql('SELECT * FROM accounts WHERE user_id = $1', [session.userId]);
     expect(account!['password_hash']).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
     const stored = JSON.stringify([
-      await app().sql('SELECT encode(token_digest, \'escape\') FROM access_tokens'),
-      await app().sql('SELECT encode(current_digest, \'escape\'), encode(family, \'escape\') FROM refresh_tokens'),
+      await app().sql("SELECT encode(token_digest, 'escape') FROM access_tokens"),
+      await app().sql(
+        "SELECT encode(current_digest, 'escape'), encode(family, 'escape') FROM refresh_tokens",
+      ),
     ]);
     for (const token of [session.accessToken, session.refreshToken!]) {
       expect(stored).not.toContain(token.split('_').at(-2));

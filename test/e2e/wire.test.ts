@@ -36,7 +36,9 @@ describe('Paths and methods', () => {
   it('answers a path that is no UTF-8 or holds NUL with 400', async () => {
     const session = await app().matrix.register();
     for (const name of ['%E0%A4%A', '%ff', 'a%00b']) {
-      const answer = await app().http.get(`${V3}/devices/${name}`).auth(session.accessToken, { type: 'bearer' });
+      const answer = await app()
+        .http.get(`${V3}/devices/${name}`)
+        .auth(session.accessToken, { type: 'bearer' });
       expect(answer.status).toBe(400);
       expect(answer.body).toMatchObject({ errcode: expect.stringMatching(/^M_/), error: expect.any(String) });
     }
@@ -65,7 +67,11 @@ describe('CORS', () => {
 });
 
 describe('Bodies', () => {
-  const register = () => ({ username: uniqueUsername(), password: PASSWORD, auth: { type: 'm.login.dummy' } });
+  const register = () => ({
+    username: uniqueUsername(),
+    password: PASSWORD,
+    auth: { type: 'm.login.dummy' },
+  });
 
   it.each([undefined, 'application/json', 'text/plain', 'application/x-www-form-urlencoded', 'nonsense'])(
     'are JSON whatever the Content-Type says: %s',
@@ -97,20 +103,33 @@ describe('Bodies', () => {
   });
 
   it('are refused with 413 M_TOO_LARGE above one megabyte', async () => {
-    const answer = await app().http.post(`${V3}/register`).send({ username: 'x'.repeat(1_100_000) }).expect(413);
+    const answer = await app()
+      .http.post(`${V3}/register`)
+      .send({ username: 'x'.repeat(1_100_000) })
+      .expect(413);
     expect(answer.body).toMatchObject({ errcode: 'M_TOO_LARGE' });
   });
 
   it('may hold keys that nobody knows', async () => {
-    await app().http.post(`${V3}/register`).send({ ...register(), 'org.example.unknown': { a: [1] } }).expect(200);
+    await app()
+      .http.post(`${V3}/register`)
+      .send({ ...register(), 'org.example.unknown': { a: [1] } })
+      .expect(200);
   });
 
   it('may hold null where a key is optional', async () => {
-    await app().http.post(`${V3}/register`).send({ ...register(), device_id: null, inhibit_login: null }).expect(200);
+    await app()
+      .http.post(`${V3}/register`)
+      .send({ ...register(), device_id: null, inhibit_login: null })
+      .expect(200);
   });
 
   it('are not read before the token is known', async () => {
-    const answer = await app().http.post(`${V3}/keys/upload`).set('Content-Type', 'application/json').send('{"broken').expect(401);
+    const answer = await app()
+      .http.post(`${V3}/keys/upload`)
+      .set('Content-Type', 'application/json')
+      .send('{"broken')
+      .expect(401);
     expect(answer.body).toMatchObject({ errcode: 'M_MISSING_TOKEN' });
   });
 });
@@ -138,7 +157,9 @@ describe('The guard', () => {
     const open = controllers.flatMap(({ instance }) =>
       new MetadataScanner()
         .getAllMethodNames(Object.getPrototypeOf(instance))
-        .filter((name) => reflector.getAllAndOverride<boolean>(PUBLIC, [instance[name], instance.constructor]))
+        .filter((name) =>
+          reflector.getAllAndOverride<boolean>(PUBLIC, [instance[name], instance.constructor]),
+        )
         .map((name) => `${instance.constructor.name}.${name}`),
     );
     expect(open.toSorted()).toEqual([

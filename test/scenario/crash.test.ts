@@ -1,17 +1,16 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import request from 'supertest';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { MatrixClient, someKeys } from '../support/matrix-client.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
 
 let dataDir: string;
 let service: ChildProcess | undefined;
 
 beforeAll(async () => {
-  dataDir = await mkdtemp(join(tmpdir(), 'mss-crash-'));
+  dataDir = await temporaryDirectory();
 });
 afterAll(async () => {
   if (service !== undefined) await stop(service);
@@ -36,27 +35,33 @@ async function stop(process: ChildProcess): Promise<void> {
 }
 
 describe('The process is killed between the deletions and the commit of a logout', () => {
-  it.each(['logout', 'logoutAll'] as const)('%s: after a restart everything is as before, and may be ended', async (endpoint) => {
-    const client = (url: string) => new MatrixClient(request(url));
-    const crashing = await start(true);
-    const session = await client(crashing).register({ refresh_token: true });
-    await client(crashing).uploadKeys(session, someKeys(session)).expect(200);
+  it.each(['logout', 'logoutAll'] as const)(
+    '%s: after a restart everything is as before, and may be ended',
+    async (endpoint) => {
+      const client = (url: string) => new MatrixClient(request(url));
+      const crashing = await start(true);
+      const session = await client(crashing).register({ refresh_token: true });
+      await client(crashing).uploadKeys(session, someKeys(session)).expect(200);
 
-    const killed = once(service!, 'exit');
-    const answer = await client(crashing)[endpoint](session).then(
-      ({ status }) => status,
-      () => 'connection lost',
-    );
-    expect(answer).toBe('connection lost');
-    expect(await killed).toEqual([null, 'SIGKILL']);
+      const killed = once(service!, 'exit');
+      const logout = client(crashing)[endpoint](session);
+      const answer = await logout.then(
+        ({ status }) => status,
+        () => 'connection lost',
+      );
+      expect(answer).toBe('connection lost');
+      expect(await killed).toEqual([null, 'SIGKILL']);
 
-    const restarted = await start(false);
-    expect(await client(restarted).whoami(session)).toMatchObject({ status: 200 });
-    expect(Object.keys(await client(restarted).queryKeys(session, session.userId))).toEqual([session.deviceId]);
-    const { body } = await client(restarted).uploadKeys(session, {}).expect(200);
-    expect(body).toEqual({ one_time_key_counts: { signed_curve25519: 3 } });
-    await client(restarted)[endpoint](session).expect(200, {});
-    expect(await client(restarted).whoami(session)).toMatchObject({ status: 401 });
-    await stop(service!);
-  });
+      const restarted = await start(false);
+      expect(await client(restarted).whoami(session)).toMatchObject({ status: 200 });
+      expect(Object.keys(await client(restarted).queryKeys(session, session.userId))).toEqual([
+        session.deviceId,
+      ]);
+      const { body } = await client(restarted).uploadKeys(session, {}).expect(200);
+      expect(body).toEqual({ one_time_key_counts: { signed_curve25519: 3 } });
+      await client(restarted)[endpoint](session).expect(200, {});
+      expect(await client(restarted).whoami(session)).toMatchObject({ status: 401 });
+      await stop(service!);
+    },
+  );
 });

@@ -37,7 +37,12 @@ async function sessionWithKeys(): Promise<ClientSession> {
 describe.each(['logout', 'logoutAll'] as const)('%s with a listener that fails', (endpoint) => {
   const failures: [string, Behaviour][] = [
     ['throws', async () => Promise.reject(new Error('no'))],
-    ['throws before its first await', () => { throw new Error('no'); }],
+    [
+      'throws before its first await',
+      () => {
+        throw new Error('no');
+      },
+    ],
     ['throws an answer of its own', async () => Promise.reject(MatrixError.notFound('no'))],
     ['breaks a statement', async (_, tx) => void (await tx.query(BROKEN))],
     ['breaks a statement and hides it', async (_, tx) => void (await tx.query(BROKEN).catch(() => []))],

@@ -13,14 +13,23 @@ async function userWith(devices: number): Promise<ClientSession> {
   const each = `FROM generate_series(1, $2::int) AS n`;
   await app().sql(`INSERT INTO devices SELECT $1, 'D' || n, 'name', now() ${each}`, values);
   await app().sql(
-    `INSERT INTO access_tokens SELECT $1, sha256(('D' || n)::bytea), 'D' || n, false, now(), NULL ${each}`, values);
+    `INSERT INTO access_tokens SELECT $1, sha256(('D' || n)::bytea), 'D' || n, false, now(), NULL ${each}`,
+    values,
+  );
   await app().sql(
-    `INSERT INTO refresh_tokens SELECT $1, 'D' || n, sha256(('D' || n)::bytea), '\\x00', NULL, now(), now() ${each}`, values);
+    `INSERT INTO refresh_tokens SELECT $1, 'D' || n, sha256(('D' || n)::bytea), '\\x00', NULL, now(), now() ${each}`,
+    values,
+  );
   await app().sql(`INSERT INTO device_keys SELECT $1, 'D' || n, '{}', now() ${each}`, values);
-  await app().sql(`INSERT INTO fallback_keys SELECT $1, 'D' || n, 'curve25519', 'F', '"f"', false, now() ${each}`, values);
+  await app().sql(
+    `INSERT INTO fallback_keys SELECT $1, 'D' || n, 'curve25519', 'F', '"f"', false, now() ${each}`,
+    values,
+  );
   await app().sql(
     `INSERT INTO one_time_keys SELECT $1, 'D' || n, 'curve25519', k::text, '"o"', now()
-     ${each}, generate_series(1, ${ONE_TIME_KEYS}) AS k`, values);
+     ${each}, generate_series(1, ${ONE_TIME_KEYS}) AS k`,
+    values,
+  );
   return session;
 }
 
@@ -29,7 +38,9 @@ async function statementsOfLogoutAll(session: ClientSession): Promise<string[]> 
   const query = vi.spyOn(pg.Client.prototype, 'query');
   try {
     await app().matrix.logoutAll(session).expect(200);
-    return query.mock.calls.map(([config]) => (typeof config === 'string' ? config : (config as { name: string }).name));
+    return query.mock.calls.map(([config]) =>
+      typeof config === 'string' ? config : (config as { name: string }).name,
+    );
   } finally {
     query.mockRestore();
   }
@@ -40,7 +51,11 @@ describe('POST /logout/all of a user with 1,000 devices and 50 one-time keys eac
     const many = await userWith(1_000);
     const one = await userWith(0);
     const before = await app().census(many.userId);
-    expect(before).toMatchObject({ devices: 1_001, access_tokens: 1_001, one_time_keys: 1_000 * ONE_TIME_KEYS });
+    expect(before).toMatchObject({
+      devices: 1_001,
+      access_tokens: 1_001,
+      one_time_keys: 1_000 * ONE_TIME_KEYS,
+    });
     const statements = await statementsOfLogoutAll(many);
     expect(statements).toContain('keys_delete_one_time_keys');
     expect(statements.length).toBeLessThan(15);

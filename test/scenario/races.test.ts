@@ -17,20 +17,27 @@ async function sessionWithKeys(extra?: object): Promise<ClientSession> {
 describe('Many users at once', () => {
   it('are each told apart', async () => {
     const sessions = await times(20, () => app().matrix.register());
-    const answers = await Promise.all(sessions.flatMap((session) => [app().matrix.whoami(session), app().matrix.whoami(session)]));
-    expect(answers.map(({ body }) => body['user_id'])).toEqual(sessions.flatMap(({ userId }) => [userId, userId]));
+    const answers = await Promise.all(
+      sessions.flatMap((session) => [app().matrix.whoami(session), app().matrix.whoami(session)]),
+    );
+    expect(answers.map(({ body }) => body['user_id'])).toEqual(
+      sessions.flatMap(({ userId }) => [userId, userId]),
+    );
   });
 });
 
 describe('Fifty logouts of one token at once', () => {
-  it.each(['logout', 'logoutAll'] as const)('%s: at least one is 200, the others are 200 or 401', async (endpoint) => {
-    const session = await sessionWithKeys({ refresh_token: true });
-    const answers = await times(50, () => app().matrix[endpoint](session));
-    const statuses = new Set(answers.map(({ status }) => status));
-    expect(statuses).toContain(200);
-    expect([...statuses].filter((status) => status !== 200 && status !== 401)).toEqual([]);
-    expect(await app().census(session.userId)).toEqual(NOTHING);
-  });
+  it.each(['logout', 'logoutAll'] as const)(
+    '%s: at least one is 200, the others are 200 or 401',
+    async (endpoint) => {
+      const session = await sessionWithKeys({ refresh_token: true });
+      const answers = await times(50, () => app().matrix[endpoint](session));
+      const statuses = new Set(answers.map(({ status }) => status));
+      expect(statuses).toContain(200);
+      expect([...statuses].filter((status) => status !== 200 && status !== 401)).toEqual([]);
+      expect(await app().census(session.userId)).toEqual(NOTHING);
+    },
+  );
 
   it('both kinds, from several devices, mixed', async () => {
     const phone = await sessionWithKeys();
@@ -46,18 +53,21 @@ describe('Fifty logouts of one token at once', () => {
 });
 
 describe('A logout that races', () => {
-  it.each(['logout', 'logoutAll'] as const)('%s against key uploads leaves no key behind', async (endpoint) => {
-    for (let round = 0; round < ROUNDS; round += 1) {
-      const session = await app().matrix.register();
-      const [logout, ...uploads] = await Promise.all([
-        app().matrix[endpoint](session),
-        ...Array.from({ length: 4 }, () => app().matrix.uploadKeys(session, someKeys(session))),
-      ]);
-      expect(logout.status).toBe(200);
-      expect(uploads.filter(({ status }) => status !== 200 && status !== 401)).toEqual([]);
-      expect(await app().census(session.userId)).toEqual(NOTHING);
-    }
-  });
+  it.each(['logout', 'logoutAll'] as const)(
+    '%s against key uploads leaves no key behind',
+    async (endpoint) => {
+      for (let round = 0; round < ROUNDS; round += 1) {
+        const session = await app().matrix.register();
+        const [logout, ...uploads] = await Promise.all([
+          app().matrix[endpoint](session),
+          ...Array.from({ length: 4 }, () => app().matrix.uploadKeys(session, someKeys(session))),
+        ]);
+        expect(logout.status).toBe(200);
+        expect(uploads.filter(({ status }) => status !== 200 && status !== 401)).toEqual([]);
+        expect(await app().census(session.userId)).toEqual(NOTHING);
+      }
+    },
+  );
 
   it('against a login on the same device: the new session lives', async () => {
     for (let round = 0; round < ROUNDS; round += 1) {
@@ -70,7 +80,11 @@ describe('A logout that races', () => {
       expect(await app().matrix.whoami(again)).toMatchObject({ status: 200, body: { device_id: 'D' } });
       // The login came first and kept the device with its keys, or second, to a device newly born.
       const keys = logout.status === 200 ? 0 : 1;
-      expect(await app().census(session.userId)).toMatchObject({ devices: 1, access_tokens: 1, device_keys: keys });
+      expect(await app().census(session.userId)).toMatchObject({
+        devices: 1,
+        access_tokens: 1,
+        device_keys: keys,
+      });
     }
   });
 
@@ -98,10 +112,19 @@ describe('A key upload that was authorised for a device', () => {
         app().matrix.logout(session),
         app().matrix.login(session.userId, { device_id: 'D' }),
       ]);
-      const [device] = await app().sql<{ created_at: Date }>('SELECT created_at FROM devices WHERE user_id = $1', [session.userId]);
-      const keys = await app().sql<{ uploaded_at: Date }>('SELECT uploaded_at FROM device_keys WHERE user_id = $1', [session.userId]);
+      const [device] = await app().sql<{ created_at: Date }>(
+        'SELECT created_at FROM devices WHERE user_id = $1',
+        [session.userId],
+      );
+      const keys = await app().sql<{ uploaded_at: Date }>(
+        'SELECT uploaded_at FROM device_keys WHERE user_id = $1',
+        [session.userId],
+      );
       expect(await app().matrix.whoami(again)).toMatchObject({ status: 200 });
-      const [born] = await app().sql<{ count: number }>('SELECT count(*)::int FROM devices WHERE user_id = $1', [session.userId]);
+      const [born] = await app().sql<{ count: number }>(
+        'SELECT count(*)::int FROM devices WHERE user_id = $1',
+        [session.userId],
+      );
       expect(born!.count).toBe(1);
       for (const { uploaded_at } of keys) expect(uploaded_at >= device!.created_at).toBe(true);
     }

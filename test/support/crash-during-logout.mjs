@@ -2,7 +2,13 @@
 // Plain JavaScript on the built service, as a process has no test runner to compile for it.
 import 'reflect-metadata';
 import { Module } from '@nestjs/common';
-import { createApplication, DevicesDeleted, EmbeddedPostgres, Environment, InTransaction } from '../../dist/index.js';
+import {
+  createApplication,
+  DevicesDeleted,
+  EmbeddedPostgres,
+  Environment,
+  InTransaction,
+} from '../../dist/index.js';
 
 const environment = Environment.load(process.env);
 const embedded = await EmbeddedPostgres.start({ dataDir: environment.dataDir });
@@ -10,7 +16,7 @@ const embedded = await EmbeddedPostgres.start({ dataDir: environment.dataDir });
 class Killer {
   async onDevicesDeleted({ devices }, tx) {
     // Every other listener has done its part when the keys and the tokens are seen to be gone.
-    for (let gone = false; !gone; ) {
+    for (let gone = false; !gone;) {
       const rows = await tx.query(
         {
           name: 'crash_look',

@@ -24,12 +24,22 @@ export class MatrixClient {
   constructor(private readonly http: ReturnType<typeof request>) {}
 
   async register(extra: object = {}): Promise<ClientSession> {
-    const body = { username: uniqueUsername(), password: PASSWORD, auth: { type: 'm.login.dummy' }, ...extra };
+    const body = {
+      username: uniqueUsername(),
+      password: PASSWORD,
+      auth: { type: 'm.login.dummy' },
+      ...extra,
+    };
     return toSession(await this.http.post(`${V3}/register`).send(body).expect(200));
   }
 
   async login(user: string, extra: object = {}): Promise<ClientSession> {
-    const body = { type: 'm.login.password', identifier: { type: 'm.id.user', user }, password: PASSWORD, ...extra };
+    const body = {
+      type: 'm.login.password',
+      identifier: { type: 'm.id.user', user },
+      password: PASSWORD,
+      ...extra,
+    };
     return toSession(await this.http.post(`${V3}/login`).send(body).expect(200));
   }
 
@@ -82,7 +92,10 @@ export function someKeys({ userId, deviceId }: ClientSession, oneTimeKeys = 3): 
       signatures,
     },
     one_time_keys: Object.fromEntries(
-      Array.from({ length: oneTimeKeys }, (_, at) => [`signed_curve25519:AAAA${at}`, signed(`one-time-${at}`)]),
+      Array.from({ length: oneTimeKeys }, (_, at) => [
+        `signed_curve25519:AAAA${at}`,
+        signed(`one-time-${at}`),
+      ]),
     ),
     fallback_keys: { 'signed_curve25519:FALL': { ...signed('fallback'), fallback: true } },
   };

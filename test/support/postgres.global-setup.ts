@@ -1,11 +1,11 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import type { TestProject } from 'vitest/node';
 import { dataSourceOptions, type DatabaseLocation, openDataSource } from '../../src/database/data-source.js';
 import { EmbeddedPostgres } from '../../src/database/embedded/embedded-postgres.js';
 import { clientOptions, inDatabase } from './database.js';
+import { temporaryDirectory } from './temporary-directory.js';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -17,8 +17,13 @@ declare module 'vitest' {
 /** One real PostgreSQL for the whole run: that of DATABASE_URL, or an embedded one in a throw-away directory. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const url = process.env['DATABASE_URL'];
-  const directory = await mkdtemp(join(tmpdir(), 'mss-test-'));
-  const settings = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', max_connections: '200' };
+  const directory = await temporaryDirectory();
+  const settings = {
+    fsync: 'off',
+    synchronous_commit: 'off',
+    full_page_writes: 'off',
+    max_connections: '200',
+  };
   const embedded = url ? null : await EmbeddedPostgres.start({ dataDir: join(directory, 'data'), settings });
   const server = embedded?.location ?? { url: url! };
   const template = `mss_template_${process.pid}`;

@@ -43,11 +43,21 @@ export class TestApp {
 
   /** How many rows each table holds of a user, or of one device. */
   async census(userId: string, deviceId?: string): Promise<Record<string, number>> {
-    const tables = ['devices', 'access_tokens', 'refresh_tokens', 'device_keys', 'one_time_keys', 'fallback_keys'];
+    const tables = [
+      'devices',
+      'access_tokens',
+      'refresh_tokens',
+      'device_keys',
+      'one_time_keys',
+      'fallback_keys',
+    ];
     const counts = tables.map(async (table) => {
       const where = deviceId === undefined ? 'user_id = $1' : 'user_id = $1 AND device_id = $2';
       const values = deviceId === undefined ? [userId] : [userId, deviceId];
-      const [row] = await this.sql<{ count: number }>(`SELECT count(*)::int FROM ${table} WHERE ${where}`, values);
+      const [row] = await this.sql<{ count: number }>(
+        `SELECT count(*)::int FROM ${table} WHERE ${where}`,
+        values,
+      );
       return [table, row!.count] as const;
     });
     return Object.fromEntries(await Promise.all(counts));

@@ -6,7 +6,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import type { DatabaseLocation } from '../data-source.js';
 import { type ServerAccount, serverAccount } from './server-account.js';
-import { exists, give, moveUnlessThere, serverBinaries, serverHome, socketDirectory } from './server-files.js';
+import {
+  exists,
+  give,
+  moveUnlessThere,
+  serverBinaries,
+  serverHome,
+  socketDirectory,
+} from './server-files.js';
 
 const PORT = 5432;
 const USER = 'postgres';
@@ -65,7 +72,8 @@ export class EmbeddedPostgres {
       const server = await launch({ binaries, cluster, log, account, settings });
       if (await answers(server, deadline)) return new EmbeddedPostgres(home, server.sockets, server.process);
       const words = await readFile(log, 'utf8').catch(() => '');
-      if (!HELD_BY_ANOTHER.test(words) || Date.now() > deadline) throw new Error(lastWords(cluster, log, words));
+      if (!HELD_BY_ANOTHER.test(words) || Date.now() > deadline)
+        throw new Error(lastWords(cluster, log, words));
       await sleep(100);
     }
   }
@@ -88,6 +96,7 @@ export class EmbeddedPostgres {
     this.server.kill('SIGINT');
     await gone;
     pipeOf(this.server).destroy();
+    await rm(this.sockets, { recursive: true, force: true });
   }
 }
 
@@ -102,8 +111,11 @@ async function createCluster(
   await give(unfinished, account);
   const initdb = spawn(
     join(binaries, 'initdb'),
-    ['-D', unfinished, '-U', USER, '-A', 'trust', '-E', 'UTF8', '--locale=C']
-      .concat(['--locale-provider=builtin', '--builtin-locale=C.UTF-8', '--no-instructions']),
+    ['-D', unfinished, '-U', USER, '-A', 'trust', '-E', 'UTF8', '--locale=C'].concat([
+      '--locale-provider=builtin',
+      '--builtin-locale=C.UTF-8',
+      '--no-instructions',
+    ]),
     { ...account, cwd: '/', stdio: ['ignore', 'ignore', 'pipe'] },
   );
   let complaint = '';

@@ -1,4 +1,16 @@
-import { chmod, chown, cp, mkdir, mkdtemp, readFile, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  cp,
+  mkdir,
+  mkdtemp,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  stat,
+  symlink,
+} from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative, resolve } from 'node:path';
@@ -46,7 +58,9 @@ export async function give(directory: string, account: ServerAccount | undefined
 export async function serverBinaries(home: string, account: ServerAccount | undefined): Promise<string> {
   const packaged = await packagedDirectory();
   if ((await canReach(packaged, account)) && (await linkLibraries(packaged))) return join(packaged, 'bin');
-  const { version } = JSON.parse(await readFile(join(packaged, '../package.json'), 'utf8')) as { version: string };
+  const { version } = JSON.parse(await readFile(join(packaged, '../package.json'), 'utf8')) as {
+    version: string;
+  };
   const copy = join(home, `postgres-${version}`);
   if (!(await exists(copy))) {
     const unfinished = await mkdtemp(join(home, 'copying-'));

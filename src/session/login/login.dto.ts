@@ -27,7 +27,9 @@ export class LoginDto {
   @IsString()
   password?: string;
 
-  @ApiPropertyOptional({ description: 'A device to log in on again; without it, the server names a new one.' })
+  @ApiPropertyOptional({
+    description: 'A device to log in on again; without it, the server names a new one.',
+  })
   @IsOptional()
   @IsString()
   device_id?: string;

@@ -14,7 +14,8 @@ export function userOf({ identifier, user }: Pick<LoginDto, 'identifier' | 'user
     return user;
   }
   if (identifier['type'] === undefined) throw MatrixError.missingParam('identifier.type');
-  if (identifier['type'] !== 'm.id.user') throw new MatrixError(400, 'M_UNKNOWN', 'Unknown type of identifier');
+  if (identifier['type'] !== 'm.id.user')
+    throw new MatrixError(400, 'M_UNKNOWN', 'Unknown type of identifier');
   const named = identifier['user'];
   if (named === undefined) throw MatrixError.missingParam('identifier.user');
   if (typeof named !== 'string') throw MatrixError.badJson('identifier.user must be a string');

@@ -23,7 +23,8 @@ export class RegisterController {
   @ApiOperation({
     operationId: 'register',
     summary: 'Register for an account on this server',
-    description: 'Answers 401 with the flows first; `"auth": {"type": "m.login.dummy"}` may come with the first request.',
+    description:
+      'Answers 401 with the flows first; `"auth": {"type": "m.login.dummy"}` may come with the first request.',
   })
   @ApiQuery({ name: 'kind', required: false, enum: ['user', 'guest'] })
   @ApiOkResponse({
@@ -32,7 +33,10 @@ export class RegisterController {
   })
   @ApiJsonBodyErrors()
   @ApiMatrixError(403, 'Registration is closed, or not offered to guests.', ['M_FORBIDDEN'])
-  async register(@Body() request: RegisterDto, @Query('kind') kind: unknown = 'user'): Promise<Partial<SessionDto>> {
+  async register(
+    @Body() request: RegisterDto,
+    @Query('kind') kind: unknown = 'user',
+  ): Promise<Partial<SessionDto>> {
     if (kind !== 'user' && kind !== 'guest') throw MatrixError.invalidParam('kind must be "user" or "guest"');
     if (kind === 'guest') throw MatrixError.forbidden('Guests are not admitted here');
     if (this.environment.registration === 'closed') throw MatrixError.forbidden('Registration is closed');

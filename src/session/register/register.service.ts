@@ -33,7 +33,8 @@ export class RegisterService {
     // A name that cannot be had is told before the user is asked to prove anything.
     const wanted = request.username ? await this.accounts.nameFor(request.username) : null;
     const deviceId = chooseDeviceId(request.device_id, this.entropy);
-    if (request.auth !== undefined && request.password === undefined) throw MatrixError.missingParam('password');
+    if (request.auth !== undefined && request.password === undefined)
+      throw MatrixError.missingParam('password');
     await this.uia.authorise({
       name: 'POST /register',
       userId: null,
@@ -41,7 +42,8 @@ export class RegisterService {
       parameters: {},
       auth: request.auth,
     });
-    const userId = wanted ?? (await this.accounts.nameFor(this.entropy.text(GENERATED_LENGTH, GENERATED_ALPHABET)));
+    const userId =
+      wanted ?? (await this.accounts.nameFor(this.entropy.text(GENERATED_LENGTH, GENERATED_ALPHABET)));
     const passwordHash = await this.accounts.hashPassword(request.password!);
     return this.unitOfWork.run(async (tx) => {
       await this.accounts.create(tx, userId, passwordHash);

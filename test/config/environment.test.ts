@@ -1,0 +1,87 @@
+import { readFile } from 'node:fs/promises';
+import { describe, expect, it } from 'vitest';
+import { Environment, EnvironmentError, environmentSchema } from '../../src/config/environment.js';
+
+describe('The environment', () => {
+  it('needs nothing', () => {
+    expect(Environment.load({})).toMatchObject({
+      host: '127.0.0.1',
+      port: 8008,
+      serverName: 'localhost',
+      publicBaseUrl: 'http://localhost:8008',
+      databaseUrl: null,
+      dataDir: './data',
+      registration: 'open',
+      accessTokenTtlMs: 900_000,
+      logLevel: 'info',
+      production: false,
+    });
+  });
+
+  it('closes registration unless the embedded database is used', () => {
+    const DATABASE_URL = 'postgresql://localhost/sessions';
+    expect(Environment.load({ DATABASE_URL }).registration).toBe('closed');
+    expect(Environment.load({ DATABASE_URL, REGISTRATION: 'open' }).registration).toBe('open');
+    expect(Environment.load({ REGISTRATION: 'closed' }).registration).toBe('closed');
+  });
+
+  it('takes an empty value for none', () => {
+    expect(Environment.load({ PORT: '', DATABASE_URL: '' })).toMatchObject({ port: 8008, databaseUrl: null });
+  });
+
+  it.each([
+    ['5ms', 5],
+    ['3s', 3_000],
+    ['5m', 300_000],
+    ['2h', 7_200_000],
+    ['1d', 86_400_000],
+  ])('reads the duration %s', (ACCESS_TOKEN_TTL, accessTokenTtlMs) => {
+    expect(Environment.load({ ACCESS_TOKEN_TTL })).toMatchObject({ accessTokenTtlMs });
+  });
+
+  it.each([
+    ['PORT', '80x', 'PORT must be a whole number from 0 to 65535, not "80x"'],
+    ['PORT', '65536', 'PORT must be a whole number from 0 to 65535, not "65536"'],
+    ['PORT', '1.5', 'PORT must be a whole number from 0 to 65535, not "1.5"'],
+    ['SERVER_NAME', 'http://x', 'SERVER_NAME must be a Matrix server name'],
+    ['PUBLIC_BASE_URL', 'example.org', 'PUBLIC_BASE_URL must be a URL that starts with http:// or https://'],
+    ['DATABASE_POOL_SIZE', '1', 'DATABASE_POOL_SIZE must be a whole number from 2 to 200'],
+    ['REGISTRATION', 'maybe', 'REGISTRATION must be "open" or "closed", not "maybe"'],
+    ['ACCESS_TOKEN_TTL', 'soon', 'ACCESS_TOKEN_TTL must be a duration such as 90s, 5m or 1h, not "soon"'],
+    ['LOG_LEVEL', 'loud', 'LOG_LEVEL must be one of fatal, error, warn, info, debug, trace, not "loud"'],
+  ])('refuses %s=%s by name, and says what is allowed', (name, value, message) => {
+    expect(() => Environment.load({ [name]: value })).toThrow(EnvironmentError);
+    expect(() => Environment.load({ [name]: value })).toThrow(message);
+  });
+
+  it('tells of all mistakes at once', () => {
+    expect(() => Environment.load({ PORT: 'x', LOG_LEVEL: 'y' })).toThrow(/PORT.*\n.*LOG_LEVEL/);
+  });
+
+  it('never repeats a database URL, which may hold a password', () => {
+    try {
+      Environment.load({ DATABASE_URL: 'mysql://sessions:s3cret@db/sessions' });
+      expect.unreachable();
+    } catch (error) {
+      expect(String(error)).toContain('DATABASE_URL must be a URL that starts with postgres://');
+      expect(String(error)).not.toContain('s3cret');
+    }
+  });
+
+  it('wants the embedded database asked for by name in production', () => {
+    expect(() => Environment.load({ NODE_ENV: 'production' })).toThrow('DATABASE_URL must be set');
+    expect(Environment.load({ NODE_ENV: 'production', DATABASE_URL: 'embedded' }).databaseUrl).toBeNull();
+  });
+
+  it('stands in the README, every variable with its default and its sentence', async () => {
+    const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
+    const told = [...readme.matchAll(/^\| `([A-Z_]+)` \|(?: `([^`]*)`)? \| (.*) \|$/gm)];
+    const defaults: Record<string, string | number | undefined> = environmentSchema.parse({});
+    const expected = Object.entries(environmentSchema.shape).map(([name, { description }]) => [
+      name,
+      defaults[name]?.toString(),
+      description,
+    ]);
+    expect(told.map(([, name, value, sentence]) => [name, value, sentence])).toEqual(expected);
+  });
+});

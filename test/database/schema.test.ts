@@ -1,0 +1,95 @@
+import { DataSource } from 'typeorm';
+import { describe, expect, it } from 'vitest';
+import { dataSourceOptions, migrations, openDataSource } from '../../src/database/data-source.js';
+import { createDatabase } from '../support/database.js';
+import { useApp } from '../support/test-app.js';
+
+const app = useApp();
+
+/** Tables that need not start with a user, each with its reason. */
+const WITHOUT_USER: Record<string, string> = {
+  schema_migrations: 'bookkeeping of TypeORM, read at start-up only',
+  uia_sessions: 'a registration has a session before it has a user',
+};
+
+describe('The schema', () => {
+  it('is what the entities say: nothing to synchronise', async () => {
+    const { upQueries } = await app().nest.get(DataSource).driver.createSchemaBuilder().log();
+    expect(upQueries.map(({ query }) => query)).toEqual([]);
+  });
+
+  it('goes back to nothing', async () => {
+    const database = await createDatabase();
+    const dataSource = await new DataSource(dataSourceOptions(database.location, 2)).initialize();
+    await dataSource.undoLastMigration();
+    const tables = await dataSource.query(`SELECT tablename FROM pg_tables WHERE schemaname = 'public'`);
+    expect(tables).toEqual([{ tablename: 'schema_migrations' }]);
+    await dataSource.destroy();
+    await database.drop();
+  });
+
+  it('is made once when four processes start at once', async () => {
+    const database = await createDatabase('empty');
+    const options = dataSourceOptions(database.location, 2);
+    const sources = await Promise.all(Array.from({ length: 4 }, () => openDataSource(options)));
+    const rows = await sources[0]!.query('SELECT name FROM schema_migrations');
+    expect(rows).toHaveLength(migrations.length);
+    await Promise.all(sources.map((source) => source.destroy()));
+    await database.drop();
+  });
+});
+
+describe('The catalogue', () => {
+  const tables = () => `
+    SELECT c.oid, c.relname AS name FROM pg_class c
+    WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
+      AND c.relname <> ALL ('{${Object.keys(WITHOUT_USER).join(',')}}')`;
+
+  it('has a user in every table', async () => {
+    const rows = await app().sql(`
+      SELECT t.name FROM (${tables()}) t WHERE NOT EXISTS
+        (SELECT FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attname = 'user_id' AND a.attnotnull)`);
+    expect(rows).toEqual([]);
+  });
+
+  it('has the user first in every primary key, unique index and foreign key', async () => {
+    const indexes = await app().sql(`
+      SELECT t.name, i.indexrelid::regclass::text AS index FROM (${tables()}) t JOIN pg_index i ON i.indrelid = t.oid
+      WHERE i.indisunique AND
+        (SELECT a.attname FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attnum = i.indkey[0]) <> 'user_id'`);
+    const foreignKeys = await app().sql(`
+      SELECT t.name, k.conname FROM (${tables()}) t JOIN pg_constraint k ON k.conrelid = t.oid AND k.contype = 'f'
+      WHERE (SELECT a.attname FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attnum = k.conkey[1]) <> 'user_id'`);
+    expect({ indexes, foreignKeys }).toEqual({ indexes: [], foreignKeys: [] });
+    const [primaryKeys] = await app().sql(`
+      SELECT count(*)::int AS missing FROM (${tables()}) t
+      WHERE NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.oid AND i.indisprimary)`);
+    expect(primaryKeys).toEqual({ missing: 0 });
+  });
+
+  it('has an index for every foreign key: without one, a deletion reads the whole table', async () => {
+    const rows = await app().sql(`
+      SELECT t.name, k.conname FROM (${tables()}) t JOIN pg_constraint k ON k.conrelid = t.oid AND k.contype = 'f'
+      WHERE NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.oid
+        AND (i.indkey::int2[])[0:cardinality(k.conkey) - 1] = k.conkey)`);
+    expect(rows).toEqual([]);
+  });
+
+  it('ties whatever names a device to the device, and lets it fall with it', async () => {
+    const rows = await app().sql(`
+      SELECT t.name FROM (${tables()}) t
+      JOIN pg_attribute a ON a.attrelid = t.oid AND a.attname = 'device_id'
+      WHERE t.name <> 'devices' AND NOT EXISTS
+        (SELECT FROM pg_constraint k WHERE k.conrelid = t.oid AND k.contype = 'f'
+           AND k.confrelid = 'devices'::regclass AND k.confdeltype = 'c')`);
+    expect(rows).toEqual([]);
+  });
+
+  it('has neither sequences nor triggers of its own', async () => {
+    const sequences = await app().sql(`
+      SELECT c.relname FROM pg_class c WHERE c.relkind = 'S' AND c.relnamespace = 'public'::regnamespace
+        AND c.relname <> 'schema_migrations_id_seq'`);
+    const triggers = await app().sql('SELECT tgname FROM pg_trigger WHERE NOT tgisinternal');
+    expect({ sequences, triggers }).toEqual({ sequences: [], triggers: [] });
+  });
+});

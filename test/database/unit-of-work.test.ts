@@ -1,0 +1,94 @@
+import { describe, expect, it } from 'vitest';
+import { type Tx, UnitOfWork } from '../../src/index.js';
+import { useApp } from '../support/test-app.js';
+
+const app = useApp();
+const unitOfWork = () => app().nest.get(UnitOfWork);
+const insert = (tx: Tx, name: string) =>
+  tx.query({ name: 'test_insert', text: 'INSERT INTO accounts (user_id, created_at) VALUES ($1, $2)' }, [
+    name,
+    tx.startedAt,
+  ]);
+const exists = async (name: string) =>
+  (await app().sql('SELECT FROM accounts WHERE user_id = $1', [name])).length === 1;
+
+describe('A unit of work', () => {
+  it('commits what it resolves with', async () => {
+    expect(await unitOfWork().run(async (tx) => void (await insert(tx, 'commits')))).toBeUndefined();
+    expect(await exists('commits')).toBe(true);
+  });
+
+  it('rolls back what it rejects with', async () => {
+    const work = unitOfWork().run(async (tx) => {
+      await insert(tx, 'rolls-back');
+      throw new Error('no');
+    });
+    await expect(work).rejects.toThrow('no');
+    expect(await exists('rolls-back')).toBe(false);
+  });
+
+  it('lets entities and statements share the transaction', async () => {
+    const work = unitOfWork().run(async (tx) => {
+      await tx.manager.query(`INSERT INTO accounts (user_id, created_at) VALUES ('by-manager', now())`);
+      expect(
+        await tx.query({ name: 'test_see', text: `SELECT FROM accounts WHERE user_id = 'by-manager'` }),
+      ).toHaveLength(1);
+      throw new Error('no');
+    });
+    await expect(work).rejects.toThrow('no');
+    expect(await exists('by-manager')).toBe(false);
+  });
+
+  it('rejects with the hidden error when a statement failed and nobody said so', async () => {
+    const work = unitOfWork().run(async (tx) => {
+      await insert(tx, 'hidden');
+      await insert(tx, 'hidden').catch(() => {});
+    });
+    await expect(work).rejects.toMatchObject({ code: '23505' });
+    expect(await exists('hidden')).toBe(false);
+  });
+
+  it('survives a real deadlock: both sides commit', async () => {
+    for (const name of ['left', 'right']) await unitOfWork().run((tx) => insert(tx, name));
+    const lock = { name: 'test_lock', text: 'SELECT FROM accounts WHERE user_id = $1 FOR UPDATE' };
+    let bothHoldOne = 0;
+    let attempts = 0;
+    const take = (first: string, second: string) =>
+      unitOfWork().run(async (tx) => {
+        attempts += 1;
+        await tx.query(lock, [first]);
+        bothHoldOne += 1;
+        // The first attempts wait for each other, so that they must meet.
+        while (bothHoldOne < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+        await tx.query(lock, [second]);
+      });
+    await Promise.all([take('left', 'right'), take('right', 'left')]);
+    expect(attempts).toBe(3);
+  });
+
+  it('gives up on an error that another try would not mend', async () => {
+    let attempts = 0;
+    const work = unitOfWork().run(async (tx) => {
+      attempts += 1;
+      await tx.query({ name: 'test_broken', text: 'SELECT * FROM nothing_of_this_name' });
+    });
+    await expect(work).rejects.toMatchObject({ code: '42P01' });
+    expect(attempts).toBe(1);
+  });
+
+  it('outlives the death of its connection', async () => {
+    const work = unitOfWork().run(async (tx) => {
+      await tx.query({ name: 'test_die', text: 'SELECT pg_terminate_backend(pg_backend_pid())' });
+    });
+    await expect(work).rejects.toThrow();
+    expect(await unitOfWork().query({ name: 'test_alive', text: 'SELECT 1 AS one' })).toEqual([{ one: 1 }]);
+  });
+
+  it('makes more callers than there are connections wait, and serves them all', async () => {
+    const sleep = { name: 'test_sleep', text: 'SELECT pg_sleep(0.05)' };
+    const answers = await Promise.all(
+      Array.from({ length: 60 }, () => unitOfWork().run((tx) => tx.query(sleep))),
+    );
+    expect(answers).toHaveLength(60);
+  });
+});

@@ -1,0 +1,86 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { useApp } from '../support/test-app.js';
+
+const app = useApp();
+const document = async () => (await app().http.get('/docs/openapi.json').expect(200)).body;
+
+/** Where the official description is; CI sets it. */
+const official = process.env['MATRIX_SPEC_OPENAPI'];
+
+const SERVER = {
+  url: '{protocol}://{hostname}{basePath}',
+  variables: {
+    protocol: { enum: ['http', 'https'], default: 'https' },
+    hostname: { default: 'localhost:8008' },
+    basePath: { default: '/_matrix/client/v3' },
+  },
+};
+
+describe('The API description', () => {
+  it('is served as a page at /docs', async () => {
+    const { text } = await app().http.get('/docs').expect(200).expect('Content-Type', /html/);
+    expect(text).toContain('swagger-ui');
+    await app().http.get('/docs/swagger-ui-bundle.js').expect(200);
+  });
+
+  it('starts with the server of the official description', async () => {
+    expect((await document()).servers[0]).toEqual(SERVER);
+  });
+
+  it.each([
+    ['/logout', 'logout'],
+    ['/logout/all', 'logout_all'],
+  ])('says of %s what the official description says', async (path, operationId) => {
+    const { paths, components } = await document();
+    const { post } = paths[path];
+    expect(post).toMatchObject({
+      operationId,
+      tags: ['Session management'],
+      security: expect.arrayContaining([{ accessTokenQuery: [] }, { accessTokenBearer: [] }]),
+      responses: { 200: { content: { 'application/json': { schema: { type: 'object', properties: {} } } } } },
+    });
+    expect(post.requestBody).toBeUndefined();
+    expect(components.securitySchemes).toMatchObject({
+      accessTokenQuery: { type: 'apiKey', in: 'query', name: 'access_token' },
+      accessTokenBearer: { type: 'http', scheme: 'bearer' },
+    });
+    if (official !== undefined) {
+      const theirs = parse(await readFile(join(official, 'logout.yaml'), 'utf8'));
+      const { summary, operationId: id, tags, security, responses } = theirs.paths[path].post;
+      expect(theirs.servers).toEqual([SERVER]);
+      expect(post).toMatchObject({ summary, operationId: id, tags });
+      expect(post.security.toSorted(byKey)).toEqual(security.toSorted(byKey));
+      expect(post.responses[200]).toEqual(responses['200']);
+    }
+  });
+
+  it('describes the errors of a logout', async () => {
+    const { responses } = (await document()).paths['/logout'].post;
+    expect(responses[401].content['application/json'].schema).toMatchObject({
+      required: ['errcode', 'error'],
+      properties: {
+        errcode: { enum: ['M_MISSING_TOKEN', 'M_UNKNOWN_TOKEN'] },
+        soft_logout: { type: 'boolean' },
+      },
+    });
+    expect(responses[500].content['application/json'].schema.properties.errcode.enum).toEqual(['M_UNKNOWN']);
+  });
+
+  it('tells each endpoint once, with an operation ID of its own, and no alias', async () => {
+    const { paths } = await document();
+    expect(Object.keys(paths).filter((path) => path.includes('r0'))).toEqual([]);
+    expect(paths['/_matrix/client/versions'].servers[0].url).toBe('{protocol}://{hostname}');
+    const operations = Object.values<Record<string, { operationId?: string }>>(paths).flatMap((item) =>
+      ['get', 'post', 'put', 'delete'].flatMap((method) => (item[method] ? [item[method].operationId] : [])),
+    );
+    expect(new Set(operations).size).toBe(operations.length);
+    expect(operations).toContain('getWellknown');
+  });
+});
+
+function byKey(one: object, other: object): number {
+  return Object.keys(one)[0]!.localeCompare(Object.keys(other)[0]!);
+}

@@ -1,0 +1,111 @@
+import { Get, Injectable, Module, Post, Body } from '@nestjs/common';
+import { IsString } from 'class-validator';
+import { describe, expect, it } from 'vitest';
+import {
+  ClientController,
+  CurrentRequester,
+  deviceColumns,
+  DevicesDeleted,
+  InTransaction,
+  type Requester,
+  type Statement,
+  type Tx,
+  UnitOfWork,
+} from '../../src/index.js';
+import { V3 } from '../support/matrix-client.js';
+import { useApp } from '../support/test-app.js';
+
+// A module as another team would write it: an endpoint, a table of its own, and rows that vanish with a device.
+const CREATE: Statement = {
+  name: 'notes_create',
+  text: `
+    CREATE TABLE IF NOT EXISTS notes (
+      user_id text NOT NULL, device_id text NOT NULL, note text NOT NULL, PRIMARY KEY (user_id, device_id),
+      FOREIGN KEY (user_id, device_id) REFERENCES devices (user_id, device_id) ON DELETE CASCADE)`,
+};
+const PUT: Statement = { name: 'notes_put', text: 'INSERT INTO notes VALUES ($1, $2, $3)' };
+const LIST: Statement = {
+  name: 'notes_list',
+  text: 'SELECT note FROM notes WHERE user_id = $1 ORDER BY note',
+};
+const DELETE: Statement = {
+  name: 'notes_delete',
+  text: `
+    DELETE FROM notes n USING unnest($1::text[], $2::text[]) AS gone (user_id, device_id)
+    WHERE n.user_id = gone.user_id AND n.device_id = gone.device_id
+    RETURNING n.note`,
+};
+
+class NoteDto {
+  @IsString()
+  note!: string;
+}
+
+@Injectable()
+class NotesListener {
+  readonly deleted: string[] = [];
+
+  @InTransaction(DevicesDeleted)
+  async onDevicesDeleted({ devices }: DevicesDeleted, tx: Tx): Promise<void> {
+    const rows = await tx.query<{ note: string }>(DELETE, deviceColumns(devices));
+    this.deleted.push(...rows.map(({ note }) => note));
+  }
+}
+
+@ClientController()
+class NotesController {
+  constructor(private readonly unitOfWork: UnitOfWork) {}
+
+  @Post('notes')
+  async put(@CurrentRequester() { userId, deviceId }: Requester, @Body() { note }: NoteDto): Promise<object> {
+    await this.unitOfWork.run(async (tx) => {
+      await tx.query(CREATE);
+      await tx.query(PUT, [userId, deviceId, note]);
+    });
+    return {};
+  }
+
+  @Get('notes')
+  list(@CurrentRequester() { userId }: Requester): Promise<object[]> {
+    return this.unitOfWork.query(LIST, [userId]);
+  }
+}
+
+@Module({ controllers: [NotesController], providers: [NotesListener] })
+class NotesModule {}
+
+const app = useApp({ extensions: [NotesModule] });
+
+describe("Another team's module", () => {
+  it('is guarded, reads bodies, and answers errors as the service does', async () => {
+    expect((await app().http.get(`${V3}/notes`).expect(401)).body).toMatchObject({
+      errcode: 'M_MISSING_TOKEN',
+    });
+    const { accessToken } = await app().matrix.register();
+    const answer = await app()
+      .http.post(`${V3}/notes`)
+      .auth(accessToken, { type: 'bearer' })
+      .send({ note: 7 })
+      .expect(400);
+    expect(answer.body).toMatchObject({ errcode: 'M_BAD_JSON' });
+  });
+
+  it('deletes its own rows, and those only, in the transaction of a logout', async () => {
+    const phone = await app().matrix.register();
+    const laptop = await app().matrix.login(phone.userId);
+    for (const [session, note] of [
+      [phone, 'on the phone'],
+      [laptop, 'on the laptop'],
+    ] as const) {
+      await app()
+        .http.post(`${V3}/notes`)
+        .auth(session.accessToken, { type: 'bearer' })
+        .send({ note })
+        .expect(201);
+    }
+    await app().matrix.logout(phone).expect(200);
+    const left = await app().http.get(`${V3}/notes`).auth(laptop.accessToken, { type: 'bearer' }).expect(200);
+    expect(left.body).toEqual([{ note: 'on the laptop' }]);
+    expect(app().nest.get(NotesListener).deleted).toEqual(['on the phone']);
+  });
+});
