@@ -64,11 +64,32 @@ module.exports = {
       to: outside('uia', ...UNDERNEATH),
     },
     {
+      name: 'appservices-know-no-feature',
+      comment: 'Who may act for whom is read from files; what is done with it is the business of those who ask.',
+      severity: 'error',
+      from: room('appservices'),
+      to: outside('appservices', ...UNDERNEATH),
+    },
+    {
+      name: 'rate-limits-know-no-feature',
+      comment: 'Counting is the same whatever is counted.',
+      severity: 'error',
+      from: room('rate-limits'),
+      to: outside('rate-limits', ...UNDERNEATH),
+    },
+    {
+      name: 'admin-knows-accounts-only',
+      comment: 'Administrators change the state of accounts; what follows from it is the business of listeners.',
+      severity: 'error',
+      from: room('admin'),
+      to: outside('admin', 'accounts', 'auth', ...UNDERNEATH),
+    },
+    {
       name: 'accounts-do-not-know-sessions',
       comment: 'Sessions ask who somebody is; asked the other way round, the two would be one.',
       severity: 'error',
       from: room('accounts'),
-      to: outside('accounts', 'auth', 'events', 'uia', ...UNDERNEATH),
+      to: outside('accounts', 'auth', 'events', 'uia', 'rate-limits', ...UNDERNEATH),
     },
     {
       name: 'session-does-not-know-what-hangs-on-a-device',
@@ -76,7 +97,7 @@ module.exports = {
         'A logout publishes an event. Calling devices or keys would make each new table an edit of the heart.',
       severity: 'error',
       from: room('session'),
-      to: outside('session', 'accounts', 'auth', 'events', 'uia', ...UNDERNEATH),
+      to: outside('session', 'accounts', 'appservices', 'auth', 'events', 'rate-limits', 'uia', ...UNDERNEATH),
     },
     {
       name: 'devices-do-not-know-keys',

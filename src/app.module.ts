@@ -1,5 +1,6 @@
 import { type DynamicModule, Module } from '@nestjs/common';
-import { AccountsModule } from './accounts/accounts.module.js';
+import { type AccountPorts, AccountsModule } from './accounts/accounts.module.js';
+import { AdminModule } from './admin/admin.module.js';
 import { AuthModule } from './auth/auth.module.js';
 import { ConfigModule } from './config/config.module.js';
 import type { Environment } from './config/environment.js';
@@ -15,7 +16,7 @@ import { SessionModule } from './session/session.module.js';
 import { SystemModule, type SystemPorts } from './system/system.module.js';
 
 /** What the service is put together from. */
-export interface Composition extends SystemPorts {
+export interface Composition extends SystemPorts, AccountPorts {
   readonly environment: Environment;
   readonly database: DatabaseLocation;
   /** Modules of a team's own, which take part in sessions through events. */
@@ -29,14 +30,15 @@ export class AppModule {
     return {
       module: AppModule,
       imports: [
-        SystemModule.forRoot(ports),
+        SystemModule.forRoot(environment.passwordHashing, ports),
         ConfigModule.forRoot(environment),
         DatabaseModule.forRoot(database),
         EventsModule,
         MatrixModule,
         AuthModule.verifiedBy(SessionModule, SessionTokenVerifier),
         DiscoveryModule,
-        AccountsModule,
+        AccountsModule.forRoot(ports),
+        AdminModule,
         SessionModule,
         // Listeners run in the order of this list. Whatever hangs on a device goes before it, in one statement,
         // and leaves nothing for the foreign keys' row-by-row cascade.

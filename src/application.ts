@@ -14,7 +14,7 @@ export async function createApplication(composition: Composition): Promise<NestE
   const { environment } = composition;
   const app = await NestFactory.create<NestExpressApplication>(
     AppModule.forRoot(composition),
-    matrixExpress(),
+    matrixExpress(environment.trustProxy),
     {
       bodyParser: false,
       abortOnError: false,

@@ -1,8 +1,19 @@
 // What other teams may import; nothing else is public.
 export { createApplication } from './application.js';
 export { AppModule, type Composition } from './app.module.js';
-export { CurrentRequester, ExpiredTokenAllowed, Public } from './auth/auth.decorators.js';
-export type { Requester } from './auth/requester.js';
+export { NoThreepids, ThreepidDirectory } from './accounts/threepid-directory.port.js';
+export { PasswordPolicy } from './accounts/password-policy.port.js';
+export {
+  CurrentDevice,
+  CurrentRequester,
+  ExpiredTokenAllowed,
+  GuestsAllowed,
+  LockedUserAllowed,
+  PresentedToken,
+  Public,
+  TokenOptional,
+} from './auth/auth.decorators.js';
+export type { Requester, RequesterDevice } from './auth/requester.js';
 export { Environment, EnvironmentError } from './config/environment.js';
 export type { DatabaseLocation } from './database/data-source.js';
 export { EmbeddedPostgres, type EmbeddedPostgresOptions } from './database/embedded/embedded-postgres.js';
@@ -16,7 +27,9 @@ export {
   DevicesDeleted,
 } from './events/devices-deleted.event.js';
 export { EventBus } from './events/event-bus.js';
+export { AccountDeactivated } from './events/account-deactivated.event.js';
 export { InTransaction } from './events/in-transaction.decorator.js';
+export { PasswordChanged } from './events/password-changed.event.js';
 export { SessionEvent, type SessionEventType } from './events/session-event.js';
 export { SessionStarted } from './events/session-started.event.js';
 export { type EndReason, SessionsEnded } from './events/sessions-ended.event.js';

@@ -16,7 +16,7 @@ export function welcome(environment: Environment, url: string, dataDirectory: st
       '  warning     registration is open: whoever reaches this address may create accounts (REGISTRATION=closed)',
       '',
       'Create a user, and log out:',
-      `  TOKEN=$(curl -s ${api}/register -d '{"username":"alice'$RANDOM'","password":"wonderland","auth":{"type":"m.login.dummy"}}' | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')`,
+      `  TOKEN=$(curl -s ${api}/register -d '{"username":"alice'$RANDOM'","password":"down-the-rabbit-hole","auth":{"type":"m.login.dummy"}}' | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')`,
       `  curl ${api}/account/whoami -H "Authorization: Bearer $TOKEN"`,
       `  curl -X POST ${api}/logout -H "Authorization: Bearer $TOKEN"`,
     );

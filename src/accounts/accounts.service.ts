@@ -3,16 +3,14 @@ import { Environment } from '../config/environment.js';
 import type { Tx } from '../database/tx.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { isNewLocalpart, localpartOf, serverNameOf, toUserId } from '../matrix/user-id.js';
-import { PasswordHasher } from '../system/password-hasher.js';
 import type { AccountEntity } from './account.entity.js';
-import { AccountsStore } from './accounts.store.js';
+import { AccountsStore, type NewAccount, type Restriction } from './accounts.store.js';
 
-/** Who exists, and what proves it. */
+/** Who exists, and in what state. */
 @Injectable()
 export class AccountsService {
   constructor(
     private readonly store: AccountsStore,
-    private readonly hasher: PasswordHasher,
     private readonly environment: Environment,
   ) {}
 
@@ -34,34 +32,32 @@ export class AccountsService {
     return userId;
   }
 
-  hashPassword(password: string): Promise<string> {
-    return this.hasher.hash(password);
-  }
-
   /**
    * Creates the account.
-   * @param passwordHash from {@link hashPassword}; it is made outside the transaction because it takes its time
    * @throws {MatrixError} `M_USER_IN_USE` when somebody else was faster
    */
-  async create(tx: Tx, userId: string, passwordHash: string | null): Promise<void> {
-    const account = { userId, passwordHash, createdAt: tx.startedAt };
+  async create(tx: Tx, account: NewAccount): Promise<void> {
     if (!(await this.store.insert(tx, account))) throw inUse();
   }
 
+  /** Creates the account unless it is there. */
+  async ensure(tx: Tx, account: NewAccount): Promise<void> {
+    await this.store.insert(tx, account);
+  }
+
   /**
-   * The user whom name and password prove. Unknown users and wrong passwords take the same time and get the same answer.
+   * The account of a user of this server. User IDs of old may hold capitals, so the exact name goes first.
    * @param user a full user ID or a localpart, in any letter case
-   * @throws {MatrixError} `M_FORBIDDEN`
    */
-  async verifyPassword(user: string, password: string): Promise<string> {
-    const account = await this.find(user);
-    const proven = await this.hasher.matches(account?.passwordHash ?? null, password);
-    if (account === null || !proven) throw MatrixError.forbidden('Invalid username or password');
-    return account.userId;
+  async find(user: string): Promise<AccountEntity | null> {
+    const { serverName } = this.environment;
+    const userId = user.startsWith('@') ? user : toUserId(user, serverName);
+    if (serverNameOf(userId) !== serverName) return null;
+    return this.store.find(userId, toUserId(localpartOf(userId).toLowerCase(), serverName));
   }
 
   /** Keeps the account from being locked until the transaction ends; for what begins a session. */
-  hold(tx: Tx, userId: string): Promise<boolean> {
+  hold(tx: Tx, userId: string): Promise<AccountEntity | null> {
     return this.store.hold(tx, userId);
   }
 
@@ -69,17 +65,26 @@ export class AccountsService {
    * Waits for whoever holds the account and keeps others from holding it until the transaction ends; for what ends
    * every session of the user, so that none begins unseen meanwhile.
    */
-  lock(tx: Tx, userId: string): Promise<boolean> {
+  lock(tx: Tx, userId: string): Promise<AccountEntity | null> {
     return this.store.lock(tx, userId);
   }
 
-  /** User IDs of old may hold capitals, so the exact name goes first. */
-  private async find(user: string): Promise<AccountEntity | null> {
-    const { serverName } = this.environment;
-    const userId = user.startsWith('@') ? user : toUserId(user, serverName);
-    if (serverNameOf(userId) !== serverName) return null;
-    return this.store.find(userId, toUserId(localpartOf(userId).toLowerCase(), serverName));
+  /** Locks or suspends, or lifts it; the second call changes nothing. */
+  async restrict(tx: Tx, userId: string, restriction: Restriction, on: boolean): Promise<void> {
+    await this.store.setRestriction(tx, userId, restriction, on);
   }
+}
+
+/**
+ * Lets pass who may get a token.
+ * @throws {MatrixError} `M_FORBIDDEN`, `M_USER_DEACTIVATED` or `M_USER_LOCKED`
+ */
+export function requireActive(account: AccountEntity | null): asserts account is AccountEntity {
+  if (account === null) throw MatrixError.forbidden('There is no such user');
+  if (account.deactivatedAt !== null) {
+    throw new MatrixError(403, 'M_USER_DEACTIVATED', 'This account has been deactivated');
+  }
+  if (account.lockedAt !== null) throw MatrixError.userLocked();
 }
 
 function inUse(): MatrixError {

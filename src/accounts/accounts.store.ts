@@ -1,29 +1,59 @@
 import { Injectable } from '@nestjs/common';
 import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
-import type { AccountEntity } from './account.entity.js';
+import type { AccountEntity, AccountKind } from './account.entity.js';
+
+const COLUMNS = `
+  user_id AS "userId", password_hash AS "passwordHash", kind, created_at AS "createdAt",
+  deactivated_at AS "deactivatedAt", locked_at AS "lockedAt", suspended_at AS "suspendedAt"`;
 
 const INSERT: Statement = {
   name: 'accounts_insert',
   text: `
-    INSERT INTO accounts (user_id, password_hash, created_at) VALUES ($1, $2, $3)
+    INSERT INTO accounts (user_id, password_hash, kind, created_at) VALUES ($1, $2, $3, $4)
     ON CONFLICT (user_id) DO NOTHING
     RETURNING user_id`,
 };
 const FIND: Statement = {
   name: 'accounts_find',
-  text: `
-    SELECT user_id AS "userId", password_hash AS "passwordHash", created_at AS "createdAt"
-    FROM accounts WHERE user_id IN ($1, $2) ORDER BY user_id = $1 DESC LIMIT 1`,
+  text: `SELECT ${COLUMNS} FROM accounts WHERE user_id IN ($1, $2) ORDER BY user_id = $1 DESC LIMIT 1`,
 };
 const HOLD: Statement = {
   name: 'accounts_hold',
-  text: 'SELECT user_id FROM accounts WHERE user_id = $1 FOR SHARE',
+  text: `SELECT ${COLUMNS} FROM accounts WHERE user_id = $1 FOR SHARE`,
 };
 const LOCK: Statement = {
   name: 'accounts_lock',
-  text: 'SELECT user_id FROM accounts WHERE user_id = $1 FOR NO KEY UPDATE',
+  text: `SELECT ${COLUMNS} FROM accounts WHERE user_id = $1 FOR NO KEY UPDATE`,
 };
+const SET_PASSWORD: Statement = {
+  name: 'accounts_set_password',
+  text: 'UPDATE accounts SET password_hash = $2 WHERE user_id = $1',
+};
+const DEACTIVATE: Statement = {
+  name: 'accounts_deactivate',
+  text: 'UPDATE accounts SET password_hash = NULL, deactivated_at = $2 WHERE user_id = $1',
+};
+const SET_RESTRICTION = {
+  locked: {
+    name: 'accounts_set_locked',
+    text: 'UPDATE accounts SET locked_at = CASE WHEN $2 THEN COALESCE(locked_at, $3) END WHERE user_id = $1',
+  },
+  suspended: {
+    name: 'accounts_set_suspended',
+    text: 'UPDATE accounts SET suspended_at = CASE WHEN $2 THEN COALESCE(suspended_at, $3) END WHERE user_id = $1',
+  },
+} satisfies Record<string, Statement>;
+
+/** What an administrator may put on an account, and take off again. */
+export type Restriction = keyof typeof SET_RESTRICTION;
+
+/** An account to be made. */
+export interface NewAccount {
+  readonly userId: string;
+  readonly kind: AccountKind;
+  readonly passwordHash: string | null;
+}
 
 /** The SQL of accounts. */
 @Injectable()
@@ -31,8 +61,8 @@ export class AccountsStore {
   constructor(private readonly unitOfWork: UnitOfWork) {}
 
   /** Answers whether the account is new. */
-  async insert(tx: Tx, account: AccountEntity): Promise<boolean> {
-    const rows = await tx.query(INSERT, [account.userId, account.passwordHash, account.createdAt]);
+  async insert(tx: Tx, { userId, passwordHash, kind }: NewAccount): Promise<boolean> {
+    const rows = await tx.query(INSERT, [userId, passwordHash, kind, tx.startedAt]);
     return rows.length === 1;
   }
 
@@ -43,11 +73,25 @@ export class AccountsStore {
   }
 
   /** Any number of transactions may hold an account; while they do, none can lock it. */
-  async hold(tx: Tx, userId: string): Promise<boolean> {
-    return (await tx.query(HOLD, [userId])).length === 1;
+  async hold(tx: Tx, userId: string): Promise<AccountEntity | null> {
+    const [account] = await tx.query<AccountEntity>(HOLD, [userId]);
+    return account ?? null;
   }
 
-  async lock(tx: Tx, userId: string): Promise<boolean> {
-    return (await tx.query(LOCK, [userId])).length === 1;
+  async lock(tx: Tx, userId: string): Promise<AccountEntity | null> {
+    const [account] = await tx.query<AccountEntity>(LOCK, [userId]);
+    return account ?? null;
+  }
+
+  async setPassword(tx: Tx, userId: string, passwordHash: string): Promise<void> {
+    await tx.query(SET_PASSWORD, [userId, passwordHash]);
+  }
+
+  async deactivate(tx: Tx, userId: string): Promise<void> {
+    await tx.query(DEACTIVATE, [userId, tx.startedAt]);
+  }
+
+  async setRestriction(tx: Tx, userId: string, restriction: Restriction, on: boolean): Promise<void> {
+    await tx.query(SET_RESTRICTION[restriction], [userId, on, tx.startedAt]);
   }
 }

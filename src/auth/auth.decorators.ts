@@ -1,20 +1,57 @@
 import { createParamDecorator, type ExecutionContext, SetMetadata } from '@nestjs/common';
 import type { Request } from 'express';
-import type { Requester } from './requester.js';
+import { MatrixError } from '../matrix/matrix-error.js';
+import type { Requester, RequesterDevice } from './requester.js';
 
 export const PUBLIC = 'auth:public';
+export const TOKEN_OPTIONAL = 'auth:token-optional';
 export const EXPIRED_TOKEN_ALLOWED = 'auth:expired-token-allowed';
+export const LOCKED_USER_ALLOWED = 'auth:locked-user-allowed';
+export const GUESTS_ALLOWED = 'auth:guests-allowed';
 
 /** Opens a route to callers without an access token. Every route is closed by default. */
 export const Public = () => SetMetadata(PUBLIC, true);
 
+/** A token is verified when there is one, and may be missing. `@CurrentRequester()` is then `null`. */
+export const TokenOptional = () => SetMetadata(TOKEN_OPTIONAL, true);
+
 /** Lets an expired token in as well, as long as its device lives: for routes that only take away. */
 export const ExpiredTokenAllowed = () => SetMetadata(EXPIRED_TOKEN_ALLOWED, true);
 
-/** The {@link Requester} of the current request. Not for `@Public()` routes, which have none. */
-export const CurrentRequester = createParamDecorator((_: unknown, context: ExecutionContext): Requester => {
-  const { user } = context.switchToHttp().getRequest<Request>();
-  if (user === undefined)
-    throw new Error('@CurrentRequester() stands on a route that the guard does not protect');
-  return user as Requester;
+/** Lets in users whom an administrator has locked ("Account locking"). */
+export const LockedUserAllowed = () => SetMetadata(LOCKED_USER_ALLOWED, true);
+
+/** Lets in guests, who stay outside by default ("Guest Access"). */
+export const GuestsAllowed = () => SetMetadata(GUESTS_ALLOWED, true);
+
+/** The {@link Requester} of the current request; `null` on a `@Public()` or `@TokenOptional()` route without one. */
+export const CurrentRequester = createParamDecorator(requesterOf);
+
+/**
+ * The device of the current request.
+ * @throws {MatrixError} `M_MISSING_PARAM` for an application service that names no device
+ */
+export const CurrentDevice = createParamDecorator(
+  (data: unknown, context: ExecutionContext): RequesterDevice => {
+    const device = requesterOf(data, context)?.device;
+    if (!device) throw MatrixError.missingParam('device_id');
+    return device;
+  },
+);
+
+/**
+ * The token that a `@Public()` route was sent, unverified; `null` when there is none, or more than one. For routes
+ * where only an application service shows one.
+ */
+export const PresentedToken = createParamDecorator((_: unknown, context: ExecutionContext): string | null => {
+  const { headersDistinct, query } = context.switchToHttp().getRequest<Request>();
+  const [header, ...others] = headersDistinct['authorization'] ?? [];
+  const parameter = query['access_token'];
+  if (header === undefined) return typeof parameter === 'string' ? parameter : null;
+  const unambiguous = others.length === 0 && parameter === undefined;
+  return (unambiguous && /^bearer (\S+)$/i.exec(header)?.[1]) || null;
 });
+
+function requesterOf(_: unknown, context: ExecutionContext): Requester | null {
+  return (context.switchToHttp().getRequest<Request>().user as Requester | undefined) ?? null;
+}

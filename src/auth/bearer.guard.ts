@@ -3,7 +3,13 @@ import { Reflector } from '@nestjs/core';
 import type { Request, Response } from 'express';
 import passport from 'passport';
 import { MatrixError } from '../matrix/matrix-error.js';
-import { EXPIRED_TOKEN_ALLOWED, PUBLIC } from './auth.decorators.js';
+import {
+  EXPIRED_TOKEN_ALLOWED,
+  GUESTS_ALLOWED,
+  LOCKED_USER_ALLOWED,
+  PUBLIC,
+  TOKEN_OPTIONAL,
+} from './auth.decorators.js';
 import { BearerStrategy } from './bearer.strategy.js';
 import type { Verdict } from './token-verifier.port.js';
 
@@ -22,12 +28,18 @@ export class BearerGuard implements CanActivate {
     if (this.has(PUBLIC, context)) return true;
     const http = context.switchToHttp();
     const request = http.getRequest<Request>();
+    if (this.has(TOKEN_OPTIONAL, context) && !presentsToken(request)) return true;
     const verdict = await this.authenticate(request, http.getResponse<Response>());
     if (verdict.kind === 'unknown') throw MatrixError.unknownToken();
+    const { requester } = verdict;
+    if (requester.isLocked && !this.has(LOCKED_USER_ALLOWED, context)) throw MatrixError.userLocked();
     if (verdict.kind === 'expired' && !this.has(EXPIRED_TOKEN_ALLOWED, context)) {
       throw MatrixError.unknownToken(true);
     }
-    request.user = verdict.requester;
+    if (requester.isGuest && !this.has(GUESTS_ALLOWED, context)) {
+      throw new MatrixError(403, 'M_GUEST_ACCESS_FORBIDDEN', 'Guests may not do this');
+    }
+    request.user = requester;
     return true;
   }
 
@@ -49,11 +61,11 @@ export class BearerGuard implements CanActivate {
   }
 
   private has(key: string, context: ExecutionContext): boolean {
-    return (
-      this.reflector.getAllAndOverride<boolean | undefined>(key, [
-        context.getHandler(),
-        context.getClass(),
-      ]) === true
-    );
+    const targets = [context.getHandler(), context.getClass()];
+    return this.reflector.getAllAndOverride<boolean | undefined>(key, targets) === true;
   }
+}
+
+function presentsToken({ headers, query }: Request): boolean {
+  return headers.authorization !== undefined || query['access_token'] !== undefined;
 }

@@ -3,7 +3,7 @@ import type { Request } from 'express';
 import { Strategy } from 'passport-http-bearer';
 import { TokenVerifier, type Verdict } from './token-verifier.port.js';
 
-type Verify = (token: string, done: (error: unknown, verdict?: Verdict) => void) => void;
+type Verify = (request: Request, token: string, done: (error: unknown, verdict?: Verdict) => void) => void;
 
 /**
  * Passport's bearer strategy within Matrix's rules ("Using access tokens"): the token comes from the header, or
@@ -15,8 +15,9 @@ export class BearerStrategy extends Strategy<Verify> {
   declare fail: (status: number) => void;
 
   constructor(verifier: TokenVerifier) {
-    super((token, done) => {
-      verifier.verify(token).then(
+    super({ passReqToCallback: true }, ({ query }, token, done) => {
+      const asserted = { userId: single(query['user_id']), deviceId: single(query['device_id']) };
+      verifier.verify(token, asserted).then(
         (verdict) => done(null, verdict),
         (error: unknown) => done(error),
       );
@@ -32,4 +33,8 @@ export class BearerStrategy extends Strategy<Verify> {
       super.authenticate(request);
     }
   }
+}
+
+function single(parameter: unknown): string | undefined {
+  return typeof parameter === 'string' ? parameter : undefined;
 }

@@ -8,7 +8,17 @@ export type Verdict =
   /** Never issued, or ended with its device. */
   | { readonly kind: 'unknown' };
 
+/** Whom an application service says it acts for: `?user_id=` and `?device_id=` ("Identity assertion"). */
+export interface IdentityAssertion {
+  readonly userId: string | undefined;
+  readonly deviceId: string | undefined;
+}
+
 /** Tells whose an access token is. The guard asks it once for each request; it keeps no cache. */
 export abstract class TokenVerifier {
-  abstract verify(token: string): Promise<Verdict>;
+  /**
+   * @param asserted counts for the token of an application service only
+   * @throws {MatrixError} when the application service may not act for whom it names
+   */
+  abstract verify(token: string, asserted: IdentityAssertion): Promise<Verdict>;
 }

@@ -3,11 +3,30 @@ import { z } from 'zod';
 /** `host`, `host:port`, an IPv4 address or a bracketed IPv6 address (Matrix appendices, "Server name"). */
 const SERVER_NAME = /^(\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z.-]{1,230})(:\d{1,5})?$/;
 
+/** `loopback` and its like are Express's names for private networks. */
+const TRUST_PROXY =
+  /^(\d{1,2}|(loopback|linklocal|uniquelocal|[\d.]{7,15}(\/\d{1,2})?|[\da-f:]{2,39}(\/\d{1,3})?)(,(?!$)|$))+$/i;
+
 /** The value of `DATABASE_URL` that asks for the embedded server by name. */
 const EMBEDDED = 'embedded';
 
 function isUrl(value: string, protocols: string[]): boolean {
   return URL.canParse(value) && protocols.includes(new URL(value).protocol);
+}
+
+function wholeNumber(min: number, max: number) {
+  const error = `a whole number from ${min} to ${max}`;
+  return z.coerce.number({ error }).int(error).min(min, error).max(max, error);
+}
+
+function duration() {
+  return z.string().regex(/^[1-9]\d{0,8}(ms|s|m|h|d)$/, 'a duration such as 90s, 5m or 1h');
+}
+
+/** So many in so long: `10/1m`. */
+function rateLimit(byDefault: string) {
+  const form = /^[1-9]\d{0,5}\/[1-9]\d{0,5}(s|m|h|d)$/;
+  return z.string().regex(form, 'a number and a duration such as 10/1m').default(byDefault);
 }
 
 /**
@@ -16,13 +35,7 @@ function isUrl(value: string, protocols: string[]): boolean {
  */
 export const environmentSchema = z.object({
   HOST: z.string().default('127.0.0.1').describe('Address to listen on; 0.0.0.0 for every interface.'),
-  PORT: z.coerce
-    .number({ error: 'a whole number from 0 to 65535' })
-    .int('a whole number from 0 to 65535')
-    .min(0, 'a whole number from 0 to 65535')
-    .max(65535, 'a whole number from 0 to 65535')
-    .default(8008)
-    .describe('TCP port to listen on; 0 takes a free one.'),
+  PORT: wholeNumber(0, 65_535).default(8008).describe('TCP port to listen on; 0 takes a free one.'),
   SERVER_NAME: z
     .string()
     .regex(SERVER_NAME, 'a Matrix server name, such as example.org or example.org:8448')
@@ -44,25 +57,73 @@ export const environmentSchema = z.object({
       'The PostgreSQL (15 or newer) to use. Unset or "embedded": a server of its own, kept in DATA_DIR. ' +
         'With NODE_ENV=production the embedded server must be asked for by name.',
     ),
-  DATABASE_POOL_SIZE: z.coerce
-    .number({ error: 'a whole number from 2 to 200' })
-    .int('a whole number from 2 to 200')
-    .min(2, 'a whole number from 2 to 200')
-    .max(200, 'a whole number from 2 to 200')
+  DATABASE_POOL_SIZE: wholeNumber(2, 200)
     .default(10)
     .describe('How many database connections one process holds at the most.'),
   DATA_DIR: z.string().default('./data').describe('Where the embedded PostgreSQL keeps its data.'),
   REGISTRATION: z
-    .enum(['open', 'closed'], { error: '"open" or "closed"' })
+    .enum(['open', 'token', 'closed'], { error: '"open", "token" or "closed"' })
     .optional()
     .describe(
-      'Whether anyone may create an account. Default: open with the embedded database, closed otherwise.',
+      'Who may create an account: anyone, whoever has a registration token, or nobody. Default: open with the embedded database, closed otherwise.',
     ),
-  ACCESS_TOKEN_TTL: z
+  REGISTRATION_TOKENS: z
     .string()
-    .regex(/^[1-9]\d{0,8}(ms|s|m|h|d)$/, 'a duration such as 90s, 5m or 1h')
+    .regex(/^[\w.~-]{1,64}(,[\w.~-]{1,64})*$/, 'tokens of 1 to 64 of 0-9A-Za-z._~-, separated by commas')
+    .optional()
+    .describe('The registration tokens that count with REGISTRATION=token, separated by commas.'),
+  GUESTS: z
+    .enum(['allowed', 'refused'], { error: '"allowed" or "refused"' })
+    .default('refused')
+    .describe('Whether guests may register.'),
+  PASSWORD_MIN_LENGTH: wholeNumber(1, 512)
+    .default(8)
+    .describe(
+      'Fewest characters of a new password; common and easily guessed ones are refused at any length.',
+    ),
+  PASSWORD_HASH_MEMORY_KIB: wholeNumber(8_192, 1_048_576)
+    .default(19_456)
+    .describe('Memory of one argon2id hash, in KiB. Old hashes keep what they were made with.'),
+  PASSWORD_HASH_PASSES: wholeNumber(1, 20).default(2).describe('Passes of one argon2id hash.'),
+  PASSWORD_HASH_QUEUE: wholeNumber(1, 10_000)
+    .default(64)
+    .describe('How many passwords may wait to be hashed; further ones are answered with 429.'),
+  SERVER_ADMINS: z
+    .string()
+    .regex(/^@[^:,]+:[^,]+(,@[^:,]+:[^,]+)*$/, 'user IDs, separated by commas')
+    .optional()
+    .describe('User IDs of those who may lock and suspend others, separated by commas.'),
+  APPSERVICE_FILES: z
+    .string()
+    .optional()
+    .describe('Registration files of application services (YAML), separated by commas.'),
+  ACCESS_TOKEN_TTL: duration()
     .default('15m')
     .describe('Life of the access token of a client that uses refresh tokens; others do not expire.'),
+  REFRESH_TOKEN_IDLE_TTL: duration()
+    .optional()
+    .describe('How long a refresh token may lie unused. Default: as long as it likes.'),
+  REFRESH_TOKEN_TTL: duration()
+    .optional()
+    .describe('How long a session may be refreshed after its login. Default: as long as it likes.'),
+  TRUST_PROXY: z
+    .string()
+    .regex(TRUST_PROXY, 'a number of hops, or addresses and subnets separated by commas')
+    .optional()
+    .describe(
+      'Which proxies may tell the address of a client (X-Forwarded-For): a number of hops, or addresses and subnets separated by commas. Default: none.',
+    ),
+  RATE_LIMITS: z
+    .enum(['on', 'off'], { error: '"on" or "off"' })
+    .default('on')
+    .describe('"off" switches all rate limits off, for load tests.'),
+  RATE_LIMIT_LOGIN_FAILED_ACCOUNT: rateLimit('10/10m').describe('Failed logins to one account.'),
+  RATE_LIMIT_LOGIN_FAILED_ADDRESS: rateLimit('50/10m').describe('Failed logins from one address.'),
+  RATE_LIMIT_REGISTRATION: rateLimit('20/1h').describe('Registrations from one address.'),
+  RATE_LIMIT_AVAILABLE: rateLimit('60/1m').describe('Usernames that one address asks for.'),
+  RATE_LIMIT_REFRESH: rateLimit('300/1m').describe('Refreshes from one address.'),
+  RATE_LIMIT_GET_TOKEN: rateLimit('1/1m').describe('Login tokens that one user asks for.'),
+  RATE_LIMIT_VALIDITY: rateLimit('10/1m').describe('Registration tokens that one address tries.'),
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace'], {
       error: 'one of fatal, error, warn, info, debug, trace',
@@ -77,11 +138,35 @@ export const environmentSchema = z.object({
 
 type Parsed = z.infer<typeof environmentSchema>;
 
+/** What is limited, and by which variable. */
+const RATE_LIMITS = {
+  login_failed_account: 'RATE_LIMIT_LOGIN_FAILED_ACCOUNT',
+  login_failed_address: 'RATE_LIMIT_LOGIN_FAILED_ADDRESS',
+  registration: 'RATE_LIMIT_REGISTRATION',
+  available: 'RATE_LIMIT_AVAILABLE',
+  refresh: 'RATE_LIMIT_REFRESH',
+  get_token: 'RATE_LIMIT_GET_TOKEN',
+  validity: 'RATE_LIMIT_VALIDITY',
+} as const;
+
+export type RateLimitName = keyof typeof RATE_LIMITS;
+
+/** So many attempts in so long. */
+export interface RateLimit {
+  readonly name: RateLimitName;
+  readonly points: number;
+  readonly windowMs: number;
+}
+
 const MILLISECONDS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
-function milliseconds(duration: string): number {
-  const unit = duration.replace(/\d+/, '') as keyof typeof MILLISECONDS;
-  return Number.parseInt(duration, 10) * MILLISECONDS[unit];
+function milliseconds(text: string): number {
+  const unit = text.replace(/\d+/, '') as keyof typeof MILLISECONDS;
+  return Number.parseInt(text, 10) * MILLISECONDS[unit];
+}
+
+function list(value: string | undefined): string[] {
+  return value === undefined ? [] : value.split(',').map((item) => item.trim());
 }
 
 /** The checked configuration of one process. Injectable by this class. */
@@ -94,8 +179,21 @@ export class Environment {
   readonly databaseUrl: string | null;
   readonly databasePoolSize: number;
   readonly dataDir: string;
-  readonly registration: 'open' | 'closed';
+  readonly registration: 'open' | 'token' | 'closed';
+  readonly registrationTokens: readonly string[];
+  readonly guestsAllowed: boolean;
+  readonly passwordMinLength: number;
+  readonly passwordHashing: { readonly memoryKib: number; readonly passes: number; readonly queue: number };
+  readonly serverAdmins: readonly string[];
+  readonly appserviceFiles: readonly string[];
   readonly accessTokenTtlMs: number;
+  /** `null`: no limit. */
+  readonly refreshTokenIdleTtlMs: number | null;
+  readonly refreshTokenTtlMs: number | null;
+  /** In the form of Express's setting `trust proxy`. */
+  readonly trustProxy: string | number | false;
+  /** Empty when they are off. */
+  readonly rateLimits: readonly RateLimit[];
   readonly logLevel: Parsed['LOG_LEVEL'];
   readonly production: boolean;
 
@@ -116,6 +214,9 @@ export class Environment {
         }),
       );
     }
+    if (data.REGISTRATION === 'token' && data.REGISTRATION_TOKENS === undefined) {
+      throw new EnvironmentError(['REGISTRATION_TOKENS must name a token when REGISTRATION is token']);
+    }
     if (data.NODE_ENV === 'production' && data.DATABASE_URL === undefined) {
       throw new EnvironmentError([
         'DATABASE_URL must be set when NODE_ENV is production: a postgresql:// URL, or the word "embedded"',
@@ -134,10 +235,34 @@ export class Environment {
     this.databasePoolSize = parsed.DATABASE_POOL_SIZE;
     this.dataDir = parsed.DATA_DIR;
     this.registration = parsed.REGISTRATION ?? (this.databaseUrl === null ? 'open' : 'closed');
+    this.registrationTokens = list(parsed.REGISTRATION_TOKENS);
+    this.guestsAllowed = parsed.GUESTS === 'allowed';
+    this.passwordMinLength = parsed.PASSWORD_MIN_LENGTH;
+    this.passwordHashing = {
+      memoryKib: parsed.PASSWORD_HASH_MEMORY_KIB,
+      passes: parsed.PASSWORD_HASH_PASSES,
+      queue: parsed.PASSWORD_HASH_QUEUE,
+    };
+    this.serverAdmins = list(parsed.SERVER_ADMINS);
+    this.appserviceFiles = list(parsed.APPSERVICE_FILES);
     this.accessTokenTtlMs = milliseconds(parsed.ACCESS_TOKEN_TTL);
+    this.refreshTokenIdleTtlMs = parsed.REFRESH_TOKEN_IDLE_TTL
+      ? milliseconds(parsed.REFRESH_TOKEN_IDLE_TTL)
+      : null;
+    this.refreshTokenTtlMs = parsed.REFRESH_TOKEN_TTL ? milliseconds(parsed.REFRESH_TOKEN_TTL) : null;
+    const { TRUST_PROXY: proxies = '' } = parsed;
+    this.trustProxy = /^\d+$/.test(proxies) ? Number(proxies) : proxies || false;
+    this.rateLimits = parsed.RATE_LIMITS === 'off' ? [] : rateLimitsOf(parsed);
     this.logLevel = parsed.LOG_LEVEL;
     this.production = parsed.NODE_ENV === 'production';
   }
+}
+
+function rateLimitsOf(parsed: Parsed): RateLimit[] {
+  return Object.entries(RATE_LIMITS).map(([name, variable]) => {
+    const [points = '', window = ''] = parsed[variable].split('/');
+    return { name: name as RateLimitName, points: Number(points), windowMs: milliseconds(window) };
+  });
 }
 
 /** The configuration is wrong; the message has one line for each variable to mend. */

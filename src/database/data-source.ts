@@ -1,6 +1,7 @@
 import { Client, type ClientConfig } from 'pg';
 import { DataSource, type DataSourceOptions } from 'typeorm';
 import { InitialSchema1763900000000 } from './migrations/1763900000000-initial-schema.js';
+import { SessionLife1763950000000 } from './migrations/1763950000000-session-life.js';
 
 /** Where a PostgreSQL is reached: a URL, or the socket directory of the embedded one. */
 export type DatabaseLocation =
@@ -14,7 +15,7 @@ class QuickToConnect extends Client {
   }
 }
 
-export const migrations = [InitialSchema1763900000000];
+export const migrations = [InitialSchema1763900000000, SessionLife1763950000000];
 
 export function dataSourceOptions(
   location: DatabaseLocation,

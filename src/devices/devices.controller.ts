@@ -1,6 +1,6 @@
 import { Get, Param } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { CurrentRequester } from '../auth/auth.decorators.js';
+import { CurrentRequester, GuestsAllowed } from '../auth/auth.decorators.js';
 import type { Requester } from '../auth/requester.js';
 import { ApiAccessToken, ApiMatrixError } from '../matrix/api.decorators.js';
 import { ClientController } from '../matrix/client-api.decorators.js';
@@ -11,6 +11,7 @@ import { DevicesStore } from './devices.store.js';
 @ClientController()
 @ApiTags('Device management')
 @ApiAccessToken()
+@GuestsAllowed()
 export class DevicesController {
   constructor(private readonly store: DevicesStore) {}
 

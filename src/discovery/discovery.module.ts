@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
+import { CapabilitiesController } from './capabilities.controller.js';
 import { DiscoveryController } from './discovery.controller.js';
 
-@Module({ controllers: [DiscoveryController] })
+@Module({ controllers: [DiscoveryController, CapabilitiesController] })
 export class DiscoveryModule {}

@@ -1,7 +1,7 @@
 import { Body } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { CurrentRequester } from '../auth/auth.decorators.js';
-import type { Requester } from '../auth/requester.js';
+import { CurrentDevice, GuestsAllowed } from '../auth/auth.decorators.js';
+import type { RequesterDevice } from '../auth/requester.js';
 import { ApiAccessToken, ApiJsonBodyErrors } from '../matrix/api.decorators.js';
 import { ClientController, MatrixPost } from '../matrix/client-api.decorators.js';
 import { KeysService } from './keys.service.js';
@@ -11,6 +11,7 @@ import { KeyCountsDto, UploadKeysDto } from './upload-keys.dto.js';
 @ClientController()
 @ApiTags('End-to-end encryption')
 @ApiAccessToken()
+@GuestsAllowed()
 export class KeysController {
   constructor(private readonly keys: KeysService) {}
 
@@ -19,10 +20,10 @@ export class KeysController {
   @ApiOkResponse({ description: 'The keys are stored.', type: KeyCountsDto })
   @ApiJsonBodyErrors()
   async upload(
-    @CurrentRequester() requester: Requester,
+    @CurrentDevice() device: RequesterDevice,
     @Body() request: UploadKeysDto,
   ): Promise<KeyCountsDto> {
-    return { one_time_key_counts: await this.keys.upload(requester, request) };
+    return { one_time_key_counts: await this.keys.upload(device, request) };
   }
 
   @MatrixPost('keys/query')

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { Requester } from '../auth/requester.js';
+import type { RequesterDevice } from '../auth/requester.js';
 import { Environment } from '../config/environment.js';
 import type { Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
@@ -20,17 +20,17 @@ export class KeysService {
   ) {}
 
   /**
-   * Stores keys of the requester's device and gives the number of one-time keys by algorithm. The second call with
+   * Stores keys of the device and gives the number of one-time keys by algorithm. The second call with
    * the same keys changes nothing.
    * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` when a one-time key's ID belongs to another key;
    *   `M_UNKNOWN_TOKEN` when the device was deleted meanwhile: no key outlives a logout
    */
-  async upload(requester: Requester, request: UploadKeysDto): Promise<Record<string, number>> {
-    const upload = toUpload(request, requester);
+  async upload(device: RequesterDevice, request: UploadKeysDto): Promise<Record<string, number>> {
+    const upload = toUpload(request, device);
     return this.unitOfWork.run(async (tx) => {
-      if (!(await this.store.holdDevice(tx, requester))) throw MatrixError.unknownToken();
-      await this.put(tx, requester, upload);
-      return this.store.countOneTimeKeys(tx, requester);
+      if (!(await this.store.holdDevice(tx, device))) throw MatrixError.unknownToken();
+      await this.put(tx, device, upload);
+      return this.store.countOneTimeKeys(tx, device);
     });
   }
 
@@ -59,13 +59,13 @@ export class KeysService {
 
   private async put(
     tx: Tx,
-    requester: Requester,
+    device: RequesterDevice,
     { deviceKeys, oneTimeKeys, fallbackKeys }: Upload,
   ): Promise<void> {
-    if (deviceKeys !== null) await this.store.putDeviceKeys(tx, requester, deviceKeys);
-    if (fallbackKeys.length > 0) await this.store.putFallbackKeys(tx, requester, fallbackKeys);
+    if (deviceKeys !== null) await this.store.putDeviceKeys(tx, device, deviceKeys);
+    if (fallbackKeys.length > 0) await this.store.putFallbackKeys(tx, device, fallbackKeys);
     if (oneTimeKeys.length === 0) return;
-    const stored = await this.store.addOneTimeKeys(tx, requester, oneTimeKeys);
+    const stored = await this.store.addOneTimeKeys(tx, device, oneTimeKeys);
     const wanted = new Map(oneTimeKeys.map(({ algorithm, keyId, key }) => [`${algorithm}:${keyId}`, key]));
     const taken = stored.find(
       ({ algorithm, keyId, key }) => !isSameKey(key, wanted.get(`${algorithm}:${keyId}`)!),

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { Requester } from '../auth/requester.js';
+import type { RequesterDevice } from '../auth/requester.js';
 import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { deviceColumns, type DeviceRef } from '../events/devices-deleted.event.js';
@@ -83,8 +83,8 @@ export class KeysStore {
   constructor(private readonly unitOfWork: UnitOfWork) {}
 
   /** Keeps the device from being deleted until the transaction ends; `false` when it is gone already. */
-  async holdDevice(tx: Tx, { userId, deviceId, deviceCreatedAt }: Requester): Promise<boolean> {
-    return (await tx.query(HOLD_DEVICE, [userId, deviceId, deviceCreatedAt])).length === 1;
+  async holdDevice(tx: Tx, { userId, deviceId, createdAt }: RequesterDevice): Promise<boolean> {
+    return (await tx.query(HOLD_DEVICE, [userId, deviceId, createdAt])).length === 1;
   }
 
   async putDeviceKeys(tx: Tx, { userId, deviceId }: DeviceRef, keys: Json): Promise<void> {

@@ -57,3 +57,15 @@ export function ApiJsonBodyErrors() {
     'M_INVALID_PARAM',
   ]);
 }
+
+/** The endpoint is limited: how often is a matter of configuration. */
+export function ApiRateLimit() {
+  return ApiMatrixError(
+    429,
+    'Too many requests; `Retry-After` says in seconds when to come back.',
+    ['M_LIMIT_EXCEEDED'],
+    {
+      retry_after_ms: { type: 'integer', description: 'When to come back, in milliseconds.' },
+    },
+  );
+}

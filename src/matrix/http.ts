@@ -4,8 +4,9 @@ import { cors } from './cors.middleware.js';
 import { MatrixError } from './matrix-error.js';
 
 /** Express set to Matrix's rules, before Nest or anybody else gives it a route. */
-export function matrixExpress(): ExpressAdapter {
+export function matrixExpress(trustProxy: string | number | false): ExpressAdapter {
   const server = express();
+  server.set('trust proxy', trustProxy);
   server.disable('x-powered-by');
   server.disable('etag');
   server.enable('case sensitive routing');

@@ -1,7 +1,9 @@
 /** The error codes this service answers with (client-server API, "Common error codes"). */
 export type Errcode =
   | 'M_BAD_JSON'
+  | 'M_EXCLUSIVE'
   | 'M_FORBIDDEN'
+  | 'M_GUEST_ACCESS_FORBIDDEN'
   | 'M_INVALID_PARAM'
   | 'M_INVALID_USERNAME'
   | 'M_LIMIT_EXCEEDED'
@@ -10,15 +12,21 @@ export type Errcode =
   | 'M_NOT_FOUND'
   | 'M_NOT_JSON'
   | 'M_TOO_LARGE'
+  | 'M_UNAUTHORIZED'
   | 'M_UNKNOWN'
+  | 'M_UNKNOWN_DEVICE'
   | 'M_UNKNOWN_TOKEN'
   | 'M_UNRECOGNIZED'
+  | 'M_USER_DEACTIVATED'
   | 'M_USER_IN_USE'
+  | 'M_USER_LOCKED'
   | 'M_WEAK_PASSWORD';
 
 /** Anything thrown that knows how it is answered. */
 export abstract class ErrorAnswer extends Error {
   abstract readonly status: number;
+  /** Headers that go with the body. */
+  readonly headers: Readonly<Record<string, string>> = {};
   abstract toBody(): Record<string, unknown>;
 }
 
@@ -59,6 +67,16 @@ export class MatrixError extends ErrorAnswer {
     return new MatrixError(401, 'M_UNKNOWN_TOKEN', message, softLogout ? { soft_logout: true } : {});
   }
 
+  /** Sessions of a locked user stay, so that a client keeps its keys ("Account locking"). */
+  static userLocked(): MatrixError {
+    return new MatrixError(401, 'M_USER_LOCKED', 'This account has been locked', { soft_logout: true });
+  }
+
+  /** @param retryAfterMs when the next attempt may succeed, in milliseconds */
+  static limitExceeded(retryAfterMs: number): MatrixError {
+    return new LimitExceeded(retryAfterMs);
+  }
+
   static forbidden(message: string): MatrixError {
     return new MatrixError(403, 'M_FORBIDDEN', message);
   }
@@ -81,5 +99,15 @@ export class MatrixError extends ErrorAnswer {
 
   static invalidParam(message: string): MatrixError {
     return new MatrixError(400, 'M_INVALID_PARAM', message);
+  }
+}
+
+/** Both spellings of the waiting time: browsers cannot read the header, newer clients do not look at the key. */
+class LimitExceeded extends MatrixError {
+  override readonly headers: Readonly<Record<string, string>>;
+
+  constructor(retryAfterMs: number) {
+    super(429, 'M_LIMIT_EXCEEDED', 'Too many requests', { retry_after_ms: retryAfterMs });
+    this.headers = { 'Retry-After': String(Math.ceil(retryAfterMs / 1_000)) };
   }
 }

@@ -27,7 +27,7 @@ export class MatrixExceptionFilter implements ExceptionFilter {
     if (response.headersSent) {
       response.end();
     } else {
-      response.status(answer.status).json(answer.toBody());
+      response.status(answer.status).set(answer.headers).json(answer.toBody());
     }
   }
 }

@@ -1,34 +1,49 @@
 import { Injectable } from '@nestjs/common';
-import { TokenVerifier, type Verdict } from '../auth/token-verifier.port.js';
+import type { Requester } from '../auth/requester.js';
+import { type IdentityAssertion, TokenVerifier, type Verdict } from '../auth/token-verifier.port.js';
 import { Clock } from '../system/clock.js';
+import { AppserviceVerifier } from './appservice.verifier.js';
 import { SessionService } from './session.service.js';
-import { SessionStore } from './session.store.js';
+import { type FoundAccessToken, SessionStore } from './session.store.js';
 import { TokenIssuer } from './token-issuer.js';
+import type { WireToken } from './token.rules.js';
 
-/** Tells whose an access token is, from the tables of this module. */
+/** Tells whose an access token is: of a session, from the tables of this module, or of an application service. */
 @Injectable()
 export class SessionTokenVerifier extends TokenVerifier {
   constructor(
     private readonly tokens: TokenIssuer,
     private readonly store: SessionStore,
     private readonly sessions: SessionService,
+    private readonly appservices: AppserviceVerifier,
     private readonly clock: Clock,
   ) {
     super();
   }
 
-  async verify(token: string): Promise<Verdict> {
+  async verify(token: string, asserted: IdentityAssertion): Promise<Verdict> {
     const presented = this.tokens.read('mxa', token);
-    if (presented === null) return { kind: 'unknown' };
-    const { userId, digest } = presented;
-    const found = await this.store.findAccessToken(userId, digest);
+    if (presented === null) return this.appservices.verify(token, asserted);
+    const found = await this.store.findAccessToken(presented.userId, presented.digest);
     if (found === null) return { kind: 'unknown' };
-    const { deviceId, deviceCreatedAt } = found;
-    const requester = { userId, deviceId, deviceCreatedAt, tokenDigest: digest };
+    const requester = toRequester(presented, found);
     if (found.expiresAt !== null && found.expiresAt <= this.clock.now())
       return { kind: 'expired', requester };
-    if (found.confirmsRotation && !(await this.sessions.confirmRotation(requester, digest)))
-      return { kind: 'unknown' };
-    return { kind: 'valid', requester };
+    const isAlive =
+      !found.confirmsRotation || (await this.sessions.confirmRotation(requester.device!, presented.digest));
+    return isAlive ? { kind: 'valid', requester } : { kind: 'unknown' };
   }
+}
+
+function toRequester({ userId, digest }: WireToken, found: FoundAccessToken): Requester {
+  const { deviceId, deviceCreatedAt, kind, isLocked, isSuspended } = found;
+  return {
+    userId,
+    device: { userId, deviceId, createdAt: deviceCreatedAt },
+    tokenDigest: digest,
+    isGuest: kind === 'guest',
+    isAppservice: false,
+    isLocked,
+    isSuspended,
+  };
 }

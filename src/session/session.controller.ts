@@ -1,20 +1,31 @@
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { CurrentRequester, ExpiredTokenAllowed } from '../auth/auth.decorators.js';
-import type { Requester } from '../auth/requester.js';
+import {
+  CurrentDevice,
+  CurrentRequester,
+  ExpiredTokenAllowed,
+  GuestsAllowed,
+  LockedUserAllowed,
+} from '../auth/auth.decorators.js';
+import type { Requester, RequesterDevice } from '../auth/requester.js';
 import { ApiAccessToken, ApiMatrixError, EMPTY_OBJECT } from '../matrix/api.decorators.js';
 import { ClientController, MatrixPost } from '../matrix/client-api.decorators.js';
 import { WithoutBody } from '../matrix/json-body.interceptor.js';
 import { SessionService } from './session.service.js';
 
-/** Where sessions end. Answers come after the commit, and an expired token may still log out. */
+/**
+ * Where sessions end. Answers come after the commit. Expired tokens, locked users and guests may log out, too: these
+ * endpoints only take away.
+ */
 @ClientController()
 @ApiTags('Session management')
 @ApiAccessToken()
+@ExpiredTokenAllowed()
+@LockedUserAllowed()
+@GuestsAllowed()
 export class SessionController {
   constructor(private readonly sessions: SessionService) {}
 
   @MatrixPost('logout')
-  @ExpiredTokenAllowed()
   @WithoutBody()
   @ApiOperation({
     operationId: 'logout',
@@ -29,13 +40,15 @@ export class SessionController {
     schema: EMPTY_OBJECT,
   })
   @ApiMatrixError(500, 'Nothing was changed and the token still works: try again.', ['M_UNKNOWN'])
-  async logout(@CurrentRequester() requester: Requester): Promise<object> {
-    await this.sessions.end(requester);
+  async logout(
+    @CurrentRequester() requester: Requester,
+    @CurrentDevice() device: RequesterDevice,
+  ): Promise<object> {
+    await this.sessions.end(requester, device);
     return {};
   }
 
   @MatrixPost('logout/all')
-  @ExpiredTokenAllowed()
   @WithoutBody()
   @ApiOperation({
     operationId: 'logout_all',

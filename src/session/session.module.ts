@@ -1,13 +1,20 @@
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { AccountsModule } from '../accounts/accounts.module.js';
+import { AppservicesModule } from '../appservices/appservices.module.js';
+import { RateLimitsModule } from '../rate-limits/rate-limits.module.js';
 import { UiaModule } from '../uia/uia.module.js';
 import { AccessTokenEntity } from './access-token.entity.js';
+import { AppserviceVerifier } from './appservice.verifier.js';
+import { LoginTokenController } from './login-token/login-token.controller.js';
+import { LoginTokenEntity } from './login-token.entity.js';
+import { AppserviceLogin } from './login/appservice-login.js';
 import { LoginController } from './login/login.controller.js';
 import { LoginService } from './login/login.service.js';
 import { RefreshTokenEntity } from './refresh-token.entity.js';
 import { RefreshController } from './refresh/refresh.controller.js';
-import { RegisterController } from './register/register.controller.js';
+import { RegistrationGate } from './register/registration-gate.js';
+import { SessionAccountsListener } from './session-accounts.listener.js';
+import { RegisterController, RegistrationTokenController } from './register/register.controller.js';
 import { RegisterService } from './register/register.service.js';
 import { SessionTokenVerifier } from './session-token.verifier.js';
 import { SessionController } from './session.controller.js';
@@ -18,9 +25,33 @@ import { WhoamiController } from './whoami/whoami.controller.js';
 
 /** The heart: sessions begin, are refreshed, and end here, and nothing else writes a token. */
 @Module({
-  imports: [TypeOrmModule.forFeature([AccessTokenEntity, RefreshTokenEntity]), AccountsModule, UiaModule],
-  controllers: [SessionController, LoginController, RefreshController, RegisterController, WhoamiController],
-  providers: [SessionService, SessionStore, TokenIssuer, SessionTokenVerifier, LoginService, RegisterService],
+  imports: [
+    TypeOrmModule.forFeature([AccessTokenEntity, RefreshTokenEntity, LoginTokenEntity]),
+    AppservicesModule,
+    UiaModule,
+    RateLimitsModule,
+  ],
+  controllers: [
+    SessionController,
+    LoginController,
+    LoginTokenController,
+    RefreshController,
+    RegisterController,
+    RegistrationTokenController,
+    WhoamiController,
+  ],
+  providers: [
+    SessionService,
+    SessionStore,
+    TokenIssuer,
+    SessionTokenVerifier,
+    AppserviceVerifier,
+    AppserviceLogin,
+    SessionAccountsListener,
+    LoginService,
+    RegisterService,
+    RegistrationGate,
+  ],
   exports: [SessionService, SessionTokenVerifier],
 })
 export class SessionModule {}

@@ -6,7 +6,8 @@ import type { WireToken } from './token.rules.js';
 /** What is needed to begin a session. */
 export interface SessionStart {
   readonly userId: string;
-  readonly deviceId: string;
+  /** The device the client asks for; a new one without. */
+  readonly deviceId: string | undefined;
   readonly initialDeviceDisplayName: string | null;
   /** Whether the client can refresh: then its access token expires and comes with a refresh token. */
   readonly refreshable: boolean;

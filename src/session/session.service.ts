@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import { AccountsService } from '../accounts/accounts.service.js';
-import type { Requester } from '../auth/requester.js';
+import { AccountsService, requireActive } from '../accounts/accounts.service.js';
+import type { Requester, RequesterDevice } from '../auth/requester.js';
 import type { Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import {
@@ -35,13 +35,14 @@ export class SessionService {
   /**
    * Begins a session on a device, new or known. The tokens that a known device had before die; its keys stay
    * ("Relationship between access tokens and devices").
+   * @throws {MatrixError} `M_FORBIDDEN`, `M_USER_DEACTIVATED` or `M_USER_LOCKED` for who may not get a token;
+   *   `M_INVALID_PARAM` for a device ID that cannot be
    */
-  async start(
-    tx: Tx,
-    { userId, deviceId, initialDeviceDisplayName, refreshable }: SessionStart,
-  ): Promise<StartedSession> {
+  async start(tx: Tx, wanted: SessionStart): Promise<StartedSession> {
+    const { userId, initialDeviceDisplayName, refreshable } = wanted;
+    const deviceId = this.tokens.deviceId(wanted.deviceId);
     // A logout of all devices locks the account; a login either was there to be ended or comes after.
-    await this.accounts.hold(tx, userId);
+    requireActive(await this.accounts.hold(tx, userId));
     const device = { userId, deviceId };
     await this.events.publish(
       tx,
@@ -59,13 +60,14 @@ export class SessionService {
   }
 
   /**
-   * Ends the requester's session: the token, the device and all that hangs on it go in one commit.
+   * Ends the requester's session: the token, the device and all that hangs on it go in one commit. For an
+   * application service, whose token is no session's, the device goes and the token stays.
    * @throws {MatrixError} `M_UNKNOWN_TOKEN` when the session ended meanwhile
    */
-  async end(requester: Requester): Promise<void> {
+  async end(requester: Requester, device: DeviceRef): Promise<void> {
     await this.unitOfWork.run(async (tx) => {
       const [devices] = await Promise.all([
-        this.store.lockDevices(tx, [requester]),
+        this.store.lockDevices(tx, [device]),
         this.requireLiveToken(tx, requester),
       ]);
       await this.endLocked(tx, devices, 'logout');
@@ -92,14 +94,16 @@ export class SessionService {
    * A new pair of tokens for a refresh token. The old refresh token stays good until one of the new pair is used,
    * so that a lost answer costs nothing; then it is spent, and who presents it again has stolen it or was robbed:
    * the session ends, the device and its keys stay ("Refreshing access tokens").
-   * @throws {MatrixError} `M_UNKNOWN_TOKEN`, with `soft_logout` while the device lives
+   * @throws {MatrixError} `M_UNKNOWN_TOKEN`, with `soft_logout` while the device lives; `M_USER_LOCKED`
    */
   async rotate(refreshToken: string): Promise<TokenPair> {
     const presented = this.tokens.read('mxr', refreshToken);
     if (presented === null) throw MatrixError.unknownToken();
     const pair = await this.unitOfWork.run(async (tx) => {
+      const account = await this.accounts.hold(tx, presented.userId);
       const session = await this.store.lockFamily(tx, presented.userId, presented.familyDigest);
       if (session === null) throw MatrixError.unknownToken();
+      requireActive(account);
       return this.rotateLocked(tx, session, presented);
     });
     // Ending the session is what must be remembered of a replay, so the refusal comes after the commit.
@@ -117,8 +121,51 @@ export class SessionService {
     });
   }
 
+  /** Ends every session of the user but, if one is named, that of one device; its refresh token stays, too. */
+  async endOthers(
+    tx: Tx,
+    userId: string,
+    keptDeviceId: string | null,
+    reason: DeletionReason,
+  ): Promise<void> {
+    await this.accounts.lock(tx, userId);
+    const devices = await this.store.lockAllDevices(tx, userId);
+    await this.endLocked(
+      tx,
+      devices.filter(({ deviceId }) => deviceId !== keptDeviceId),
+      reason,
+    );
+  }
+
+  /** A token with which another client of the user can log in, once and soon. */
+  async issueLoginToken(
+    { userId, deviceId, createdAt }: RequesterDevice,
+    lifetimeMs: number,
+  ): Promise<string> {
+    const { token, digest } = this.tokens.login(userId);
+    await this.unitOfWork.run(async (tx) => {
+      const [device] = await this.store.lockDevices(tx, [{ userId, deviceId }]);
+      if (device?.createdTs !== createdAt.getTime()) throw MatrixError.unknownToken();
+      await this.store.insertLoginToken(tx, device, digest, new Date(tx.startedAt.getTime() + lifetimeMs));
+    });
+    return token;
+  }
+
+  /**
+   * Uses a login token up and gives whose it is.
+   * @throws {MatrixError} `M_FORBIDDEN` for one that is unknown, used or late
+   */
+  async redeemLoginToken(tx: Tx, token: string): Promise<string> {
+    const presented = this.tokens.read('mxl', token);
+    if (presented === null || !(await this.store.takeLoginToken(tx, presented.userId, presented.digest))) {
+      throw MatrixError.forbidden('Invalid login token');
+    }
+    return presented.userId;
+  }
+
   /** Ends devices that the caller has locked: the one path on which devices are deleted. */
   private async endLocked(tx: Tx, devices: readonly DeletedDevice[], reason: DeletionReason): Promise<void> {
+    if (devices.length === 0) return;
     await Promise.all([
       this.store.deleteTokens(tx, devices),
       this.events.publish(tx, new DevicesDeleted(devices, reason, tx.startedAt.getTime())),
@@ -131,7 +178,7 @@ export class SessionService {
     presented: WireToken,
   ): Promise<TokenPair | null> {
     const rotation = rotationOf(session, presented.digest);
-    if (rotation === 'ended') return null;
+    if (rotation === 'ended' || !this.tokens.isRefreshable(session, tx.startedAt)) return null;
     if (rotation === 'replay') {
       await this.store.endKeepingDevice(tx, session, 'refresh_replay');
       await this.events.publish(
@@ -155,6 +202,7 @@ export class SessionService {
 
   /** An answer of 200 means that this very token ended: one that died a moment ago is refused. */
   private async requireLiveToken(tx: Tx, { userId, tokenDigest }: Requester): Promise<void> {
+    if (tokenDigest === null) return;
     if (!(await this.store.hasAccessToken(tx, userId, tokenDigest))) throw MatrixError.unknownToken();
   }
 

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import type { AccountKind } from '../accounts/account.entity.js';
 import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { type DeletedDevice, deviceColumns, type DeviceRef } from '../events/devices-deleted.event.js';
@@ -11,6 +12,9 @@ export interface FoundAccessToken {
   readonly deviceCreatedAt: Date;
   readonly expiresAt: Date | null;
   readonly confirmsRotation: boolean;
+  readonly kind: AccountKind;
+  readonly isLocked: boolean;
+  readonly isSuspended: boolean;
 }
 
 // Session never writes devices, but it locks them: whoever changes what hangs on a device locks its row first,
@@ -36,9 +40,32 @@ const FIND_ACCESS_TOKEN: Statement = {
   name: 'session_find_access_token',
   text: `
     SELECT t.device_id AS "deviceId", d.created_at AS "deviceCreatedAt", t.expires_at AS "expiresAt",
-      t.confirms_rotation AS "confirmsRotation"
-    FROM access_tokens t JOIN devices d USING (user_id, device_id)
+      t.confirms_rotation AS "confirmsRotation", a.kind, a.locked_at IS NOT NULL AS "isLocked",
+      a.suspended_at IS NOT NULL AS "isSuspended"
+    FROM access_tokens t JOIN devices d USING (user_id, device_id) JOIN accounts a USING (user_id)
     WHERE t.user_id = $1 AND t.token_digest = $2`,
+};
+const FIND_DEVICE: Statement = {
+  name: 'session_find_device',
+  text: 'SELECT created_at AS "createdAt" FROM devices WHERE user_id = $1 AND device_id = $2',
+};
+const INSERT_LOGIN_TOKEN: Statement = {
+  name: 'session_insert_login_token',
+  text: 'INSERT INTO login_tokens (user_id, token_digest, device_id, expires_at) VALUES ($1, $2, $3, $4)',
+};
+const PURGE_LOGIN_TOKENS: Statement = {
+  name: 'session_purge_login_tokens',
+  text: 'DELETE FROM login_tokens WHERE user_id = $1 AND expires_at <= $2',
+};
+const TAKE_LOGIN_TOKEN: Statement = {
+  name: 'session_take_login_token',
+  text: 'DELETE FROM login_tokens WHERE user_id = $1 AND token_digest = $2 RETURNING expires_at AS "expiresAt"',
+};
+const DELETE_LOGIN_TOKENS: Statement = {
+  name: 'session_delete_login_tokens',
+  text: `
+    DELETE FROM login_tokens t USING unnest($1::text[], $2::text[]) AS ended (user_id, device_id)
+    WHERE t.user_id = ended.user_id AND t.device_id = ended.device_id`,
 };
 const INSERT_ACCESS_TOKEN: Statement = {
   name: 'session_insert_access_token',
@@ -161,8 +188,34 @@ export class SessionStore {
     const [access] = await Promise.all([
       tx.query(DELETE_ACCESS_TOKENS, deviceColumns(devices)),
       tx.query(DELETE_REFRESH_TOKENS, deviceColumns(devices)),
+      tx.query(DELETE_LOGIN_TOKENS, deviceColumns(devices)),
     ]);
     return access.length > 0;
+  }
+
+  /** When the device was born; `null` when there is none. */
+  async findDevice({ userId, deviceId }: DeviceRef): Promise<Date | null> {
+    const [device] = await this.unitOfWork.query<{ createdAt: Date }>(FIND_DEVICE, [userId, deviceId]);
+    return device?.createdAt ?? null;
+  }
+
+  /** Stores a login token, and removes those of the user that nobody has used in time. */
+  async insertLoginToken(
+    tx: Tx,
+    { userId, deviceId }: DeviceRef,
+    digest: Buffer,
+    expiresAt: Date,
+  ): Promise<void> {
+    await Promise.all([
+      tx.query(PURGE_LOGIN_TOKENS, [userId, tx.startedAt]),
+      tx.query(INSERT_LOGIN_TOKEN, [userId, digest, deviceId, expiresAt]),
+    ]);
+  }
+
+  /** Uses a login token up; answers whether it was good. */
+  async takeLoginToken(tx: Tx, userId: string, digest: Buffer): Promise<boolean> {
+    const [token] = await tx.query<{ expiresAt: Date }>(TAKE_LOGIN_TOKEN, [userId, digest]);
+    return token !== undefined && token.expiresAt > tx.startedAt;
   }
 
   /** The session that refresh tokens of this family belong to, with its device locked. */

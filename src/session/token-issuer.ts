@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { Environment } from '../config/environment.js';
 import { Entropy } from '../system/entropy.js';
+import { chooseDeviceId } from './session.rules.js';
 import {
   FAMILY_BYTES,
   readToken,
@@ -10,7 +11,7 @@ import {
   writeToken,
 } from './token.rules.js';
 
-/** Makes tokens, and reads those of this server. */
+/** Makes tokens and device IDs, and reads the tokens of this server. */
 @Injectable()
 export class TokenIssuer {
   constructor(
@@ -23,8 +24,29 @@ export class TokenIssuer {
     return this.environment.accessTokenTtlMs;
   }
 
+  /** Whether a session that began and was last refreshed at these times may be refreshed still. */
+  isRefreshable({ createdAt, rotatedAt }: { createdAt: Date; rotatedAt: Date }, now: Date): boolean {
+    const { refreshTokenTtlMs, refreshTokenIdleTtlMs } = this.environment;
+    const isWithin = (since: Date, limit: number | null) =>
+      limit === null || now.getTime() - since.getTime() < limit;
+    return isWithin(createdAt, refreshTokenTtlMs) && isWithin(rotatedAt, refreshTokenIdleTtlMs);
+  }
+
+  /**
+   * The device ID the client asks for, or a new one.
+   * @throws {MatrixError} `M_INVALID_PARAM`
+   */
+  deviceId(wanted: string | undefined): string {
+    return chooseDeviceId(wanted, this.entropy);
+  }
+
   access(userId: string): WireToken {
     return this.write('mxa', userId, Buffer.alloc(0));
+  }
+
+  /** A token to log in with, once. */
+  login(userId: string): WireToken {
+    return this.write('mxl', userId, Buffer.alloc(0));
   }
 
   /** A refresh token of a given family, or the first one of a new family. */

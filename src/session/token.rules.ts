@@ -4,12 +4,13 @@ import { localpartOf, toUserId } from '../matrix/user-id.js';
 
 /**
  * What tokens look like on the wire. `mxa_user_secret_checksum` is an access token, `mxr_user_family+secret_checksum`
- * a refresh token; all refresh tokens of one session share their family. The user part lets a look-up touch one
+ * a refresh token; all refresh tokens of one session share their family. `mxl` is a login token. The user part lets a look-up touch one
  * user's rows only, the checksum refuses garbage without a query, and the prefix lets scanners find leaked secrets.
  * Everything right of the user has a fixed length, so that the parts may hold any character of base64url.
  */
 const FORMAT = {
   mxa: /^mxa_(?<user>[\w-]*)_(?<family>)(?<secret>[\w-]{32})_[0-9a-f]{8}$/,
+  mxl: /^mxl_(?<user>[\w-]*)_(?<family>)(?<secret>[\w-]{32})_[0-9a-f]{8}$/,
   mxr: /^mxr_(?<user>[\w-]*)_(?<family>[\w-]{22})(?<secret>[\w-]{32})_[0-9a-f]{8}$/,
 };
 

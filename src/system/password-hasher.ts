@@ -1,26 +1,56 @@
-import { Injectable } from '@nestjs/common';
+import { availableParallelism } from 'node:os';
 import { hash, verify } from '@node-rs/argon2';
+import pLimit from 'p-limit';
 
-/** OWASP's first choice for argon2id: 19 MiB, two passes, one lane. */
-const ARGON2ID = { memoryCost: 19_456, timeCost: 2, parallelism: 1 };
+/** What a hash costs, and how many may be under way. */
+export interface PasswordHashing {
+  readonly memoryKib: number;
+  readonly passes: number;
+  /** How many may wait for their turn. */
+  readonly queue: number;
+}
 
-/** Hashes and verifies passwords with argon2id, off the event loop. */
-@Injectable()
+/** Too many hashes are waiting: the caller should come back later. */
+export class PasswordQueueFull extends Error {}
+
+/**
+ * Hashes and verifies passwords with argon2id, off the event loop, on half of the machine's cores at the most: a
+ * storm of logins must not starve other requests.
+ */
 export class PasswordHasher {
+  private readonly turn = pLimit(Math.max(1, Math.floor(availableParallelism() / 2)));
   /** What unknown users are compared with, so that they cost as much time as known ones. */
   private decoy: Promise<string> | undefined;
 
+  constructor(private readonly options: PasswordHashing) {}
+
+  /** @throws {PasswordQueueFull} */
   hash(password: string): Promise<string> {
-    return hash(password, ARGON2ID);
+    return this.inTurn(() => this.hashNow(password));
   }
 
-  /** Whether `password` belongs to `passwordHash`. With no hash: `false`, after the same work. */
-  async matches(passwordHash: string | null, password: string): Promise<boolean> {
-    if (passwordHash === null) {
-      this.decoy ??= this.hash('no account has this password');
-      await verify(await this.decoy, password);
-      return false;
-    }
-    return verify(passwordHash, password);
+  /**
+   * Whether `password` belongs to `passwordHash`. With no hash: `false`, after the same work.
+   * @throws {PasswordQueueFull}
+   */
+  matches(passwordHash: string | null, password: string): Promise<boolean> {
+    return this.inTurn(async () => {
+      this.decoy ??= this.hashNow('no account has this password');
+      const matches = await verify(passwordHash ?? (await this.decoy), password);
+      return matches && passwordHash !== null;
+    });
+  }
+
+  private hashNow(password: string): Promise<string> {
+    return hash(password, {
+      memoryCost: this.options.memoryKib,
+      timeCost: this.options.passes,
+      parallelism: 1,
+    });
+  }
+
+  private inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    if (this.turn.pendingCount >= this.options.queue) return Promise.reject(new PasswordQueueFull());
+    return this.turn(work);
   }
 }

@@ -1,7 +1,7 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { Clock, SystemClock } from './clock.js';
 import { Entropy, SystemEntropy } from './entropy.js';
-import { PasswordHasher } from './password-hasher.js';
+import { PasswordHasher, type PasswordHashing } from './password-hasher.js';
 
 /** What a team may put in the place of the machine's own clock and randomness. */
 export interface SystemPorts {
@@ -12,14 +12,17 @@ export interface SystemPorts {
 /** The impure world behind doors: time, randomness, hashing. */
 @Module({})
 export class SystemModule {
-  static forRoot({ clock = new SystemClock(), entropy = new SystemEntropy() }: SystemPorts): DynamicModule {
+  static forRoot(
+    passwordHashing: PasswordHashing,
+    { clock = new SystemClock(), entropy = new SystemEntropy() }: SystemPorts,
+  ): DynamicModule {
     return {
       module: SystemModule,
       global: true,
       providers: [
         { provide: Clock, useValue: clock },
         { provide: Entropy, useValue: entropy },
-        PasswordHasher,
+        { provide: PasswordHasher, useValue: new PasswordHasher(passwordHashing) },
       ],
       exports: [Clock, Entropy, PasswordHasher],
     };

@@ -1,10 +1,21 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { UiaStage } from './uia-stage.port.js';
+import { UiaStages } from './uia-stages.js';
 
 /** Asks for nothing and always succeeds ("Dummy Auth"). */
 @Injectable()
-export class DummyStage extends UiaStage {
+export class DummyStage extends UiaStage implements OnModuleInit {
   readonly type = 'm.login.dummy';
 
-  async attempt(): Promise<void> {}
+  constructor(private readonly stages: UiaStages) {
+    super();
+  }
+
+  onModuleInit(): void {
+    this.stages.add(this);
+  }
+
+  async attempt(): Promise<null> {
+    return null;
+  }
 }

@@ -1,8 +1,13 @@
-import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
+import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 
 /** One operation that waits for its user to prove who they are. */
 @Entity('uia_sessions')
 @Index('uia_sessions_expiry_idx', ['expiresAt'])
+@Index('uia_sessions_device_idx', ['userId', 'deviceId'])
+@ForeignKey('DeviceEntity', ['userId', 'deviceId'], ['userId', 'deviceId'], {
+  name: 'uia_sessions_device_fkey',
+  onDelete: 'CASCADE',
+})
 export class UiaSessionEntity {
   @PrimaryColumn({ name: 'session_id', type: 'text', primaryKeyConstraintName: 'uia_sessions_pkey' })
   sessionId!: string;
@@ -14,6 +19,10 @@ export class UiaSessionEntity {
   /** Who is calling; `null` where nobody is logged in yet, as in a registration. */
   @Column({ name: 'user_id', type: 'text', nullable: true })
   userId!: string | null;
+
+  /** The device that opened the session and takes it along when it goes; `null` where there is none. */
+  @Column({ name: 'device_id', type: 'text', nullable: true })
+  deviceId!: string | null;
 
   /** The parameters of the first request, without `auth` and without any password. */
   @Column({ name: 'parameters', type: 'jsonb' })

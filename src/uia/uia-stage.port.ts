@@ -1,9 +1,20 @@
+import { MatrixError } from '../matrix/matrix-error.js';
+
 /** What a stage may look at. */
 export interface StageAttempt {
   /** The `auth` object of the request: `type` and whatever else the stage asks for. */
   readonly auth: Readonly<Record<string, unknown>>;
   /** Who is calling; `null` where nobody is logged in yet. */
   readonly userId: string | null;
+  /** The address of the client. */
+  readonly address: string;
+}
+
+/** A stage says no for good: the client gets 403 `M_FORBIDDEN` instead of another try. */
+export class UiaRefusal extends MatrixError {
+  constructor(message: string) {
+    super(403, 'M_FORBIDDEN', message);
+  }
 }
 
 /** One way to prove something in the middle of a request, such as knowing the password. */
@@ -12,8 +23,9 @@ export abstract class UiaStage {
   abstract readonly type: string;
 
   /**
-   * Resolves when the proof is good.
-   * @throws {MatrixError} when it is not; the client gets its `errcode` and may try again
+   * Resolves when the proof is good, with the user it proves, or `null` when it proves nobody in particular.
+   * @throws {UiaRefusal} to end it here
+   * @throws {MatrixError} when the proof is not good; the client gets its `errcode` and may try again
    */
-  abstract attempt(attempt: StageAttempt): Promise<void>;
+  abstract attempt(attempt: StageAttempt): Promise<string | null>;
 }

@@ -1,13 +1,16 @@
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { DummyStage } from './dummy.stage.js';
+import { RegistrationTokenStage } from './registration-token.stage.js';
+import { RegistrationTokens } from './registration-tokens.js';
 import { UiaSessionEntity } from './uia-session.entity.js';
+import { UiaStages } from './uia-stages.js';
 import { UiaService } from './uia.service.js';
 import { UiaStore } from './uia.store.js';
 
 @Module({
   imports: [TypeOrmModule.forFeature([UiaSessionEntity])],
-  providers: [UiaService, UiaStore, DummyStage],
-  exports: [UiaService],
+  providers: [UiaService, UiaStore, UiaStages, DummyStage, RegistrationTokenStage, RegistrationTokens],
+  exports: [UiaService, UiaStages, RegistrationTokens],
 })
 export class UiaModule {}

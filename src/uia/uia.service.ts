@@ -1,12 +1,13 @@
 import { Injectable } from '@nestjs/common';
-import { type Tx } from '../database/tx.js';
+import type { Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { MatrixError } from '../matrix/matrix-error.js';
+import { Clock } from '../system/clock.js';
 import { Entropy } from '../system/entropy.js';
-import { DummyStage } from './dummy.stage.js';
 import { type Flow, UiaChallenge } from './uia-challenge.js';
 import type { UiaSessionEntity } from './uia-session.entity.js';
-import type { UiaStage } from './uia-stage.port.js';
+import { UiaRefusal } from './uia-stage.port.js';
+import { UiaStages } from './uia-stages.js';
 import { UiaStore } from './uia.store.js';
 
 const LIFETIME_MS = 60 * 60 * 1_000;
@@ -15,104 +16,138 @@ const LIFETIME_MS = 60 * 60 * 1_000;
 export interface Operation {
   /** Method and path; a session of one operation does not open another. */
   readonly name: string;
+  /** Who is calling; `null` where nobody is logged in. */
   readonly userId: string | null;
+  /** The device that is calling, whose sessions go with it. */
+  readonly deviceId: string | null;
   readonly flows: readonly Flow[];
-  /** What the client asked for, without any password: a client may answer the challenge with `auth` alone. */
+  /** What the client asked for, without any password: it may answer the challenge with `auth` alone. */
   readonly parameters: object;
   /** The `auth` of the request. */
   readonly auth: Readonly<Record<string, unknown>> | undefined;
+  /** The address of the client. */
+  readonly address: string;
+}
+
+/** An operation whose flow is complete. */
+export interface Authorised {
+  /** The parameters of the request that opened the session, or of this one when it needed no session. */
+  readonly parameters: object;
+  /** Who has proven to be who they are; the caller, where a stage proves nobody in particular. */
+  readonly userId: string | null;
+}
+
+/** A stage that was done now. */
+interface Done {
+  readonly type: string;
+  readonly userId: string | null;
 }
 
 /** User-interactive authentication: prove it again, in the middle of a request. */
 @Injectable()
 export class UiaService {
-  private readonly stages: ReadonlyMap<string, UiaStage>;
-
   constructor(
     private readonly store: UiaStore,
+    private readonly stages: UiaStages,
     private readonly unitOfWork: UnitOfWork,
+    private readonly clock: Clock,
     private readonly entropy: Entropy,
-    dummy: DummyStage,
-  ) {
-    this.stages = new Map([[dummy.type, dummy]]);
-  }
+  ) {}
 
   /**
-   * Resolves when a flow is complete, with the parameters of the request that opened the session; the session is
-   * then used up. A first request that brings a whole flow's proof needs no session.
+   * Resolves when a flow is complete; the session is then used up. A first request that brings a whole flow's proof
+   * needs no session. A stage that is done is not tried again.
    * @throws {UiaChallenge} while stages are missing, or when one failed
    * @throws {MatrixError} 400 `M_UNKNOWN` for a session that is unknown or expired; 403 `M_FORBIDDEN` for one that
-   *   belongs to another operation or user
+   *   belongs to another operation or user, or when a stage refuses for good
    */
-  async authorise(operation: Operation): Promise<object> {
+  async authorise(operation: Operation): Promise<Authorised> {
+    const session = await this.find(operation);
+    // Outside any transaction: a password takes its time, and must not hold a connection meanwhile.
+    const attempt = await this.attempt(session?.completed ?? [], operation);
     // A challenge is an answer that must be remembered, so it is thrown after the commit.
-    const result = await this.unitOfWork.run((tx) => this.advance(tx, operation));
+    const result = await this.unitOfWork.run((tx) => this.advance(tx, operation, session, attempt));
     if (result instanceof UiaChallenge) throw result;
     return result;
   }
 
-  private async advance(tx: Tx, operation: Operation): Promise<object | UiaChallenge> {
-    const { auth, flows } = operation;
-    const session = await this.session(tx, operation);
-    const attempt = auth?.['type'] === undefined ? null : await this.attempt(session, operation, auth);
-    if (attempt instanceof MatrixError)
-      return new UiaChallenge(session.sessionId, flows, session.completed, attempt);
-    const completed = attempt === null ? session.completed : [...session.completed, attempt];
+  private async advance(
+    tx: Tx,
+    operation: Operation,
+    found: UiaSessionEntity | null,
+    attempt: Done | MatrixError | null,
+  ): Promise<Authorised | UiaChallenge> {
+    const session = found === null ? this.open(tx, operation) : await this.store.lock(tx, found.sessionId);
+    if (session === null) throw unknownSession();
+    const { flows } = operation;
+    const done = attempt === null || attempt instanceof MatrixError ? null : attempt;
+    const completed = done === null ? session.completed : [...new Set([...session.completed, done.type])];
     if (flows.some((flow) => flow.every((stage) => completed.includes(stage)))) {
-      await this.store.delete(tx, session.sessionId);
-      return session.parameters;
+      if (found !== null) await this.store.delete(tx, session.sessionId);
+      return { parameters: session.parameters, userId: done?.userId ?? operation.userId };
     }
-    if (attempt !== null) await this.store.complete(tx, session.sessionId, completed);
-    return new UiaChallenge(session.sessionId, flows, completed);
+    if (found === null) await this.store.insert(tx, { ...session, completed });
+    else await this.store.complete(tx, session.sessionId, completed);
+    return new UiaChallenge(
+      session.sessionId,
+      flows,
+      completed,
+      attempt instanceof MatrixError ? attempt : null,
+    );
   }
 
-  /** The name of the stage that was done now, `null` when it was done before, or why it failed. */
+  /** The stage that was done now, why it failed, or `null` when there was nothing to do. */
   private async attempt(
-    { completed }: UiaSessionEntity,
-    { flows, userId }: Operation,
-    auth: Readonly<Record<string, unknown>>,
-  ): Promise<string | null | MatrixError> {
-    const type = auth['type'];
-    const stage = typeof type === 'string' ? this.stages.get(type) : undefined;
-    if (stage === undefined)
+    completed: readonly string[],
+    operation: Operation,
+  ): Promise<Done | MatrixError | null> {
+    const { auth, flows, userId, address } = operation;
+    if (auth?.['type'] === undefined) return null;
+    const stage = this.stages.find(auth['type']);
+    if (stage === null || !flows.flat().includes(stage.type)) {
       return MatrixError.invalidParam('This type of authentication is not offered here');
+    }
     if (completed.includes(stage.type)) return null;
     const isNext = flows.some(
       (flow) => completed.every((done, at) => flow[at] === done) && flow[completed.length] === stage.type,
     );
     if (!isNext) return MatrixError.forbidden('This stage is not the next of any flow');
     try {
-      await stage.attempt({ auth, userId });
-      return stage.type;
+      return { type: stage.type, userId: await stage.attempt({ auth, userId, address }) };
     } catch (error) {
-      if (error instanceof MatrixError) return error;
-      throw error;
+      // Too many attempts is an answer to the request, not to the stage.
+      const isAnswer = error instanceof UiaRefusal || (error instanceof MatrixError && error.status === 429);
+      if (isAnswer || !(error instanceof MatrixError)) throw error;
+      return error;
     }
   }
 
-  private async session(tx: Tx, operation: Operation): Promise<UiaSessionEntity> {
-    const sessionId = operation.auth?.['session'];
-    if (sessionId === undefined) return this.open(tx, operation);
+  /** The session that the request names; `null` when it names none. */
+  private async find({ auth, name, userId }: Operation): Promise<UiaSessionEntity | null> {
+    const sessionId = auth?.['session'];
+    if (sessionId === undefined || sessionId === null) return null;
     if (typeof sessionId !== 'string') throw MatrixError.badJson('auth.session must be a string');
-    const session = await this.store.find(tx, sessionId);
-    if (session === null)
-      throw new MatrixError(400, 'M_UNKNOWN', 'Unknown or expired authentication session');
-    if (session.operation !== operation.name || session.userId !== operation.userId) {
+    const session = await this.store.find(sessionId, this.clock.now());
+    if (session === null) throw unknownSession();
+    if (session.operation !== name || session.userId !== userId) {
       throw MatrixError.forbidden('The authentication session belongs to another request');
     }
     return session;
   }
 
-  private async open(tx: Tx, { name, userId, parameters }: Operation): Promise<UiaSessionEntity> {
-    const session: UiaSessionEntity = {
+  private open(tx: Tx, { name, userId, deviceId, parameters }: Operation): UiaSessionEntity {
+    return {
       sessionId: this.entropy.bytes(18).toString('base64url'),
       operation: name,
       userId,
+      deviceId,
       parameters,
       completed: [],
       expiresAt: new Date(tx.startedAt.getTime() + LIFETIME_MS),
     };
-    await this.store.insert(tx, session);
-    return session;
   }
+}
+
+function unknownSession(): MatrixError {
+  return new MatrixError(400, 'M_UNKNOWN', 'Unknown or expired authentication session');
 }

@@ -1,12 +1,13 @@
 import { Injectable } from '@nestjs/common';
 import type { Statement, Tx } from '../database/tx.js';
+import { UnitOfWork } from '../database/unit-of-work.js';
 import type { UiaSessionEntity } from './uia-session.entity.js';
 
 const INSERT: Statement = {
   name: 'uia_insert',
   text: `
-    INSERT INTO uia_sessions (session_id, operation, user_id, parameters, completed, expires_at)
-    VALUES ($1, $2, $3, $4, $5, $6)`,
+    INSERT INTO uia_sessions (session_id, operation, user_id, device_id, parameters, completed, expires_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)`,
 };
 const PURGE: Statement = {
   name: 'uia_purge',
@@ -17,9 +18,11 @@ const PURGE: Statement = {
 const FIND: Statement = {
   name: 'uia_find',
   text: `
-    SELECT session_id AS "sessionId", operation, user_id AS "userId", parameters, completed, expires_at AS "expiresAt"
-    FROM uia_sessions WHERE session_id = $1 AND expires_at > $2 FOR UPDATE`,
+    SELECT session_id AS "sessionId", operation, user_id AS "userId", device_id AS "deviceId", parameters, completed,
+      expires_at AS "expiresAt"
+    FROM uia_sessions WHERE session_id = $1 AND expires_at > $2`,
 };
+const LOCK: Statement = { name: 'uia_lock', text: `${FIND.text} FOR UPDATE` };
 const COMPLETE: Statement = {
   name: 'uia_complete',
   text: 'UPDATE uia_sessions SET completed = $2 WHERE session_id = $1',
@@ -32,23 +35,25 @@ const DELETE: Statement = {
 /** The SQL of user-interactive authentication. */
 @Injectable()
 export class UiaStore {
+  constructor(private readonly unitOfWork: UnitOfWork) {}
+
   /** Makes room for the new row by removing a few that nobody will ask for again. */
   async insert(tx: Tx, session: UiaSessionEntity): Promise<void> {
-    const { sessionId, operation, userId, parameters, completed, expiresAt } = session;
-    const values = [
-      sessionId,
-      operation,
-      userId,
-      JSON.stringify(parameters),
-      JSON.stringify(completed),
-      expiresAt,
-    ];
+    const { sessionId, operation, userId, deviceId, parameters, completed, expiresAt } = session;
+    const json = [JSON.stringify(parameters), JSON.stringify(completed)];
+    const values = [sessionId, operation, userId, deviceId, ...json, expiresAt];
     await Promise.all([tx.query(PURGE, [tx.startedAt]), tx.query(INSERT, values)]);
   }
 
-  /** The session, unless it has expired; locked, because two answers to one challenge must not both win. */
-  async find(tx: Tx, sessionId: string): Promise<UiaSessionEntity | null> {
-    const [session] = await tx.query<UiaSessionEntity>(FIND, [sessionId, tx.startedAt]);
+  /** The session, unless it has expired. */
+  async find(sessionId: string, now: Date): Promise<UiaSessionEntity | null> {
+    const [session] = await this.unitOfWork.query<UiaSessionEntity>(FIND, [sessionId, now]);
+    return session ?? null;
+  }
+
+  /** The same, locked: two answers to one challenge must not both win. */
+  async lock(tx: Tx, sessionId: string): Promise<UiaSessionEntity | null> {
+    const [session] = await tx.query<UiaSessionEntity>(LOCK, [sessionId, tx.startedAt]);
     return session ?? null;
   }
 

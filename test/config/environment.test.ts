@@ -25,6 +25,14 @@ describe('The environment', () => {
     expect(Environment.load({ REGISTRATION: 'closed' }).registration).toBe('closed');
   });
 
+  it.each([
+    ['1', 1],
+    ['loopback', 'loopback'],
+    ['10.0.0.0/8,fd00::/8,127.0.0.1', '10.0.0.0/8,fd00::/8,127.0.0.1'],
+  ])('trusts the proxies %s', (TRUST_PROXY, trustProxy) => {
+    expect(Environment.load({ TRUST_PROXY })).toMatchObject({ trustProxy });
+  });
+
   it('takes an empty value for none', () => {
     expect(Environment.load({ PORT: '', DATABASE_URL: '' })).toMatchObject({ port: 8008, databaseUrl: null });
   });
@@ -46,8 +54,16 @@ describe('The environment', () => {
     ['SERVER_NAME', 'http://x', 'SERVER_NAME must be a Matrix server name'],
     ['PUBLIC_BASE_URL', 'example.org', 'PUBLIC_BASE_URL must be a URL that starts with http:// or https://'],
     ['DATABASE_POOL_SIZE', '1', 'DATABASE_POOL_SIZE must be a whole number from 2 to 200'],
-    ['REGISTRATION', 'maybe', 'REGISTRATION must be "open" or "closed", not "maybe"'],
+    ['REGISTRATION', 'maybe', 'REGISTRATION must be "open", "token" or "closed", not "maybe"'],
     ['ACCESS_TOKEN_TTL', 'soon', 'ACCESS_TOKEN_TTL must be a duration such as 90s, 5m or 1h, not "soon"'],
+    [
+      'RATE_LIMIT_REFRESH',
+      'often',
+      'RATE_LIMIT_REFRESH must be a number and a duration such as 10/1m, not "often"',
+    ],
+    ['TRUST_PROXY', 'everybody', 'TRUST_PROXY must be a number of hops, or addresses and subnets'],
+    ['SERVER_ADMINS', 'alice', 'SERVER_ADMINS must be user IDs, separated by commas, not "alice"'],
+    ['REGISTRATION', 'token', 'REGISTRATION_TOKENS must name a token when REGISTRATION is token'],
     ['LOG_LEVEL', 'loud', 'LOG_LEVEL must be one of fatal, error, warn, info, debug, trace, not "loud"'],
   ])('refuses %s=%s by name, and says what is allowed', (name, value, message) => {
     expect(() => Environment.load({ [name]: value })).toThrow(EnvironmentError);

@@ -10,6 +10,7 @@ const app = useApp();
 const WITHOUT_USER: Record<string, string> = {
   schema_migrations: 'bookkeeping of TypeORM, read at start-up only',
   uia_sessions: 'a registration has a session before it has a user',
+  rate_limits: 'counters of addresses as well as of users, in the shape that the library wants',
 };
 
 describe('The schema', () => {
@@ -21,7 +22,7 @@ describe('The schema', () => {
   it('goes back to nothing', async () => {
     const database = await createDatabase();
     const dataSource = await new DataSource(dataSourceOptions(database.location, 2)).initialize();
-    await dataSource.undoLastMigration();
+    for (const _ of migrations) await dataSource.undoLastMigration();
     const tables = await dataSource.query(`SELECT tablename FROM pg_tables WHERE schemaname = 'public'`);
     expect(tables).toEqual([{ tablename: 'schema_migrations' }]);
     await dataSource.destroy();

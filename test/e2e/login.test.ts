@@ -11,9 +11,15 @@ const byPassword = (user: string, password = PASSWORD) => ({
 });
 
 describe('GET /login', () => {
-  it('lists the one type on offer', async () => {
+  it('lists the types on offer', async () => {
     const answer = await app().http.get(`${V3}/login`).expect(200);
-    expect(answer.body).toEqual({ flows: [{ type: 'm.login.password' }] });
+    expect(answer.body).toEqual({
+      flows: [
+        { type: 'm.login.password' },
+        { type: 'm.login.token', get_login_token: true },
+        { type: 'm.login.application_service' },
+      ],
+    });
   });
 });
 

@@ -1,6 +1,6 @@
 import { DiscoveryService, MetadataScanner, ModulesContainer, Reflector } from '@nestjs/core';
 import { describe, expect, it } from 'vitest';
-import { PUBLIC } from '../../src/auth/auth.decorators.js';
+import { PUBLIC, TOKEN_OPTIONAL } from '../../src/auth/auth.decorators.js';
 import { asItIs, PASSWORD, someKeys, uniqueUsername, V3 } from '../support/matrix-client.js';
 import { useApp } from '../support/test-app.js';
 
@@ -154,21 +154,28 @@ describe('The guard', () => {
     const { nest } = app();
     const reflector = new Reflector();
     const controllers = new DiscoveryService(nest.get(ModulesContainer)).getControllers();
-    const open = controllers.flatMap(({ instance }) =>
-      new MetadataScanner()
-        .getAllMethodNames(Object.getPrototypeOf(instance))
-        .filter((name) =>
-          reflector.getAllAndOverride<boolean>(PUBLIC, [instance[name], instance.constructor]),
-        )
-        .map((name) => `${instance.constructor.name}.${name}`),
-    );
-    expect(open.toSorted()).toEqual([
+    const marked = (mark: string) =>
+      controllers.flatMap(({ instance }) =>
+        new MetadataScanner()
+          .getAllMethodNames(Object.getPrototypeOf(instance))
+          .filter((name) =>
+            reflector.getAllAndOverride<boolean>(mark, [instance[name], instance.constructor]),
+          )
+          .map((name) => `${instance.constructor.name}.${name}`),
+      );
+    expect(marked(TOKEN_OPTIONAL)).toEqual([
+      'AccountController.changePassword',
+      'AccountController.deactivate',
+    ]);
+    expect(marked(PUBLIC).toSorted()).toEqual([
       'DiscoveryController.versions',
       'DiscoveryController.wellKnown',
       'LoginController.flows',
       'LoginController.login',
       'RefreshController.refresh',
+      'RegisterController.available',
       'RegisterController.register',
+      'RegistrationTokenController.validity',
     ]);
   });
 });

@@ -3,11 +3,13 @@ import { IsString } from 'class-validator';
 import { describe, expect, it } from 'vitest';
 import {
   ClientController,
+  CurrentDevice,
   CurrentRequester,
   deviceColumns,
   DevicesDeleted,
   InTransaction,
   type Requester,
+  type RequesterDevice,
   type Statement,
   type Tx,
   UnitOfWork,
@@ -57,7 +59,10 @@ class NotesController {
   constructor(private readonly unitOfWork: UnitOfWork) {}
 
   @Post('notes')
-  async put(@CurrentRequester() { userId, deviceId }: Requester, @Body() { note }: NoteDto): Promise<object> {
+  async put(
+    @CurrentDevice() { userId, deviceId }: RequesterDevice,
+    @Body() { note }: NoteDto,
+  ): Promise<object> {
     await this.unitOfWork.run(async (tx) => {
       await tx.query(CREATE);
       await tx.query(PUT, [userId, deviceId, note]);

@@ -9,15 +9,22 @@ import { createDatabase, type TestDatabase } from './database.js';
 import { MatrixClient } from './matrix-client.js';
 import { TestClock } from './test-clock.js';
 
-type Options = Pick<Composition, 'extensions'> & { variables?: Record<string, string> };
+type Options = Pick<Composition, 'extensions' | 'passwordPolicy' | 'threepids'> & {
+  variables?: Record<string, string>;
+};
 
 /** The whole service on a database of its own, over real HTTP on the loopback interface. */
 export class TestApp {
-  static async start({ extensions, variables }: Options = {}, database?: TestDatabase): Promise<TestApp> {
+  static async start({ variables, ...composition }: Options = {}, database?: TestDatabase): Promise<TestApp> {
     const own = database ?? (await createDatabase());
     const clock = new TestClock();
-    const environment = Environment.load({ LOG_LEVEL: 'fatal', REGISTRATION: 'open', ...variables });
-    const app = await createApplication({ environment, database: own.location, extensions, clock });
+    const environment = Environment.load({
+      LOG_LEVEL: 'fatal',
+      REGISTRATION: 'open',
+      RATE_LIMITS: 'off',
+      ...variables,
+    });
+    const app = await createApplication({ environment, database: own.location, clock, ...composition });
     await app.listen(0, '127.0.0.1');
     return new TestApp(app, clock, database === undefined ? own : null);
   }

@@ -1,13 +1,14 @@
 import { Body, Get } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { Public } from '../../auth/auth.decorators.js';
+import { PresentedToken, Public } from '../../auth/auth.decorators.js';
 import { Environment } from '../../config/environment.js';
-import { ApiJsonBodyErrors, ApiMatrixError } from '../../matrix/api.decorators.js';
+import { ApiJsonBodyErrors, ApiMatrixError, ApiRateLimit } from '../../matrix/api.decorators.js';
+import { ClientAddress } from '../../matrix/client-address.decorator.js';
 import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
+import { Entropy } from '../../system/entropy.js';
 import { SessionDto, toSession } from '../session.dto.js';
 import { LoginDto } from './login.dto.js';
-import { PASSWORD } from './login.rules.js';
-import { LoginService } from './login.service.js';
+import { FLOWS, LoginService } from './login.service.js';
 
 @ClientController()
 @ApiTags('Session management')
@@ -16,13 +17,14 @@ export class LoginController {
   constructor(
     private readonly logins: LoginService,
     private readonly environment: Environment,
+    private readonly entropy: Entropy,
   ) {}
 
   @Get('login')
   @ApiOperation({ operationId: 'getLoginFlows', summary: 'The types of login on offer' })
-  @ApiOkResponse({ description: 'The login types.', schema: { example: { flows: [{ type: PASSWORD }] } } })
+  @ApiOkResponse({ description: 'The login types.', schema: { example: { flows: FLOWS } } })
   flows(): object {
-    return { flows: [{ type: PASSWORD }] };
+    return { flows: FLOWS };
   }
 
   @MatrixPost('login')
@@ -34,8 +36,23 @@ export class LoginController {
   })
   @ApiOkResponse({ description: 'The user has been authenticated.', type: SessionDto })
   @ApiJsonBodyErrors()
-  @ApiMatrixError(403, 'Unknown user or wrong password; which of them is not told.', ['M_FORBIDDEN'])
-  async login(@Body() request: LoginDto): Promise<SessionDto> {
-    return toSession(await this.logins.login(request), this.environment.serverName);
+  @ApiMatrixError(403, 'Unknown user, wrong password or bad login token; a deactivated account.', [
+    'M_FORBIDDEN',
+    'M_USER_DEACTIVATED',
+    'M_EXCLUSIVE',
+  ])
+  @ApiMatrixError(401, 'The account is locked, or the application service is unknown.', [
+    'M_USER_LOCKED',
+    'M_MISSING_TOKEN',
+    'M_UNKNOWN_TOKEN',
+  ])
+  @ApiRateLimit()
+  async login(
+    @Body() request: LoginDto,
+    @ClientAddress() address: string,
+    @PresentedToken() token: string | null,
+  ): Promise<SessionDto> {
+    const session = await this.logins.login(request, { address, token }, this.entropy);
+    return toSession(session, this.environment.serverName);
   }
 }

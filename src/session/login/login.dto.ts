@@ -8,7 +8,7 @@ export class LoginDto {
   type!: string;
 
   @ApiPropertyOptional({
-    description: 'Who logs in.',
+    description: 'Who logs in: `m.id.user`, `m.id.thirdparty` or `m.id.phone`.',
     example: { type: 'm.id.user', user: 'alice' },
     type: 'object',
     additionalProperties: true,
@@ -22,10 +22,25 @@ export class LoginDto {
   @IsString()
   user?: string;
 
-  @ApiPropertyOptional({ example: 'correct horse battery staple' })
+  @ApiPropertyOptional({ deprecated: true, description: 'Medium of `address`; use `identifier`.' })
+  @IsOptional()
+  @IsString()
+  medium?: string;
+
+  @ApiPropertyOptional({ deprecated: true, description: 'Third-party identifier; use `identifier`.' })
+  @IsOptional()
+  @IsString()
+  address?: string;
+
+  @ApiPropertyOptional({ example: 'correct horse battery staple', description: 'For `m.login.password`.' })
   @IsOptional()
   @IsString()
   password?: string;
+
+  @ApiPropertyOptional({ description: 'For `m.login.token`.' })
+  @IsOptional()
+  @IsString()
+  token?: string;
 
   @ApiPropertyOptional({
     description: 'A device to log in on again; without it, the server names a new one.',

@@ -1,8 +1,10 @@
 import { Body } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { Public } from '../../auth/auth.decorators.js';
-import { ApiJsonBodyErrors, ApiMatrixError } from '../../matrix/api.decorators.js';
+import { ApiJsonBodyErrors, ApiMatrixError, ApiRateLimit } from '../../matrix/api.decorators.js';
+import { ClientAddress } from '../../matrix/client-address.decorator.js';
 import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
+import { RateLimiter } from '../../rate-limits/rate-limiter.js';
 import { TokensDto, toTokens } from '../session.dto.js';
 import { SessionService } from '../session.service.js';
 import { RefreshDto } from './refresh.dto.js';
@@ -11,7 +13,10 @@ import { RefreshDto } from './refresh.dto.js';
 @ApiTags('Session management')
 @Public()
 export class RefreshController {
-  constructor(private readonly sessions: SessionService) {}
+  constructor(
+    private readonly sessions: SessionService,
+    private readonly limiter: RateLimiter,
+  ) {}
 
   @MatrixPost('refresh')
   @ApiOperation({
@@ -23,10 +28,17 @@ export class RefreshController {
   })
   @ApiOkResponse({ description: 'A new access token and refresh token.', type: TokensDto })
   @ApiJsonBodyErrors()
-  @ApiMatrixError(401, 'The refresh token is unknown, or was used already.', ['M_UNKNOWN_TOKEN'], {
-    soft_logout: { type: 'boolean', description: 'True while the device lives.' },
-  })
-  async refresh(@Body() { refresh_token }: RefreshDto): Promise<TokensDto> {
+  @ApiMatrixError(
+    401,
+    'The refresh token is unknown, expired or was used already; the account is locked.',
+    ['M_UNKNOWN_TOKEN', 'M_USER_LOCKED'],
+    {
+      soft_logout: { type: 'boolean', description: 'True while the device lives.' },
+    },
+  )
+  @ApiRateLimit()
+  async refresh(@Body() { refresh_token }: RefreshDto, @ClientAddress() address: string): Promise<TokensDto> {
+    await this.limiter.count('refresh', address);
     return toTokens(await this.sessions.rotate(refresh_token));
   }
 }

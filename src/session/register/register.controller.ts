@@ -1,13 +1,17 @@
-import { Body, Query } from '@nestjs/common';
+import { Body, Controller, Get, Query } from '@nestjs/common';
 import { ApiExtraModels, ApiOkResponse, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
-import { Public } from '../../auth/auth.decorators.js';
+import { PresentedToken, Public } from '../../auth/auth.decorators.js';
 import { Environment } from '../../config/environment.js';
-import { ApiJsonBodyErrors, ApiMatrixError } from '../../matrix/api.decorators.js';
-import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
+import { ApiJsonBodyErrors, ApiMatrixError, ApiRateLimit } from '../../matrix/api.decorators.js';
+import { ClientAddress } from '../../matrix/client-address.decorator.js';
+import { CLIENT_V1, ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
+import { RateLimiter } from '../../rate-limits/rate-limiter.js';
+import { RegistrationTokens } from '../../uia/registration-tokens.js';
 import { SessionDto, toSession } from '../session.dto.js';
 import { RegisterDto } from './register.dto.js';
-import { RegisterService } from './register.service.js';
+import { RegisterService, type Registration } from './register.service.js';
+import { RegistrationGate } from './registration-gate.js';
 
 @ClientController()
 @ApiTags('Account management')
@@ -16,6 +20,7 @@ import { RegisterService } from './register.service.js';
 export class RegisterController {
   constructor(
     private readonly registrations: RegisterService,
+    private readonly gate: RegistrationGate,
     private readonly environment: Environment,
   ) {}
 
@@ -24,24 +29,98 @@ export class RegisterController {
     operationId: 'register',
     summary: 'Register for an account on this server',
     description:
-      'Answers 401 with the flows first; `"auth": {"type": "m.login.dummy"}` may come with the first request.',
+      'Answers 401 with the flows first; `"auth": {"type": "m.login.dummy"}` may come with the first request. ' +
+      'Guests and application services need no such proof.',
   })
   @ApiQuery({ name: 'kind', required: false, enum: ['user', 'guest'] })
   @ApiOkResponse({
     description: 'The account has been registered. With `inhibit_login` the answer holds `user_id` alone.',
     type: SessionDto,
   })
-  @ApiJsonBodyErrors()
+  @ApiMatrixError(
+    400,
+    'The body is not right, the name is taken or cannot be, or the password is too weak.',
+    [
+      'M_NOT_JSON',
+      'M_BAD_JSON',
+      'M_MISSING_PARAM',
+      'M_INVALID_PARAM',
+      'M_USER_IN_USE',
+      'M_INVALID_USERNAME',
+      'M_EXCLUSIVE',
+      'M_WEAK_PASSWORD',
+    ],
+  )
   @ApiMatrixError(403, 'Registration is closed, or not offered to guests.', ['M_FORBIDDEN'])
+  @ApiRateLimit()
   async register(
     @Body() request: RegisterDto,
+    @ClientAddress() address: string,
+    @PresentedToken() token: string | null,
     @Query('kind') kind: unknown = 'user',
   ): Promise<Partial<SessionDto>> {
     if (kind !== 'user' && kind !== 'guest') throw MatrixError.invalidParam('kind must be "user" or "guest"');
-    if (kind === 'guest') throw MatrixError.forbidden('Guests are not admitted here');
-    if (this.environment.registration === 'closed') throw MatrixError.forbidden('Registration is closed');
-    const { userId, session } = await this.registrations.register(request);
-    const { serverName } = this.environment;
-    return session === null ? { user_id: userId, home_server: serverName } : toSession(session, serverName);
+    if (request.type === 'm.login.application_service') {
+      return toAnswer(
+        await this.registrations.registerForAppservice(request, token),
+        this.environment.serverName,
+      );
+    }
+    this.gate.requireOpen(kind);
+    return toAnswer(
+      kind === 'guest'
+        ? await this.registrations.registerGuest(request, address)
+        : await this.registrations.registerUser(request, address),
+      this.environment.serverName,
+    );
   }
+
+  @Get('register/available')
+  @ApiOperation({ operationId: 'checkUsernameAvailability', summary: 'Whether a username may be had' })
+  @ApiQuery({ name: 'username', required: true })
+  @ApiOkResponse({ description: 'It may; nothing is reserved.', schema: { example: { available: true } } })
+  @ApiMatrixError(400, 'It may not.', [
+    'M_USER_IN_USE',
+    'M_INVALID_USERNAME',
+    'M_EXCLUSIVE',
+    'M_MISSING_PARAM',
+  ])
+  @ApiMatrixError(403, 'Registration is closed.', ['M_FORBIDDEN'])
+  @ApiRateLimit()
+  async available(@Query('username') username: unknown, @ClientAddress() address: string): Promise<object> {
+    if (typeof username !== 'string') throw MatrixError.missingParam('username');
+    this.gate.requireOpen('user');
+    await this.gate.countLookup(address);
+    await this.registrations.nameFor(username);
+    return { available: true };
+  }
+}
+
+@Controller(CLIENT_V1)
+@ApiTags('Account management')
+@Public()
+export class RegistrationTokenController {
+  constructor(
+    private readonly tokens: RegistrationTokens,
+    private readonly limiter: RateLimiter,
+    private readonly environment: Environment,
+  ) {}
+
+  @Get('register/m.login.registration_token/validity')
+  @ApiOperation({ operationId: 'registrationTokenValidity', summary: 'Whether a registration token is good' })
+  @ApiQuery({ name: 'token', required: true })
+  @ApiOkResponse({ description: 'Whether it is good now.', schema: { example: { valid: true } } })
+  @ApiJsonBodyErrors()
+  @ApiMatrixError(403, 'Registration is closed.', ['M_FORBIDDEN'])
+  @ApiRateLimit()
+  async validity(@Query('token') token: unknown, @ClientAddress() address: string): Promise<object> {
+    if (this.environment.registration === 'closed') throw MatrixError.forbidden('Registration is closed');
+    if (typeof token !== 'string') throw MatrixError.missingParam('token');
+    await this.limiter.count('validity', address);
+    return { valid: this.tokens.isValid(token) };
+  }
+}
+
+function toAnswer({ userId, session }: Registration, serverName: string): Partial<SessionDto> {
+  return session === null ? { user_id: userId, home_server: serverName } : toSession(session, serverName);
 }

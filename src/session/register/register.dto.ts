@@ -3,8 +3,13 @@ import { IsBoolean, IsObject, IsOptional, IsString } from 'class-validator';
 
 /** Body of `POST /register`. */
 export class RegisterDto {
+  @ApiPropertyOptional({ description: '`m.login.application_service`, for application services.' })
+  @IsOptional()
+  @IsString()
+  type?: string;
+
   @ApiPropertyOptional({
-    description: 'User-interactive authentication; the flow is `m.login.dummy`.',
+    description: 'User-interactive authentication: `m.login.dummy` or `m.login.registration_token`.',
     example: { type: 'm.login.dummy' },
     type: 'object',
     additionalProperties: true,
@@ -42,4 +47,12 @@ export class RegisterDto {
   @IsOptional()
   @IsBoolean()
   refresh_token?: boolean;
+}
+
+/** What a registration asks for, apart from what proves it: this may be remembered between two requests. */
+export type WantedAccount = Omit<RegisterDto, 'type' | 'auth' | 'password'>;
+
+export function toWantedAccount(request: RegisterDto): WantedAccount {
+  const { username, device_id, initial_device_display_name, inhibit_login, refresh_token } = request;
+  return { username, device_id, initial_device_display_name, inhibit_login, refresh_token };
 }

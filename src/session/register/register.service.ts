@@ -1,16 +1,13 @@
 import { Injectable } from '@nestjs/common';
+import type { NewAccount } from '../../accounts/accounts.store.js';
 import { AccountsService } from '../../accounts/accounts.service.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
-import { Entropy } from '../../system/entropy.js';
-import { UiaService } from '../../uia/uia.service.js';
-import { chooseDeviceId, type StartedSession } from '../session.rules.js';
+import type { StartedSession } from '../session.rules.js';
 import { SessionService } from '../session.service.js';
-import type { RegisterDto } from './register.dto.js';
-
-const FLOWS = [['m.login.dummy']];
-const GENERATED_LENGTH = 12;
-const GENERATED_ALPHABET = 'abcdefghijklmnopqrstuvwxyz0123456789';
+import { AppserviceLogin } from '../login/appservice-login.js';
+import type { RegisterDto, WantedAccount } from './register.dto.js';
+import { RegistrationGate } from './registration-gate.js';
 
 /** What a registration made: an account, and a session unless none was wanted. */
 export interface Registration {
@@ -18,41 +15,59 @@ export interface Registration {
   readonly session: StartedSession | null;
 }
 
-/** Makes accounts for whoever asks, and begins their first session. */
+/** Makes accounts, and begins their first session. */
 @Injectable()
 export class RegisterService {
   constructor(
     private readonly accounts: AccountsService,
     private readonly sessions: SessionService,
-    private readonly uia: UiaService,
+    private readonly gate: RegistrationGate,
+    private readonly appservices: AppserviceLogin,
     private readonly unitOfWork: UnitOfWork,
-    private readonly entropy: Entropy,
   ) {}
 
-  async register(request: RegisterDto): Promise<Registration> {
+  /** A person: lets the gate ask for a proof first. */
+  async registerUser(request: RegisterDto, address: string): Promise<Registration> {
     // A name that cannot be had is told before the user is asked to prove anything.
-    const wanted = request.username ? await this.accounts.nameFor(request.username) : null;
-    const deviceId = chooseDeviceId(request.device_id, this.entropy);
-    if (request.auth !== undefined && request.password === undefined)
-      throw MatrixError.missingParam('password');
-    await this.uia.authorise({
-      name: 'POST /register',
-      userId: null,
-      flows: FLOWS,
-      parameters: {},
-      auth: request.auth,
-    });
-    const userId =
-      wanted ?? (await this.accounts.nameFor(this.entropy.text(GENERATED_LENGTH, GENERATED_ALPHABET)));
-    const passwordHash = await this.accounts.hashPassword(request.password!);
+    if (request.username) await this.nameFor(request.username);
+    const { wanted, passwordHash } = await this.gate.pass(request, address);
+    const userId = await this.nameFor(wanted.username || this.gate.generatedName());
+    return this.create({ userId, kind: 'user', passwordHash }, wanted);
+  }
+
+  /** A guest: the server chooses everything but the name of the device. */
+  async registerGuest({ initial_device_display_name }: RegisterDto, address: string): Promise<Registration> {
+    await this.gate.count(address);
+    const userId = await this.nameFor(this.gate.generatedName());
+    return this.create({ userId, kind: 'guest', passwordHash: null }, { initial_device_display_name });
+  }
+
+  /** A user of an application service, which needs neither password nor proof. */
+  async registerForAppservice(request: RegisterDto, token: string | null): Promise<Registration> {
+    const appservice = this.appservices.authenticate(token);
+    if (!request.username) throw MatrixError.missingParam('username');
+    const userId = await this.accounts.nameFor(request.username);
+    this.appservices.requireFree(userId, appservice);
+    return this.create({ userId, kind: 'appservice', passwordHash: null }, request);
+  }
+
+  /** The user ID of this name, when it is free. */
+  async nameFor(username: string): Promise<string> {
+    const userId = await this.accounts.nameFor(username);
+    this.appservices.requireFree(userId, null);
+    return userId;
+  }
+
+  private create(account: NewAccount, wanted: WantedAccount): Promise<Registration> {
+    const { userId } = account;
     return this.unitOfWork.run(async (tx) => {
-      await this.accounts.create(tx, userId, passwordHash);
-      if (request.inhibit_login) return { userId, session: null };
+      await this.accounts.create(tx, account);
+      if (wanted.inhibit_login) return { userId, session: null };
       const session = await this.sessions.start(tx, {
         userId,
-        deviceId,
-        initialDeviceDisplayName: request.initial_device_display_name ?? null,
-        refreshable: request.refresh_token ?? false,
+        deviceId: wanted.device_id,
+        initialDeviceDisplayName: wanted.initial_device_display_name ?? null,
+        refreshable: wanted.refresh_token ?? false,
       });
       return { userId, session };
     });

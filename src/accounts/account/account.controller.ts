@@ -1,0 +1,67 @@
+import { Body } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { CurrentRequester, TokenOptional } from '../../auth/auth.decorators.js';
+import type { Requester } from '../../auth/requester.js';
+import {
+  ApiAccessToken,
+  ApiJsonBodyErrors,
+  ApiMatrixError,
+  ApiRateLimit,
+  EMPTY_OBJECT,
+} from '../../matrix/api.decorators.js';
+import { ClientAddress } from '../../matrix/client-address.decorator.js';
+import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
+import { ChangePasswordDto, DeactivateDto } from './account.dto.js';
+import { AccountService } from './account.service.js';
+
+@ClientController()
+@ApiTags('Account management')
+@ApiAccessToken()
+@TokenOptional()
+export class AccountController {
+  constructor(private readonly account: AccountService) {}
+
+  @MatrixPost('account/password')
+  @ApiOperation({
+    operationId: 'changePassword',
+    summary: "Changes a user's password",
+    description:
+      'Asks for the old password. The calling session stays, its refresh token included; the other devices and all ' +
+      'that hangs on them are deleted in the same commit, unless `logout_devices` is false.',
+  })
+  @ApiOkResponse({ description: 'The password has been changed.', schema: EMPTY_OBJECT })
+  @ApiJsonBodyErrors()
+  @ApiMatrixError(403, 'The credentials are those of another user.', ['M_FORBIDDEN'])
+  @ApiRateLimit()
+  async changePassword(
+    @CurrentRequester() requester: Requester | null,
+    @Body() request: ChangePasswordDto,
+    @ClientAddress() address: string,
+  ): Promise<object> {
+    await this.account.changePassword(requester, request, address);
+    return {};
+  }
+
+  @MatrixPost('account/deactivate')
+  @ApiOperation({
+    operationId: 'deactivateAccount',
+    summary: "Deactivate a user's account",
+    description:
+      'Every session, device and key of the user is deleted in the same commit. The name stays taken.',
+  })
+  @ApiOkResponse({
+    description: 'The account has been deactivated.',
+    schema: { example: { id_server_unbind_result: 'success' } },
+  })
+  @ApiJsonBodyErrors()
+  @ApiMatrixError(403, 'The credentials are those of another user.', ['M_FORBIDDEN'])
+  @ApiRateLimit()
+  async deactivate(
+    @CurrentRequester() requester: Requester | null,
+    @Body() request: DeactivateDto,
+    @ClientAddress() address: string,
+  ): Promise<object> {
+    await this.account.deactivate(requester, request, address);
+    return { id_server_unbind_result: 'success' };
+  }
+}

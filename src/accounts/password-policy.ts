@@ -1,0 +1,36 @@
+import { localpartOf } from '../matrix/user-id.js';
+import { PasswordPolicy } from './password-policy.port.js';
+
+/** zxcvbn's scale goes from 0, "too guessable", to 4; from 2 on a guesser needs more than a million tries. */
+const LOWEST_SCORE = 2;
+
+/** Beyond this length guessing is hopeless, and estimating it slow. */
+const ESTIMATED_LENGTH = 64;
+
+type Estimate = (password: string, userInputs: string[]) => { score: number };
+
+/** A length, and zxcvbn's lists of common passwords, names and patterns. */
+export class ListPasswordPolicy extends PasswordPolicy {
+  private estimate: Promise<Estimate> | undefined;
+
+  constructor(private readonly minLength: number) {
+    super();
+  }
+
+  async weakness(password: string, userId: string): Promise<string | null> {
+    if ([...password].length < this.minLength) return `A password needs ${this.minLength} characters or more`;
+    this.estimate ??= loadEstimate();
+    const { score } = (await this.estimate)(password.slice(0, ESTIMATED_LENGTH), [localpartOf(userId)]);
+    return score < LOWEST_SCORE ? 'This password is too easy to guess' : null;
+  }
+}
+
+/** The lists take their time and their megabytes, so they come with the first new password, not with the start. */
+async function loadEstimate(): Promise<Estimate> {
+  const [{ ZxcvbnFactory }, { adjacencyGraphs, dictionary }] = await Promise.all([
+    import('@zxcvbn-ts/core'),
+    import('@zxcvbn-ts/language-common'),
+  ]);
+  const zxcvbn = new ZxcvbnFactory({ dictionary, graphs: adjacencyGraphs });
+  return (password, userInputs) => zxcvbn.check(password, userInputs);
+}

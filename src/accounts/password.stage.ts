@@ -1,0 +1,37 @@
+import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { MatrixError } from '../matrix/matrix-error.js';
+import { type StageAttempt, UiaRefusal, UiaStage } from '../uia/uia-stage.port.js';
+import { UiaStages } from '../uia/uia-stages.js';
+import { type Named, toLogin } from './login-identifier.rules.js';
+import { PasswordsService } from './passwords.service.js';
+
+/** The user shows that they know the password ("Password-based"). */
+@Injectable()
+export class PasswordStage extends UiaStage implements OnModuleInit {
+  readonly type = 'm.login.password';
+
+  constructor(
+    private readonly passwords: PasswordsService,
+    private readonly stages: UiaStages,
+  ) {
+    super();
+  }
+
+  onModuleInit(): void {
+    this.stages.add(this);
+  }
+
+  /** Clients of old name the user as `user`, and some leave them out where the token says who it is. */
+  async attempt({ auth, userId, address }: StageAttempt): Promise<string> {
+    const { password } = auth;
+    if (typeof password !== 'string') throw MatrixError.missingParam('password');
+    const named: Named = auth;
+    const isNamed = named.identifier !== undefined || named.user !== undefined || named.medium !== undefined;
+    const login = userId !== null && !isNamed ? { type: 'm.id.user' as const, user: userId } : toLogin(named);
+    const account = await this.passwords.verify(login, password, address);
+    // Somebody else's password is no proof, and no reason to ask again.
+    if (userId !== null && account.userId !== userId)
+      throw new UiaRefusal('These are the credentials of another user');
+    return account.userId;
+  }
+}

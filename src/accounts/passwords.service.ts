@@ -1,0 +1,77 @@
+import { Injectable } from '@nestjs/common';
+import { MatrixError } from '../matrix/matrix-error.js';
+import { RateLimiter } from '../rate-limits/rate-limiter.js';
+import { PasswordHasher, PasswordQueueFull } from '../system/password-hasher.js';
+import type { AccountEntity } from './account.entity.js';
+import { AccountsService } from './accounts.service.js';
+import { type Login, toMsisdn } from './login-identifier.rules.js';
+import { PasswordPolicy } from './password-policy.port.js';
+import { ThreepidDirectory } from './threepid-directory.port.js';
+
+/** When those may come back who found too many passwords waiting to be hashed. */
+const QUEUE_RETRY_MS = 2_000;
+
+/** What passwords prove, and which may be chosen. */
+@Injectable()
+export class PasswordsService {
+  constructor(
+    private readonly accounts: AccountsService,
+    private readonly hasher: PasswordHasher,
+    private readonly policy: PasswordPolicy,
+    private readonly threepids: ThreepidDirectory,
+    private readonly limiter: RateLimiter,
+  ) {}
+
+  /**
+   * The account that name and password prove. Unknown users and wrong passwords take the same time, count alike
+   * and get the same answer.
+   * @param address of the client, for its share of failed attempts
+   * @throws {MatrixError} `M_FORBIDDEN`, or `M_LIMIT_EXCEEDED`
+   */
+  async verify(login: Login, password: string, address: string): Promise<AccountEntity> {
+    const user = await this.userOf(login);
+    const account = user === null ? null : await this.accounts.find(user);
+    const name = account?.userId ?? user ?? JSON.stringify(login);
+    await this.limiter.check('login_failed_account', name);
+    await this.limiter.check('login_failed_address', address);
+    const proven = await this.inTime(this.hasher.matches(account?.passwordHash ?? null, password));
+    if (account !== null && proven) return account;
+    await this.limiter.fail('login_failed_account', name);
+    await this.limiter.fail('login_failed_address', address);
+    throw MatrixError.forbidden('Invalid username or password');
+  }
+
+  /**
+   * Lets a new password pass when it is good enough.
+   * @param userId whose it will be, as far as that is known
+   * @throws {MatrixError} `M_WEAK_PASSWORD`
+   */
+  async requireStrong(password: string, userId: string): Promise<void> {
+    const weakness = await this.policy.weakness(password, userId);
+    if (weakness !== null) throw new MatrixError(400, 'M_WEAK_PASSWORD', weakness);
+  }
+
+  /** @throws {MatrixError} `M_LIMIT_EXCEEDED` when too many passwords are waiting to be hashed */
+  hash(password: string): Promise<string> {
+    return this.inTime(this.hasher.hash(password));
+  }
+
+  private async userOf(login: Login): Promise<string | null> {
+    switch (login.type) {
+      case 'm.id.user':
+        return login.user;
+      case 'm.id.thirdparty':
+        return this.threepids.find(login.medium, login.address);
+      case 'm.id.phone':
+        return this.threepids.find('msisdn', toMsisdn(login));
+    }
+  }
+
+  private async inTime<Result>(hashing: Promise<Result>): Promise<Result> {
+    try {
+      return await hashing;
+    } catch (error) {
+      throw error instanceof PasswordQueueFull ? MatrixError.limitExceeded(QUEUE_RETRY_MS) : error;
+    }
+  }
+}

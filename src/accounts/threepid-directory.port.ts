@@ -1,0 +1,16 @@
+/** Tells whose an e-mail address or telephone number is. A team that keeps such addresses provides it. */
+export abstract class ThreepidDirectory {
+  /**
+   * The user ID that the address belongs to, or `null`.
+   * @param medium `email` or `msisdn`
+   * @param address an e-mail address in lower case, or a number with country code and digits only
+   */
+  abstract find(medium: string, address: string): Promise<string | null>;
+}
+
+/** Knows nobody: this service keeps no addresses of its own. */
+export class NoThreepids extends ThreepidDirectory {
+  async find(): Promise<null> {
+    return null;
+  }
+}

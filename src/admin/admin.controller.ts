@@ -1,0 +1,81 @@
+import { Body, Controller, Get, Param, Put } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
+import { IsBoolean } from 'class-validator';
+import { CurrentRequester } from '../auth/auth.decorators.js';
+import type { Requester } from '../auth/requester.js';
+import { ApiAccessToken, ApiJsonBodyErrors, ApiMatrixError } from '../matrix/api.decorators.js';
+import { CLIENT_V1 } from '../matrix/client-api.decorators.js';
+import { AdminService } from './admin.service.js';
+
+export class LockedDto {
+  @ApiProperty({ description: 'Locked users reach nothing but the two logouts; their sessions stay.' })
+  @IsBoolean()
+  locked!: boolean;
+}
+
+export class SuspendedDto {
+  @ApiProperty({
+    description: 'Suspended users may not act on others; every endpoint of this service stays open.',
+  })
+  @IsBoolean()
+  suspended!: boolean;
+}
+
+@Controller(`${CLIENT_V1}/admin`)
+@ApiTags('Server administration')
+@ApiAccessToken()
+@ApiMatrixError(400, 'The user is not of this server, or the body not of the right shape.', [
+  'M_INVALID_PARAM',
+  'M_BAD_JSON',
+])
+@ApiMatrixError(403, 'The caller is no administrator, or the target is one.', ['M_FORBIDDEN'])
+@ApiMatrixError(404, 'There is no such user.', ['M_NOT_FOUND'])
+export class AdminController {
+  constructor(private readonly admin: AdminService) {}
+
+  @Get('lock/:userId')
+  @ApiOperation({ operationId: 'getAdminLockUser', summary: 'Whether a user is locked' })
+  @ApiOkResponse({ type: LockedDto })
+  async isLocked(
+    @CurrentRequester() requester: Requester,
+    @Param('userId') userId: string,
+  ): Promise<LockedDto> {
+    return { locked: await this.admin.is('locked', requester, userId) };
+  }
+
+  @Put('lock/:userId')
+  @ApiOperation({ operationId: 'setAdminLockUser', summary: 'Lock or unlock a user' })
+  @ApiOkResponse({ type: LockedDto })
+  @ApiJsonBodyErrors()
+  async lock(
+    @CurrentRequester() requester: Requester,
+    @Param('userId') userId: string,
+    @Body() { locked }: LockedDto,
+  ): Promise<LockedDto> {
+    await this.admin.set('locked', locked, requester, userId);
+    return { locked };
+  }
+
+  @Get('suspend/:userId')
+  @ApiOperation({ operationId: 'getAdminSuspendUser', summary: 'Whether a user is suspended' })
+  @ApiOkResponse({ type: SuspendedDto })
+  async isSuspended(
+    @CurrentRequester() requester: Requester,
+    @Param('userId') userId: string,
+  ): Promise<SuspendedDto> {
+    return { suspended: await this.admin.is('suspended', requester, userId) };
+  }
+
+  @Put('suspend/:userId')
+  @ApiOperation({ operationId: 'setAdminSuspendUser', summary: 'Suspend a user, or lift it' })
+  @ApiOkResponse({ type: SuspendedDto })
+  @ApiJsonBodyErrors()
+  async suspend(
+    @CurrentRequester() requester: Requester,
+    @Param('userId') userId: string,
+    @Body() { suspended }: SuspendedDto,
+  ): Promise<SuspendedDto> {
+    await this.admin.set('suspended', suspended, requester, userId);
+    return { suspended };
+  }
+}

@@ -1,0 +1,55 @@
+import { z } from 'zod';
+import { toUserId } from '../matrix/user-id.js';
+
+/** A registration file as the application service API has it; keys that concern rooms and events are left alone. */
+const registrationSchema = z.object({
+  id: z.string().min(1),
+  as_token: z.string().min(1),
+  hs_token: z.string().min(1),
+  sender_localpart: z.string().min(1),
+  namespaces: z.object({
+    users: z.array(z.object({ exclusive: z.boolean(), regex: z.string() })).default([]),
+  }),
+  rate_limited: z.boolean().default(true),
+});
+
+/** One application service, and whom it may act for. */
+export class Appservice {
+  readonly id: string;
+  readonly token: string;
+  /** Its own user, for whom it acts when it names nobody. */
+  readonly sender: string;
+  readonly rateLimited: boolean;
+  private readonly namespaces: readonly { readonly exclusive: boolean; readonly pattern: RegExp }[];
+
+  /**
+   * @param registration the parsed file
+   * @throws {z.ZodError | SyntaxError} when it is no registration
+   */
+  constructor(registration: unknown, serverName: string) {
+    const { id, as_token, sender_localpart, namespaces, rate_limited } =
+      registrationSchema.parse(registration);
+    this.id = id;
+    this.token = as_token;
+    this.sender = toUserId(sender_localpart, serverName);
+    this.rateLimited = rate_limited;
+    // Patterns match from the start of the user ID, as they do everywhere else.
+    this.namespaces = namespaces.users.map(({ exclusive, regex }) => ({
+      exclusive,
+      pattern: new RegExp(`^(?:${regex})`),
+    }));
+  }
+
+  /** Whether the service may act for this user. */
+  covers(userId: string): boolean {
+    return userId === this.sender || this.namespaces.some(({ pattern }) => pattern.test(userId));
+  }
+
+  /** Whether nobody else may have a user of this ID. */
+  claims(userId: string): boolean {
+    return (
+      userId === this.sender ||
+      this.namespaces.some(({ exclusive, pattern }) => exclusive && pattern.test(userId))
+    );
+  }
+}

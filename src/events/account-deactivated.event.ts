@@ -1,0 +1,16 @@
+import { SessionEvent } from './session-event.js';
+
+/** Nobody can log in to the account any more; everything that lets anybody act for it goes. */
+export class AccountDeactivated extends SessionEvent {
+  static override readonly eventName = 'account.deactivated';
+
+  constructor(
+    readonly userId: string,
+    /** Whether the user asked for their data to be erased, too. */
+    readonly erase: boolean,
+    /** When, in milliseconds since the epoch. */
+    readonly deactivatedTs: number,
+  ) {
+    super();
+  }
+}

@@ -1,0 +1,56 @@
+import { Injectable } from '@nestjs/common';
+import type { AccountEntity } from '../accounts/account.entity.js';
+import { AccountsService } from '../accounts/accounts.service.js';
+import { AppserviceRegistry } from '../appservices/appservice-registry.js';
+import type { Appservice } from '../appservices/appservice.js';
+import type { Requester, RequesterDevice } from '../auth/requester.js';
+import type { IdentityAssertion, Verdict } from '../auth/token-verifier.port.js';
+import { MatrixError } from '../matrix/matrix-error.js';
+import { SessionStore } from './session.store.js';
+
+/** Tells for whom an application service acts ("Identity assertion"). */
+@Injectable()
+export class AppserviceVerifier {
+  constructor(
+    private readonly registry: AppserviceRegistry,
+    private readonly accounts: AccountsService,
+    private readonly store: SessionStore,
+  ) {}
+
+  async verify(token: string, asserted: IdentityAssertion): Promise<Verdict> {
+    const appservice = this.registry.find(token);
+    if (appservice === null) return { kind: 'unknown' };
+    const userId = asserted.userId ?? appservice.sender;
+    const account = await this.account(appservice, userId);
+    const device = await this.device(userId, asserted.deviceId);
+    const requester: Requester = {
+      userId,
+      device,
+      tokenDigest: null,
+      isGuest: false,
+      isAppservice: true,
+      isLocked: account.lockedAt !== null,
+      isSuspended: account.suspendedAt !== null,
+    };
+    return { kind: 'valid', requester };
+  }
+
+  private async account(appservice: Appservice, userId: string): Promise<AccountEntity> {
+    if (!appservice.covers(userId)) {
+      throw MatrixError.forbidden('The application service may not act for this user');
+    }
+    const account = await this.accounts.find(userId);
+    if (account === null || account.userId !== userId || account.deactivatedAt !== null) {
+      throw MatrixError.forbidden('The application service has not registered this user');
+    }
+    return account;
+  }
+
+  private async device(userId: string, deviceId: string | undefined): Promise<RequesterDevice | null> {
+    if (deviceId === undefined) return null;
+    const createdAt = await this.store.findDevice({ userId, deviceId });
+    if (createdAt === null)
+      throw new MatrixError(400, 'M_UNKNOWN_DEVICE', 'The user has no device of this ID');
+    return { userId, deviceId, createdAt };
+  }
+}

@@ -1,0 +1,70 @@
+import { Body, Controller } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation, ApiPropertyOptional, ApiTags } from '@nestjs/swagger';
+import { IsObject, IsOptional } from 'class-validator';
+import { CurrentDevice } from '../../auth/auth.decorators.js';
+import type { RequesterDevice } from '../../auth/requester.js';
+import { ApiAccessToken, ApiJsonBodyErrors, ApiRateLimit } from '../../matrix/api.decorators.js';
+import { ClientAddress } from '../../matrix/client-address.decorator.js';
+import { CLIENT_V1, MatrixPost } from '../../matrix/client-api.decorators.js';
+import { RateLimiter } from '../../rate-limits/rate-limiter.js';
+import { UiaService } from '../../uia/uia.service.js';
+import { SessionService } from '../session.service.js';
+
+/** The default that the specification recommends. */
+const LIFETIME_MS = 120_000;
+
+export class GetLoginTokenDto {
+  @ApiPropertyOptional({
+    type: 'object',
+    additionalProperties: true,
+    description: 'User-interactive authentication.',
+  })
+  @IsOptional()
+  @IsObject()
+  auth?: Record<string, unknown>;
+}
+
+@Controller(CLIENT_V1)
+@ApiTags('Session management')
+@ApiAccessToken()
+export class LoginTokenController {
+  constructor(
+    private readonly uia: UiaService,
+    private readonly sessions: SessionService,
+    private readonly limiter: RateLimiter,
+  ) {}
+
+  @MatrixPost('login/get_token')
+  @ApiOperation({
+    operationId: 'generateLoginToken',
+    summary: 'A token with which another client of the user logs in',
+    description: 'Asks for the password every time. The token is good for one login within two minutes.',
+  })
+  @ApiOkResponse({
+    description: 'The login token.',
+    schema: { example: { login_token: 'mxl_YWxpY2U_…', expires_in_ms: LIFETIME_MS } },
+  })
+  @ApiJsonBodyErrors()
+  @ApiRateLimit()
+  async getToken(
+    @CurrentDevice() device: RequesterDevice,
+    @Body() { auth }: GetLoginTokenDto,
+    @ClientAddress() address: string,
+  ): Promise<object> {
+    const { userId, deviceId } = device;
+    await this.uia.authorise({
+      name: 'POST /login/get_token',
+      userId,
+      deviceId,
+      flows: [['m.login.password']],
+      parameters: {},
+      auth,
+      address,
+    });
+    await this.limiter.count('get_token', userId);
+    return {
+      login_token: await this.sessions.issueLoginToken(device, LIFETIME_MS),
+      expires_in_ms: LIFETIME_MS,
+    };
+  }
+}

@@ -1,0 +1,22 @@
+import { Injectable } from '@nestjs/common';
+import type { Tx } from '../database/tx.js';
+import { AccountDeactivated } from '../events/account-deactivated.event.js';
+import { InTransaction } from '../events/in-transaction.decorator.js';
+import { PasswordChanged } from '../events/password-changed.event.js';
+import { SessionService } from './session.service.js';
+
+/** Sessions end with what began them, in the same transaction. */
+@Injectable()
+export class SessionAccountsListener {
+  constructor(private readonly sessions: SessionService) {}
+
+  @InTransaction(PasswordChanged)
+  async onPasswordChanged({ userId, logoutDevices, keptDeviceId }: PasswordChanged, tx: Tx): Promise<void> {
+    if (logoutDevices) await this.sessions.endOthers(tx, userId, keptDeviceId, 'password_changed');
+  }
+
+  @InTransaction(AccountDeactivated)
+  async onAccountDeactivated({ userId }: AccountDeactivated, tx: Tx): Promise<void> {
+    await this.sessions.endOthers(tx, userId, null, 'deactivated');
+  }
+}

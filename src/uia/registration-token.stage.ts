@@ -1,0 +1,29 @@
+import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { MatrixError } from '../matrix/matrix-error.js';
+import { RegistrationTokens } from './registration-tokens.js';
+import { type StageAttempt, UiaStage } from './uia-stage.port.js';
+import { UiaStages } from './uia-stages.js';
+
+/** The user shows a token that the operator has given them ("Token-authenticated registration"). */
+@Injectable()
+export class RegistrationTokenStage extends UiaStage implements OnModuleInit {
+  readonly type = 'm.login.registration_token';
+
+  constructor(
+    private readonly tokens: RegistrationTokens,
+    private readonly stages: UiaStages,
+  ) {
+    super();
+  }
+
+  onModuleInit(): void {
+    this.stages.add(this);
+  }
+
+  async attempt({ auth: { token } }: StageAttempt): Promise<null> {
+    if (typeof token !== 'string') throw MatrixError.missingParam('token');
+    if (!this.tokens.isValid(token))
+      throw new MatrixError(401, 'M_UNAUTHORIZED', 'Invalid registration token');
+    return null;
+  }
+}

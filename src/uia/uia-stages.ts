@@ -1,0 +1,16 @@
+import { Injectable } from '@nestjs/common';
+import type { UiaStage } from './uia-stage.port.js';
+
+/** The stages there are. Whoever provides one adds it when its module is initialised. */
+@Injectable()
+export class UiaStages {
+  private readonly byType = new Map<string, UiaStage>();
+
+  add(stage: UiaStage): void {
+    this.byType.set(stage.type, stage);
+  }
+
+  find(type: unknown): UiaStage | null {
+    return (typeof type === 'string' && this.byType.get(type)) || null;
+  }
+}
