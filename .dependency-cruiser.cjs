@@ -65,7 +65,8 @@ module.exports = {
     },
     {
       name: 'appservices-know-no-feature',
-      comment: 'Who may act for whom is read from files; what is done with it is the business of those who ask.',
+      comment:
+        'Who may act for whom is read from files; what is done with it is the business of those who ask.',
       severity: 'error',
       from: room('appservices'),
       to: outside('appservices', ...UNDERNEATH),
@@ -79,7 +80,8 @@ module.exports = {
     },
     {
       name: 'admin-knows-accounts-only',
-      comment: 'Administrators change the state of accounts; what follows from it is the business of listeners.',
+      comment:
+        'Administrators change the state of accounts; what follows from it is the business of listeners.',
       severity: 'error',
       from: room('admin'),
       to: outside('admin', 'accounts', 'auth', ...UNDERNEATH),
@@ -97,7 +99,16 @@ module.exports = {
         'A logout publishes an event. Calling devices or keys would make each new table an edit of the heart.',
       severity: 'error',
       from: room('session'),
-      to: outside('session', 'accounts', 'appservices', 'auth', 'events', 'rate-limits', 'uia', ...UNDERNEATH),
+      to: outside(
+        'session',
+        'accounts',
+        'appservices',
+        'auth',
+        'events',
+        'rate-limits',
+        'uia',
+        ...UNDERNEATH,
+      ),
     },
     {
       name: 'devices-do-not-know-keys',
