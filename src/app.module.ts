@@ -4,7 +4,7 @@ import { AdminModule } from './admin/admin.module.js';
 import { AuthModule } from './auth/auth.module.js';
 import { ConfigModule } from './config/config.module.js';
 import type { Environment } from './config/environment.js';
-import type { DatabaseLocation } from './database/data-source.js';
+import type { DatabaseLocation, MigrationClass } from './database/data-source.js';
 import { DatabaseModule } from './database/database.module.js';
 import { DevicesModule } from './devices/devices.module.js';
 import { DiscoveryModule } from './discovery/discovery.module.js';
@@ -21,18 +21,26 @@ export interface Composition extends SystemPorts, AccountPorts {
   readonly database: DatabaseLocation;
   /** Modules of a team's own, which take part in sessions through events. */
   readonly extensions?: DynamicModule['imports'];
+  /** TypeORM migrations of those modules; their names carry a timestamp, by which all migrations are ordered. */
+  readonly migrations?: readonly MigrationClass[];
 }
 
 /** The only file that knows every module. */
 @Module({})
 export class AppModule {
-  static forRoot({ environment, database, extensions = [], ...ports }: Composition): DynamicModule {
+  static forRoot({
+    environment,
+    database,
+    extensions = [],
+    migrations = [],
+    ...ports
+  }: Composition): DynamicModule {
     return {
       module: AppModule,
       imports: [
         SystemModule.forRoot(environment.passwordHashing, ports),
         ConfigModule.forRoot(environment),
-        DatabaseModule.forRoot(database),
+        DatabaseModule.forRoot(database, migrations),
         EventsModule,
         MatrixModule,
         AuthModule.verifiedBy(SessionModule, SessionTokenVerifier),

@@ -15,7 +15,7 @@ export {
 } from './auth/auth.decorators.js';
 export type { Requester, RequesterDevice } from './auth/requester.js';
 export { Environment, EnvironmentError } from './config/environment.js';
-export type { DatabaseLocation } from './database/data-source.js';
+export type { DatabaseLocation, MigrationClass } from './database/data-source.js';
 export { EmbeddedPostgres, type EmbeddedPostgresOptions } from './database/embedded/embedded-postgres.js';
 export { type Statement, Tx } from './database/tx.js';
 export { UnitOfWork } from './database/unit-of-work.js';

@@ -30,7 +30,7 @@ export class BearerGuard implements CanActivate {
     const request = http.getRequest<Request>();
     if (this.has(TOKEN_OPTIONAL, context) && !presentsToken(request)) return true;
     const verdict = await this.authenticate(request, http.getResponse<Response>());
-    if (verdict.kind === 'unknown') throw MatrixError.unknownToken();
+    if (verdict.kind === 'unknown') throw MatrixError.unknownToken(verdict.deviceLives);
     const { requester } = verdict;
     if (requester.isLocked && !this.has(LOCKED_USER_ALLOWED, context)) throw MatrixError.userLocked();
     if (verdict.kind === 'expired' && !this.has(EXPIRED_TOKEN_ALLOWED, context)) {

@@ -5,8 +5,8 @@ export type Verdict =
   | { readonly kind: 'valid'; readonly requester: Requester }
   /** The token is past its time, its device lives on. */
   | { readonly kind: 'expired'; readonly requester: Requester }
-  /** Never issued, or ended with its device. */
-  | { readonly kind: 'unknown' };
+  /** Never issued, or ended: with its device, or replaced while the device lives on. */
+  | { readonly kind: 'unknown'; readonly deviceLives: boolean };
 
 /** Whom an application service says it acts for: `?user_id=` and `?device_id=` ("Identity assertion"). */
 export interface IdentityAssertion {

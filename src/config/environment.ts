@@ -14,13 +14,21 @@ function isUrl(value: string, protocols: string[]): boolean {
   return URL.canParse(value) && protocols.includes(new URL(value).protocol);
 }
 
+const MILLISECONDS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+const TEN_YEARS_MS = 10 * 365 * 24 * 60 * 60 * 1_000;
+
 function wholeNumber(min: number, max: number) {
   const error = `a whole number from ${min} to ${max}`;
   return z.coerce.number({ error }).int(error).min(min, error).max(max, error);
 }
 
 function duration() {
-  return z.string().regex(/^[1-9]\d{0,8}(ms|s|m|h|d)$/, 'a duration such as 90s, 5m or 1h');
+  const error = 'a duration such as 90s, 5m or 1h, of ten years at the most';
+  return z
+    .string()
+    .regex(/^[1-9]\d{0,8}(ms|s|m|h|d)$/, error)
+    .refine((text) => milliseconds(text) <= TEN_YEARS_MS, error);
 }
 
 /** So many in so long: `10/1m`. */
@@ -157,8 +165,6 @@ export interface RateLimit {
   readonly points: number;
   readonly windowMs: number;
 }
-
-const MILLISECONDS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
 function milliseconds(text: string): number {
   const unit = text.replace(/\d+/, '') as keyof typeof MILLISECONDS;

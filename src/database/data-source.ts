@@ -1,5 +1,5 @@
 import { Client, type ClientConfig } from 'pg';
-import { DataSource, type DataSourceOptions } from 'typeorm';
+import { DataSource, type DataSourceOptions, type MigrationInterface } from 'typeorm';
 import { InitialSchema1763900000000 } from './migrations/1763900000000-initial-schema.js';
 import { SessionLife1763950000000 } from './migrations/1763950000000-session-life.js';
 
@@ -15,11 +15,16 @@ class QuickToConnect extends Client {
   }
 }
 
-export const migrations = [InitialSchema1763900000000, SessionLife1763950000000];
+/** A TypeORM migration. */
+export type MigrationClass = new () => MigrationInterface;
+
+/** The service's own, in order. */
+export const migrations: readonly MigrationClass[] = [InitialSchema1763900000000, SessionLife1763950000000];
 
 export function dataSourceOptions(
   location: DatabaseLocation,
   poolSize: number,
+  extensions: readonly MigrationClass[] = [],
 ): DataSourceOptions & { type: 'postgres' } {
   return {
     type: 'postgres',
@@ -28,7 +33,7 @@ export function dataSourceOptions(
     poolSize,
     installExtensions: false,
     synchronize: false,
-    migrations,
+    migrations: [...migrations, ...extensions],
     migrationsTableName: 'schema_migrations',
     migrationsTransactionMode: 'all',
     logging: false,
@@ -53,15 +58,20 @@ const MIGRATION_LOCK = 7_228_113_064;
  * wait for it. The lock belongs to a transaction, so it works behind a transaction pooler and falls with its holder.
  */
 export async function openDataSource(options: DataSourceOptions): Promise<DataSource> {
-  const dataSource = await new DataSource(options).initialize();
+  await migrate(options);
+  return new DataSource(options).initialize();
+}
+
+/** On a connection of its own, on which a statement may take its time. */
+async function migrate(options: DataSourceOptions): Promise<void> {
+  const patient = { ...options, extra: { ...options.extra, query_timeout: 0 } } as DataSourceOptions;
+  const dataSource = await new DataSource(patient).initialize();
   try {
     await dataSource.transaction(async (manager) => {
       await manager.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
       await dataSource.runMigrations();
     });
-    return dataSource;
-  } catch (error) {
+  } finally {
     await dataSource.destroy();
-    throw error;
   }
 }

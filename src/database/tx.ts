@@ -20,6 +20,7 @@ export class Tx {
   /** The first error the database gave: later ones only say that the transaction is aborted. */
   failure: unknown;
   private latest: Promise<unknown> = Promise.resolve();
+  private over = false;
 
   /** The one instant that everything in the transaction happens at. */
   readonly startedAt: Date;
@@ -35,6 +36,7 @@ export class Tx {
 
   /** Runs a statement and gives its rows. Calls that do not await each other share a round trip. */
   async query<Row extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<Row[]> {
+    if (this.over) throw new Error('The transaction is over: await every statement before its work returns');
     const running = this.client.query<Row>({ ...statement, values });
     this.latest = running;
     try {
@@ -45,8 +47,22 @@ export class Tx {
     }
   }
 
-  /** Resolves when every statement issued so far has been answered: a connection answers in order. */
-  async settled(): Promise<void> {
+  /**
+   * Lets no statement in any more and resolves when those issued so far have been answered: a connection answers in
+   * order. Whoever still works in the transaction must not reach the next user of its connection.
+   */
+  async close(): Promise<void> {
+    this.over = true;
     await this.latest.catch(() => undefined);
   }
+}
+
+/**
+ * Resolves when all have resolved. Unlike `Promise.all` it waits for every one before it rejects, with the first
+ * failure: work that goes on behind a rolled back transaction would meet it again in the next attempt.
+ */
+export async function settle(work: readonly Promise<unknown>[]): Promise<void> {
+  const outcomes = await Promise.allSettled(work);
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
 }

@@ -55,18 +55,14 @@ export class UnitOfWork {
       const tx = new Tx(runner.manager, client, this.clock.now());
       try {
         const result = await work(tx);
-        await tx.settled();
-        // COMMIT of an aborted transaction is answered with ROLLBACK and no error: ask before, not after.
-        if (client.getTransactionStatus() !== 'T') {
-          throw tx.failure ?? new Error('A statement failed inside the transaction and its error was hidden');
-        }
-        await runner.commitTransaction();
+        await tx.close();
+        await commit(client, tx);
         return result;
       } catch (error) {
-        await tx.settled();
+        await tx.close();
         // A connection that died took its transaction along; the first error is the one to tell.
-        if (runner.isTransactionActive && !runner.isReleased)
-          await runner.rollbackTransaction().catch(() => {});
+        if (!runner.isReleased && client.getTransactionStatus() !== 'I')
+          await client.query('ROLLBACK').catch(() => {});
         throw error;
       }
     } finally {
@@ -75,6 +71,16 @@ export class UnitOfWork {
   }
 }
 
+/** PostgreSQL answers the COMMIT of an aborted transaction with ROLLBACK and no error. */
+async function commit(client: Client, tx: Tx): Promise<void> {
+  const { command } = await client.query('COMMIT');
+  if (command !== 'COMMIT') {
+    throw tx.failure ?? new Error('A statement failed inside the transaction and its error was hidden');
+  }
+}
+
+/** The SQLSTATE of the error, or of what caused it. */
 function sqlState(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : '';
+  if (!(error instanceof Error)) return '';
+  return 'code' in error ? String(error.code) : sqlState(error.cause);
 }

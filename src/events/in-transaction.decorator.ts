@@ -7,6 +7,8 @@ export interface Outcome {
   readonly failure?: unknown;
 }
 
+const WRAPPED = new WeakSet<object>();
+
 /**
  * Makes a method of a provider take part in the transaction that publishes `Event`. It runs before the commit,
  * with the event and the transaction; when it rejects, everything is rolled back and the client gets a 500 whose
@@ -15,6 +17,10 @@ export interface Outcome {
  * The method must do its writes through `tx`, await them all, and be set-based: an event may carry one device or
  * ten thousand. It may run more than once for one logout, because a deadlock runs the transaction again; anything
  * outside this database belongs elsewhere.
+ *
+ * Listeners of one event work side by side, and the device's own row goes as soon as its statement has its turn. Rows
+ * that reference the device are gone after the first `await`: who wants to know what was deleted asks for it with
+ * `DELETE … RETURNING`, as the first statement.
  *
  * @example
  * ```ts
@@ -31,10 +37,16 @@ export function InTransaction<Event extends SessionEvent>(event: SessionEventTyp
     descriptor: TypedPropertyDescriptor<(event: Event, tx: Tx) => Promise<void>>,
   ): void => {
     const listener = descriptor.value!;
+    // A method may listen to several events: wrapped once, it is subscribed to each.
+    if (WRAPPED.has(listener)) {
+      OnEvent(event.eventName, { suppressErrors: false })(target, name, descriptor);
+      return;
+    }
     // Typed as the method it replaces; only the bus sees the outcome.
     descriptor.value = function (this: unknown, happened: Event, tx: Tx) {
       return outcomeOf(() => listener.call(this, happened, tx)) as Promise<unknown> as Promise<void>;
     };
+    WRAPPED.add(descriptor.value);
     OnEvent(event.eventName, { suppressErrors: false })(target, name, descriptor);
   };
 }

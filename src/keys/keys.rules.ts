@@ -2,6 +2,9 @@ import type { DeviceRef } from '../events/devices-deleted.event.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import type { UploadKeysDto } from './upload-keys.dto.js';
 
+/** The specification sets no limit; an index does. */
+const NAME_LIMIT_BYTES = 512;
+
 export type Json = Record<string, unknown>;
 
 /** A one-time or fallback key as it was uploaded. */
@@ -74,6 +77,9 @@ function toKeys(field: string, keys: Json | undefined): UploadedKey[] {
     const [, algorithm, keyId] = /^([^:]+):(.+)$/s.exec(name) ?? [];
     if (algorithm === undefined || keyId === undefined) {
       throw MatrixError.badJson(`${field} must be named "algorithm:key ID"`);
+    }
+    if (Buffer.byteLength(name) > NAME_LIMIT_BYTES) {
+      throw MatrixError.badJson(`Names in ${field} may hold ${NAME_LIMIT_BYTES} bytes at the most`);
     }
     if (typeof key === 'string') return { algorithm, keyId, key };
     if (!isObject(key) || typeof key['key'] !== 'string' || !isObject(key['signatures'])) {

@@ -47,7 +47,7 @@ function parse(bytes: Buffer): unknown {
   }
 }
 
-/** PostgreSQL stores neither NUL nor lone surrogates; better a clear answer now than a failed statement later. */
+/** Better a clear answer now than a failed statement, or a changed value, later. */
 function refuseUnstorable(root: object): void {
   let level: unknown[] = [root];
   for (let depth = 0; level.length > 0; depth += 1) {
@@ -56,13 +56,23 @@ function refuseUnstorable(root: object): void {
     for (const value of level) {
       if (typeof value === 'string') {
         if (!isStorable(value)) throw MatrixError.badJson('Strings may hold neither NUL nor lone surrogates');
+      } else if (typeof value === 'number') {
+        if (!isExact(value)) throw MatrixError.badJson('Numbers beyond 2^53 - 1 cannot be kept as they are');
       } else if (typeof value === 'object' && value !== null) {
-        if (!Array.isArray(value)) next.push(...Object.keys(value));
-        next.push(...Object.values(value));
+        // One by one: a list of a hundred thousand is more than a function takes as arguments.
+        for (const [key, property] of Object.entries(value)) {
+          if (!Array.isArray(value)) next.push(key);
+          next.push(property);
+        }
       }
     }
     level = next;
   }
+}
+
+/** Whether JavaScript read the number that was written: what was signed must come back as it was. */
+function isExact(number: number): boolean {
+  return Number.isFinite(number) && (!Number.isInteger(number) || Number.isSafeInteger(number));
 }
 
 /** Whether PostgreSQL can store `text`. */

@@ -20,10 +20,8 @@ export class MatrixExceptionFilter implements ExceptionFilter {
     const request = http.getRequest<Request>();
     const response = http.getResponse<Response>();
     const answer = toAnswer(exception, request);
-    if (answer.status >= 500) {
-      const { stack } = exception instanceof Error ? exception : new Error(String(exception));
-      this.logger.error(`${request.method} ${request.path} failed`, stack);
-    }
+    if (answer.status >= 500)
+      this.logger.error(`${request.method} ${request.path} failed`, stackOf(exception));
     if (response.headersSent) {
       response.end();
     } else {
@@ -50,4 +48,11 @@ function unrecognized(request: Request): MatrixError {
   return known
     ? new MatrixError(405, 'M_UNRECOGNIZED', `Not allowed here: ${request.method}`)
     : new MatrixError(404, 'M_UNRECOGNIZED', 'Unknown endpoint');
+}
+
+/** What went wrong and what caused it; values that statements carried stay out of the log. */
+function stackOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const cause = error.cause === undefined ? '' : `\nCaused by: ${stackOf(error.cause)}`;
+  return `${error.stack}${cause}`;
 }

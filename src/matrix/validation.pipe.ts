@@ -8,8 +8,9 @@ import { MatrixError } from './matrix-error.js';
  */
 @Injectable()
 export class MatrixValidationPipe implements PipeTransform {
-  async transform(value: unknown, { type, metatype }: ArgumentMetadata): Promise<unknown> {
-    if (type !== 'body' || metatype === undefined || metatype === Object) return value;
+  async transform(value: unknown, { type, metatype, data }: ArgumentMetadata): Promise<unknown> {
+    // `@Body('name')` takes one value out of the body; only whole bodies have a DTO.
+    if (type !== 'body' || data !== undefined || metatype === undefined || metatype === Object) return value;
     // A key such as "constructor" would hide the DTO's class, and with it every rule.
     const given = Object.entries(value as object).filter(
       ([key, property]) => property !== null && !(key in Object.prototype),

@@ -1,6 +1,6 @@
 import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 
-/** An access token, of which only the digest is kept. Expired rows stay until their device goes. */
+/** An access token, of which only the digest is kept. An expired one stays for a day: it may still log out. */
 @Entity('access_tokens')
 @Index('access_tokens_device_idx', ['userId', 'deviceId'])
 @ForeignKey('DeviceEntity', ['userId', 'deviceId'], ['userId', 'deviceId'], {

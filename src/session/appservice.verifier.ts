@@ -1,25 +1,38 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import type { AccountEntity } from '../accounts/account.entity.js';
 import { AccountsService } from '../accounts/accounts.service.js';
 import { AppserviceRegistry } from '../appservices/appservice-registry.js';
 import type { Appservice } from '../appservices/appservice.js';
 import type { Requester, RequesterDevice } from '../auth/requester.js';
 import type { IdentityAssertion, Verdict } from '../auth/token-verifier.port.js';
+import { UnitOfWork } from '../database/unit-of-work.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { SessionStore } from './session.store.js';
 
 /** Tells for whom an application service acts ("Identity assertion"). */
 @Injectable()
-export class AppserviceVerifier {
+export class AppserviceVerifier implements OnApplicationBootstrap {
   constructor(
     private readonly registry: AppserviceRegistry,
     private readonly accounts: AccountsService,
     private readonly store: SessionStore,
+    private readonly unitOfWork: UnitOfWork,
   ) {}
+
+  /** An application service's own user exists from the start; it needs no registration. */
+  async onApplicationBootstrap(): Promise<void> {
+    const senders = this.registry.services.map(({ sender }) => sender).toSorted();
+    if (senders.length === 0) return;
+    await this.unitOfWork.run(async (tx) => {
+      for (const userId of senders) {
+        await this.accounts.ensure(tx, { userId, kind: 'appservice', passwordHash: null });
+      }
+    });
+  }
 
   async verify(token: string, asserted: IdentityAssertion): Promise<Verdict> {
     const appservice = this.registry.find(token);
-    if (appservice === null) return { kind: 'unknown' };
+    if (appservice === null) return { kind: 'unknown', deviceLives: false };
     const userId = asserted.userId ?? appservice.sender;
     const account = await this.account(appservice, userId);
     const device = await this.device(userId, asserted.deviceId);

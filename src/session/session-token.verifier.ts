@@ -25,13 +25,18 @@ export class SessionTokenVerifier extends TokenVerifier {
     const presented = this.tokens.read('mxa', token);
     if (presented === null) return this.appservices.verify(token, asserted);
     const found = await this.store.findAccessToken(presented.userId, presented.digest);
-    if (found === null) return { kind: 'unknown' };
+    if (found === null) return this.unknown(presented);
     const requester = toRequester(presented, found);
     if (found.expiresAt !== null && found.expiresAt <= this.clock.now())
       return { kind: 'expired', requester };
     const isAlive =
       !found.confirmsRotation || (await this.sessions.confirmRotation(requester.device!, presented.digest));
-    return isAlive ? { kind: 'valid', requester } : { kind: 'unknown' };
+    return isAlive ? { kind: 'valid', requester } : this.unknown(presented);
+  }
+
+  /** A token that was replaced or spent is refused softly while its device lives: the client keeps its keys. */
+  private async unknown({ userId, familyDigest }: WireToken): Promise<Verdict> {
+    return { kind: 'unknown', deviceLives: await this.store.isFamilyKnown(userId, familyDigest) };
   }
 }
 

@@ -16,6 +16,7 @@ import { RegistrationGate } from './register/registration-gate.js';
 import { SessionAccountsListener } from './session-accounts.listener.js';
 import { RegisterController, RegistrationTokenController } from './register/register.controller.js';
 import { RegisterService } from './register/register.service.js';
+import { SessionFamilyEntity } from './session-family.entity.js';
 import { SessionTokenVerifier } from './session-token.verifier.js';
 import { SessionController } from './session.controller.js';
 import { SessionService } from './session.service.js';
@@ -26,7 +27,7 @@ import { WhoamiController } from './whoami/whoami.controller.js';
 /** The heart: sessions begin, are refreshed, and end here, and nothing else writes a token. */
 @Module({
   imports: [
-    TypeOrmModule.forFeature([AccessTokenEntity, RefreshTokenEntity, LoginTokenEntity]),
+    TypeOrmModule.forFeature([AccessTokenEntity, RefreshTokenEntity, LoginTokenEntity, SessionFamilyEntity]),
     AppservicesModule,
     UiaModule,
     RateLimitsModule,

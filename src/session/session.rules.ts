@@ -42,7 +42,7 @@ export function rotationOf(session: RefreshTokenEntity, digest: Buffer): Rotatio
 const DEVICE_ID_LENGTH = 10;
 const DEVICE_ID_ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ';
 /** The specification sets no limit; an index does. */
-const DEVICE_ID_LIMIT = 512;
+const DEVICE_ID_LIMIT_BYTES = 512;
 
 /**
  * The device ID the client asks for, or a new one.
@@ -50,10 +50,24 @@ const DEVICE_ID_LIMIT = 512;
  */
 export function chooseDeviceId(wanted: string | undefined, entropy: Entropy): string {
   if (wanted === undefined || wanted === '') return entropy.text(DEVICE_ID_LENGTH, DEVICE_ID_ALPHABET);
-  if (wanted === '*' || wanted.length > DEVICE_ID_LIMIT) {
+  if (wanted === '*' || Buffer.byteLength(wanted) > DEVICE_ID_LIMIT_BYTES) {
     throw MatrixError.invalidParam(
-      `A device ID has ${DEVICE_ID_LIMIT} characters at the most and is not "*"`,
+      `A device ID has ${DEVICE_ID_LIMIT_BYTES} bytes at the most and is not "*"`,
     );
   }
   return wanted;
+}
+
+/** As long as a person reads; names of devices are shown to others. */
+const DISPLAY_NAME_LIMIT = 100;
+
+/** @throws {MatrixError} 400 `M_TOO_LARGE` */
+export function requireShortName(displayName: string | null): void {
+  if (displayName !== null && displayName.length > DISPLAY_NAME_LIMIT) {
+    throw new MatrixError(
+      400,
+      'M_TOO_LARGE',
+      `The name of a device has ${DISPLAY_NAME_LIMIT} characters at the most`,
+    );
+  }
 }

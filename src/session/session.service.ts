@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { AccountsService, requireActive } from '../accounts/accounts.service.js';
 import type { Requester, RequesterDevice } from '../auth/requester.js';
-import type { Tx } from '../database/tx.js';
+import { settle, type Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import {
   type DeletedDevice,
@@ -14,7 +14,13 @@ import { SessionStarted } from '../events/session-started.event.js';
 import { SessionsEnded } from '../events/sessions-ended.event.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import type { RefreshTokenEntity } from './refresh-token.entity.js';
-import { rotationOf, type SessionStart, type StartedSession, type TokenPair } from './session.rules.js';
+import {
+  requireShortName,
+  rotationOf,
+  type SessionStart,
+  type StartedSession,
+  type TokenPair,
+} from './session.rules.js';
 import { SessionStore } from './session.store.js';
 import { TokenIssuer } from './token-issuer.js';
 import type { WireToken } from './token.rules.js';
@@ -36,11 +42,12 @@ export class SessionService {
    * Begins a session on a device, new or known. The tokens that a known device had before die; its keys stay
    * ("Relationship between access tokens and devices").
    * @throws {MatrixError} `M_FORBIDDEN`, `M_USER_DEACTIVATED` or `M_USER_LOCKED` for who may not get a token;
-   *   `M_INVALID_PARAM` for a device ID that cannot be
+   *   `M_INVALID_PARAM` or `M_TOO_LARGE` for a device ID or name that cannot be
    */
   async start(tx: Tx, wanted: SessionStart): Promise<StartedSession> {
     const { userId, initialDeviceDisplayName, refreshable } = wanted;
     const deviceId = this.tokens.deviceId(wanted.deviceId);
+    requireShortName(initialDeviceDisplayName);
     // A logout of all devices locks the account; a login either was there to be ended or comes after.
     requireActive(await this.accounts.hold(tx, userId));
     const device = { userId, deviceId };
@@ -51,8 +58,9 @@ export class SessionService {
     if (await this.store.deleteTokens(tx, [device])) {
       await this.events.publish(tx, new SessionsEnded([device], 'replaced_by_login', tx.startedAt.getTime()));
     }
-    const pair = this.issue(tx, userId, refreshable ? this.tokens.refresh(userId) : null);
+    const pair = this.issue(tx, userId, refreshable);
     await Promise.all([
+      this.store.insertFamily(tx, device, pair.access.familyDigest),
       this.insertAccessToken(tx, device, pair, false),
       this.insertRefreshToken(tx, device, pair),
     ]);
@@ -99,15 +107,16 @@ export class SessionService {
   async rotate(refreshToken: string): Promise<TokenPair> {
     const presented = this.tokens.read('mxr', refreshToken);
     if (presented === null) throw MatrixError.unknownToken();
+    const { userId, familyDigest } = presented;
     const pair = await this.unitOfWork.run(async (tx) => {
-      const account = await this.accounts.hold(tx, presented.userId);
-      const session = await this.store.lockFamily(tx, presented.userId, presented.familyDigest);
-      if (session === null) throw MatrixError.unknownToken();
+      const account = await this.accounts.hold(tx, userId);
+      const session = await this.store.lockFamily(tx, userId, familyDigest);
+      if (session === null) return null;
       requireActive(account);
       return this.rotateLocked(tx, session, presented);
     });
     // Ending the session is what must be remembered of a replay, so the refusal comes after the commit.
-    if (pair === null) throw MatrixError.unknownToken(true);
+    if (pair === null) throw MatrixError.unknownToken(await this.store.isFamilyKnown(userId, familyDigest));
     return pair;
   }
 
@@ -142,7 +151,7 @@ export class SessionService {
     { userId, deviceId, createdAt }: RequesterDevice,
     lifetimeMs: number,
   ): Promise<string> {
-    const { token, digest } = this.tokens.login(userId);
+    const { token, digest } = this.tokens.issue('mxl', userId);
     await this.unitOfWork.run(async (tx) => {
       const [device] = await this.store.lockDevices(tx, [{ userId, deviceId }]);
       if (device?.createdTs !== createdAt.getTime()) throw MatrixError.unknownToken();
@@ -166,8 +175,9 @@ export class SessionService {
   /** Ends devices that the caller has locked: the one path on which devices are deleted. */
   private async endLocked(tx: Tx, devices: readonly DeletedDevice[], reason: DeletionReason): Promise<void> {
     if (devices.length === 0) return;
-    await Promise.all([
+    await settle([
       this.store.deleteTokens(tx, devices),
+      this.store.deleteFamilies(tx, devices),
       this.events.publish(tx, new DevicesDeleted(devices, reason, tx.startedAt.getTime())),
     ]);
   }
@@ -187,7 +197,7 @@ export class SessionService {
       );
       return null;
     }
-    const pair = this.issue(tx, session.userId, this.tokens.refresh(session.userId, presented.family));
+    const pair = this.issue(tx, session.userId, true, presented.family);
     await Promise.all([
       // A retry replaces the pair whose answer was lost; the next in line proves that the pair before it arrived.
       rotation === 'retry'
@@ -206,10 +216,12 @@ export class SessionService {
     if (!(await this.store.hasAccessToken(tx, userId, tokenDigest))) throw MatrixError.unknownToken();
   }
 
-  private issue(tx: Tx, userId: string, refresh: WireToken | null): TokenPair {
-    const lifetimeMs = refresh === null ? null : this.tokens.accessTokenTtlMs;
-    const expiresAt = lifetimeMs === null ? null : new Date(tx.startedAt.getTime() + lifetimeMs);
-    return { access: this.tokens.access(userId), refresh, lifetimeMs, expiresAt };
+  private issue(tx: Tx, userId: string, refreshable: boolean, family?: Buffer): TokenPair {
+    const access = this.tokens.issue('mxa', userId, family);
+    if (!refreshable) return { access, refresh: null, lifetimeMs: null, expiresAt: null };
+    const lifetimeMs = this.tokens.accessTokenTtlMs;
+    const expiresAt = new Date(tx.startedAt.getTime() + lifetimeMs);
+    return { access, refresh: this.tokens.issue('mxr', userId, access.family), lifetimeMs, expiresAt };
   }
 
   private insertAccessToken(

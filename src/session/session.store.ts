@@ -49,6 +49,20 @@ const FIND_DEVICE: Statement = {
   name: 'session_find_device',
   text: 'SELECT created_at AS "createdAt" FROM devices WHERE user_id = $1 AND device_id = $2',
 };
+const INSERT_FAMILY: Statement = {
+  name: 'session_insert_family',
+  text: 'INSERT INTO session_families (user_id, family, device_id) VALUES ($1, $2, $3)',
+};
+const FIND_FAMILY: Statement = {
+  name: 'session_find_family',
+  text: 'SELECT FROM session_families WHERE user_id = $1 AND family = $2',
+};
+const DELETE_FAMILIES: Statement = {
+  name: 'session_delete_families',
+  text: `
+    DELETE FROM session_families t USING unnest($1::text[], $2::text[]) AS ended (user_id, device_id)
+    WHERE t.user_id = ended.user_id AND t.device_id = ended.device_id`,
+};
 const INSERT_LOGIN_TOKEN: Statement = {
   name: 'session_insert_login_token',
   text: 'INSERT INTO login_tokens (user_id, token_digest, device_id, expires_at) VALUES ($1, $2, $3, $4)',
@@ -100,8 +114,8 @@ const LOCK_FAMILY: Statement = {
     WHERE r.user_id = $1 AND r.family = $2
     FOR UPDATE OF d`,
 };
-const FIND_FAMILY: Statement = {
-  name: 'session_find_family',
+const FIND_REFRESH_TOKEN: Statement = {
+  name: 'session_find_refresh_token',
   text: `
     SELECT user_id AS "userId", device_id AS "deviceId", family, current_digest AS "currentDigest",
       previous_digest AS "previousDigest", created_at AS "createdAt", rotated_at AS "rotatedAt",
@@ -183,6 +197,21 @@ export class SessionStore {
     await tx.query(INSERT_REFRESH_TOKEN, [device.userId, device.deviceId, family, digest, tx.startedAt]);
   }
 
+  /** Remembers the session for as long as its device lives. */
+  async insertFamily(tx: Tx, { userId, deviceId }: DeviceRef, family: Buffer): Promise<void> {
+    await tx.query(INSERT_FAMILY, [userId, family, deviceId]);
+  }
+
+  /** Whether a session of this family began on a device that still lives. */
+  async isFamilyKnown(userId: string, family: Buffer): Promise<boolean> {
+    return (await this.unitOfWork.query(FIND_FAMILY, [userId, family])).length === 1;
+  }
+
+  /** Forgets the sessions of devices that go. */
+  async deleteFamilies(tx: Tx, devices: readonly DeviceRef[]): Promise<void> {
+    await tx.query(DELETE_FAMILIES, deviceColumns(devices));
+  }
+
   /** Deletes every token of these devices; answers whether there was an access token among them. */
   async deleteTokens(tx: Tx, devices: readonly DeviceRef[]): Promise<boolean> {
     const [access] = await Promise.all([
@@ -223,7 +252,7 @@ export class SessionStore {
     // The second statement sees what whoever held the lock before has committed.
     const [, [session]] = await Promise.all([
       tx.query(LOCK_FAMILY, [userId, family]),
-      tx.query<RefreshTokenEntity>(FIND_FAMILY, [userId, family]),
+      tx.query<RefreshTokenEntity>(FIND_REFRESH_TOKEN, [userId, family]),
     ]);
     return session ?? null;
   }

@@ -40,26 +40,13 @@ export class TokenIssuer {
     return chooseDeviceId(wanted, this.entropy);
   }
 
-  access(userId: string): WireToken {
-    return this.write('mxa', userId, Buffer.alloc(0));
-  }
-
-  /** A token to log in with, once. */
-  login(userId: string): WireToken {
-    return this.write('mxl', userId, Buffer.alloc(0));
-  }
-
-  /** A refresh token of a given family, or the first one of a new family. */
-  refresh(userId: string, family = this.entropy.bytes(FAMILY_BYTES)): WireToken {
-    return this.write('mxr', userId, family);
+  /** A new token, of a new family unless one is given. */
+  issue(kind: TokenKind, userId: string, family = this.entropy.bytes(FAMILY_BYTES)): WireToken {
+    return this.read(kind, writeToken(kind, userId, family, this.entropy.bytes(SECRET_BYTES)))!;
   }
 
   /** The token's parts, or `null` when this server never made it. */
   read(kind: TokenKind, token: string): WireToken | null {
     return readToken(kind, token, this.environment.serverName);
-  }
-
-  private write(kind: TokenKind, userId: string, family: Buffer): WireToken {
-    return this.read(kind, writeToken(kind, userId, family, this.entropy.bytes(SECRET_BYTES)))!;
   }
 }

@@ -1,20 +1,18 @@
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
+import { isStorable } from '../matrix/json-body.js';
 import { localpartOf, toUserId } from '../matrix/user-id.js';
 
 /**
- * What tokens look like on the wire. `mxa_user_secret_checksum` is an access token, `mxr_user_family+secret_checksum`
- * a refresh token; all refresh tokens of one session share their family. `mxl` is a login token. The user part lets a look-up touch one
- * user's rows only, the checksum refuses garbage without a query, and the prefix lets scanners find leaked secrets.
+ * What tokens look like on the wire: `kind_user_family+secret_checksum`. The user part lets a look-up touch one user's
+ * rows only; the family is what all tokens of one session share, so that one which is spent is still told from one
+ * that never was; the checksum refuses garbage without a query; the kind lets scanners find leaked secrets.
  * Everything right of the user has a fixed length, so that the parts may hold any character of base64url.
  */
-const FORMAT = {
-  mxa: /^mxa_(?<user>[\w-]*)_(?<family>)(?<secret>[\w-]{32})_[0-9a-f]{8}$/,
-  mxl: /^mxl_(?<user>[\w-]*)_(?<family>)(?<secret>[\w-]{32})_[0-9a-f]{8}$/,
-  mxr: /^mxr_(?<user>[\w-]*)_(?<family>[\w-]{22})(?<secret>[\w-]{32})_[0-9a-f]{8}$/,
-};
+const TOKEN = /^(?<kind>mxa|mxr|mxl)_(?<user>[\w-]*)_(?<family>[\w-]{22})(?<secret>[\w-]{32})_[0-9a-f]{8}$/;
 
-export type TokenKind = keyof typeof FORMAT;
+/** Access, refresh and login tokens. */
+export type TokenKind = 'mxa' | 'mxr' | 'mxl';
 
 /** As many bytes as the lengths above take in base64url. */
 export const SECRET_BYTES = 24;
@@ -25,28 +23,35 @@ export interface WireToken {
   readonly token: string;
   readonly userId: string;
   readonly digest: Buffer;
-  /** What the session's refresh tokens share; empty in an access token. */
+  /** What all tokens of the session share. */
   readonly family: Buffer;
   readonly familyDigest: Buffer;
 }
 
 export function writeToken(kind: TokenKind, userId: string, family: Buffer, secret: Buffer): string {
-  const user = Buffer.from(localpartOf(userId)).toString('base64url');
+  const user = encode(localpartOf(userId));
   return seal(`${kind}_${user}_${family.toString('base64url')}${secret.toString('base64url')}`);
 }
 
-/** The token's parts; `null` for anything that {@link writeToken} did not write. */
+/** The token's parts; `null` for anything that {@link writeToken} cannot have written. */
 export function readToken(kind: TokenKind, token: string, serverName: string): WireToken | null {
-  const parts = FORMAT[kind].exec(token)?.groups;
-  if (parts === undefined || seal(token.slice(0, token.lastIndexOf('_'))) !== token) return null;
+  const parts = TOKEN.exec(token)?.groups;
+  if (parts?.['kind'] !== kind || seal(token.slice(0, token.lastIndexOf('_'))) !== token) return null;
+  const localpart = Buffer.from(parts['user']!, 'base64url').toString();
+  // The checksum is no secret: what looks like a name may still be one that no user can have.
+  if (encode(localpart) !== parts['user'] || !isStorable(localpart)) return null;
   const family = Buffer.from(parts['family']!, 'base64url');
   return {
     token,
-    userId: toUserId(Buffer.from(parts['user']!, 'base64url').toString(), serverName),
+    userId: toUserId(localpart, serverName),
     digest: sha256(token),
     family,
     familyDigest: sha256(family),
   };
+}
+
+function encode(localpart: string): string {
+  return Buffer.from(localpart).toString('base64url');
 }
 
 function seal(token: string): string {

@@ -55,7 +55,8 @@ describe('The environment', () => {
     ['PUBLIC_BASE_URL', 'example.org', 'PUBLIC_BASE_URL must be a URL that starts with http:// or https://'],
     ['DATABASE_POOL_SIZE', '1', 'DATABASE_POOL_SIZE must be a whole number from 2 to 200'],
     ['REGISTRATION', 'maybe', 'REGISTRATION must be "open", "token" or "closed", not "maybe"'],
-    ['ACCESS_TOKEN_TTL', 'soon', 'ACCESS_TOKEN_TTL must be a duration such as 90s, 5m or 1h, not "soon"'],
+    ['ACCESS_TOKEN_TTL', 'soon', 'ACCESS_TOKEN_TTL must be a duration such as 90s, 5m or 1h'],
+    ['ACCESS_TOKEN_TTL', '999999999d', 'of ten years at the most'],
     [
       'RATE_LIMIT_REFRESH',
       'often',

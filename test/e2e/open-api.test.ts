@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { specOracle } from '../support/spec-oracle.js';
 import { useApp } from '../support/test-app.js';
 
 const app = useApp();
@@ -18,6 +19,18 @@ const SERVER = {
     basePath: { default: '/_matrix/client/v3' },
   },
 };
+
+describe('The official description', () => {
+  it('is what answers are checked against, where it stands beside the checkout', async () => {
+    await app()
+      .matrix.logout(await app().matrix.register())
+      .expect(200);
+    await app().http.get('/_matrix/client/versions').expect(200);
+    expect(specOracle?.checked ?? 3).toBeGreaterThanOrEqual(3);
+    specOracle?.check('POST', '/_matrix/client/v3/login', 403, { error: 'no code' });
+    expect(specOracle?.violations.splice(0) ?? ['not here']).toHaveLength(1);
+  });
+});
 
 describe('The API description', () => {
   it('is served as a page at /docs', async () => {

@@ -44,7 +44,7 @@ describe('POST /refresh', () => {
     const session = await begin();
     const lost = await refresh(session);
     const next = await refresh(session);
-    expect(await app().matrix.whoami(lost)).toMatchObject({ status: 401 });
+    expect(await app().matrix.whoami(lost)).toMatchObject({ status: 401, body: SOFT });
     expect(await app().matrix.whoami(next)).toMatchObject({ status: 200 });
   });
 
@@ -113,14 +113,16 @@ describe('POST /refresh', () => {
     }
   });
 
-  it('does not keep access tokens that expired long ago', async () => {
-    let session = await begin();
+  it('does not keep access tokens that expired long ago, and still refuses them softly', async () => {
+    const first = await begin();
+    let session = first;
     for (let day = 0; day < 4; day += 1) {
       app().clock.advance(25 * 60 * 60 * 1_000);
       session = await refresh(session);
     }
-    const { access_tokens } = await app().census(session.userId);
+    const { access_tokens } = await app().census(first.userId);
     expect(access_tokens).toBeLessThanOrEqual(2);
+    expect(await app().matrix.whoami(first)).toMatchObject({ status: 401, body: SOFT });
   });
 
   it.each(['garbage', 'mxr_YWxpY2U_aaaa', ''])('refuses "%s" with 401, hard', async (token) => {

@@ -7,9 +7,10 @@ import { createApplication } from '../../src/application.js';
 import { Environment } from '../../src/config/environment.js';
 import { createDatabase, type TestDatabase } from './database.js';
 import { MatrixClient } from './matrix-client.js';
+import { SpecCheckModule, specOracle } from './spec-oracle.js';
 import { TestClock } from './test-clock.js';
 
-type Options = Pick<Composition, 'extensions' | 'passwordPolicy' | 'threepids'> & {
+type Options = Pick<Composition, 'extensions' | 'migrations' | 'passwordPolicy' | 'threepids'> & {
   variables?: Record<string, string>;
 };
 
@@ -24,15 +25,22 @@ export class TestApp {
       RATE_LIMITS: 'off',
       ...variables,
     });
-    const app = await createApplication({ environment, database: own.location, clock, ...composition });
+    const app = await createApplication({
+      environment,
+      database: own.location,
+      clock,
+      ...composition,
+      extensions: [SpecCheckModule, ...(composition.extensions ?? [])],
+    });
     await app.listen(0, '127.0.0.1');
-    return new TestApp(app, clock, database === undefined ? own : null);
+    return new TestApp(app, clock, own, database === undefined);
   }
 
   private constructor(
     readonly nest: NestExpressApplication,
     readonly clock: TestClock,
-    private readonly ownDatabase: TestDatabase | null,
+    readonly database: TestDatabase,
+    private readonly dropsDatabase: boolean,
   ) {}
 
   get http() {
@@ -72,7 +80,10 @@ export class TestApp {
 
   async stop(): Promise<void> {
     await this.nest.close();
-    await this.ownDatabase?.drop();
+    if (this.dropsDatabase) await this.database.drop();
+    const violations = specOracle?.violations.splice(0) ?? [];
+    if (violations.length > 0)
+      throw new Error(`Not what the official description says:\n${violations.join('\n')}`);
   }
 }
 

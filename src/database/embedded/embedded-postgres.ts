@@ -71,7 +71,7 @@ export class EmbeddedPostgres {
       if (sockets !== null) return new EmbeddedPostgres(home, sockets, null);
       const server = await launch({ binaries, cluster, log, account, settings });
       if (await answers(server, deadline)) return new EmbeddedPostgres(home, server.sockets, server.process);
-      const words = await readFile(log, 'utf8').catch(() => '');
+      const words = (await readFile(log, 'utf8').catch(() => '')).slice(server.logStart);
       if (!HELD_BY_ANOTHER.test(words) || Date.now() > deadline)
         throw new Error(lastWords(cluster, log, words));
       await sleep(100);
@@ -139,6 +139,8 @@ async function liveServer(cluster: string): Promise<string | null> {
 interface Launched {
   readonly process: ChildProcess;
   readonly sockets: string;
+  /** Where this server's part of the log begins. */
+  readonly logStart: number;
 }
 
 async function launch(server: {
@@ -156,7 +158,8 @@ async function launch(server: {
     wal_compression: 'on',
     ...server.settings,
   };
-  const output = await open(server.log, 'w');
+  const output = await open(server.log, 'a');
+  const { size: logStart } = await output.stat();
   const child = spawn(
     '/bin/sh',
     ['-c', SUPERVISE, 'sh', join(server.binaries, 'postgres'), server.cluster, sockets].concat(
@@ -169,7 +172,7 @@ async function launch(server: {
   await output.close();
   child.unref();
   pipeOf(child).unref();
-  return { process: child, sockets };
+  return { process: child, sockets, logStart };
 }
 
 function lastWords(cluster: string, log: string, words: string): string {
@@ -192,7 +195,8 @@ async function answers({ process: server, sockets }: Launched, deadline: number)
 }
 
 async function isReady(sockets: string): Promise<boolean> {
-  const client = new Client({ host: sockets, port: PORT, user: USER, database: 'postgres' });
+  const address = { host: sockets, port: PORT, user: USER, database: 'postgres' };
+  const client = new Client({ ...address, connectionTimeoutMillis: 2_000 });
   client.on('error', () => {});
   try {
     await client.connect();

@@ -6,6 +6,7 @@ import {
   mkdtemp,
   readFile,
   readlink,
+  realpath,
   rename,
   rm,
   stat,
@@ -25,8 +26,8 @@ const SOCKET_PATH_LIMIT = 103;
  * root user's home is closed to others), a directory under /var/lib that a link in the data directory points to.
  */
 export async function serverHome(dataDir: string, account: ServerAccount | undefined): Promise<string> {
-  const directory = resolve(dataDir);
-  await mkdir(directory, { recursive: true });
+  await mkdir(resolve(dataDir), { recursive: true });
+  const directory = await realpath(dataDir);
   if (await canReach(directory, account)) return directory;
   const link = join(directory, 'moved-to');
   const moved = await readlink(link).catch(() => null);

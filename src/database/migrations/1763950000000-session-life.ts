@@ -10,6 +10,16 @@ export class SessionLife1763950000000 implements MigrationInterface {
         ADD locked_at timestamptz,
         ADD suspended_at timestamptz;
 
+      CREATE TABLE session_families (
+        user_id text NOT NULL,
+        family bytea NOT NULL,
+        device_id text NOT NULL,
+        CONSTRAINT session_families_pkey PRIMARY KEY (user_id, family),
+        CONSTRAINT session_families_device_fkey FOREIGN KEY (user_id, device_id)
+          REFERENCES devices (user_id, device_id) ON DELETE CASCADE
+      );
+      CREATE INDEX session_families_device_idx ON session_families (user_id, device_id);
+
       CREATE TABLE login_tokens (
         user_id text NOT NULL,
         token_digest bytea NOT NULL,
@@ -38,7 +48,7 @@ export class SessionLife1763950000000 implements MigrationInterface {
 
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(`
-      DROP TABLE rate_limits, login_tokens;
+      DROP TABLE rate_limits, login_tokens, session_families;
       ALTER TABLE uia_sessions DROP device_id;
       ALTER TABLE accounts DROP kind, DROP deactivated_at, DROP locked_at, DROP suspended_at;
     `);

@@ -1,0 +1,213 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Environment } from '../../src/config/environment.js';
+import { AppserviceRegistry } from '../../src/appservices/appservice-registry.js';
+import { PASSWORD, uniqueUsername, V3 } from '../support/matrix-client.js';
+import { TestApp } from '../support/test-app.js';
+
+const REGISTRATION = `
+id: irc
+url: http://localhost:9999
+as_token: the-as-token
+hs_token: the-hs-token
+sender_localpart: irc_bot
+namespaces:
+  users:
+    - exclusive: true
+      regex: '@irc_.*:localhost'
+    - exclusive: false
+      regex: '@shared_.*:localhost'
+  aliases: []
+rate_limited: false
+`;
+
+let directory: string;
+let app: TestApp;
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'mss-appservices-'));
+  app = await TestApp.start({ variables: { APPSERVICE_FILES: await file('irc.yaml', REGISTRATION) } });
+});
+afterAll(async () => {
+  await app?.stop();
+  await rm(directory, { recursive: true, force: true });
+});
+
+async function file(name: string, content: string): Promise<string> {
+  const path = join(directory, name);
+  await writeFile(path, content);
+  return path;
+}
+
+const TYPE = 'm.login.application_service';
+const asService = (method: 'get' | 'post', path: string, query: object = {}) =>
+  app.http[method](path).auth('the-as-token', { type: 'bearer' }).query(query);
+
+async function ghost(extra: object = {}): Promise<{ userId: string; deviceId: string; accessToken: string }> {
+  const username = `irc_${uniqueUsername()}`;
+  const { body } = await asService('post', `${V3}/register`)
+    .send({ type: TYPE, username, ...extra })
+    .expect(200);
+  return { userId: body.user_id, deviceId: body.device_id, accessToken: body.access_token };
+}
+
+describe('POST /register of an application service', () => {
+  it('needs neither password nor proof, and may go without a session', async () => {
+    const { accessToken, userId } = await ghost();
+    const own = await app.http.get(`${V3}/account/whoami`).auth(accessToken, { type: 'bearer' }).expect(200);
+    expect(own.body).toMatchObject({ user_id: userId });
+    expect(await ghost({ inhibit_login: true })).toMatchObject({
+      accessToken: undefined,
+      deviceId: undefined,
+    });
+  });
+
+  it.each([
+    [undefined, 'M_MISSING_TOKEN'],
+    ['wrong', 'M_UNKNOWN_TOKEN'],
+  ])('with the token %s is 401 %s', async (token, errcode) => {
+    const call = app.http.post(`${V3}/register`);
+    if (token !== undefined) call.auth(token, { type: 'bearer' });
+    expect((await call.send({ type: TYPE, username: 'irc_x' }).expect(401)).body).toMatchObject({ errcode });
+  });
+
+  it('keeps to its namespaces, and others keep out of those that are exclusive', async () => {
+    const outside = await asService('post', `${V3}/register`)
+      .send({ type: TYPE, username: uniqueUsername() })
+      .expect(400);
+    expect(outside.body).toMatchObject({ errcode: 'M_EXCLUSIVE' });
+    const person = { password: PASSWORD, auth: { type: 'm.login.dummy' } };
+    const inside = await app.http
+      .post(`${V3}/register`)
+      .send({ ...person, username: 'irc_me' })
+      .expect(400);
+    expect(inside.body).toMatchObject({ errcode: 'M_EXCLUSIVE' });
+    const asked = await app.http.get(`${V3}/register/available`).query({ username: 'irc_bot' }).expect(400);
+    expect(asked.body.errcode).toMatch(/M_EXCLUSIVE|M_USER_IN_USE/);
+    await app.http
+      .post(`${V3}/register`)
+      .send({ ...person, username: `shared_${uniqueUsername()}` })
+      .expect(200);
+  });
+});
+
+describe('POST /login for an application service', () => {
+  const login = (user: string) =>
+    asService('post', `${V3}/login`).send({ type: TYPE, identifier: { type: 'm.id.user', user } });
+
+  it('begins a session of a user in its namespaces', async () => {
+    const { userId } = await ghost({ inhibit_login: true });
+    expect((await login(userId).expect(200)).body).toMatchObject({
+      user_id: userId,
+      access_token: expect.any(String),
+    });
+  });
+
+  it.each([
+    ['@alice:localhost', 'M_EXCLUSIVE'],
+    ['@irc_nobody:localhost', 'M_FORBIDDEN'],
+  ])('refuses %s with 403 %s', async (user, errcode) => {
+    expect((await login(user).expect(403)).body).toMatchObject({ errcode });
+  });
+
+  it('needs the as_token', async () => {
+    const body = { type: TYPE, identifier: { type: 'm.id.user', user: '@irc_x:localhost' } };
+    expect((await app.http.post(`${V3}/login`).send(body).expect(401)).body).toMatchObject({
+      errcode: 'M_MISSING_TOKEN',
+    });
+    const { accessToken } = await app.matrix.register();
+    const other = await app.http
+      .post(`${V3}/login`)
+      .auth(accessToken, { type: 'bearer' })
+      .send(body)
+      .expect(401);
+    expect(other.body).toMatchObject({ errcode: 'M_UNKNOWN_TOKEN' });
+  });
+});
+
+describe('The as_token', () => {
+  const whoami = (query: object) => asService('get', `${V3}/account/whoami`, query);
+
+  it('acts for its own user, or for one it names, with or without a device', async () => {
+    expect((await whoami({}).expect(200)).body).toEqual({ user_id: '@irc_bot:localhost', is_guest: false });
+    const { userId, deviceId } = await ghost();
+    expect((await whoami({ user_id: userId }).expect(200)).body).toEqual({
+      user_id: userId,
+      is_guest: false,
+    });
+    const both = await whoami({ user_id: userId, device_id: deviceId }).expect(200);
+    expect(both.body).toEqual({ user_id: userId, device_id: deviceId, is_guest: false });
+  });
+
+  it('may not act for others, nor for who is not registered, nor on a device that is not there', async () => {
+    const { userId } = await ghost();
+    const outsider = await app.matrix.register();
+    expect((await whoami({ user_id: outsider.userId }).expect(403)).body).toMatchObject({
+      errcode: 'M_FORBIDDEN',
+    });
+    expect((await whoami({ user_id: '@irc_nobody:localhost' }).expect(403)).body).toMatchObject({
+      errcode: 'M_FORBIDDEN',
+    });
+    const nowhere = await whoami({ user_id: userId, device_id: 'NOWHERE' }).expect(400);
+    expect(nowhere.body).toMatchObject({ errcode: 'M_UNKNOWN_DEVICE' });
+  });
+
+  it('is no way for others to name a user', async () => {
+    const session = await app.matrix.register();
+    const answer = await app.http
+      .get(`${V3}/account/whoami`)
+      .auth(session.accessToken, { type: 'bearer' })
+      .query({ user_id: '@irc_bot:localhost' })
+      .expect(200);
+    expect(answer.body).toMatchObject({ user_id: session.userId });
+  });
+
+  it('on /logout ends the device that it names, and stays', async () => {
+    const { userId, deviceId } = await ghost();
+    const other = await asService('post', `${V3}/login`).send({ type: TYPE, user: userId }).expect(200);
+    await asService('post', `${V3}/logout`, { user_id: userId, device_id: deviceId }).expect(200, {});
+    expect(await app.census(userId)).toMatchObject({ devices: 1, access_tokens: 1 });
+    await asService('post', `${V3}/logout/all`, { user_id: userId }).expect(200, {});
+    expect(await app.census(userId)).toMatchObject({ devices: 0, access_tokens: 0 });
+    await app.http.get(`${V3}/account/whoami`).auth(other.body.access_token, { type: 'bearer' }).expect(401);
+    await whoami({}).expect(200);
+  });
+
+  it('on /logout without a device is a clear 400', async () => {
+    const { userId } = await ghost();
+    const answer = await asService('post', `${V3}/logout`, { user_id: userId }).expect(400);
+    expect(answer.body).toMatchObject({
+      errcode: 'M_MISSING_PARAM',
+      error: expect.stringContaining('device_id'),
+    });
+    expect(await app.census(userId)).toMatchObject({ devices: 1 });
+  });
+
+  it('needs a device to upload keys', async () => {
+    const answer = await asService('post', `${V3}/keys/upload`).send({}).expect(400);
+    expect(answer.body).toMatchObject({ errcode: 'M_MISSING_PARAM' });
+  });
+});
+
+describe('Registration files', () => {
+  const load = (files: string[]) =>
+    AppserviceRegistry.load(Environment.load({ APPSERVICE_FILES: files.join(',') }));
+
+  it('stop the start when one is missing, broken or incomplete, with its name', async () => {
+    expect(() => load(['/nowhere.yaml'])).toThrow(/APPSERVICE_FILES.*\/nowhere\.yaml/);
+    const incomplete = await file('incomplete.yaml', REGISTRATION.replace('as_token: the-as-token', ''));
+    expect(() => load([incomplete])).toThrow(/incomplete\.yaml: as_token/);
+    const broken = await file('broken.yaml', REGISTRATION.replace('@irc_.*', '(['));
+    expect(() => load([broken])).toThrow(/broken\.yaml/);
+  });
+
+  it('may not share an as_token', async () => {
+    const one = await file('one.yaml', REGISTRATION);
+    const other = await file(
+      'other.yaml',
+      REGISTRATION.replace('id: irc', 'id: other').replace('irc_bot', 'bot'),
+    );
+    expect(() => load([one, other])).toThrow(/same as_token/);
+  });
+});

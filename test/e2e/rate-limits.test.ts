@@ -1,0 +1,151 @@
+import { describe, expect, it } from 'vitest';
+import { PASSWORD, uniqueUsername, V3 } from '../support/matrix-client.js';
+import { TestApp, useApp } from '../support/test-app.js';
+
+const app = useApp({
+  variables: {
+    RATE_LIMITS: 'on',
+    TRUST_PROXY: '1',
+    RATE_LIMIT_LOGIN_FAILED_ACCOUNT: '3/1h',
+    RATE_LIMIT_LOGIN_FAILED_ADDRESS: '5/1h',
+    RATE_LIMIT_REGISTRATION: '2/1h',
+    RATE_LIMIT_REFRESH: '2/1h',
+    RATE_LIMIT_GET_TOKEN: '1/1h',
+    RATE_LIMIT_VALIDITY: '2/1h',
+    RATE_LIMIT_AVAILABLE: '2/1h',
+  },
+});
+
+let addresses = 0;
+/** An address that nothing was counted for yet. */
+const address = () => `10.0.${Math.floor((addresses += 1) / 250)}.${addresses % 250}`;
+
+const post = (path: string, from: string, body: object) =>
+  app().http.post(`${V3}/${path}`).set('X-Forwarded-For', from).send(body);
+const register = (from = address(), username = uniqueUsername()) =>
+  post('register', from, {
+    username,
+    password: PASSWORD,
+    refresh_token: true,
+    auth: { type: 'm.login.dummy' },
+  });
+const login = (user: string, password: string, from = address()) =>
+  post('login', from, { type: 'm.login.password', user, password });
+
+/** 429 with both spellings of the waiting time. */
+function expectLimited({
+  status,
+  body,
+  headers,
+}: {
+  status: number;
+  body: unknown;
+  headers: Record<string, string>;
+}): void {
+  expect({ status, body }).toEqual({
+    status: 429,
+    body: { errcode: 'M_LIMIT_EXCEEDED', error: expect.any(String), retry_after_ms: expect.any(Number) },
+  });
+  expect(Number(headers['retry-after'])).toBeGreaterThan(0);
+}
+
+describe('Rate limits', () => {
+  it('count failed logins to an account, from wherever, and let nobody guess on', async () => {
+    const { body } = await register().expect(200);
+    for (let tries = 0; tries < 3; tries += 1) await login(body.user_id, 'wrong').expect(403);
+    expectLimited(await login(body.user_id, 'wrong'));
+    expectLimited(await login(body.user_id, PASSWORD));
+  });
+
+  it('count failed logins from an address, to whomever', async () => {
+    const from = address();
+    const { body } = await register().expect(200);
+    for (let tries = 0; tries < 5; tries += 1) await login(`nobody${tries}`, 'wrong', from).expect(403);
+    expectLimited(await login(body.user_id, PASSWORD, from));
+    await login(body.user_id, PASSWORD).expect(200);
+  });
+
+  it('do not count logins that succeed', async () => {
+    const from = address();
+    const { body } = await register().expect(200);
+    for (let tries = 0; tries < 8; tries += 1) await login(body.user_id, PASSWORD, from).expect(200);
+  });
+
+  it('count passwords that are guessed in interactive authentication, too', async () => {
+    const { body } = await register().expect(200);
+    const guess = () =>
+      post('account/password', address(), {
+        new_password: 'some other phrase',
+        auth: { type: 'm.login.password', password: 'wrong' },
+      }).auth(body.access_token, { type: 'bearer' });
+    for (let tries = 0; tries < 3; tries += 1) await guess().expect(401);
+    expectLimited(await guess());
+  });
+
+  it('count registrations, refreshes, names and tokens of an address', async () => {
+    const from = address();
+    const { body } = await register(from).expect(200);
+    await register(from).expect(200);
+    expectLimited(await register(from));
+    for (let tries = 0; tries < 2; tries += 1)
+      await post('refresh', from, { refresh_token: 'x' }).expect(401);
+    expectLimited(await post('refresh', from, { refresh_token: body.refresh_token }));
+    const get = (path: string) => app().http.get(path).set('X-Forwarded-For', from);
+    for (let tries = 0; tries < 2; tries += 1)
+      await get(`${V3}/register/available?username=free${tries}`).expect(200);
+    expectLimited(await get(`${V3}/register/available?username=free`));
+    const validity = '/_matrix/client/v1/register/m.login.registration_token/validity?token=x';
+    for (let tries = 0; tries < 2; tries += 1) await get(validity).expect(200);
+    expectLimited(await get(validity));
+  });
+
+  it('count the login tokens of a user', async () => {
+    const { body } = await register().expect(200);
+    const getToken = () =>
+      app()
+        .http.post('/_matrix/client/v1/login/get_token')
+        .auth(body.access_token, { type: 'bearer' })
+        .send({ auth: { type: 'm.login.password', password: PASSWORD } });
+    await getToken().expect(200);
+    expectLimited(await getToken());
+  });
+
+  it('never touch the two logouts', async () => {
+    const from = address();
+    const { body } = await register(from).expect(200);
+    for (let tries = 0; tries < 30; tries += 1)
+      await post('logout', from, {}).auth('x', { type: 'bearer' }).expect(401);
+    await post('logout/all', from, {}).auth(body.access_token, { type: 'bearer' }).expect(200);
+  });
+
+  it('are shared by all nodes', async () => {
+    const from = address();
+    await register(from).expect(200);
+    await register(from).expect(200);
+    const variables = { RATE_LIMITS: 'on', TRUST_PROXY: '1', RATE_LIMIT_REGISTRATION: '2/1h' };
+    const second = await TestApp.start({ variables }, app().database);
+    try {
+      const body = { username: uniqueUsername(), password: PASSWORD, auth: { type: 'm.login.dummy' } };
+      expectLimited(await second.http.post(`${V3}/register`).set('X-Forwarded-For', from).send(body));
+    } finally {
+      await second.stop();
+    }
+  });
+});
+
+describe('The address of a client', () => {
+  it('is what a proxy says only when the proxy is trusted', async () => {
+    const direct = await TestApp.start({ variables: { RATE_LIMITS: 'on', RATE_LIMIT_REGISTRATION: '1/1h' } });
+    try {
+      const attempt = () =>
+        direct.http
+          .post(`${V3}/register`)
+          .set('X-Forwarded-For', address())
+          .send({ username: uniqueUsername(), password: PASSWORD, auth: { type: 'm.login.dummy' } });
+      await attempt().expect(200);
+      expectLimited(await attempt());
+    } finally {
+      await direct.stop();
+    }
+  });
+});
