@@ -31,10 +31,10 @@ const WRAPPED = new WeakSet<object>();
  * ```
  */
 export function InTransaction<Event extends SessionEvent>(event: SessionEventType<Event>) {
-  return (
+  return <Method extends (event: Event, tx: Tx) => Promise<void>>(
     target: object,
     name: string | symbol,
-    descriptor: TypedPropertyDescriptor<(event: Event, tx: Tx) => Promise<void>>,
+    descriptor: TypedPropertyDescriptor<Method>,
   ): void => {
     const listener = descriptor.value!;
     // A method may listen to several events: wrapped once, it is subscribed to each.
@@ -44,8 +44,8 @@ export function InTransaction<Event extends SessionEvent>(event: SessionEventTyp
     }
     // Typed as the method it replaces; only the bus sees the outcome.
     descriptor.value = function (this: unknown, happened: Event, tx: Tx) {
-      return outcomeOf(() => listener.call(this, happened, tx)) as Promise<unknown> as Promise<void>;
-    };
+      return outcomeOf(() => listener.call(this, happened, tx));
+    } as unknown as Method;
     WRAPPED.add(descriptor.value);
     OnEvent(event.eventName, { suppressErrors: false })(target, name, descriptor);
   };

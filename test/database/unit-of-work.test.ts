@@ -48,6 +48,14 @@ describe('A unit of work', () => {
     expect(await exists('hidden')).toBe(false);
   });
 
+  it('is over when it is over: nothing gets in afterwards', async () => {
+    let leaked: Tx | undefined;
+    await unitOfWork().run(async (tx) => void (leaked = tx));
+    await expect(insert(leaked!, 'leaked')).rejects.toThrow('The transaction is over');
+    await expect(leaked!.manager.query('SELECT 1')).rejects.toThrow();
+    expect(await exists('leaked')).toBe(false);
+  });
+
   it('survives a real deadlock: both sides commit', async () => {
     for (const name of ['left', 'right']) await unitOfWork().run((tx) => insert(tx, name));
     const lock = { name: 'test_lock', text: 'SELECT FROM accounts WHERE user_id = $1 FOR UPDATE' };

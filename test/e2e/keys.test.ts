@@ -67,8 +67,10 @@ describe('POST /keys/upload', () => {
     { one_time_keys: { 'curve25519:A': 7 } },
     { one_time_keys: { 'signed_curve25519:A': { key: 'x' } } },
     { one_time_keys: 'x' },
+    { one_time_keys: { [`curve25519:${'x'.repeat(9_000)}`]: 'x' } },
+    { fallback_keys: { [`${'x'.repeat(9_000)}:A`]: 'x' } },
     { fallback_keys: { 'curve25519:A': 'x', 'curve25519:B': 'y' } },
-  ])('refuses %j with 400 M_BAD_JSON', async (body) => {
+  ])('refuses %.80j with 400 M_BAD_JSON', async (body) => {
     const session = await app().matrix.register();
     const answer = await app().matrix.uploadKeys(session, body).expect(400);
     expect(answer.body).toEqual({ errcode: 'M_BAD_JSON', error: expect.any(String) });

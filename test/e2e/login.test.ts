@@ -119,6 +119,11 @@ describe('POST /login', () => {
       { ...byPassword('alice'), device_id: 'x'.repeat(513) },
       'M_INVALID_PARAM',
     ],
+    [
+      'a device ID of too many bytes',
+      { ...byPassword('alice'), device_id: 'ä'.repeat(300) },
+      'M_INVALID_PARAM',
+    ],
     ['the device ID that means all', { ...byPassword('alice'), device_id: '*' }, 'M_INVALID_PARAM'],
   ])('refuses %s with 400', async (_, body, errcode) => {
     const answer = await login(body).expect(400);

@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib';
 import { DiscoveryService, MetadataScanner, ModulesContainer, Reflector } from '@nestjs/core';
 import { describe, expect, it } from 'vitest';
 import { PUBLIC, TOKEN_OPTIONAL } from '../../src/auth/auth.decorators.js';
@@ -42,6 +43,30 @@ describe('Paths and methods', () => {
       expect(answer.status).toBe(400);
       expect(answer.body).toMatchObject({ errcode: expect.stringMatching(/^M_/), error: expect.any(String) });
     }
+  });
+});
+
+describe('Tokens that only look right', () => {
+  /** The checksum is no secret. */
+  const forged = (kind: string, user: string) => {
+    const token = `${kind}_${Buffer.from(user, 'latin1').toString('base64url')}_${'a'.repeat(54)}`;
+    return `${token}_${crc32(token).toString(16).padStart(8, '0')}`;
+  };
+
+  it.each(['a\0b', '\xff\xfe', '', 'nobody'])('are unknown: %j', async (user) => {
+    for (const call of [
+      app().http.post(`${V3}/logout`).auth(forged('mxa', user), { type: 'bearer' }),
+      app()
+        .http.get(`${V3}/account/whoami`)
+        .query({ access_token: forged('mxa', user) }),
+      app()
+        .http.post(`${V3}/refresh`)
+        .send({ refresh_token: forged('mxr', user) }),
+    ]) {
+      expect((await call.expect(401)).body).toMatchObject({ errcode: 'M_UNKNOWN_TOKEN' });
+    }
+    const login = { type: 'm.login.token', token: forged('mxl', user) };
+    await app().http.post(`${V3}/login`).send(login).expect(403);
   });
 });
 
@@ -95,6 +120,13 @@ describe('Bodies', () => {
     ['NUL in a key', '{"auth":{"a\\u0000b":1}}', 'M_BAD_JSON'],
     ['a lone surrogate', '{"username":"\\ud800"}', 'M_BAD_JSON'],
     ['a bottomless nest', `{"auth":{"a":${'['.repeat(50_000)}${']'.repeat(50_000)}}}`, 'M_BAD_JSON'],
+    ['a number that JavaScript cannot keep', '{"auth":{"n":12345678901234567890}}', 'M_BAD_JSON'],
+    ['a number beyond all numbers', '{"auth":{"n":1e400}}', 'M_BAD_JSON'],
+    [
+      'a list of two hundred thousand, and a wrong type',
+      `{"a":[${'0,'.repeat(200_000)}0],"username":7}`,
+      'M_BAD_JSON',
+    ],
     ['keys of the prototype', '{"constructor":{},"__proto__":{"username":1},"username":7}', 'M_BAD_JSON'],
   ])('are refused with 400: %s', async (_, body, errcode) => {
     const call = app().http.post(`${V3}/register`).set('Content-Type', 'application/json');

@@ -1,7 +1,7 @@
 import { Injectable, Module } from '@nestjs/common';
 import { EventEmitter2 } from '@nestjs/event-emitter';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { DevicesDeleted, InTransaction, MatrixError, type Tx } from '../../src/index.js';
+import { DevicesDeleted, InTransaction, MatrixError, SessionsEnded, type Tx } from '../../src/index.js';
 import { type ClientSession, someKeys } from '../support/matrix-client.js';
 import { NOTHING, useApp } from '../support/test-app.js';
 
@@ -18,7 +18,22 @@ class TeamListener {
   }
 }
 
-@Module({ providers: [TeamListener] })
+/** One method for two events. */
+@Injectable()
+class TwofoldListener {
+  readonly seen: string[] = [];
+
+  @InTransaction(SessionsEnded)
+  @InTransaction(DevicesDeleted)
+  async onEither(event: DevicesDeleted | SessionsEnded): Promise<void> {
+    this.seen.push(event.constructor.name);
+    if (failTwofold) throw new Error('no');
+  }
+}
+
+let failTwofold = false;
+
+@Module({ providers: [TeamListener, TwofoldListener] })
 class TeamModule {}
 
 const app = useApp({ extensions: [TeamModule] });
@@ -47,6 +62,10 @@ describe.each(['logout', 'logoutAll'] as const)('%s with a listener that fails',
     ['breaks a statement', async (_, tx) => void (await tx.query(BROKEN))],
     ['breaks a statement and hides it', async (_, tx) => void (await tx.query(BROKEN).catch(() => []))],
     ['breaks a statement and does not wait for it', async (_, tx) => void tx.query(BROKEN).catch(() => [])],
+    [
+      'breaks a query of the entity manager, hides it and does not wait for it',
+      async (_, tx) => void tx.manager.query(BROKEN.text).catch(() => []),
+    ],
     ['breaks a query of the entity manager', async (_, tx) => void (await tx.manager.query(BROKEN.text))],
   ];
 
@@ -88,6 +107,47 @@ describe('A listener', () => {
     await app().matrix.logout(session).expect(200);
     expect(runs).toBe(3);
     expect(await app().census(session.userId)).toEqual(NOTHING);
+  });
+
+  it('runs again when its entity manager met the deadlock', async () => {
+    const session = await sessionWithKeys();
+    let runs = 0;
+    behave = async (_, tx) => {
+      runs += 1;
+      const text = `DO $$ BEGIN RAISE EXCEPTION 'as if' USING ERRCODE = 'deadlock_detected'; END $$`;
+      if (runs < 3) await tx.manager.query(text);
+    };
+    await app().matrix.logout(session).expect(200);
+    expect(runs).toBe(3);
+  });
+
+  it('that goes on behind a rolled back logout reaches nobody', async () => {
+    const session = await sessionWithKeys();
+    let late: Promise<unknown> = Promise.resolve();
+    behave = async (_, tx) => {
+      const work = async () => {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        await tx.query({ name: 'test_late', text: 'DELETE FROM accounts WHERE user_id = $1' }, [
+          session.userId,
+        ]);
+      };
+      late = work().catch(String);
+      throw new Error('no');
+    };
+    await app().matrix.logout(session).expect(500);
+    expect(await late).toContain('The transaction is over');
+  });
+
+  it('may listen to several events with one method', async () => {
+    const { seen } = app().nest.get(TwofoldListener);
+    seen.splice(0);
+    const session = await app().matrix.register({ device_id: 'D' });
+    const again = await app().matrix.login(session.userId, { device_id: 'D' });
+    failTwofold = true;
+    await app().matrix.logout(again).expect(500);
+    failTwofold = false;
+    await app().matrix.logout(again).expect(200);
+    expect(seen).toEqual(['SessionsEnded', 'DevicesDeleted', 'DevicesDeleted']);
   });
 
   it('that the bus has lost makes the logout fail, not succeed by half', async () => {

@@ -102,31 +102,3 @@ describe('A logout that races', () => {
     }
   });
 });
-
-describe('A key upload that was authorised for a device', () => {
-  it('does not land on a younger device of the same ID', async () => {
-    for (let round = 0; round < ROUNDS; round += 1) {
-      const session = await app().matrix.register({ device_id: 'D' });
-      const [, , again] = await Promise.all([
-        app().matrix.uploadKeys(session, someKeys(session)),
-        app().matrix.logout(session),
-        app().matrix.login(session.userId, { device_id: 'D' }),
-      ]);
-      const [device] = await app().sql<{ created_at: Date }>(
-        'SELECT created_at FROM devices WHERE user_id = $1',
-        [session.userId],
-      );
-      const keys = await app().sql<{ uploaded_at: Date }>(
-        'SELECT uploaded_at FROM device_keys WHERE user_id = $1',
-        [session.userId],
-      );
-      expect(await app().matrix.whoami(again)).toMatchObject({ status: 200 });
-      const [born] = await app().sql<{ count: number }>(
-        'SELECT count(*)::int FROM devices WHERE user_id = $1',
-        [session.userId],
-      );
-      expect(born!.count).toBe(1);
-      for (const { uploaded_at } of keys) expect(uploaded_at >= device!.created_at).toBe(true);
-    }
-  });
-});

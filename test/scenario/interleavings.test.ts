@@ -1,0 +1,193 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { afterGuard, Bystander, GatesModule, inLogin, lockWaiters } from '../support/interleaving.js';
+import { type ClientSession, someKeys, V3 } from '../support/matrix-client.js';
+import { NOTHING, useApp } from '../support/test-app.js';
+
+// Races that a storm of requests meets by chance, held open here: each step is known to have happened.
+const app = useApp({ extensions: [GatesModule] });
+const LOCK_DEVICE = 'SELECT FROM devices WHERE user_id = $1 AND device_id = $2 FOR UPDATE';
+
+afterEach(() => {
+  afterGuard.open();
+  inLogin.open();
+});
+
+async function sessionWithKeys(extra?: object): Promise<ClientSession> {
+  const session = await app().matrix.register(extra);
+  await app().matrix.uploadKeys(session, someKeys(session)).expect(200);
+  return session;
+}
+
+describe('A logout that waits behind a login on the same device', () => {
+  it('is refused, and leaves the new session and the keys alone', async () => {
+    const session = await sessionWithKeys({ device_id: 'D' });
+    const bystander = await Bystander.begin(app());
+    await bystander.run(LOCK_DEVICE, [session.userId, 'D']);
+    const login = app().matrix.login(session.userId, { device_id: 'D' });
+    await lockWaiters(app(), 1);
+    const logout = app()
+      .matrix.logout(session)
+      .then(({ status }) => status);
+    await lockWaiters(app(), 2);
+    await bystander.commit();
+    const again = await login;
+    expect(await logout).toBe(401);
+    expect(await app().matrix.whoami(again)).toMatchObject({ status: 200 });
+    expect(await app().census(session.userId)).toMatchObject({
+      devices: 1,
+      access_tokens: 1,
+      device_keys: 1,
+    });
+  });
+});
+
+describe('A logout of all devices that begins during a login', () => {
+  it('waits for it and ends it, too', async () => {
+    const phone = await sessionWithKeys();
+    inLogin.close();
+    const login = app().matrix.login(phone.userId, { device_id: 'NEW' });
+    await inLogin.isReached();
+    const logout = app()
+      .matrix.logoutAll(phone)
+      .then(({ status }) => status);
+    await lockWaiters(app(), 1);
+    inLogin.open();
+    const late = await login;
+    expect(await logout).toBe(200);
+    expect(await app().matrix.whoami(late)).toMatchObject({ status: 401 });
+    expect(await app().census(phone.userId)).toEqual(NOTHING);
+  });
+});
+
+describe('A login that begins during a logout of all devices', () => {
+  it('waits for it and begins anew', async () => {
+    const phone = await sessionWithKeys({ device_id: 'D' });
+    const bystander = await Bystander.begin(app());
+    await bystander.run(LOCK_DEVICE, [phone.userId, 'D']);
+    const logout = app()
+      .matrix.logoutAll(phone)
+      .then(({ status }) => status);
+    await lockWaiters(app(), 1);
+    const login = app().matrix.login(phone.userId, { device_id: 'D' });
+    await lockWaiters(app(), 2);
+    await bystander.commit();
+    expect(await logout).toBe(200);
+    expect(await app().matrix.whoami(await login)).toMatchObject({ status: 200 });
+    expect(await app().census(phone.userId)).toMatchObject({ devices: 1, access_tokens: 1, device_keys: 0 });
+  });
+});
+
+describe('A key upload whose device dies after the guard has let it in', () => {
+  it.each(['logout', 'logoutAll'] as const)('by %s is refused, and leaves no key', async (endpoint) => {
+    const session = await app().matrix.register();
+    afterGuard.close();
+    const upload = app()
+      .matrix.uploadKeys(session, someKeys(session))
+      .then(({ status }) => status);
+    await afterGuard.isReached();
+    await app().matrix[endpoint](session).expect(200);
+    afterGuard.open();
+    expect(await upload).toBe(401);
+    expect(await app().census(session.userId)).toEqual(NOTHING);
+  });
+
+  it('does not land on a younger device of the same ID', async () => {
+    const session = await app().matrix.register({ device_id: 'D' });
+    afterGuard.close();
+    const upload = app()
+      .matrix.uploadKeys(session, someKeys(session))
+      .then(({ status }) => status);
+    await afterGuard.isReached();
+    await app().matrix.logout(session).expect(200);
+    const again = await app().matrix.login(session.userId, { device_id: 'D' });
+    afterGuard.open();
+    expect(await upload).toBe(401);
+    expect(await app().matrix.queryKeys(again, session.userId)).toEqual({});
+  });
+
+  it('and one that was first is gone with the logout that waited for it', async () => {
+    const session = await app().matrix.register();
+    const bystander = await Bystander.begin(app());
+    // A one-time key of the same name holds the upload up, after it has got hold of its device.
+    await bystander.run(
+      `INSERT INTO one_time_keys VALUES ($1, $2, 'signed_curve25519', 'AAAA0', '"x"', now())`,
+      [session.userId, session.deviceId],
+    );
+    const upload = app()
+      .matrix.uploadKeys(session, someKeys(session))
+      .then(({ status }) => status);
+    await lockWaiters(app(), 1);
+    const logout = app()
+      .matrix.logout(session)
+      .then(({ status }) => status);
+    await lockWaiters(app(), 2);
+    await bystander.run('DELETE FROM one_time_keys WHERE user_id = $1', [session.userId]);
+    await bystander.commit();
+    expect(await upload).toBe(200);
+    expect(await logout).toBe(200);
+    expect(await app().census(session.userId)).toEqual(NOTHING);
+  });
+});
+
+describe('The first use of a refreshed access token', () => {
+  it('waits for a refresh under way, and is refused when that made a newer pair', async () => {
+    const session = await app().matrix.register({ refresh_token: true });
+    const { body: lost } = await app().matrix.refresh(session.refreshToken!).expect(200);
+    const bystander = await Bystander.begin(app());
+    await bystander.run(LOCK_DEVICE, [session.userId, session.deviceId]);
+    const refresh = app()
+      .matrix.refresh(session.refreshToken!)
+      .then(({ body }) => body);
+    await lockWaiters(app(), 1);
+    const use = app().matrix.whoami({ ...session, accessToken: lost.access_token });
+    await lockWaiters(app(), 2);
+    await bystander.commit();
+    const newest = await refresh;
+    expect(await use).toMatchObject({ status: 401, body: { soft_logout: true } });
+    expect(await app().matrix.whoami({ ...session, accessToken: newest.access_token })).toMatchObject({
+      status: 200,
+    });
+  });
+});
+
+describe('Two refreshes of one token', () => {
+  it('wait for each other: the second answers again, and its pair counts', async () => {
+    const session = await app().matrix.register({ refresh_token: true });
+    const bystander = await Bystander.begin(app());
+    await bystander.run(LOCK_DEVICE, [session.userId, session.deviceId]);
+    const first = app()
+      .matrix.refresh(session.refreshToken!)
+      .then(({ body }) => body);
+    await lockWaiters(app(), 1);
+    const second = app()
+      .matrix.refresh(session.refreshToken!)
+      .then(({ body }) => body);
+    await lockWaiters(app(), 2);
+    await bystander.commit();
+    await first;
+    const { access_token: accessToken } = await second;
+    expect(await app().matrix.whoami({ ...session, accessToken })).toMatchObject({ status: 200 });
+    expect(await app().census(session.userId)).toMatchObject({ access_tokens: 2, refresh_tokens: 1 });
+  });
+});
+
+describe('A password change that begins while the old password logs in', () => {
+  it('waits for the login and deletes its device', async () => {
+    const phone = await app().matrix.register();
+    inLogin.close();
+    const login = app().matrix.login(phone.userId, { device_id: 'NEW' });
+    await inLogin.isReached();
+    const auth = { type: 'm.login.password', password: 'correct horse battery staple' };
+    const change = app()
+      .http.post(`${V3}/account/password`)
+      .auth(phone.accessToken, { type: 'bearer' })
+      .send({ new_password: 'a completely different phrase', auth })
+      .then(({ status }) => status);
+    await lockWaiters(app(), 1);
+    inLogin.open();
+    const late = await login;
+    expect(await change).toBe(200);
+    expect(await app().matrix.whoami(late)).toMatchObject({ status: 401 });
+    expect(await app().matrix.whoami(phone)).toMatchObject({ status: 200 });
+  });
+});
