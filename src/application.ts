@@ -20,6 +20,7 @@ export async function createApplication(composition: Composition): Promise<NestE
       abortOnError: false,
       logger: new QuietBootLogger({
         json: environment.production,
+        colors: process.stdout.isTTY && !environment.production,
         logLevels: NEST_LEVELS.slice(LEVELS.indexOf(environment.logLevel)),
       }),
     },

@@ -1,14 +1,15 @@
 import type { Environment } from './config/environment.js';
+import type { EmbeddedPostgres } from './database/embedded/embedded-postgres.js';
 
 /** What a start prints: where everything is, and the lines that try it out. */
-export function welcome(environment: Environment, url: string, dataDirectory: string | null): string {
+export function welcome(environment: Environment, url: string, embedded: EmbeddedPostgres | null): string {
   const { serverName, registration } = environment;
   const api = `${url}/_matrix/client/v3`;
   const lines = [
     '',
     `Matrix session service for ${serverName}`,
     `  listens on  ${url}`,
-    `  data in     ${dataDirectory === null ? 'the PostgreSQL of DATABASE_URL' : `${dataDirectory} (embedded PostgreSQL)`}`,
+    `  data in     ${whereDataIs(embedded)}`,
     `  API docs    ${url}/docs`,
   ];
   if (registration === 'open') {
@@ -22,4 +23,10 @@ export function welcome(environment: Environment, url: string, dataDirectory: st
     );
   }
   return lines.concat('').join('\n');
+}
+
+function whereDataIs(embedded: EmbeddedPostgres | null): string {
+  if (embedded === null) return 'the PostgreSQL of DATABASE_URL';
+  const whose = embedded.isShared ? ', which another process started and will stop' : '';
+  return `${embedded.home} (embedded PostgreSQL${whose})`;
 }

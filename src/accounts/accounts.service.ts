@@ -1,5 +1,5 @@
-import { Injectable } from '@nestjs/common';
-import { Environment } from '../config/environment.js';
+import { Injectable, type OnModuleInit } from '@nestjs/common';
+import { Environment, EnvironmentError } from '../config/environment.js';
 import type { Tx } from '../database/tx.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { isNewLocalpart, localpartOf, serverNameOf, toUserId } from '../matrix/user-id.js';
@@ -8,11 +8,22 @@ import { AccountsStore, type NewAccount, type Restriction } from './accounts.sto
 
 /** Who exists, and in what state. */
 @Injectable()
-export class AccountsService {
+export class AccountsService implements OnModuleInit {
   constructor(
     private readonly store: AccountsStore,
     private readonly environment: Environment,
   ) {}
+
+  /** A database of another server name would strand its users, each of them half known. */
+  async onModuleInit(): Promise<void> {
+    const { serverName } = this.environment;
+    const userId = await this.store.findAny();
+    if (userId !== null && serverNameOf(userId) !== serverName) {
+      throw new EnvironmentError([
+        `SERVER_NAME must be ${serverNameOf(userId)}, not "${serverName}": the database holds users of that server`,
+      ]);
+    }
+  }
 
   /**
    * The user ID that a new account of this name would have.

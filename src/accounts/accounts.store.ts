@@ -18,6 +18,10 @@ const FIND: Statement = {
   name: 'accounts_find',
   text: `SELECT ${COLUMNS} FROM accounts WHERE user_id IN ($1, $2) ORDER BY user_id = $1 DESC LIMIT 1`,
 };
+const FIND_ANY: Statement = {
+  name: 'accounts_find_any',
+  text: 'SELECT user_id AS "userId" FROM accounts LIMIT 1',
+};
 const HOLD: Statement = {
   name: 'accounts_hold',
   text: `SELECT ${COLUMNS} FROM accounts WHERE user_id = $1 FOR SHARE`,
@@ -70,6 +74,12 @@ export class AccountsStore {
   async find(userId: string, otherwise = userId): Promise<AccountEntity | null> {
     const [account] = await this.unitOfWork.query<AccountEntity>(FIND, [userId, otherwise]);
     return account ?? null;
+  }
+
+  /** The user ID of some account, if there is one. */
+  async findAny(): Promise<string | null> {
+    const [account] = await this.unitOfWork.query<{ userId: string }>(FIND_ANY);
+    return account?.userId ?? null;
   }
 
   /** Any number of transactions may hold an account; while they do, none can lock it. */

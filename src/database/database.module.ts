@@ -21,7 +21,7 @@ export class DatabaseModule {
           useFactory: (environment: Environment) => ({
             ...dataSourceOptions(location, environment.databasePoolSize, migrations),
             autoLoadEntities: true,
-            retryAttempts: 1,
+            toRetry: () => false,
           }),
           dataSourceFactory: (options) => openDataSource(options!),
         }),

@@ -48,14 +48,39 @@ export function ApiAccessToken() {
   );
 }
 
-/** The endpoint takes a JSON body, with the errors that come of that. */
-export function ApiJsonBodyErrors() {
-  return ApiMatrixError(400, 'The body is not JSON, or not of the right shape.', [
-    'M_NOT_JSON',
-    'M_BAD_JSON',
-    'M_MISSING_PARAM',
-    'M_INVALID_PARAM',
-  ]);
+/**
+ * The endpoint takes a JSON body, with the errors that come of that.
+ * @param more further reasons for a 400
+ */
+export function ApiJsonBodyErrors(...more: Errcode[]) {
+  return applyDecorators(
+    ApiMatrixError(
+      400,
+      'The body is not JSON or not of the right shape, or what it asks for cannot be had.',
+      ['M_NOT_JSON', 'M_BAD_JSON', 'M_MISSING_PARAM', 'M_INVALID_PARAM', ...more],
+    ),
+    ApiMatrixError(413, 'The body is larger than a megabyte.', ['M_TOO_LARGE']),
+  );
+}
+
+/** The endpoint answers 401 until the user has proven who they are ("User-interactive authentication"). */
+export function ApiInteractiveAuth() {
+  return ApiResponse({
+    status: 401,
+    description:
+      'Authentication is needed: send the request again with `auth`. Or the access token is not valid.',
+    schema: {
+      type: 'object',
+      properties: {
+        flows: { type: 'array', items: { type: 'object' } },
+        params: { type: 'object' },
+        session: { type: 'string' },
+        completed: { type: 'array', items: { type: 'string' } },
+        errcode: { type: 'string', description: 'When a stage failed, or the token.' },
+        error: { type: 'string' },
+      },
+    },
+  });
 }
 
 /** The endpoint is limited: how often is a matter of configuration. */

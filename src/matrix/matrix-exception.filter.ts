@@ -36,18 +36,41 @@ function toAnswer(exception: unknown, request: Request): ErrorAnswer {
     return new MatrixError(500, 'M_UNKNOWN', 'Internal server error');
   const status = exception.getStatus();
   // No route was found, as opposed to a handler that found nothing.
-  if (status === 404 && request.route === undefined) return unrecognized(request);
+  if (status === 404 && !isHandled(request)) return unrecognized(request);
   return new MatrixError(status, ERRCODE_OF_STATUS[status] ?? 'M_UNKNOWN', exception.message);
 }
 
+interface Route {
+  readonly methods: Readonly<Record<string, boolean>>;
+}
+
+/** Whether some route took the request; Express names a route for HEAD even where it has nothing to run. */
+function isHandled({ route, method }: Request): boolean {
+  const { methods } = (route as Route | undefined) ?? { methods: {} };
+  return methods[method.toLowerCase()] === true || (method === 'HEAD' && methods['get'] === true);
+}
+
 /** 405 when the path is known for another method, else 404 ("Common error codes", `M_UNRECOGNIZED`). */
-function unrecognized(request: Request): MatrixError {
+function unrecognized(request: Request): ErrorAnswer {
   // Express 5 can match a layer; its type declarations do not know.
-  const layers = request.app.router.stack as unknown as { route?: object; match(path: string): boolean }[];
-  const known = layers.some((layer) => layer.route !== undefined && layer.match(request.path));
-  return known
-    ? new MatrixError(405, 'M_UNRECOGNIZED', `Not allowed here: ${request.method}`)
-    : new MatrixError(404, 'M_UNRECOGNIZED', 'Unknown endpoint');
+  const layers = request.app.router.stack as unknown as { route?: Route; match(path: string): boolean }[];
+  const known = layers
+    .filter(({ route }) => route !== undefined)
+    .filter((layer) => layer.match(request.path));
+  if (known.length === 0) return new MatrixError(404, 'M_UNRECOGNIZED', 'Unknown endpoint');
+  const allowed = known
+    .flatMap(({ route }) => Object.keys(route!.methods))
+    .map((method) => method.toUpperCase());
+  return new MethodNotAllowed(request.method, [...new Set(allowed)]);
+}
+
+class MethodNotAllowed extends MatrixError {
+  override readonly headers: Readonly<Record<string, string>>;
+
+  constructor(method: string, allowed: readonly string[]) {
+    super(405, 'M_UNRECOGNIZED', `Not allowed here: ${method}`);
+    this.headers = { Allow: allowed.join(', ') };
+  }
 }
 
 /** What went wrong and what caused it; values that statements carried stay out of the log. */

@@ -29,9 +29,16 @@ describe('Paths and methods', () => {
     ['post', `${V3}/account/whoami`],
     ['post', '/_matrix/client/versions'],
     ['patch', `${V3}/devices/ABC`],
+    ['put', `${V3}/logout/all`],
   ] as const)('answers 405 M_UNRECOGNIZED for %s %s', async (method, path) => {
     const answer = await app().http[method](path).send({}).expect(405);
     expect(answer.body).toEqual({ errcode: 'M_UNRECOGNIZED', error: expect.any(String) });
+  });
+
+  it('names the methods that are allowed, to HEAD as well', async () => {
+    expect((await app().http.put(`${V3}/login`).expect(405)).headers).toMatchObject({ allow: 'GET, POST' });
+    expect((await app().http.head(`${V3}/logout`).expect(405)).headers).toMatchObject({ allow: 'POST' });
+    await app().http.head('/_matrix/client/versions').expect(200);
   });
 
   it('answers a path that is no UTF-8 or holds NUL with 400', async () => {

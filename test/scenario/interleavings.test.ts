@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { afterGuard, Bystander, GatesModule, inLogin, lockWaiters } from '../support/interleaving.js';
-import { type ClientSession, someKeys, V3 } from '../support/matrix-client.js';
+import { type ClientSession, PASSWORD, someKeys, V3 } from '../support/matrix-client.js';
 import { NOTHING, useApp } from '../support/test-app.js';
 
 // Races that a storm of requests meets by chance, held open here: each step is known to have happened.
@@ -16,6 +16,15 @@ async function sessionWithKeys(extra?: object): Promise<ClientSession> {
   const session = await app().matrix.register(extra);
   await app().matrix.uploadKeys(session, someKeys(session)).expect(200);
   return session;
+}
+
+async function loginToken({ accessToken }: ClientSession): Promise<string> {
+  const { body } = await app()
+    .http.post('/_matrix/client/v1/login/get_token')
+    .auth(accessToken, { type: 'bearer' })
+    .send({ auth: { type: 'm.login.password', password: PASSWORD } })
+    .expect(200);
+  return body.login_token;
 }
 
 describe('A logout that waits behind a login on the same device', () => {
@@ -42,10 +51,11 @@ describe('A logout that waits behind a login on the same device', () => {
 });
 
 describe('A logout of all devices that begins during a login', () => {
-  it('waits for it and ends it, too', async () => {
+  it.each(['m.login.password', 'm.login.token'])('by %s waits for it and ends it, too', async (type) => {
     const phone = await sessionWithKeys();
+    const token = await loginToken(phone);
     inLogin.close();
-    const login = app().matrix.login(phone.userId, { device_id: 'NEW' });
+    const login = app().matrix.login(phone.userId, { type, token, device_id: 'NEW' });
     await inLogin.isReached();
     const logout = app()
       .matrix.logoutAll(phone)
@@ -177,7 +187,7 @@ describe('A password change that begins while the old password logs in', () => {
     inLogin.close();
     const login = app().matrix.login(phone.userId, { device_id: 'NEW' });
     await inLogin.isReached();
-    const auth = { type: 'm.login.password', password: 'correct horse battery staple' };
+    const auth = { type: 'm.login.password', password: PASSWORD };
     const change = app()
       .http.post(`${V3}/account/password`)
       .auth(phone.accessToken, { type: 'bearer' })

@@ -8,7 +8,7 @@ import {
 import { APP_INTERCEPTOR } from '@nestjs/core';
 import type { Request } from 'express';
 import { Client } from 'pg';
-import { expect } from 'vitest';
+import { vi } from 'vitest';
 import { InTransaction, SessionStarted } from '../../src/index.js';
 import { clientOptions } from './database.js';
 import type { TestApp } from './test-app.js';
@@ -16,15 +16,15 @@ import type { TestApp } from './test-app.js';
 /** A door that requests wait at while it is closed. */
 export class Gate {
   private opened: Promise<void> = Promise.resolve();
-  private open_: () => void = () => {};
+  private letThrough: () => void = () => {};
   waiting = 0;
 
   close(): void {
-    this.opened = new Promise((resolve) => (this.open_ = resolve));
+    this.opened = new Promise((resolve) => (this.letThrough = resolve));
   }
 
   open(): void {
-    this.open_();
+    this.letThrough();
   }
 
   async pass(): Promise<void> {
@@ -35,7 +35,7 @@ export class Gate {
 
   /** Resolves when somebody waits. */
   async isReached(): Promise<void> {
-    await expect.poll(() => this.waiting, { timeout: 5_000, interval: 5 }).toBe(1);
+    await until(() => this.waiting === 1);
   }
 }
 
@@ -87,11 +87,17 @@ export class Bystander {
 
 /** Resolves when so many connections of the service wait for a lock. */
 export async function lockWaiters(app: TestApp, count: number): Promise<void> {
-  const waiting = async () =>
-    (
-      await app.sql(`
-        SELECT FROM pg_stat_activity
-        WHERE datname = current_database() AND application_name = 'matrix-session-service' AND wait_event_type = 'Lock'`)
-    ).length;
-  await expect.poll(waiting, { timeout: 5_000, interval: 5 }).toBe(count);
+  const waiting = () =>
+    app.sql(`
+      SELECT FROM pg_stat_activity
+      WHERE datname = current_database() AND application_name = 'matrix-session-service' AND wait_event_type = 'Lock'`);
+  await until(async () => (await waiting()).length === count);
+}
+
+/** Looks again and again, and fails when it never comes true. */
+async function until(isTrue: () => boolean | Promise<boolean>): Promise<void> {
+  const look = async () => {
+    if (!(await isTrue())) throw new Error('What the test waits for has not happened');
+  };
+  await vi.waitFor(look, { timeout: 5_000, interval: 5 });
 }

@@ -4,6 +4,7 @@ import { CurrentRequester, TokenOptional } from '../../auth/auth.decorators.js';
 import type { Requester } from '../../auth/requester.js';
 import {
   ApiAccessToken,
+  ApiInteractiveAuth,
   ApiJsonBodyErrors,
   ApiMatrixError,
   ApiRateLimit,
@@ -30,7 +31,8 @@ export class AccountController {
       'that hangs on them are deleted in the same commit, unless `logout_devices` is false.',
   })
   @ApiOkResponse({ description: 'The password has been changed.', schema: EMPTY_OBJECT })
-  @ApiJsonBodyErrors()
+  @ApiJsonBodyErrors('M_WEAK_PASSWORD', 'M_UNKNOWN')
+  @ApiInteractiveAuth()
   @ApiMatrixError(403, 'The credentials are those of another user.', ['M_FORBIDDEN'])
   @ApiRateLimit()
   async changePassword(
@@ -53,7 +55,8 @@ export class AccountController {
     description: 'The account has been deactivated.',
     schema: { example: { id_server_unbind_result: 'success' } },
   })
-  @ApiJsonBodyErrors()
+  @ApiJsonBodyErrors('M_WEAK_PASSWORD', 'M_UNKNOWN')
+  @ApiInteractiveAuth()
   @ApiMatrixError(403, 'The credentials are those of another user.', ['M_FORBIDDEN'])
   @ApiRateLimit()
   async deactivate(

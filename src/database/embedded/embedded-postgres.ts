@@ -85,6 +85,11 @@ export class EmbeddedPostgres {
     private readonly server: ChildProcess | null,
   ) {}
 
+  /** Whether another process started the server, which ends with that one. */
+  get isShared(): boolean {
+    return this.server === null;
+  }
+
   get location(): DatabaseLocation {
     return { host: this.sockets, port: PORT, username: USER, database: 'postgres' };
   }
@@ -92,6 +97,8 @@ export class EmbeddedPostgres {
   /** Stops the server after its clients have left; a server that another process started is left alone. */
   async stop(): Promise<void> {
     if (this.server === null || this.server.exitCode !== null || this.server.signalCode !== null) return;
+    // It was no reason to stay alive for; its end is.
+    this.server.ref();
     const gone = once(this.server, 'exit');
     this.server.kill('SIGINT');
     await gone;

@@ -3,7 +3,12 @@ import { ApiOkResponse, ApiOperation, ApiPropertyOptional, ApiTags } from '@nest
 import { IsObject, IsOptional } from 'class-validator';
 import { CurrentDevice } from '../../auth/auth.decorators.js';
 import type { RequesterDevice } from '../../auth/requester.js';
-import { ApiAccessToken, ApiJsonBodyErrors, ApiRateLimit } from '../../matrix/api.decorators.js';
+import {
+  ApiAccessToken,
+  ApiInteractiveAuth,
+  ApiJsonBodyErrors,
+  ApiRateLimit,
+} from '../../matrix/api.decorators.js';
 import { ClientAddress } from '../../matrix/client-address.decorator.js';
 import { CLIENT_V1, MatrixPost } from '../../matrix/client-api.decorators.js';
 import { RateLimiter } from '../../rate-limits/rate-limiter.js';
@@ -44,7 +49,8 @@ export class LoginTokenController {
     description: 'The login token.',
     schema: { example: { login_token: 'mxl_YWxpY2U_…', expires_in_ms: LIFETIME_MS } },
   })
-  @ApiJsonBodyErrors()
+  @ApiJsonBodyErrors('M_UNKNOWN')
+  @ApiInteractiveAuth()
   @ApiRateLimit()
   async getToken(
     @CurrentDevice() device: RequesterDevice,

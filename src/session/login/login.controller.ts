@@ -35,7 +35,7 @@ export class LoginController {
       'Begins a session. On a device that is already known, its earlier access and refresh tokens die and its keys stay.',
   })
   @ApiOkResponse({ description: 'The user has been authenticated.', type: SessionDto })
-  @ApiJsonBodyErrors()
+  @ApiJsonBodyErrors('M_UNKNOWN', 'M_TOO_LARGE')
   @ApiMatrixError(403, 'Unknown user, wrong password or bad login token; a deactivated account.', [
     'M_FORBIDDEN',
     'M_USER_DEACTIVATED',

@@ -2,7 +2,12 @@ import { Body, Controller, Get, Query } from '@nestjs/common';
 import { ApiExtraModels, ApiOkResponse, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
 import { PresentedToken, Public } from '../../auth/auth.decorators.js';
 import { Environment } from '../../config/environment.js';
-import { ApiJsonBodyErrors, ApiMatrixError, ApiRateLimit } from '../../matrix/api.decorators.js';
+import {
+  ApiInteractiveAuth,
+  ApiJsonBodyErrors,
+  ApiMatrixError,
+  ApiRateLimit,
+} from '../../matrix/api.decorators.js';
 import { ClientAddress } from '../../matrix/client-address.decorator.js';
 import { CLIENT_V1, ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
@@ -37,20 +42,15 @@ export class RegisterController {
     description: 'The account has been registered. With `inhibit_login` the answer holds `user_id` alone.',
     type: SessionDto,
   })
-  @ApiMatrixError(
-    400,
-    'The body is not right, the name is taken or cannot be, or the password is too weak.',
-    [
-      'M_NOT_JSON',
-      'M_BAD_JSON',
-      'M_MISSING_PARAM',
-      'M_INVALID_PARAM',
-      'M_USER_IN_USE',
-      'M_INVALID_USERNAME',
-      'M_EXCLUSIVE',
-      'M_WEAK_PASSWORD',
-    ],
+  @ApiJsonBodyErrors(
+    'M_USER_IN_USE',
+    'M_INVALID_USERNAME',
+    'M_EXCLUSIVE',
+    'M_WEAK_PASSWORD',
+    'M_TOO_LARGE',
+    'M_UNKNOWN',
   )
+  @ApiInteractiveAuth()
   @ApiMatrixError(403, 'Registration is closed, or not offered to guests.', ['M_FORBIDDEN'])
   @ApiRateLimit()
   async register(

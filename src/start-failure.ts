@@ -1,0 +1,26 @@
+import { EnvironmentError } from './config/environment.js';
+
+/** Which variable is to blame for an error of the operating system or of PostgreSQL, and what it says. */
+const BLAME: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'PORT is in use by another program',
+  EADDRNOTAVAIL: 'HOST is no address of this machine',
+  EACCES: 'PORT or DATA_DIR may not be used by this user',
+  EEXIST: 'DATA_DIR must be a directory',
+  ENOTDIR: 'DATA_DIR must be a directory',
+  ECONNREFUSED: 'DATABASE_URL cannot be reached',
+  ETIMEDOUT: 'DATABASE_URL cannot be reached',
+  '28000': 'DATABASE_URL names a user that may not log in',
+  '28P01': 'DATABASE_URL has a wrong password',
+  '3D000': 'DATABASE_URL names a database that does not exist',
+};
+
+/** Why the start failed: a line for who can mend it, and the whole story only where there is no such line. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof EnvironmentError) return `The configuration is wrong:\n${error.message}`;
+  if (!(error instanceof Error)) return `The start failed: ${String(error)}`;
+  const { code, syscall } = error as { code?: string; syscall?: string };
+  const isLookup = code === 'ENOTFOUND' || code === 'EAI_AGAIN';
+  const blame = isLookup ? 'HOST or DATABASE_URL names a host that is not known' : BLAME[code ?? ''];
+  if (blame !== undefined) return `The start failed: ${blame} (${error.message})`;
+  return `The start failed: ${syscall === undefined ? (error.stack ?? error.message) : error.message}`;
+}
