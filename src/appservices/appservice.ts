@@ -10,7 +10,6 @@ const registrationSchema = z.object({
   namespaces: z.object({
     users: z.array(z.object({ exclusive: z.boolean(), regex: z.string() })).default([]),
   }),
-  rate_limited: z.boolean().default(true),
 });
 
 /** One application service, and whom it may act for. */
@@ -19,7 +18,6 @@ export class Appservice {
   readonly token: string;
   /** Its own user, for whom it acts when it names nobody. */
   readonly sender: string;
-  readonly rateLimited: boolean;
   private readonly namespaces: readonly { readonly exclusive: boolean; readonly pattern: RegExp }[];
 
   /**
@@ -27,12 +25,10 @@ export class Appservice {
    * @throws {z.ZodError | SyntaxError} when it is no registration
    */
   constructor(registration: unknown, serverName: string) {
-    const { id, as_token, sender_localpart, namespaces, rate_limited } =
-      registrationSchema.parse(registration);
+    const { id, as_token, sender_localpart, namespaces } = registrationSchema.parse(registration);
     this.id = id;
     this.token = as_token;
     this.sender = toUserId(sender_localpart, serverName);
-    this.rateLimited = rate_limited;
     // Patterns match from the start of the user ID, as they do everywhere else.
     this.namespaces = namespaces.users.map(({ exclusive, regex }) => ({
       exclusive,
