@@ -67,6 +67,14 @@ export class AccountsService implements OnModuleInit {
     return this.store.find(userId, toUserId(localpartOf(userId).toLowerCase(), serverName));
   }
 
+  /** The user ID that a name stands for, whether or not there is such a user: full, and in lower case. */
+  canonicalName(user: string): string {
+    const { serverName } = this.environment;
+    const localpart = user.startsWith('@') ? localpartOf(user) : user;
+    const server = user.startsWith('@') ? serverNameOf(user) : serverName;
+    return toUserId(localpart.toLowerCase(), server);
+  }
+
   /** Keeps the account from being locked until the transaction ends; for what begins a session. */
   hold(tx: Tx, userId: string): Promise<AccountEntity | null> {
     return this.store.hold(tx, userId);

@@ -1,6 +1,6 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { MatrixError } from '../matrix/matrix-error.js';
-import { type StageAttempt, UiaRefusal, UiaStage } from '../uia/uia-stage.port.js';
+import { type Proven, type StageAttempt, UiaRefusal, UiaStage } from '../uia/uia-stage.port.js';
 import { UiaStages } from '../uia/uia-stages.js';
 import { type Named, toLogin } from './login-identifier.rules.js';
 import { PasswordsService } from './passwords.service.js';
@@ -22,7 +22,7 @@ export class PasswordStage extends UiaStage implements OnModuleInit {
   }
 
   /** Clients of old name the user as `user`, and some leave them out where the token says who it is. */
-  async attempt({ auth, userId, address }: StageAttempt): Promise<string> {
+  async attempt({ auth, userId, address }: StageAttempt): Promise<Proven> {
     const { password } = auth;
     if (typeof password !== 'string') throw MatrixError.missingParam('password');
     const named: Named = auth;
@@ -32,6 +32,6 @@ export class PasswordStage extends UiaStage implements OnModuleInit {
     // Somebody else's password is no proof, and no reason to ask again.
     if (userId !== null && account.userId !== userId)
       throw new UiaRefusal('These are the credentials of another user');
-    return account.userId;
+    return { userId: account.userId, credential: account.passwordHash };
   }
 }

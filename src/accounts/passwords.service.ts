@@ -29,15 +29,19 @@ export class PasswordsService {
    * @throws {MatrixError} `M_FORBIDDEN`, or `M_LIMIT_EXCEEDED`
    */
   async verify(login: Login, password: string, address: string): Promise<AccountEntity> {
+    // Counted before the password is looked at, and by a name that tells nothing of who exists.
+    const attempts = [
+      ['login_failed_account', this.nameOf(login)],
+      ['login_failed_address', address],
+    ] as const;
+    for (const [limit, who] of attempts) await this.limiter.count(limit, who);
     const user = await this.userOf(login);
     const account = user === null ? null : await this.accounts.find(user);
-    const name = account?.userId ?? user ?? JSON.stringify(login);
-    await this.limiter.check('login_failed_account', name);
-    await this.limiter.check('login_failed_address', address);
     const proven = await this.inTime(this.hasher.matches(account?.passwordHash ?? null, password));
-    if (account !== null && proven) return account;
-    await this.limiter.fail('login_failed_account', name);
-    await this.limiter.fail('login_failed_address', address);
+    if (account !== null && proven) {
+      for (const [limit, who] of attempts) await this.limiter.forgive(limit, who);
+      return account;
+    }
     throw MatrixError.forbidden('Invalid username or password');
   }
 
@@ -54,6 +58,17 @@ export class PasswordsService {
   /** @throws {MatrixError} `M_LIMIT_EXCEEDED` when too many passwords are waiting to be hashed */
   hash(password: string): Promise<string> {
     return this.inTime(this.hasher.hash(password));
+  }
+
+  private nameOf(login: Login): string {
+    switch (login.type) {
+      case 'm.id.user':
+        return this.accounts.canonicalName(login.user);
+      case 'm.id.thirdparty':
+        return `${login.medium} ${login.address}`;
+      case 'm.id.phone':
+        return `msisdn ${toMsisdn(login)}`;
+    }
   }
 
   private async userOf(login: Login): Promise<string | null> {

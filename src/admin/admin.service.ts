@@ -30,23 +30,23 @@ export class AdminService {
    */
   async set(restriction: Restriction, on: boolean, requester: Requester, userId: string): Promise<void> {
     this.requireAdmin(requester);
+    const { userId: target } = await this.target(userId);
     // Covers the caller, too: who locks themselves out cannot come back and lift it.
-    if (this.environment.serverAdmins.includes(userId)) {
+    if (this.environment.serverAdmins.includes(target)) {
       throw MatrixError.forbidden('Administrators cannot be locked or suspended');
     }
-    const account = await this.target(userId);
-    await this.unitOfWork.run((tx) => this.accounts.restrict(tx, account.userId, restriction, on));
+    await this.unitOfWork.run((tx) => this.accounts.restrict(tx, target, restriction, on));
   }
 
   /** Before any user is looked up, so that nobody else learns who exists. */
-  private requireAdmin({ userId }: Requester): void {
-    if (!this.environment.serverAdmins.includes(userId)) {
+  private requireAdmin({ userId, isAppservice }: Requester): void {
+    if (isAppservice || !this.environment.serverAdmins.includes(userId)) {
       throw MatrixError.forbidden('Only administrators may do this');
     }
   }
 
   private async target(userId: string): Promise<AccountEntity> {
-    if (serverNameOf(userId) !== this.environment.serverName) {
+    if (!userId.startsWith('@') || serverNameOf(userId) !== this.environment.serverName) {
       throw MatrixError.invalidParam('The user does not belong to this server');
     }
     const account = await this.accounts.find(userId);

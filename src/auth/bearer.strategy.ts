@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import type { Request } from 'express';
 import { Strategy } from 'passport-http-bearer';
-import { TokenVerifier, type Verdict } from './token-verifier.port.js';
+import { MatrixError } from '../matrix/matrix-error.js';
+import { type IdentityAssertion, TokenVerifier, type Verdict } from './token-verifier.port.js';
 
 type Verify = (request: Request, token: string, done: (error: unknown, verdict?: Verdict) => void) => void;
 
@@ -16,11 +17,12 @@ export class BearerStrategy extends Strategy<Verify> {
 
   constructor(verifier: TokenVerifier) {
     super({ passReqToCallback: true }, ({ query }, token, done) => {
-      const asserted = { userId: single(query['user_id']), deviceId: single(query['device_id']) };
-      verifier.verify(token, asserted).then(
-        (verdict) => done(null, verdict),
-        (error: unknown) => done(error),
-      );
+      assertion(query)
+        .then((asserted) => verifier.verify(token, asserted))
+        .then(
+          (verdict) => done(null, verdict),
+          (error: unknown) => done(error),
+        );
     });
   }
 
@@ -35,6 +37,12 @@ export class BearerStrategy extends Strategy<Verify> {
   }
 }
 
-function single(parameter: unknown): string | undefined {
-  return typeof parameter === 'string' ? parameter : undefined;
+/** Two names are none: nobody must be acted for by mistake. */
+async function assertion(query: Request['query']): Promise<IdentityAssertion> {
+  const { user_id: userId, device_id: deviceId } = query;
+  for (const named of [userId, deviceId]) {
+    if (named !== undefined && typeof named !== 'string')
+      throw MatrixError.invalidParam('user_id and device_id may be given once');
+  }
+  return { userId: userId as string | undefined, deviceId: deviceId as string | undefined };
 }

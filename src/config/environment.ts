@@ -1,11 +1,21 @@
+import proxyAddress from 'proxy-addr';
 import { z } from 'zod';
+
+const { compile: compileProxyList } = proxyAddress;
 
 /** `host`, `host:port`, an IPv4 address or a bracketed IPv6 address (Matrix appendices, "Server name"). */
 const SERVER_NAME = /^(\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z.-]{1,230})(:\d{1,5})?$/;
 
-/** `loopback` and its like are Express's names for private networks. */
-const TRUST_PROXY =
-  /^(\d{1,2}|(loopback|linklocal|uniquelocal|[\d.]{7,15}(\/\d{1,2})?|[\da-f:]{2,39}(\/\d{1,3})?)(,(?!$)|$))+$/i;
+/** What Express takes for `trust proxy`: hops, or addresses, subnets and its names for private networks. */
+function isProxyList(value: string): boolean {
+  if (/^\d{1,2}$/.test(value)) return true;
+  try {
+    compileProxyList(list(value));
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** The value of `DATABASE_URL` that asks for the embedded server by name. */
 const EMBEDDED = 'embedded';
@@ -100,7 +110,9 @@ export const environmentSchema = z.object({
     .string()
     .regex(/^@[^:,]+:[^,]+(,@[^:,]+:[^,]+)*$/, 'user IDs, separated by commas')
     .optional()
-    .describe('User IDs of those who may lock and suspend others, separated by commas.'),
+    .describe(
+      'User IDs of those who may lock and suspend others, separated by commas. Register them before others can.',
+    ),
   APPSERVICE_FILES: z
     .string()
     .optional()
@@ -116,7 +128,7 @@ export const environmentSchema = z.object({
     .describe('How long a session may be refreshed after its login. Default: as long as it likes.'),
   TRUST_PROXY: z
     .string()
-    .regex(TRUST_PROXY, 'a number of hops, or addresses and subnets separated by commas')
+    .refine(isProxyList, 'a number of hops, or addresses and subnets separated by commas')
     .optional()
     .describe(
       'Which proxies may tell the address of a client (X-Forwarded-For): a number of hops, or addresses and subnets separated by commas. Default: none.',
@@ -128,6 +140,9 @@ export const environmentSchema = z.object({
   RATE_LIMIT_LOGIN_FAILED_ACCOUNT: rateLimit('10/10m').describe('Failed logins to one account.'),
   RATE_LIMIT_LOGIN_FAILED_ADDRESS: rateLimit('50/10m').describe('Failed logins from one address.'),
   RATE_LIMIT_REGISTRATION: rateLimit('20/1h').describe('Registrations from one address.'),
+  RATE_LIMIT_CHALLENGE: rateLimit('60/1m').describe(
+    'Requests of one address that may open an interactive authentication: registrations, password changes, deactivations.',
+  ),
   RATE_LIMIT_AVAILABLE: rateLimit('60/1m').describe('Usernames that one address asks for.'),
   RATE_LIMIT_REFRESH: rateLimit('300/1m').describe('Refreshes from one address.'),
   RATE_LIMIT_GET_TOKEN: rateLimit('1/1m').describe('Login tokens that one user asks for.'),
@@ -151,6 +166,7 @@ const RATE_LIMITS = {
   login_failed_account: 'RATE_LIMIT_LOGIN_FAILED_ACCOUNT',
   login_failed_address: 'RATE_LIMIT_LOGIN_FAILED_ADDRESS',
   registration: 'RATE_LIMIT_REGISTRATION',
+  challenge: 'RATE_LIMIT_CHALLENGE',
   available: 'RATE_LIMIT_AVAILABLE',
   refresh: 'RATE_LIMIT_REFRESH',
   get_token: 'RATE_LIMIT_GET_TOKEN',
@@ -222,6 +238,12 @@ export class Environment {
     }
     if (data.REGISTRATION === 'token' && data.REGISTRATION_TOKENS === undefined) {
       throw new EnvironmentError(['REGISTRATION_TOKENS must name a token when REGISTRATION is token']);
+    }
+    const strangers = list(data.SERVER_ADMINS).filter((admin) => !admin.endsWith(`:${data.SERVER_NAME}`));
+    if (strangers.length > 0) {
+      throw new EnvironmentError([
+        `SERVER_ADMINS must be users of ${data.SERVER_NAME}, unlike ${strangers.join(', ')}`,
+      ]);
     }
     if (data.NODE_ENV === 'production' && data.DATABASE_URL === undefined) {
       throw new EnvironmentError([

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { isIPv6 } from 'node:net';
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { RateLimiterPostgres, RateLimiterRes } from 'rate-limiter-flexible';
@@ -36,28 +38,31 @@ export class RateLimiter {
     try {
       await this.limits.get(name)?.consume(keyOf(who));
     } catch (refused) {
-      throw refused instanceof RateLimiterRes ? MatrixError.limitExceeded(refused.msBeforeNext) : refused;
+      throw refused instanceof RateLimiterRes
+        ? MatrixError.limitExceeded(Math.max(1, refused.msBeforeNext))
+        : refused;
     }
   }
 
-  /** Counts one failed attempt of `who`; for {@link check} to find. */
-  async fail(name: RateLimitName, who: string): Promise<void> {
-    await this.limits.get(name)?.penalty(keyOf(who));
-  }
-
-  /**
-   * Looks without counting: for attempts that count only when they fail.
-   * @throws {MatrixError} `M_LIMIT_EXCEEDED` when there were too many
-   */
-  async check(name: RateLimitName, who: string): Promise<void> {
-    const limit = this.limits.get(name);
-    const state = await limit?.get(keyOf(who));
-    if (limit && state && state.consumedPoints >= limit.points)
-      throw MatrixError.limitExceeded(state.msBeforeNext);
+  /** Takes back what {@link count} counted: for attempts that count only when they fail. */
+  async forgive(name: RateLimitName, who: string): Promise<void> {
+    await this.limits.get(name)?.reward(keyOf(who));
   }
 }
 
-/** Keys are 255 characters at the most, prefix included; user IDs may be longer. */
+/** Keys are 255 characters at the most; user IDs, and what is tried for one, may be longer. */
 function keyOf(who: string): string {
-  return who.slice(0, 200);
+  return createHash('sha256').update(networkOf(who)).digest('base64url');
+}
+
+/** Who has an IPv6 address has 2^64 of them: the network counts. */
+function networkOf(who: string): string {
+  if (!isIPv6(who)) return who;
+  const [head = '', tail] = who.split('::');
+  const groups = head.split(':').filter((group) => group !== '');
+  const missing =
+    tail === undefined ? 0 : 8 - groups.length - tail.split(':').filter((group) => group !== '').length;
+  const all = [...groups, ...Array.from({ length: missing }, () => '0'), ...(tail ?? '').split(':')];
+  // An IPv4 address in IPv6's clothes is one address all the same.
+  return who.toLowerCase().startsWith('::ffff:') ? who : all.slice(0, 4).join(':');
 }

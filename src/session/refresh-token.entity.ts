@@ -29,6 +29,10 @@ export class RefreshTokenEntity {
   @Column({ name: 'previous_digest', type: 'bytea', nullable: true })
   previousDigest!: Buffer | null;
 
+  /** SHA-256 of the newest one's elder sister, when the refresh before it was asked for twice. */
+  @Column({ name: 'superseded_digest', type: 'bytea', nullable: true })
+  supersededDigest!: Buffer | null;
+
   @Column({ name: 'created_at', type: 'timestamptz' })
   createdAt!: Date;
 

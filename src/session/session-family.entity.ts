@@ -20,4 +20,7 @@ export class SessionFamilyEntity {
 
   @Column({ name: 'device_id', type: 'text' })
   deviceId!: string;
+
+  @Column({ name: 'started_at', type: 'timestamptz' })
+  startedAt!: Date;
 }

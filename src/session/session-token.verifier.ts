@@ -35,8 +35,8 @@ export class SessionTokenVerifier extends TokenVerifier {
   }
 
   /** A token that was replaced or spent is refused softly while its device lives: the client keeps its keys. */
-  private async unknown({ userId, familyDigest }: WireToken): Promise<Verdict> {
-    return { kind: 'unknown', deviceLives: await this.store.isFamilyKnown(userId, familyDigest) };
+  private async unknown({ userId, sessionDigest }: WireToken): Promise<Verdict> {
+    return { kind: 'unknown', deviceLives: await this.store.isFamilyKnown(userId, sessionDigest) };
   }
 }
 

@@ -30,13 +30,14 @@ export interface StartedSession {
 }
 
 /** What presenting a refresh token of a known family means. */
-export type Rotation = 'next' | 'retry' | 'replay' | 'ended';
+export type Rotation = 'next' | 'retry' | 'superseded' | 'replay' | 'ended';
 
 export function rotationOf(session: RefreshTokenEntity, digest: Buffer): Rotation {
   if (session.endedReason !== null) return 'ended';
   if (session.currentDigest.equals(digest)) return 'next';
   if (session.previousDigest?.equals(digest)) return 'retry';
-  return 'replay';
+  // Of two answers to one refresh the newer counts; the older was never used, and proves no theft.
+  return session.supersededDigest?.equals(digest) ? 'superseded' : 'replay';
 }
 
 const DEVICE_ID_LENGTH = 10;
@@ -46,16 +47,20 @@ const DEVICE_ID_LIMIT_BYTES = 512;
 
 /**
  * The device ID the client asks for, or a new one.
- * @throws {MatrixError} `M_INVALID_PARAM` for one that is too long, or `*`, which means "all devices" elsewhere
+ * @throws {MatrixError} `M_INVALID_PARAM`
  */
 export function chooseDeviceId(wanted: string | undefined, entropy: Entropy): string {
-  if (wanted === undefined || wanted === '') return entropy.text(DEVICE_ID_LENGTH, DEVICE_ID_ALPHABET);
+  requireDeviceId(wanted);
+  return wanted || entropy.text(DEVICE_ID_LENGTH, DEVICE_ID_ALPHABET);
+}
+
+/** @throws {MatrixError} `M_INVALID_PARAM` for one that is too long, or `*`, which means "all devices" elsewhere */
+export function requireDeviceId(wanted = ''): void {
   if (wanted === '*' || Buffer.byteLength(wanted) > DEVICE_ID_LIMIT_BYTES) {
     throw MatrixError.invalidParam(
       `A device ID has ${DEVICE_ID_LIMIT_BYTES} bytes at the most and is not "*"`,
     );
   }
-  return wanted;
 }
 
 /** As long as a person reads; names of devices are shown to others. */

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { AccountsService, requireActive } from '../accounts/accounts.service.js';
-import type { Requester, RequesterDevice } from '../auth/requester.js';
+import type { Requester } from '../auth/requester.js';
 import { settle, type Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import {
@@ -23,7 +23,7 @@ import {
 } from './session.rules.js';
 import { SessionStore } from './session.store.js';
 import { TokenIssuer } from './token-issuer.js';
-import type { WireToken } from './token.rules.js';
+import { accessFamily, type WireToken } from './token.rules.js';
 
 const DAY_MS = 24 * 60 * 60 * 1_000;
 
@@ -60,7 +60,7 @@ export class SessionService {
     }
     const pair = this.issue(tx, userId, refreshable);
     await Promise.all([
-      this.store.insertFamily(tx, device, pair.access.familyDigest),
+      this.store.insertFamily(tx, device, pair.access.sessionDigest),
       this.insertAccessToken(tx, device, pair, false),
       this.insertRefreshToken(tx, device, pair),
     ]);
@@ -107,7 +107,7 @@ export class SessionService {
   async rotate(refreshToken: string): Promise<TokenPair> {
     const presented = this.tokens.read('mxr', refreshToken);
     if (presented === null) throw MatrixError.unknownToken();
-    const { userId, familyDigest } = presented;
+    const { userId, familyDigest, sessionDigest } = presented;
     const pair = await this.unitOfWork.run(async (tx) => {
       const account = await this.accounts.hold(tx, userId);
       const session = await this.store.lockFamily(tx, userId, familyDigest);
@@ -116,7 +116,7 @@ export class SessionService {
       return this.rotateLocked(tx, session, presented);
     });
     // Ending the session is what must be remembered of a replay, so the refusal comes after the commit.
-    if (pair === null) throw MatrixError.unknownToken(await this.store.isFamilyKnown(userId, familyDigest));
+    if (pair === null) throw MatrixError.unknownToken(await this.store.isFamilyKnown(userId, sessionDigest));
     return pair;
   }
 
@@ -130,7 +130,10 @@ export class SessionService {
     });
   }
 
-  /** Ends every session of the user but, if one is named, that of one device; its refresh token stays, too. */
+  /**
+   * Ends every session of the user but, if one is named, that of one device; its refresh token stays, too. Login
+   * tokens go, whichever device asked for them.
+   */
   async endOthers(
     tx: Tx,
     userId: string,
@@ -139,6 +142,7 @@ export class SessionService {
   ): Promise<void> {
     await this.accounts.lock(tx, userId);
     const devices = await this.store.lockAllDevices(tx, userId);
+    await this.store.deleteLoginTokens(tx, devices);
     await this.endLocked(
       tx,
       devices.filter(({ deviceId }) => deviceId !== keptDeviceId),
@@ -146,15 +150,14 @@ export class SessionService {
     );
   }
 
-  /** A token with which another client of the user can log in, once and soon. */
-  async issueLoginToken(
-    { userId, deviceId, createdAt }: RequesterDevice,
-    lifetimeMs: number,
-  ): Promise<string> {
-    const { token, digest } = this.tokens.issue('mxl', userId);
+  /**
+   * A token with which another client of the user can log in, once and soon.
+   * @throws {MatrixError} `M_UNKNOWN_TOKEN` when the requester's session ended meanwhile
+   */
+  async issueLoginToken(requester: Requester, device: DeviceRef, lifetimeMs: number): Promise<string> {
+    const { token, digest } = this.tokens.issue('mxl', requester.userId);
     await this.unitOfWork.run(async (tx) => {
-      const [device] = await this.store.lockDevices(tx, [{ userId, deviceId }]);
-      if (device?.createdTs !== createdAt.getTime()) throw MatrixError.unknownToken();
+      await settle([this.store.lockDevices(tx, [device]), this.requireLiveToken(tx, requester)]);
       await this.store.insertLoginToken(tx, device, digest, new Date(tx.startedAt.getTime() + lifetimeMs));
     });
     return token;
@@ -166,10 +169,15 @@ export class SessionService {
    */
   async redeemLoginToken(tx: Tx, token: string): Promise<string> {
     const presented = this.tokens.read('mxl', token);
-    if (presented === null || !(await this.store.takeLoginToken(tx, presented.userId, presented.digest))) {
+    if (presented === null) throw MatrixError.forbidden('Invalid login token');
+    const { userId, digest } = presented;
+    // Account and issuing device first, as everywhere: whoever ends them takes their login tokens last.
+    await this.accounts.hold(tx, userId);
+    const issuer = await this.store.findIssuer(tx, userId, digest);
+    if (issuer !== null) await this.store.lockDevices(tx, [issuer]);
+    if (!(await this.store.takeLoginToken(tx, userId, digest)))
       throw MatrixError.forbidden('Invalid login token');
-    }
-    return presented.userId;
+    return userId;
   }
 
   /** Ends devices that the caller has locked: the one path on which devices are deleted. */
@@ -188,7 +196,12 @@ export class SessionService {
     presented: WireToken,
   ): Promise<TokenPair | null> {
     const rotation = rotationOf(session, presented.digest);
-    if (rotation === 'ended' || !this.tokens.isRefreshable(session, tx.startedAt)) return null;
+    if (
+      rotation === 'ended' ||
+      rotation === 'superseded' ||
+      !this.tokens.isRefreshable(session, tx.startedAt)
+    )
+      return null;
     if (rotation === 'replay') {
       await this.store.endKeepingDevice(tx, session, 'refresh_replay');
       await this.events.publish(
@@ -203,7 +216,11 @@ export class SessionService {
       rotation === 'retry'
         ? this.store.forgetUnusedSuccessor(tx, session)
         : this.store.confirmAccessTokens(tx, session),
-      this.store.rotate(tx, session, pair.refresh!.digest, presented.digest),
+      this.store.rotate(tx, session, {
+        current: pair.refresh!.digest,
+        previous: presented.digest,
+        superseded: rotation === 'retry' ? session.currentDigest : null,
+      }),
       this.store.forgetLongExpired(tx, session, new Date(tx.startedAt.getTime() - DAY_MS)),
       this.insertAccessToken(tx, session, pair, true),
     ]);
@@ -217,11 +234,13 @@ export class SessionService {
   }
 
   private issue(tx: Tx, userId: string, refreshable: boolean, family?: Buffer): TokenPair {
-    const access = this.tokens.issue('mxa', userId, family);
-    if (!refreshable) return { access, refresh: null, lifetimeMs: null, expiresAt: null };
+    if (!refreshable) {
+      return { access: this.tokens.issue('mxa', userId), refresh: null, lifetimeMs: null, expiresAt: null };
+    }
+    const refresh = this.tokens.issue('mxr', userId, family);
+    const access = this.tokens.issue('mxa', userId, accessFamily(refresh.family));
     const lifetimeMs = this.tokens.accessTokenTtlMs;
-    const expiresAt = new Date(tx.startedAt.getTime() + lifetimeMs);
-    return { access, refresh: this.tokens.issue('mxr', userId, access.family), lifetimeMs, expiresAt };
+    return { access, refresh, lifetimeMs, expiresAt: new Date(tx.startedAt.getTime() + lifetimeMs) };
   }
 
   private insertAccessToken(

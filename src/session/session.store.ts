@@ -51,7 +51,14 @@ const FIND_DEVICE: Statement = {
 };
 const INSERT_FAMILY: Statement = {
   name: 'session_insert_family',
-  text: 'INSERT INTO session_families (user_id, family, device_id) VALUES ($1, $2, $3)',
+  text: 'INSERT INTO session_families (user_id, family, device_id, started_at) VALUES ($1, $2, $3, $4)',
+};
+const FORGET_OLD_FAMILIES: Statement = {
+  name: 'session_forget_old_families',
+  text: `
+    DELETE FROM session_families WHERE user_id = $1 AND device_id = $2 AND family IN
+      (SELECT family FROM session_families WHERE user_id = $1 AND device_id = $2
+       ORDER BY started_at DESC, family OFFSET $3)`,
 };
 const FIND_FAMILY: Statement = {
   name: 'session_find_family',
@@ -74,6 +81,11 @@ const PURGE_LOGIN_TOKENS: Statement = {
 const TAKE_LOGIN_TOKEN: Statement = {
   name: 'session_take_login_token',
   text: 'DELETE FROM login_tokens WHERE user_id = $1 AND token_digest = $2 RETURNING expires_at AS "expiresAt"',
+};
+const FIND_ISSUER: Statement = {
+  name: 'session_find_issuer',
+  text: `
+    SELECT user_id AS "userId", device_id AS "deviceId" FROM login_tokens WHERE user_id = $1 AND token_digest = $2`,
 };
 const DELETE_LOGIN_TOKENS: Statement = {
   name: 'session_delete_login_tokens',
@@ -118,14 +130,14 @@ const FIND_REFRESH_TOKEN: Statement = {
   name: 'session_find_refresh_token',
   text: `
     SELECT user_id AS "userId", device_id AS "deviceId", family, current_digest AS "currentDigest",
-      previous_digest AS "previousDigest", created_at AS "createdAt", rotated_at AS "rotatedAt",
+      previous_digest AS "previousDigest", superseded_digest AS "supersededDigest", created_at AS "createdAt", rotated_at AS "rotatedAt",
       ended_reason AS "endedReason"
     FROM refresh_tokens WHERE user_id = $1 AND family = $2`,
 };
 const ROTATE: Statement = {
   name: 'session_rotate',
   text: `
-    UPDATE refresh_tokens SET current_digest = $3, previous_digest = $4, rotated_at = $5
+    UPDATE refresh_tokens SET current_digest = $3, previous_digest = $4, superseded_digest = $5, rotated_at = $6
     WHERE user_id = $1 AND device_id = $2`,
 };
 const FORGET_UNUSED_SUCCESSOR: Statement = {
@@ -156,6 +168,9 @@ const EXPIRE_ACCESS_TOKENS: Statement = {
     UPDATE access_tokens SET expires_at = $3
     WHERE user_id = $1 AND device_id = $2 AND (expires_at IS NULL OR expires_at > $3)`,
 };
+
+/** A bot may log in on one device every day; of its sessions the last ones are remembered. */
+const KEPT_FAMILIES = 20;
 
 /** The SQL of sessions. */
 @Injectable()
@@ -197,9 +212,12 @@ export class SessionStore {
     await tx.query(INSERT_REFRESH_TOKEN, [device.userId, device.deviceId, family, digest, tx.startedAt]);
   }
 
-  /** Remembers the session for as long as its device lives. */
+  /** Remembers the session for as long as its device lives, or until it is one of many. */
   async insertFamily(tx: Tx, { userId, deviceId }: DeviceRef, family: Buffer): Promise<void> {
-    await tx.query(INSERT_FAMILY, [userId, family, deviceId]);
+    await Promise.all([
+      tx.query(INSERT_FAMILY, [userId, family, deviceId, tx.startedAt]),
+      tx.query(FORGET_OLD_FAMILIES, [userId, deviceId, KEPT_FAMILIES]),
+    ]);
   }
 
   /** Whether a session of this family began on a device that still lives. */
@@ -217,7 +235,7 @@ export class SessionStore {
     const [access] = await Promise.all([
       tx.query(DELETE_ACCESS_TOKENS, deviceColumns(devices)),
       tx.query(DELETE_REFRESH_TOKENS, deviceColumns(devices)),
-      tx.query(DELETE_LOGIN_TOKENS, deviceColumns(devices)),
+      this.deleteLoginTokens(tx, devices),
     ]);
     return access.length > 0;
   }
@@ -241,6 +259,17 @@ export class SessionStore {
     ]);
   }
 
+  /** The device that asked for a login token. */
+  async findIssuer(tx: Tx, userId: string, digest: Buffer): Promise<DeviceRef | null> {
+    const [device] = await tx.query<DeviceRef>(FIND_ISSUER, [userId, digest]);
+    return device ?? null;
+  }
+
+  /** Deletes the login tokens that these devices asked for. */
+  async deleteLoginTokens(tx: Tx, devices: readonly DeviceRef[]): Promise<void> {
+    await tx.query(DELETE_LOGIN_TOKENS, deviceColumns(devices));
+  }
+
   /** Uses a login token up; answers whether it was good. */
   async takeLoginToken(tx: Tx, userId: string, digest: Buffer): Promise<boolean> {
     const [token] = await tx.query<{ expiresAt: Date }>(TAKE_LOGIN_TOKEN, [userId, digest]);
@@ -257,8 +286,13 @@ export class SessionStore {
     return session ?? null;
   }
 
-  async rotate(tx: Tx, { userId, deviceId }: DeviceRef, current: Buffer, previous: Buffer): Promise<void> {
-    await tx.query(ROTATE, [userId, deviceId, current, previous, tx.startedAt]);
+  async rotate(
+    tx: Tx,
+    { userId, deviceId }: DeviceRef,
+    digests: { current: Buffer; previous: Buffer; superseded: Buffer | null },
+  ): Promise<void> {
+    const { current, previous, superseded } = digests;
+    await tx.query(ROTATE, [userId, deviceId, current, previous, superseded, tx.startedAt]);
   }
 
   /** Deletes the access token of a refresh whose answer was lost. */
@@ -285,6 +319,7 @@ export class SessionStore {
     await Promise.all([
       tx.query(END_FAMILY, [userId, deviceId, reason]),
       tx.query(EXPIRE_ACCESS_TOKENS, [userId, deviceId, tx.startedAt]),
+      this.deleteLoginTokens(tx, [{ userId, deviceId }]),
     ]);
   }
 

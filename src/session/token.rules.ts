@@ -5,7 +5,7 @@ import { localpartOf, toUserId } from '../matrix/user-id.js';
 
 /**
  * What tokens look like on the wire: `kind_user_family+secret_checksum`. The user part lets a look-up touch one user's
- * rows only; the family is what all tokens of one session share, so that one which is spent is still told from one
+ * rows only; the family is what tokens of one session share, so that one which is spent is still told from one
  * that never was; the checksum refuses garbage without a query; the kind lets scanners find leaked secrets.
  * Everything right of the user has a fixed length, so that the parts may hold any character of base64url.
  */
@@ -23,9 +23,19 @@ export interface WireToken {
   readonly token: string;
   readonly userId: string;
   readonly digest: Buffer;
-  /** What all tokens of the session share. */
+  /** What tokens of this kind share in one session. */
   readonly family: Buffer;
   readonly familyDigest: Buffer;
+  /** Names the session, whichever kind of token says so. */
+  readonly sessionDigest: Buffer;
+}
+
+/**
+ * The family of a session's access tokens, which follows from that of its refresh tokens and not the other way
+ * round: an access token that leaked does not help to make up a refresh token of the same session.
+ */
+export function accessFamily(refreshFamily: Buffer): Buffer {
+  return sha256(refreshFamily).subarray(0, FAMILY_BYTES);
 }
 
 export function writeToken(kind: TokenKind, userId: string, family: Buffer, secret: Buffer): string {
@@ -47,6 +57,7 @@ export function readToken(kind: TokenKind, token: string, serverName: string): W
     digest: sha256(token),
     family,
     familyDigest: sha256(family),
+    sessionDigest: sha256(kind === 'mxr' ? accessFamily(family) : family),
   };
 }
 

@@ -20,9 +20,14 @@ export class PasswordQueueFull extends Error {}
 export class PasswordHasher {
   private readonly turn = pLimit(Math.max(1, Math.floor(availableParallelism() / 2)));
   /** What unknown users are compared with, so that they cost as much time as known ones. */
-  private decoy: Promise<string> | undefined;
+  private decoy: string | undefined;
 
   constructor(private readonly options: PasswordHashing) {}
+
+  /** How many hashes are being made now. */
+  get active(): number {
+    return this.turn.activeCount;
+  }
 
   /** @throws {PasswordQueueFull} */
   hash(password: string): Promise<string> {
@@ -35,8 +40,9 @@ export class PasswordHasher {
    */
   matches(passwordHash: string | null, password: string): Promise<boolean> {
     return this.inTurn(async () => {
-      this.decoy ??= this.hashNow('no account has this password');
-      const matches = await verify(passwordHash ?? (await this.decoy), password);
+      // Made by whoever comes first, so that it tells nothing of who exists.
+      this.decoy ??= await this.hashNow('no account has this password');
+      const matches = await verify(passwordHash ?? this.decoy, password);
       return matches && passwordHash !== null;
     });
   }

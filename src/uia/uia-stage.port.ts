@@ -17,15 +17,22 @@ export class UiaRefusal extends MatrixError {
   }
 }
 
+/** Whom a stage has proven. */
+export interface Proven {
+  readonly userId: string;
+  /** What the proof was held against, such as the hash of the password. */
+  readonly credential: string | null;
+}
+
 /** One way to prove something in the middle of a request, such as knowing the password. */
 export abstract class UiaStage {
   /** Its name in flows, such as `m.login.dummy`. */
   abstract readonly type: string;
 
   /**
-   * Resolves when the proof is good, with the user it proves, or `null` when it proves nobody in particular.
+   * Resolves when the proof is good, with whom it proves, or `null` when it proves nobody in particular.
    * @throws {UiaRefusal} to end it here
    * @throws {MatrixError} when the proof is not good; the client gets its `errcode` and may try again
    */
-  abstract attempt(attempt: StageAttempt): Promise<string | null>;
+  abstract attempt(attempt: StageAttempt): Promise<Proven | null>;
 }

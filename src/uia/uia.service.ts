@@ -6,7 +6,7 @@ import { Clock } from '../system/clock.js';
 import { Entropy } from '../system/entropy.js';
 import { type Flow, UiaChallenge } from './uia-challenge.js';
 import type { UiaSessionEntity } from './uia-session.entity.js';
-import { UiaRefusal } from './uia-stage.port.js';
+import { type Proven, UiaRefusal } from './uia-stage.port.js';
 import { UiaStages } from './uia-stages.js';
 import { UiaStore } from './uia.store.js';
 
@@ -33,6 +33,8 @@ export interface Operation {
 export interface Authorised {
   /** The parameters of the request that opened the session, or of this one when it needed no session. */
   readonly parameters: object;
+  /** What the proof was held against, for an operation to see under lock that it has not changed. */
+  readonly credential: string | null;
   /** Who has proven to be who they are; the caller, where a stage proves nobody in particular. */
   readonly userId: string | null;
 }
@@ -40,7 +42,7 @@ export interface Authorised {
 /** A stage that was done now. */
 interface Done {
   readonly type: string;
-  readonly userId: string | null;
+  readonly proven: Proven | null;
 }
 
 /** User-interactive authentication: prove it again, in the middle of a request. */
@@ -59,7 +61,7 @@ export class UiaService {
    * needs no session. A stage that is done is not tried again.
    * @throws {UiaChallenge} while stages are missing, or when one failed
    * @throws {MatrixError} 400 `M_UNKNOWN` for a session that is unknown or expired; 403 `M_FORBIDDEN` for one that
-   *   belongs to another operation or user, or when a stage refuses for good
+   *   belongs to another operation, user or device, or when a stage refuses for good
    */
   async authorise(operation: Operation): Promise<Authorised> {
     const session = await this.find(operation);
@@ -84,9 +86,10 @@ export class UiaService {
     const completed = done === null ? session.completed : [...new Set([...session.completed, done.type])];
     if (flows.some((flow) => flow.every((stage) => completed.includes(stage)))) {
       if (found !== null) await this.store.delete(tx, session.sessionId);
-      return { parameters: session.parameters, userId: done?.userId ?? operation.userId };
+      const { userId = operation.userId, credential = null } = done?.proven ?? {};
+      return { parameters: session.parameters, userId, credential };
     }
-    if (found === null) await this.store.insert(tx, { ...session, completed });
+    if (found === null) await this.insert(tx, { ...session, completed });
     else await this.store.complete(tx, session.sessionId, completed);
     return new UiaChallenge(
       session.sessionId,
@@ -113,7 +116,7 @@ export class UiaService {
     );
     if (!isNext) return MatrixError.forbidden('This stage is not the next of any flow');
     try {
-      return { type: stage.type, userId: await stage.attempt({ auth, userId, address }) };
+      return { type: stage.type, proven: await stage.attempt({ auth, userId, address }) };
     } catch (error) {
       // Too many attempts is an answer to the request, not to the stage.
       const isAnswer = error instanceof UiaRefusal || (error instanceof MatrixError && error.status === 429);
@@ -123,16 +126,27 @@ export class UiaService {
   }
 
   /** The session that the request names; `null` when it names none. */
-  private async find({ auth, name, userId }: Operation): Promise<UiaSessionEntity | null> {
+  private async find({ auth, name, userId, deviceId }: Operation): Promise<UiaSessionEntity | null> {
     const sessionId = auth?.['session'];
     if (sessionId === undefined || sessionId === null) return null;
     if (typeof sessionId !== 'string') throw MatrixError.badJson('auth.session must be a string');
     const session = await this.store.find(sessionId, this.clock.now());
     if (session === null) throw unknownSession();
-    if (session.operation !== name || session.userId !== userId) {
+    if (session.operation !== name || session.userId !== userId || session.deviceId !== deviceId) {
       throw MatrixError.forbidden('The authentication session belongs to another request');
     }
     return session;
+  }
+
+  private async insert(tx: Tx, session: UiaSessionEntity): Promise<void> {
+    try {
+      await this.store.insert(tx, session);
+    } catch (error) {
+      // The device that asks has ended since the guard let it in.
+      const FOREIGN_KEY_VIOLATION = '23503';
+      const { code } = error as { code?: string };
+      throw code === FOREIGN_KEY_VIOLATION ? MatrixError.unknownToken() : error;
+    }
   }
 
   private open(tx: Tx, { name, userId, deviceId, parameters }: Operation): UiaSessionEntity {

@@ -63,6 +63,8 @@ describe('The environment', () => {
       'RATE_LIMIT_REFRESH must be a number and a duration such as 10/1m, not "often"',
     ],
     ['TRUST_PROXY', 'everybody', 'TRUST_PROXY must be a number of hops, or addresses and subnets'],
+    ['TRUST_PROXY', '999.1.1.1', 'TRUST_PROXY must be a number of hops, or addresses and subnets'],
+    ['SERVER_ADMINS', '@a:elsewhere', 'SERVER_ADMINS must be users of localhost, unlike @a:elsewhere'],
     ['SERVER_ADMINS', 'alice', 'SERVER_ADMINS must be user IDs, separated by commas, not "alice"'],
     ['REGISTRATION', 'token', 'REGISTRATION_TOKENS must name a token when REGISTRATION is token'],
     ['LOG_LEVEL', 'loud', 'LOG_LEVEL must be one of fatal, error, warn, info, debug, trace, not "loud"'],

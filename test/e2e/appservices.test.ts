@@ -19,6 +19,10 @@ namespaces:
       regex: '@irc_.*:localhost'
     - exclusive: false
       regex: '@shared_.*:localhost'
+    - exclusive: false
+      regex: '@(?!boss)[^:]*boss:localhost'
+    - exclusive: false
+      regex: '@B[^:]*:localhost'
   aliases: []
 rate_limited: false
 `;
@@ -111,6 +115,13 @@ describe('POST /login for an application service', () => {
     expect((await login(user).expect(403)).body).toMatchObject({ errcode });
   });
 
+  it('looks at the user that is meant, not at how it is spelled', async () => {
+    await app.matrix.register({ username: 'boss' });
+    for (const spelled of ['Boss', '@Boss:localhost', 'BOSS']) {
+      expect((await login(spelled).expect(403)).body).toMatchObject({ errcode: 'M_EXCLUSIVE' });
+    }
+  });
+
   it('needs the as_token', async () => {
     const body = { type: TYPE, identifier: { type: 'm.id.user', user: '@irc_x:localhost' } };
     expect((await app.http.post(`${V3}/login`).send(body).expect(401)).body).toMatchObject({
@@ -151,6 +162,22 @@ describe('The as_token', () => {
     });
     const nowhere = await whoami({ user_id: userId, device_id: 'NOWHERE' }).expect(400);
     expect(nowhere.body).toMatchObject({ errcode: 'M_UNKNOWN_DEVICE' });
+  });
+
+  it('may not name two users', async () => {
+    const answer = await app.http
+      .post(`${V3}/logout/all?user_id=@irc_a:localhost&user_id=@irc_b:localhost`)
+      .auth('the-as-token', { type: 'bearer' })
+      .expect(400);
+    expect(answer.body).toMatchObject({ errcode: 'M_INVALID_PARAM' });
+  });
+
+  it('deactivates users of its own only, people in a shared namespace not', async () => {
+    const { userId } = await ghost();
+    await asService('post', `${V3}/account/deactivate`, { user_id: userId }).send({}).expect(200);
+    const person = await app.matrix.register({ username: `shared_${uniqueUsername()}` });
+    await asService('post', `${V3}/account/deactivate`, { user_id: person.userId }).send({}).expect(403);
+    expect(await app.matrix.whoami(person)).toMatchObject({ status: 200 });
   });
 
   it('is no way for others to name a user', async () => {

@@ -13,6 +13,7 @@ const app = useApp({
     RATE_LIMIT_GET_TOKEN: '1/1h',
     RATE_LIMIT_VALIDITY: '2/1h',
     RATE_LIMIT_AVAILABLE: '2/1h',
+    RATE_LIMIT_CHALLENGE: '8/1h',
   },
 });
 
@@ -63,6 +64,45 @@ describe('Rate limits', () => {
     for (let tries = 0; tries < 5; tries += 1) await login(`nobody${tries}`, 'wrong', from).expect(403);
     expectLimited(await login(body.user_id, PASSWORD, from));
     await login(body.user_id, PASSWORD).expect(200);
+  });
+
+  it('say of an unknown user what they say of a known one, however the name is spelled', async () => {
+    const { body } = await register().expect(200);
+    const known = body.user_id.slice(1, body.user_id.indexOf(':'));
+    const statuses = [];
+    for (const name of [known, 'nobody-of-this-name']) {
+      const spelled = [name, `@${name}:localhost`, name.toUpperCase(), `@${name}:localhost`];
+      const answers = [];
+      for (const user of spelled) answers.push((await login(user, 'wrong')).status);
+      statuses.push(answers);
+    }
+    expect(statuses).toEqual([
+      [403, 403, 403, 429],
+      [403, 403, 403, 429],
+    ]);
+  });
+
+  it('hold against many guesses at once', async () => {
+    const { body } = await register().expect(200);
+    const guesses = await Promise.all(Array.from({ length: 30 }, () => login(body.user_id, 'wrong')));
+    expect(guesses.filter(({ status }) => status === 403)).toHaveLength(3);
+    expect(guesses.filter(({ status }) => status === 429)).toHaveLength(27);
+  });
+
+  it('count guessed login tokens, and networks of IPv6 as one address', async () => {
+    for (let host = 1; host <= 5; host += 1) {
+      await post('login', `2001:db8:0:1::${host}`, { type: 'm.login.token', token: 'guess' }).expect(403);
+    }
+    expectLimited(await post('login', '2001:db8:0:1:ffff::1', { type: 'm.login.token', token: 'guess' }));
+    await post('login', '2001:db8:0:2::1', { type: 'm.login.token', token: 'guess' }).expect(403);
+  });
+
+  it('count challenges, which are remembered', async () => {
+    const from = address();
+    for (let tries = 0; tries < 8; tries += 1) await post('register', from, {}).expect(401);
+    expectLimited(await post('register', from, {}));
+    expectLimited(await post('account/deactivate', from, {}));
+    expectLimited(await post('account/password', from, { new_password: 'some other phrase' }));
   });
 
   it('do not count logins that succeed', async () => {

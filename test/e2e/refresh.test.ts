@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { type ClientSession, someKeys, V3 } from '../support/matrix-client.js';
 import { useApp } from '../support/test-app.js';
@@ -63,6 +64,25 @@ describe('POST /refresh', () => {
     expect(row).toEqual({ ended_reason: 'refresh_replay' });
     const back = await app().matrix.login(session.userId, { device_id: session.deviceId });
     expect(Object.keys(await app().matrix.queryKeys(back, session.userId))).toEqual([session.deviceId]);
+  });
+
+  it('refuses an answer that a newer one has superseded, and ends nothing while none was used', async () => {
+    const session = await begin();
+    const lost = await refresh(session);
+    const next = await refresh(session);
+    expect((await app().matrix.refresh(lost.refreshToken).expect(401)).body).toMatchObject(SOFT);
+    expect(await app().matrix.whoami(next)).toMatchObject({ status: 200 });
+    await refresh(next);
+  });
+
+  it('cannot be made up from an access token', async () => {
+    const session = await begin();
+    const [, user, rest] = /^mxa_([\w-]*)_([\w-]{54})_/.exec(session.accessToken)!;
+    const unsealed = `mxr_${user}_${rest!.slice(0, 22)}${'A'.repeat(32)}`;
+    const forged = `${unsealed}_${crc32(unsealed).toString(16).padStart(8, '0')}`;
+    await app().matrix.refresh(forged).expect(401);
+    expect(await app().matrix.whoami(session)).toMatchObject({ status: 200 });
+    await refresh(session);
   });
 
   it('takes the use of the next refresh token, too, for the use of a successor', async () => {

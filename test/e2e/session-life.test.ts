@@ -225,6 +225,24 @@ describe('POST /account/password', () => {
     await login({ ...passwordOf(phone, NEW) }).expect(200);
   });
 
+  it('remembers what the first request asked for', async () => {
+    const phone = await app().matrix.register();
+    const laptop = await app().matrix.login(phone.userId);
+    const first = { new_password: NEW, logout_devices: false };
+    const challenge = await call(phone, 'post', `${V3}/account/password`, first).expect(401);
+    const auth = { ...passwordOf(phone), session: challenge.body.session };
+    await call(phone, 'post', `${V3}/account/password`, { new_password: NEW, auth }).expect(200);
+    expect(await app().matrix.whoami(laptop)).toMatchObject({ status: 200 });
+  });
+
+  it('takes login tokens along, whichever device asked for them', async () => {
+    const phone = await app().matrix.register();
+    const asked = { auth: passwordOf(phone) };
+    const { body } = await call(phone, 'post', `${V1}/login/get_token`, asked).expect(200);
+    await change(phone).expect(200);
+    await login({ type: 'm.login.token', token: body.login_token }).expect(403);
+  });
+
   it('keeps the other devices when asked to', async () => {
     const phone = await app().matrix.register();
     const laptop = await app().matrix.login(phone.userId);
@@ -242,6 +260,14 @@ describe('POST /account/password', () => {
       .set('Authorization', 'Bearer gone')
       .send(request)
       .expect(401);
+  });
+
+  it('refuses a password that is the name', async () => {
+    const username = uniqueUsername().replaceAll('-', 'q');
+    const body = { username, password: username, auth: { type: 'm.login.dummy' } };
+    expect((await app().http.post(`${V3}/register`).send(body).expect(400)).body).toMatchObject({
+      errcode: 'M_WEAK_PASSWORD',
+    });
   });
 
   it.each(['short', 'password1234', 'qwertyuiop'])(
@@ -357,6 +383,29 @@ describe('Locking and suspension', () => {
     expect((await call(await theAdmin(), 'get', path).expect(200)).body).toEqual({ suspended: true });
     expect(await app().matrix.whoami(session)).toMatchObject({ status: 200 });
     await app().matrix.logout(session).expect(200);
+  });
+
+  it('keeps administrators free, however they are spelled', async () => {
+    for (const name of ['@admin:localhost', '@Admin:localhost', '@ADMIN:localhost']) {
+      await call(await theAdmin(), 'put', `${V1}/admin/suspend/${name}`, { suspended: true }).expect(403);
+    }
+    expect(await app().matrix.whoami(await theAdmin())).toMatchObject({ status: 200 });
+  });
+
+  it('keeps a locked user from the password and the account, also without a token', async () => {
+    const session = await app().matrix.register();
+    await lock(await theAdmin(), session, true).expect(200);
+    const auth = passwordOf(session);
+    const requests = [
+      ['password', { new_password: 'a completely different phrase', auth }],
+      ['deactivate', { auth }],
+    ] as const;
+    for (const [path, body] of requests) {
+      const answer = await app().http.post(`${V3}/account/${path}`).send(body).expect(401);
+      expect(answer.body).toMatchObject({ errcode: 'M_USER_LOCKED' });
+    }
+    await lock(await theAdmin(), session, false).expect(200);
+    await login(passwordOf(session)).expect(200);
   });
 
   it('is for administrators, and not against them', async () => {

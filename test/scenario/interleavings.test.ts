@@ -201,3 +201,119 @@ describe('A password change that begins while the old password logs in', () => {
     expect(await app().matrix.whoami(phone)).toMatchObject({ status: 200 });
   });
 });
+
+describe('What a password has proven', () => {
+  const LOCK_ACCOUNT = 'SELECT FROM accounts WHERE user_id = $1 FOR UPDATE';
+  const auth = { type: 'm.login.password', password: PASSWORD };
+  const change = ({ accessToken }: ClientSession) =>
+    app()
+      .http.post(`${V3}/account/password`)
+      .auth(accessToken, { type: 'bearer' })
+      .send({ new_password: 'a completely different phrase', auth });
+
+  it.each([
+    [
+      'a login',
+      (session: ClientSession) =>
+        app()
+          .http.post(`${V3}/login`)
+          .send({ ...auth, user: session.userId }),
+    ],
+    ['a password change', change],
+    [
+      'a deactivation',
+      (session: ClientSession) =>
+        app()
+          .http.post(`${V3}/account/deactivate`)
+          .auth(session.accessToken, { type: 'bearer' })
+          .send({ auth }),
+    ],
+  ])('is nothing to %s once the password is another', async (_, call) => {
+    const session = await app().matrix.register();
+    const bystander = await Bystander.begin(app());
+    await bystander.run(LOCK_ACCOUNT, [session.userId]);
+    const answer = call(session).then(({ status, body }) => ({ status, body }));
+    await lockWaiters(app(), 1);
+    await bystander.run(`UPDATE accounts SET password_hash = 'another' WHERE user_id = $1`, [session.userId]);
+    await bystander.commit();
+    expect(await answer).toMatchObject({ status: 403, body: { errcode: 'M_FORBIDDEN' } });
+    const [account] = await app().sql(
+      'SELECT password_hash, deactivated_at FROM accounts WHERE user_id = $1',
+      [session.userId],
+    );
+    expect(account).toEqual({ password_hash: 'another', deactivated_at: null });
+  });
+
+  it('does not bring an account back that was deactivated meanwhile', async () => {
+    const session = await app().matrix.register();
+    const bystander = await Bystander.begin(app());
+    await bystander.run(LOCK_ACCOUNT, [session.userId]);
+    const answer = change(session).then(({ body }) => body);
+    await lockWaiters(app(), 1);
+    await bystander.run('UPDATE accounts SET deactivated_at = now() WHERE user_id = $1', [session.userId]);
+    await bystander.commit();
+    expect(await answer).toMatchObject({ errcode: 'M_USER_DEACTIVATED' });
+  });
+});
+
+describe('One challenge that is answered twice at once', () => {
+  it('is good for one of them', async () => {
+    const session = await app().matrix.register();
+    const path = '/_matrix/client/v1/login/get_token';
+    const post = (body: object) =>
+      app().http.post(path).auth(session.accessToken, { type: 'bearer' }).send(body);
+    const challenge = await post({}).expect(401);
+    const auth = { type: 'm.login.password', password: PASSWORD, session: challenge.body.session };
+    const bystander = await Bystander.begin(app());
+    await bystander.run('SELECT FROM uia_sessions WHERE session_id = $1 FOR UPDATE', [auth.session]);
+    const answers = [1, 2].map(() => post({ auth }).then(({ status }) => status));
+    await lockWaiters(app(), 2);
+    await bystander.commit();
+    expect((await Promise.all(answers)).toSorted()).toEqual([200, 400]);
+  });
+});
+
+describe('A challenge for a device that has ended meanwhile', () => {
+  it('is refused as its token is', async () => {
+    const session = await app().matrix.register();
+    const bystander = await Bystander.begin(app());
+    await bystander.run('DELETE FROM devices WHERE user_id = $1', [session.userId]);
+    const answer = app()
+      .http.post(`${V3}/account/password`)
+      .auth(session.accessToken, { type: 'bearer' })
+      .send({ new_password: 'a completely different phrase' })
+      .then(({ status, body }) => ({ status, body }));
+    await lockWaiters(app(), 1);
+    await bystander.commit();
+    expect(await answer).toMatchObject({ status: 401, body: { errcode: 'M_UNKNOWN_TOKEN' } });
+  });
+});
+
+describe('A login token and a logout of the device that asked for it', () => {
+  it('take their locks in one order', async () => {
+    const session = await app().matrix.register();
+    const token = await loginToken(session);
+    const deadlocks = async () =>
+      (
+        await app().sql<{ deadlocks: string }>(
+          'SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()',
+        )
+      )[0]!.deadlocks;
+    const before = await deadlocks();
+    inLogin.close();
+    const login = app().matrix.login(session.userId, {
+      type: 'm.login.token',
+      token,
+      device_id: session.deviceId,
+    });
+    await inLogin.isReached();
+    const logout = app()
+      .matrix.logout(session)
+      .then(({ status }) => status);
+    await lockWaiters(app(), 1);
+    inLogin.open();
+    expect(await app().matrix.whoami(await login)).toMatchObject({ status: 200 });
+    expect(await logout).toBe(401);
+    expect(await deadlocks()).toBe(before);
+  });
+});

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { PasswordHasher, PasswordQueueFull } from '../../src/system/password-hasher.js';
 import { PASSWORD, V3 } from '../support/matrix-client.js';
@@ -14,6 +15,9 @@ describe('A storm of two hundred logins', () => {
       const { status } = await app().http.post(`${V3}/login`).send(body);
       finished.push(`login ${status}`);
     };
+    const hasher = app().nest.get(PasswordHasher);
+    let atOnce = 0;
+    const watch = setInterval(() => (atOnce = Math.max(atOnce, hasher.active)), 1);
     const storm = Promise.all(Array.from({ length: 200 }, login));
     // The storm is under way when the first of it is done.
     while (finished.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
@@ -22,6 +26,9 @@ describe('A storm of two hundred logins', () => {
       finished.push('whoami');
     }
     await storm;
+    clearInterval(watch);
+    expect(atOnce).toBeGreaterThan(0);
+    expect(atOnce).toBeLessThanOrEqual(Math.max(1, Math.floor(availableParallelism() / 2)));
     expect(finished.lastIndexOf('whoami')).toBeLessThan(finished.length - 20);
     const outcomes = new Set(finished);
     expect(outcomes).toContain('login 200');

@@ -1,11 +1,15 @@
 import { Injectable } from '@nestjs/common';
 import type { Requester } from '../../auth/requester.js';
+import type { Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { AccountDeactivated } from '../../events/account-deactivated.event.js';
 import { EventBus } from '../../events/event-bus.js';
 import { PasswordChanged } from '../../events/password-changed.event.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
-import { type Operation, UiaService } from '../../uia/uia.service.js';
+import { type Authorised, type Operation, UiaService } from '../../uia/uia.service.js';
+import { RateLimiter } from '../../rate-limits/rate-limiter.js';
+import type { AccountEntity } from '../account.entity.js';
+import { requireActive } from '../accounts.service.js';
 import { AccountsStore } from '../accounts.store.js';
 import { PasswordsService } from '../passwords.service.js';
 import type { ChangePasswordDto, DeactivateDto } from './account.dto.js';
@@ -21,6 +25,7 @@ export class AccountService {
     private readonly store: AccountsStore,
     private readonly events: EventBus,
     private readonly unitOfWork: UnitOfWork,
+    private readonly limiter: RateLimiter,
   ) {}
 
   /**
@@ -33,51 +38,77 @@ export class AccountService {
     request: ChangePasswordDto,
     address: string,
   ): Promise<void> {
-    const { new_password, auth, logout_devices = true } = request;
-    const deviceId = requester?.device?.deviceId ?? null;
+    const { new_password, auth } = request;
+    await this.limiter.count('challenge', address);
     // A password that cannot be had is told before the user is asked to prove anything.
     await this.passwords.requireStrong(new_password, requester?.userId ?? '');
-    const userId = await this.prove(requester, {
+    const proof = await this.prove(requester, {
       name: 'POST /account/password',
+      parameters: { logout_devices: request.logout_devices },
       auth,
       address,
-      parameters: {},
     });
+    const { logout_devices = true } = {
+      ...proof.parameters,
+      ...defined({ logout_devices: request.logout_devices }),
+    };
     const passwordHash = await this.passwords.hash(new_password);
     await this.unitOfWork.run(async (tx) => {
-      await this.store.lock(tx, userId);
+      const { userId } = await this.lockProven(tx, proof);
       await this.store.setPassword(tx, userId, passwordHash);
+      const keptDeviceId = requester?.device?.deviceId ?? null;
       await this.events.publish(
         tx,
-        new PasswordChanged(userId, logout_devices, deviceId, tx.startedAt.getTime()),
+        new PasswordChanged(userId, logout_devices, keptDeviceId, tx.startedAt.getTime()),
       );
     });
   }
 
   /** Ends the account for good: every session goes in the same commit, and the name stays taken. */
   async deactivate(requester: Requester | null, request: DeactivateDto, address: string): Promise<void> {
-    const { auth, erase } = request;
-    const operation = { name: 'POST /account/deactivate', auth, address, parameters: { erase } };
-    // An application service needs no proof for a user of its own.
-    const userId = requester?.isAppservice ? requester.userId : await this.prove(requester, operation);
+    await this.limiter.count('challenge', address);
+    const proof = requester?.isAppservice
+      ? { parameters: {}, userId: requester.userId, credential: null }
+      : await this.prove(requester, {
+          name: 'POST /account/deactivate',
+          parameters: { erase: request.erase },
+          auth: request.auth,
+          address,
+        });
+    const { erase = false } = { ...proof.parameters, ...defined({ erase: request.erase }) };
     await this.unitOfWork.run(async (tx) => {
-      await this.store.lock(tx, userId);
-      await this.store.deactivate(tx, userId);
-      await this.events.publish(tx, new AccountDeactivated(userId, erase ?? false, tx.startedAt.getTime()));
+      const account = await this.lockProven(tx, proof);
+      // Without a proof only for a user of its own; people in a shared namespace are not.
+      if (requester?.isAppservice && account.kind !== 'appservice') {
+        throw MatrixError.forbidden('This user does not belong to the application service');
+      }
+      await this.store.deactivate(tx, account.userId);
+      await this.events.publish(tx, new AccountDeactivated(account.userId, erase, tx.startedAt.getTime()));
     });
   }
 
   private async prove(
     requester: Requester | null,
     operation: Pick<Operation, 'name' | 'auth' | 'address' | 'parameters'>,
-  ): Promise<string> {
-    const { userId } = await this.uia.authorise({
+  ): Promise<Authorised> {
+    return this.uia.authorise({
       ...operation,
       userId: requester?.userId ?? null,
       deviceId: requester?.device?.deviceId ?? null,
       flows: FLOWS,
     });
-    if (userId === null) throw MatrixError.forbidden('Nobody has proven to be the user');
-    return userId;
   }
+
+  /** What was proven must still hold when it counts: the same password, and an account that may act. */
+  private async lockProven(tx: Tx, { userId, credential }: Authorised): Promise<AccountEntity> {
+    const account = userId === null ? null : await this.store.lock(tx, userId);
+    requireActive(account);
+    if (account.passwordHash !== credential)
+      throw MatrixError.forbidden('The password has changed meanwhile');
+    return account;
+  }
+}
+
+function defined<T extends object>(values: T): Partial<T> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<T>;
 }

@@ -14,6 +14,7 @@ export class SessionLife1763950000000 implements MigrationInterface {
         user_id text NOT NULL,
         family bytea NOT NULL,
         device_id text NOT NULL,
+        started_at timestamptz NOT NULL,
         CONSTRAINT session_families_pkey PRIMARY KEY (user_id, family),
         CONSTRAINT session_families_device_fkey FOREIGN KEY (user_id, device_id)
           REFERENCES devices (user_id, device_id) ON DELETE CASCADE
@@ -30,6 +31,8 @@ export class SessionLife1763950000000 implements MigrationInterface {
           REFERENCES devices (user_id, device_id) ON DELETE CASCADE
       );
       CREATE INDEX login_tokens_device_idx ON login_tokens (user_id, device_id);
+
+      ALTER TABLE refresh_tokens ADD superseded_digest bytea;
 
       ALTER TABLE uia_sessions
         ADD device_id text,
@@ -49,6 +52,7 @@ export class SessionLife1763950000000 implements MigrationInterface {
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(`
       DROP TABLE rate_limits, login_tokens, session_families;
+      ALTER TABLE refresh_tokens DROP superseded_digest;
       ALTER TABLE uia_sessions DROP device_id;
       ALTER TABLE accounts DROP kind, DROP deactivated_at, DROP locked_at, DROP suspended_at;
     `);

@@ -1,8 +1,8 @@
 import { Body, Controller } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiPropertyOptional, ApiTags } from '@nestjs/swagger';
 import { IsObject, IsOptional } from 'class-validator';
-import { CurrentDevice } from '../../auth/auth.decorators.js';
-import type { RequesterDevice } from '../../auth/requester.js';
+import { CurrentDevice, CurrentRequester } from '../../auth/auth.decorators.js';
+import type { Requester, RequesterDevice } from '../../auth/requester.js';
 import {
   ApiAccessToken,
   ApiInteractiveAuth,
@@ -11,6 +11,7 @@ import {
 } from '../../matrix/api.decorators.js';
 import { ClientAddress } from '../../matrix/client-address.decorator.js';
 import { CLIENT_V1, MatrixPost } from '../../matrix/client-api.decorators.js';
+import { MatrixError } from '../../matrix/matrix-error.js';
 import { RateLimiter } from '../../rate-limits/rate-limiter.js';
 import { UiaService } from '../../uia/uia.service.js';
 import { SessionService } from '../session.service.js';
@@ -53,11 +54,14 @@ export class LoginTokenController {
   @ApiInteractiveAuth()
   @ApiRateLimit()
   async getToken(
+    @CurrentRequester() requester: Requester,
     @CurrentDevice() device: RequesterDevice,
     @Body() { auth }: GetLoginTokenDto,
     @ClientAddress() address: string,
   ): Promise<object> {
     const { userId, deviceId } = device;
+    if (requester.isAppservice)
+      throw MatrixError.invalidParam('An application service has no password to prove itself with');
     await this.uia.authorise({
       name: 'POST /login/get_token',
       userId,
@@ -69,7 +73,7 @@ export class LoginTokenController {
     });
     await this.limiter.count('get_token', userId);
     return {
-      login_token: await this.sessions.issueLoginToken(device, LIFETIME_MS),
+      login_token: await this.sessions.issueLoginToken(requester, { userId, deviceId }, LIFETIME_MS),
       expires_in_ms: LIFETIME_MS,
     };
   }

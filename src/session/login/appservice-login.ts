@@ -4,8 +4,6 @@ import { type Named, toLogin } from '../../accounts/login-identifier.rules.js';
 import { AppserviceRegistry } from '../../appservices/appservice-registry.js';
 import type { Appservice } from '../../appservices/appservice.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
-import { Environment } from '../../config/environment.js';
-import { toUserId } from '../../matrix/user-id.js';
 
 /** What an application service may do for its users without their passwords. */
 @Injectable()
@@ -13,7 +11,6 @@ export class AppserviceLogin {
   constructor(
     private readonly registry: AppserviceRegistry,
     private readonly accounts: AccountsService,
-    private readonly environment: Environment,
   ) {}
 
   /**
@@ -36,8 +33,8 @@ export class AppserviceLogin {
     const login = toLogin(named);
     if (login.type !== 'm.id.user')
       throw new MatrixError(400, 'M_UNKNOWN', 'An application service names a user');
-    const { serverName } = this.environment;
-    const userId = login.user.startsWith('@') ? login.user : toUserId(login.user, serverName);
+    const account = await this.accounts.find(login.user);
+    const userId = account?.userId ?? this.accounts.canonicalName(login.user);
     if (!appservice.covers(userId)) {
       throw new MatrixError(
         403,
@@ -45,7 +42,6 @@ export class AppserviceLogin {
         'This user is outside the namespaces of the application service',
       );
     }
-    const account = await this.accounts.find(userId);
     if (account === null) throw MatrixError.forbidden('This user is not registered');
     return account.userId;
   }

@@ -5,7 +5,7 @@ import { Environment } from '../../config/environment.js';
 import { ApiJsonBodyErrors, ApiMatrixError, ApiRateLimit } from '../../matrix/api.decorators.js';
 import { ClientAddress } from '../../matrix/client-address.decorator.js';
 import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
-import { Entropy } from '../../system/entropy.js';
+import { RateLimiter } from '../../rate-limits/rate-limiter.js';
 import { SessionDto, toSession } from '../session.dto.js';
 import { LoginDto } from './login.dto.js';
 import { FLOWS, LoginService } from './login.service.js';
@@ -17,7 +17,7 @@ export class LoginController {
   constructor(
     private readonly logins: LoginService,
     private readonly environment: Environment,
-    private readonly entropy: Entropy,
+    private readonly limiter: RateLimiter,
   ) {}
 
   @Get('login')
@@ -52,7 +52,11 @@ export class LoginController {
     @ClientAddress() address: string,
     @PresentedToken() token: string | null,
   ): Promise<SessionDto> {
-    const session = await this.logins.login(request, { address, token }, this.entropy);
+    // Guessed login tokens count as guessed passwords do; those are counted where they are looked at.
+    const counts = request.type === 'm.login.token';
+    if (counts) await this.limiter.count('login_failed_address', address);
+    const session = await this.logins.login(request, { address, token });
+    if (counts) await this.limiter.forgive('login_failed_address', address);
     return toSession(session, this.environment.serverName);
   }
 }

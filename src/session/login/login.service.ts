@@ -6,8 +6,7 @@ import { PasswordsService } from '../../accounts/passwords.service.js';
 import type { Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
-import { Entropy } from '../../system/entropy.js';
-import { chooseDeviceId, type StartedSession } from '../session.rules.js';
+import { requireDeviceId, type StartedSession } from '../session.rules.js';
 import { SessionService } from '../session.service.js';
 import { AppserviceLogin } from './appservice-login.js';
 import type { LoginDto } from './login.dto.js';
@@ -41,13 +40,13 @@ export class LoginService {
     private readonly unitOfWork: UnitOfWork,
   ) {}
 
-  async login(request: LoginDto, context: LoginContext, entropy: Entropy): Promise<StartedSession> {
-    const deviceId = chooseDeviceId(request.device_id, entropy);
+  async login(request: LoginDto, context: LoginContext): Promise<StartedSession> {
+    requireDeviceId(request.device_id);
     const proof = await this.prove(request, context);
     return this.unitOfWork.run(async (tx) =>
       this.sessions.start(tx, {
         userId: await proof(tx),
-        deviceId,
+        deviceId: request.device_id,
         initialDeviceDisplayName: request.initial_device_display_name ?? null,
         refreshable: request.refresh_token ?? false,
       }),

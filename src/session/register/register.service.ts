@@ -28,10 +28,11 @@ export class RegisterService {
 
   /** A person: lets the gate ask for a proof first. */
   async registerUser(request: RegisterDto, address: string): Promise<Registration> {
+    await this.gate.countChallenge(address);
     // A name that cannot be had is told before the user is asked to prove anything.
-    if (request.username) await this.nameFor(request.username);
-    const { wanted, passwordHash } = await this.gate.pass(request, address);
-    const userId = await this.nameFor(wanted.username || this.gate.generatedName());
+    const named = request.username ? await this.nameFor(request.username) : null;
+    const { wanted, passwordHash } = await this.gate.pass(request, named, address);
+    const userId = named ?? (await this.nameFor(wanted.username || this.gate.generatedName()));
     return this.create({ userId, kind: 'user', passwordHash }, wanted);
   }
 

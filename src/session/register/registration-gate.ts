@@ -5,6 +5,7 @@ import { MatrixError } from '../../matrix/matrix-error.js';
 import { RateLimiter } from '../../rate-limits/rate-limiter.js';
 import { Entropy } from '../../system/entropy.js';
 import { UiaService } from '../../uia/uia.service.js';
+import { requireDeviceId, requireShortName } from '../session.rules.js';
 import { type RegisterDto, toWantedAccount, type WantedAccount } from './register.dto.js';
 
 const GENERATED_LENGTH = 12;
@@ -34,6 +35,11 @@ export class RegistrationGate {
     await this.limiter.count('registration', address);
   }
 
+  /** @throws {MatrixError} `M_LIMIT_EXCEEDED` when this address has opened too many challenges */
+  async countChallenge(address: string): Promise<void> {
+    await this.limiter.count('challenge', address);
+  }
+
   /** @throws {MatrixError} `M_LIMIT_EXCEEDED` when this address has asked for too many names */
   async countLookup(address: string): Promise<void> {
     await this.limiter.count('available', address);
@@ -51,28 +57,30 @@ export class RegistrationGate {
 
   /**
    * Asks for the proof of a registration.
+   * @param userId of the name that is wanted; `null` when any will do
    * @throws {UiaChallenge | MatrixError} until it is given
    */
-  async pass(request: RegisterDto, address: string): Promise<Admitted> {
+  async pass(request: RegisterDto, userId: string | null, address: string): Promise<Admitted> {
     const { registration } = this.environment;
-    const { password } = request;
+    const { auth, password } = request;
+    // Whatever can be refused is refused before the proof is used up.
+    requireDeviceId(request.device_id);
+    requireShortName(request.initial_device_display_name ?? null);
     // Passwords are not remembered between two requests, so the one that answers a challenge must bring it.
-    if (request.auth !== undefined && password === undefined) throw MatrixError.missingParam('password');
-    if (password !== undefined) await this.passwords.requireStrong(password, request.username ?? '');
-    if (request.auth !== undefined) await this.count(address);
+    if (auth !== undefined && password === undefined) throw MatrixError.missingParam('password');
+    if (password !== undefined) await this.passwords.requireStrong(password, userId ?? '');
+    if (auth !== undefined) await this.count(address);
+    const passwordHash = auth === undefined ? '' : await this.passwords.hash(password!);
     const { parameters } = await this.uia.authorise({
       name: 'POST /register',
       userId: null,
       deviceId: null,
       flows: registration === 'token' ? FLOWS.token : FLOWS.open,
       parameters: toWantedAccount(request),
-      auth: request.auth,
+      auth,
       address,
     });
-    return {
-      wanted: { ...parameters, ...defined(toWantedAccount(request)) },
-      passwordHash: await this.passwords.hash(password!),
-    };
+    return { wanted: { ...parameters, ...defined(toWantedAccount(request)) }, passwordHash };
   }
 
   /** A localpart for who wants none in particular. */
