@@ -1,6 +1,7 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { type AccountPorts, AccountsModule } from './accounts/accounts.module.js';
 import { AdminModule } from './admin/admin.module.js';
+import { AppservicesModule } from './appservices/appservices.module.js';
 import { AuthModule } from './auth/auth.module.js';
 import { ConfigModule } from './config/config.module.js';
 import type { Environment } from './config/environment.js';
@@ -45,6 +46,7 @@ export class AppModule {
         MatrixModule,
         AuthModule.verifiedBy(SessionModule, SessionTokenVerifier),
         DiscoveryModule,
+        AppservicesModule.forRoot(environment),
         AccountsModule.forRoot(ports),
         AdminModule,
         SessionModule,

@@ -21,6 +21,9 @@ export class AdminService {
   async is(restriction: Restriction, requester: Requester, userId: string): Promise<boolean> {
     this.requireAdmin(requester);
     const account = await this.target(userId);
+    if (account.userId !== requester.userId && this.environment.serverAdmins.includes(account.userId)) {
+      throw MatrixError.forbidden('This user is an administrator');
+    }
     return (restriction === 'locked' ? account.lockedAt : account.suspendedAt) !== null;
   }
 

@@ -6,7 +6,7 @@ const registrationSchema = z.object({
   id: z.string().min(1),
   as_token: z.string().min(1),
   hs_token: z.string().min(1),
-  sender_localpart: z.string().min(1),
+  sender_localpart: z.string().regex(/^[a-z0-9._=/+-]+$/, 'must be the localpart of a user ID'),
   namespaces: z.object({
     users: z.array(z.object({ exclusive: z.boolean(), regex: z.string() })).default([]),
   }),

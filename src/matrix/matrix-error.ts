@@ -12,7 +12,6 @@ export type Errcode =
   | 'M_NOT_FOUND'
   | 'M_NOT_JSON'
   | 'M_TOO_LARGE'
-  | 'M_UNAUTHORIZED'
   | 'M_UNKNOWN'
   | 'M_UNKNOWN_DEVICE'
   | 'M_UNKNOWN_TOKEN'

@@ -11,16 +11,24 @@ export class MatrixValidationPipe implements PipeTransform {
   async transform(value: unknown, { type, metatype, data }: ArgumentMetadata): Promise<unknown> {
     // `@Body('name')` takes one value out of the body; only whole bodies have a DTO.
     if (type !== 'body' || data !== undefined || metatype === undefined || metatype === Object) return value;
-    // A key such as "constructor" would hide the DTO's class, and with it every rule.
-    const given = Object.entries(value as object).filter(
-      ([key, property]) => property !== null && !(key in Object.prototype),
-    );
-    const dto = Object.assign(new (metatype as Type<object>)(), Object.fromEntries(given));
-    const [problem] = await validate(dto, { forbidUnknownValues: false, stopAtFirstError: true });
-    if (problem === undefined) return dto;
-    if (problem.value === undefined) throw MatrixError.missingParam(problem.property);
-    throw MatrixError.badJson(
-      Object.values(problem.constraints ?? {})[0] ?? `Wrong value: ${problem.property}`,
-    );
+    return toDto(metatype as Type<object>, value as object);
   }
+}
+
+/**
+ * A body as a DTO, once it has passed the DTO's rules.
+ * @throws {MatrixError} `M_MISSING_PARAM` or `M_BAD_JSON`
+ */
+export async function toDto<Dto extends object>(type: Type<Dto>, body: object): Promise<Dto> {
+  // A key such as "constructor" would hide the DTO's class, and with it every rule.
+  const given = Object.entries(body).filter(
+    ([key, property]) => property !== null && !(key in Object.prototype),
+  );
+  const dto = Object.assign(new type(), Object.fromEntries(given));
+  const [problem] = await validate(dto, { forbidUnknownValues: false, stopAtFirstError: true });
+  if (problem === undefined) return dto;
+  if (problem.value === undefined) throw MatrixError.missingParam(problem.property);
+  throw MatrixError.badJson(
+    Object.values(problem.constraints ?? {})[0] ?? `Wrong value: ${problem.property}`,
+  );
 }

@@ -1,6 +1,5 @@
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { AppservicesModule } from '../appservices/appservices.module.js';
 import { RateLimitsModule } from '../rate-limits/rate-limits.module.js';
 import { UiaModule } from '../uia/uia.module.js';
 import { AccessTokenEntity } from './access-token.entity.js';
@@ -28,7 +27,6 @@ import { WhoamiController } from './whoami/whoami.controller.js';
 @Module({
   imports: [
     TypeOrmModule.forFeature([AccessTokenEntity, RefreshTokenEntity, LoginTokenEntity, SessionFamilyEntity]),
-    AppservicesModule,
     UiaModule,
     RateLimitsModule,
   ],

@@ -22,8 +22,7 @@ export class RegistrationTokenStage extends UiaStage implements OnModuleInit {
 
   async attempt({ auth: { token } }: StageAttempt): Promise<null> {
     if (typeof token !== 'string') throw MatrixError.missingParam('token');
-    if (!this.tokens.isValid(token))
-      throw new MatrixError(401, 'M_UNAUTHORIZED', 'Invalid registration token');
+    if (!this.tokens.isValid(token)) throw MatrixError.forbidden('Invalid registration token');
     return null;
   }
 }

@@ -430,8 +430,8 @@ describe('Locking and suspension', () => {
 describe('Guests', () => {
   const guest = async (): Promise<ClientSession> => {
     const body = {
-      username: 'ignored',
-      password: 'x',
+      username: ['ignored'],
+      password: 7,
       device_id: 'IGNORED',
       initial_device_display_name: 'Kiosk',
     };
@@ -498,7 +498,7 @@ describe('Registration tokens', () => {
       errcode: 'M_INVALID_PARAM',
     });
     const bad = await attempt({ type: 'm.login.registration_token', token: 'third' }).expect(401);
-    expect(bad.body).toMatchObject({ errcode: 'M_UNAUTHORIZED' });
+    expect(bad.body).toMatchObject({ errcode: 'M_FORBIDDEN' });
     await attempt({ type: 'm.login.registration_token', token: 'second', session: bad.body.session }).expect(
       200,
     );

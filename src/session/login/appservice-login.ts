@@ -52,7 +52,14 @@ export class AppserviceLogin {
    * @throws {MatrixError} 400 `M_EXCLUSIVE`
    */
   requireFree(userId: string, own: Appservice | null): void {
-    if ((own !== null && !own.covers(userId)) || this.registry.isReserved(userId, own)) {
+    if (own !== null && !own.covers(userId)) {
+      throw new MatrixError(
+        400,
+        'M_EXCLUSIVE',
+        'This user ID is outside the namespaces of the application service',
+      );
+    }
+    if (this.registry.isReserved(userId, own)) {
       throw new MatrixError(400, 'M_EXCLUSIVE', 'This user ID is reserved for an application service');
     }
   }

@@ -1,5 +1,5 @@
 import { Body, Controller, Get, Query } from '@nestjs/common';
-import { ApiExtraModels, ApiOkResponse, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
+import { ApiBody, ApiExtraModels, ApiOkResponse, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
 import { PresentedToken, Public } from '../../auth/auth.decorators.js';
 import { Environment } from '../../config/environment.js';
 import {
@@ -11,6 +11,7 @@ import {
 import { ClientAddress } from '../../matrix/client-address.decorator.js';
 import { CLIENT_V1, ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
+import { toDto } from '../../matrix/validation.pipe.js';
 import { RateLimiter } from '../../rate-limits/rate-limiter.js';
 import { RegistrationTokens } from '../../uia/registration-tokens.js';
 import { SessionDto, toSession } from '../session.dto.js';
@@ -37,6 +38,7 @@ export class RegisterController {
       'Answers 401 with the flows first; `"auth": {"type": "m.login.dummy"}` may come with the first request. ' +
       'Guests and application services need no such proof.',
   })
+  @ApiBody({ type: RegisterDto })
   @ApiQuery({ name: 'kind', required: false, enum: ['user', 'guest'] })
   @ApiOkResponse({
     description: 'The account has been registered. With `inhibit_login` the answer holds `user_id` alone.',
@@ -54,12 +56,17 @@ export class RegisterController {
   @ApiMatrixError(403, 'Registration is closed, or not offered to guests.', ['M_FORBIDDEN'])
   @ApiRateLimit()
   async register(
-    @Body() request: RegisterDto,
+    @Body() body: object,
     @ClientAddress() address: string,
     @PresentedToken() token: string | null,
     @Query('kind') kind: unknown = 'user',
   ): Promise<Partial<SessionDto>> {
     if (kind !== 'user' && kind !== 'guest') throw MatrixError.invalidParam('kind must be "user" or "guest"');
+    if (kind === 'guest') {
+      this.gate.requireOpen(kind);
+      return toAnswer(await this.registrations.registerGuest(body, address), this.environment.serverName);
+    }
+    const request = await toDto(RegisterDto, body);
     if (request.type === 'm.login.application_service') {
       return toAnswer(
         await this.registrations.registerForAppservice(request, token),
@@ -67,12 +74,7 @@ export class RegisterController {
       );
     }
     this.gate.requireOpen(kind);
-    return toAnswer(
-      kind === 'guest'
-        ? await this.registrations.registerGuest(request, address)
-        : await this.registrations.registerUser(request, address),
-      this.environment.serverName,
-    );
+    return toAnswer(await this.registrations.registerUser(request, address), this.environment.serverName);
   }
 
   @Get('register/available')

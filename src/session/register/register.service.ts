@@ -36,11 +36,18 @@ export class RegisterService {
     return this.create({ userId, kind: 'user', passwordHash }, wanted);
   }
 
-  /** A guest: the server chooses everything but the name of the device. */
-  async registerGuest({ initial_device_display_name }: RegisterDto, address: string): Promise<Registration> {
+  /** A guest: whatever is sent is ignored but the name of the device; the server chooses everything else. */
+  async registerGuest(
+    body: { initial_device_display_name?: unknown },
+    address: string,
+  ): Promise<Registration> {
+    const { initial_device_display_name: name } = body;
     await this.gate.count(address);
     const userId = await this.nameFor(this.gate.generatedName());
-    return this.create({ userId, kind: 'guest', passwordHash: null }, { initial_device_display_name });
+    return this.create(
+      { userId, kind: 'guest', passwordHash: null },
+      { initial_device_display_name: typeof name === 'string' ? name : undefined },
+    );
   }
 
   /** A user of an application service, which needs neither password nor proof. */
