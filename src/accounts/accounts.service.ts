@@ -51,6 +51,15 @@ export class AccountsService implements OnModuleInit {
     if (!(await this.store.insert(tx, account))) throw inUse();
   }
 
+  /**
+   * Makes a user of a guest, with everything the guest has.
+   * @throws {MatrixError} `M_FORBIDDEN` when the guest is none any more
+   */
+  async upgradeGuest(tx: Tx, userId: string, passwordHash: string): Promise<void> {
+    if (!(await this.store.upgradeGuest(tx, userId, passwordHash)))
+      throw MatrixError.forbidden('This is no guest');
+  }
+
   /** Creates the account unless it is there. */
   async ensure(tx: Tx, account: NewAccount): Promise<void> {
     await this.store.insert(tx, account);

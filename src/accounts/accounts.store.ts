@@ -34,6 +34,13 @@ const SET_PASSWORD: Statement = {
   name: 'accounts_set_password',
   text: 'UPDATE accounts SET password_hash = $2 WHERE user_id = $1',
 };
+const UPGRADE_GUEST: Statement = {
+  name: 'accounts_upgrade_guest',
+  text: `
+    UPDATE accounts SET kind = 'user', password_hash = $2
+    WHERE user_id = $1 AND kind = 'guest' AND deactivated_at IS NULL
+    RETURNING user_id`,
+};
 const DEACTIVATE: Statement = {
   name: 'accounts_deactivate',
   text: 'UPDATE accounts SET password_hash = NULL, deactivated_at = $2 WHERE user_id = $1',
@@ -95,6 +102,11 @@ export class AccountsStore {
 
   async setPassword(tx: Tx, userId: string, passwordHash: string): Promise<void> {
     await tx.query(SET_PASSWORD, [userId, passwordHash]);
+  }
+
+  /** Answers whether there was such a guest. */
+  async upgradeGuest(tx: Tx, userId: string, passwordHash: string): Promise<boolean> {
+    return (await tx.query(UPGRADE_GUEST, [userId, passwordHash])).length === 1;
   }
 
   async deactivate(tx: Tx, userId: string): Promise<void> {

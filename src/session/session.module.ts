@@ -12,6 +12,7 @@ import { LoginService } from './login/login.service.js';
 import { RefreshTokenEntity } from './refresh-token.entity.js';
 import { RefreshController } from './refresh/refresh.controller.js';
 import { RegistrationGate } from './register/registration-gate.js';
+import { RegistrationNames } from './register/registration-names.js';
 import { SessionAccountsListener } from './session-accounts.listener.js';
 import { RegisterController, RegistrationTokenController } from './register/register.controller.js';
 import { RegisterService } from './register/register.service.js';
@@ -50,6 +51,7 @@ import { WhoamiController } from './whoami/whoami.controller.js';
     LoginService,
     RegisterService,
     RegistrationGate,
+    RegistrationNames,
   ],
   exports: [SessionService, SessionTokenVerifier],
 })

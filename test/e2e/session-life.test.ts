@@ -467,6 +467,41 @@ describe('Guests', () => {
   });
 });
 
+describe('A guest who wants to stay', () => {
+  const upgrade = (guestToken: string, username: string) =>
+    app()
+      .http.post(`${V3}/register`)
+      .send({
+        username,
+        password: PASSWORD,
+        guest_access_token: guestToken,
+        auth: { type: 'm.login.dummy' },
+      });
+  const guest = async (): Promise<[token: string, username: string]> => {
+    const { body } = await app().http.post(`${V3}/register`).query({ kind: 'guest' }).send({}).expect(200);
+    return [body.access_token, body.user_id.slice(1, body.user_id.indexOf(':'))];
+  };
+
+  it('becomes a user of the same name, and keeps the device', async () => {
+    const [token, username] = await guest();
+    const { body } = await upgrade(token, username).expect(200);
+    expect(body.user_id).toBe(`@${username}:localhost`);
+    const session = { userId: body.user_id, deviceId: body.device_id, accessToken: token };
+    expect((await app().matrix.whoami(session)).body).toMatchObject({ is_guest: false });
+    expect(await app().matrix.devices(session)).toHaveLength(2);
+    await app().matrix.login(username);
+    await upgrade(token, username).expect(403);
+  });
+
+  it("cannot take another's name, nor can a user pass for a guest", async () => {
+    const [token] = await guest();
+    const [, other] = await guest();
+    expect((await upgrade(token, other).expect(403)).body).toMatchObject({ errcode: 'M_FORBIDDEN' });
+    const user = await app().matrix.register();
+    await upgrade(user.accessToken, user.userId.slice(1, user.userId.indexOf(':'))).expect(403);
+  });
+});
+
 describe('GET /capabilities', () => {
   it('tells what the caller may do', async () => {
     await app().http.get(`${V3}/capabilities`).expect(401);

@@ -18,6 +18,7 @@ import { SessionDto, toSession } from '../session.dto.js';
 import { RegisterDto } from './register.dto.js';
 import { RegisterService, type Registration } from './register.service.js';
 import { RegistrationGate } from './registration-gate.js';
+import { RegistrationNames } from './registration-names.js';
 
 @ClientController()
 @ApiTags('Account management')
@@ -27,6 +28,7 @@ export class RegisterController {
   constructor(
     private readonly registrations: RegisterService,
     private readonly gate: RegistrationGate,
+    private readonly names: RegistrationNames,
     private readonly environment: Environment,
   ) {}
 
@@ -93,7 +95,7 @@ export class RegisterController {
     if (typeof username !== 'string') throw MatrixError.missingParam('username');
     this.gate.requireOpen('user');
     await this.gate.countLookup(address);
-    await this.registrations.nameFor(username);
+    await this.names.forPerson(username);
     return { available: true };
   }
 }

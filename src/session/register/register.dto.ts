@@ -38,6 +38,11 @@ export class RegisterDto {
   @IsString()
   initial_device_display_name?: string;
 
+  @ApiPropertyOptional({ description: "A guest's access token: the guest of this username becomes a user." })
+  @IsOptional()
+  @IsString()
+  guest_access_token?: string;
+
   @ApiPropertyOptional({ description: 'Create the account without a session.', default: false })
   @IsOptional()
   @IsBoolean()
@@ -50,7 +55,7 @@ export class RegisterDto {
 }
 
 /** What a registration asks for, apart from what proves it: this may be remembered between two requests. */
-export type WantedAccount = Omit<RegisterDto, 'type' | 'auth' | 'password'>;
+export type WantedAccount = Omit<RegisterDto, 'type' | 'auth' | 'password' | 'guest_access_token'>;
 
 export function toWantedAccount(request: RegisterDto): WantedAccount {
   const { username, device_id, initial_device_display_name, inhibit_login, refresh_token } = request;

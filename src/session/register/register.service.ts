@@ -1,13 +1,14 @@
 import { Injectable } from '@nestjs/common';
-import type { NewAccount } from '../../accounts/accounts.store.js';
 import { AccountsService } from '../../accounts/accounts.service.js';
+import type { NewAccount } from '../../accounts/accounts.store.js';
+import type { Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import type { StartedSession } from '../session.rules.js';
 import { SessionService } from '../session.service.js';
-import { AppserviceLogin } from '../login/appservice-login.js';
 import type { RegisterDto, WantedAccount } from './register.dto.js';
 import { RegistrationGate } from './registration-gate.js';
+import { RegistrationNames } from './registration-names.js';
 
 /** What a registration made: an account, and a session unless none was wanted. */
 export interface Registration {
@@ -19,21 +20,26 @@ export interface Registration {
 @Injectable()
 export class RegisterService {
   constructor(
+    private readonly names: RegistrationNames,
+    private readonly gate: RegistrationGate,
     private readonly accounts: AccountsService,
     private readonly sessions: SessionService,
-    private readonly gate: RegistrationGate,
-    private readonly appservices: AppserviceLogin,
     private readonly unitOfWork: UnitOfWork,
   ) {}
 
-  /** A person: lets the gate ask for a proof first. */
+  /** A person, new or so far a guest: lets the gate ask for a proof first. */
   async registerUser(request: RegisterDto, address: string): Promise<Registration> {
     await this.gate.countChallenge(address);
     // A name that cannot be had is told before the user is asked to prove anything.
-    const named = request.username ? await this.nameFor(request.username) : null;
+    const named = await this.nameOf(request);
     const { wanted, passwordHash } = await this.gate.pass(request, named, address);
-    const userId = named ?? (await this.nameFor(wanted.username || this.gate.generatedName()));
-    return this.create({ userId, kind: 'user', passwordHash }, wanted);
+    const userId = named ?? (await this.names.forPerson(wanted.username || this.gate.generatedName()));
+    const isGuest = request.guest_access_token !== undefined;
+    return this.begin(wanted, userId, (tx) =>
+      isGuest
+        ? this.accounts.upgradeGuest(tx, userId, passwordHash)
+        : this.accounts.create(tx, { userId, kind: 'user', passwordHash }),
+    );
   }
 
   /** A guest: whatever is sent is ignored but the name of the device; the server chooses everything else. */
@@ -41,35 +47,38 @@ export class RegisterService {
     body: { initial_device_display_name?: unknown },
     address: string,
   ): Promise<Registration> {
-    const { initial_device_display_name: name } = body;
     await this.gate.count(address);
-    const userId = await this.nameFor(this.gate.generatedName());
-    return this.create(
-      { userId, kind: 'guest', passwordHash: null },
-      { initial_device_display_name: typeof name === 'string' ? name : undefined },
-    );
+    const { initial_device_display_name: name } = body;
+    const account: NewAccount = {
+      userId: await this.names.forPerson(this.gate.generatedName()),
+      kind: 'guest',
+      passwordHash: null,
+    };
+    const wanted = { initial_device_display_name: typeof name === 'string' ? name : undefined };
+    return this.begin(wanted, account.userId, (tx) => this.accounts.create(tx, account));
   }
 
   /** A user of an application service, which needs neither password nor proof. */
   async registerForAppservice(request: RegisterDto, token: string | null): Promise<Registration> {
-    const appservice = this.appservices.authenticate(token);
     if (!request.username) throw MatrixError.missingParam('username');
-    const userId = await this.accounts.nameFor(request.username);
-    this.appservices.requireFree(userId, appservice);
-    return this.create({ userId, kind: 'appservice', passwordHash: null }, request);
+    const userId = await this.names.forAppservice(request.username, token);
+    const account: NewAccount = { userId, kind: 'appservice', passwordHash: null };
+    return this.begin(request, userId, (tx) => this.accounts.create(tx, account));
   }
 
-  /** The user ID of this name, when it is free. */
-  async nameFor(username: string): Promise<string> {
-    const userId = await this.accounts.nameFor(username);
-    this.appservices.requireFree(userId, null);
-    return userId;
+  private async nameOf({ username, guest_access_token }: RegisterDto): Promise<string | null> {
+    if (guest_access_token === undefined) return username ? this.names.forPerson(username) : null;
+    if (!username) throw MatrixError.missingParam('username');
+    return this.names.ofGuest(username, guest_access_token);
   }
 
-  private create(account: NewAccount, wanted: WantedAccount): Promise<Registration> {
-    const { userId } = account;
+  private begin(
+    wanted: WantedAccount,
+    userId: string,
+    createAccount: (tx: Tx) => Promise<void>,
+  ): Promise<Registration> {
     return this.unitOfWork.run(async (tx) => {
-      await this.accounts.create(tx, account);
+      await createAccount(tx);
       if (wanted.inhibit_login) return { userId, session: null };
       const session = await this.sessions.start(tx, {
         userId,
