@@ -34,7 +34,7 @@ export { SessionEvent, type SessionEventType } from './events/session-event.js';
 export { SessionStarted } from './events/session-started.event.js';
 export { type EndReason, SessionsEnded } from './events/sessions-ended.event.js';
 export { ClientController, MatrixPost } from './matrix/client-api.decorators.js';
-export { OptionalBody, WithoutBody } from './matrix/json-body.interceptor.js';
+export { WithoutBody } from './matrix/json-body.interceptor.js';
 export { type Errcode, ErrorAnswer, MatrixError } from './matrix/matrix-error.js';
 export { Clock } from './system/clock.js';
 export { Entropy } from './system/entropy.js';

@@ -1,25 +1,11 @@
 import { Body, Controller, Get, Param, Put } from '@nestjs/common';
-import { ApiOkResponse, ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
-import { IsBoolean } from 'class-validator';
+import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { CurrentRequester } from '../auth/auth.decorators.js';
 import type { Requester } from '../auth/requester.js';
 import { ApiAccessToken, ApiJsonBodyErrors, ApiMatrixError } from '../matrix/api.decorators.js';
 import { CLIENT_V1 } from '../matrix/client-api.decorators.js';
+import { LockedDto, SuspendedDto } from './admin.dto.js';
 import { AdminService } from './admin.service.js';
-
-export class LockedDto {
-  @ApiProperty({ description: 'Locked users reach nothing but the two logouts; their sessions stay.' })
-  @IsBoolean()
-  locked!: boolean;
-}
-
-export class SuspendedDto {
-  @ApiProperty({
-    description: 'Suspended users may not act on others; every endpoint of this service stays open.',
-  })
-  @IsBoolean()
-  suspended!: boolean;
-}
 
 @Controller(`${CLIENT_V1}/admin`)
 @ApiTags('Server administration')

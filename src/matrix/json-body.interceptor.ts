@@ -11,13 +11,10 @@ import type { Observable } from 'rxjs';
 import { readJsonBody } from './json-body.js';
 import { MatrixError } from './matrix-error.js';
 
-const BODY = 'matrix:body';
+const WITHOUT_BODY = 'matrix:without-body';
 
 /** The endpoint takes no body: whatever is sent is left unread. */
-export const WithoutBody = () => SetMetadata(BODY, 'none');
-
-/** The endpoint takes a body, but does without: an empty one reads as `{}`. */
-export const OptionalBody = () => SetMetadata(BODY, 'optional');
+export const WithoutBody = () => SetMetadata(WITHOUT_BODY, true);
 
 const METHODS_WITH_BODY = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
 
@@ -31,11 +28,11 @@ export class JsonBodyInterceptor implements NestInterceptor {
 
   async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
     const request = context.switchToHttp().getRequest<Request>();
-    const kind = this.reflector.get<'none' | 'optional' | undefined>(BODY, context.getHandler());
-    if (kind !== 'none' && METHODS_WITH_BODY.has(request.method)) {
+    const withoutBody = this.reflector.get<boolean | undefined>(WITHOUT_BODY, context.getHandler());
+    if (!withoutBody && METHODS_WITH_BODY.has(request.method)) {
       const body = await readJsonBody(request, context.switchToHttp().getResponse<Response>());
-      if (body === null && kind !== 'optional') throw MatrixError.notJson('A JSON body is needed');
-      request.body = body ?? {};
+      if (body === null) throw MatrixError.notJson('A JSON body is needed');
+      request.body = body;
     }
     return next.handle();
   }

@@ -142,10 +142,11 @@ export class SessionService {
   ): Promise<void> {
     await this.accounts.lock(tx, userId);
     const devices = await this.store.lockAllDevices(tx, userId);
-    await this.store.deleteLoginTokens(tx, devices);
+    const isKept = ({ deviceId }: DeviceRef) => deviceId === keptDeviceId;
+    await this.store.deleteLoginTokens(tx, devices.filter(isKept));
     await this.endLocked(
       tx,
-      devices.filter(({ deviceId }) => deviceId !== keptDeviceId),
+      devices.filter((device) => !isKept(device)),
       reason,
     );
   }

@@ -1,17 +1,9 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { IsBoolean, IsObject, IsOptional, IsString } from 'class-validator';
+import { IsBoolean, IsOptional, IsString } from 'class-validator';
+import { InteractiveAuthDto } from '../../uia/interactive-auth.dto.js';
 
 /** Body of `POST /account/password`. */
-export class ChangePasswordDto {
-  @ApiPropertyOptional({
-    type: 'object',
-    additionalProperties: true,
-    description: 'User-interactive authentication.',
-  })
-  @IsOptional()
-  @IsObject()
-  auth?: Record<string, unknown>;
-
+export class ChangePasswordDto extends InteractiveAuthDto {
   @ApiProperty({ example: 'correct horse battery staple' })
   @IsString()
   new_password!: string;
@@ -23,16 +15,7 @@ export class ChangePasswordDto {
 }
 
 /** Body of `POST /account/deactivate`. */
-export class DeactivateDto {
-  @ApiPropertyOptional({
-    type: 'object',
-    additionalProperties: true,
-    description: 'User-interactive authentication.',
-  })
-  @IsOptional()
-  @IsObject()
-  auth?: Record<string, unknown>;
-
+export class DeactivateDto extends InteractiveAuthDto {
   @ApiPropertyOptional({ description: 'There are no third-party identifiers here to unbind.' })
   @IsOptional()
   @IsString()

@@ -1,6 +1,5 @@
 import { Body, Controller } from '@nestjs/common';
-import { ApiOkResponse, ApiOperation, ApiPropertyOptional, ApiTags } from '@nestjs/swagger';
-import { IsObject, IsOptional } from 'class-validator';
+import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { CurrentDevice, CurrentRequester } from '../../auth/auth.decorators.js';
 import type { Requester, RequesterDevice } from '../../auth/requester.js';
 import {
@@ -13,22 +12,12 @@ import { ClientAddress } from '../../matrix/client-address.decorator.js';
 import { CLIENT_V1, MatrixPost } from '../../matrix/client-api.decorators.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { RateLimiter } from '../../rate-limits/rate-limiter.js';
+import { InteractiveAuthDto } from '../../uia/interactive-auth.dto.js';
 import { UiaService } from '../../uia/uia.service.js';
 import { SessionService } from '../session.service.js';
 
 /** The default that the specification recommends. */
 const LIFETIME_MS = 120_000;
-
-export class GetLoginTokenDto {
-  @ApiPropertyOptional({
-    type: 'object',
-    additionalProperties: true,
-    description: 'User-interactive authentication.',
-  })
-  @IsOptional()
-  @IsObject()
-  auth?: Record<string, unknown>;
-}
 
 @Controller(CLIENT_V1)
 @ApiTags('Session management')
@@ -56,7 +45,7 @@ export class LoginTokenController {
   async getToken(
     @CurrentRequester() requester: Requester,
     @CurrentDevice() device: RequesterDevice,
-    @Body() { auth }: GetLoginTokenDto,
+    @Body() { auth }: InteractiveAuthDto,
     @ClientAddress() address: string,
   ): Promise<object> {
     const { userId, deviceId } = device;

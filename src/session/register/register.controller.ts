@@ -1,4 +1,4 @@
-import { Body, Controller, Get, Query } from '@nestjs/common';
+import { Body, Get, Query } from '@nestjs/common';
 import { ApiBody, ApiExtraModels, ApiOkResponse, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
 import { PresentedToken, Public } from '../../auth/auth.decorators.js';
 import { Environment } from '../../config/environment.js';
@@ -9,11 +9,9 @@ import {
   ApiRateLimit,
 } from '../../matrix/api.decorators.js';
 import { ClientAddress } from '../../matrix/client-address.decorator.js';
-import { CLIENT_V1, ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
+import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { toDto } from '../../matrix/validation.pipe.js';
-import { RateLimiter } from '../../rate-limits/rate-limiter.js';
-import { RegistrationTokens } from '../../uia/registration-tokens.js';
 import { SessionDto, toSession } from '../session.dto.js';
 import { RegisterDto } from './register.dto.js';
 import { RegisterService, type Registration } from './register.service.js';
@@ -97,31 +95,6 @@ export class RegisterController {
     await this.gate.countLookup(address);
     await this.names.forPerson(username);
     return { available: true };
-  }
-}
-
-@Controller(CLIENT_V1)
-@ApiTags('Account management')
-@Public()
-export class RegistrationTokenController {
-  constructor(
-    private readonly tokens: RegistrationTokens,
-    private readonly limiter: RateLimiter,
-    private readonly environment: Environment,
-  ) {}
-
-  @Get('register/m.login.registration_token/validity')
-  @ApiOperation({ operationId: 'registrationTokenValidity', summary: 'Whether a registration token is good' })
-  @ApiQuery({ name: 'token', required: true })
-  @ApiOkResponse({ description: 'Whether it is good now.', schema: { example: { valid: true } } })
-  @ApiJsonBodyErrors()
-  @ApiMatrixError(403, 'Registration is closed.', ['M_FORBIDDEN'])
-  @ApiRateLimit()
-  async validity(@Query('token') token: unknown, @ClientAddress() address: string): Promise<object> {
-    if (this.environment.registration === 'closed') throw MatrixError.forbidden('Registration is closed');
-    if (typeof token !== 'string') throw MatrixError.missingParam('token');
-    await this.limiter.count('validity', address);
-    return { valid: this.tokens.isValid(token) };
   }
 }
 

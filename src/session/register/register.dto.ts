@@ -1,22 +1,13 @@
 import { ApiPropertyOptional } from '@nestjs/swagger';
-import { IsBoolean, IsObject, IsOptional, IsString } from 'class-validator';
+import { IsBoolean, IsOptional, IsString } from 'class-validator';
+import { InteractiveAuthDto } from '../../uia/interactive-auth.dto.js';
 
 /** Body of `POST /register`. */
-export class RegisterDto {
+export class RegisterDto extends InteractiveAuthDto {
   @ApiPropertyOptional({ description: '`m.login.application_service`, for application services.' })
   @IsOptional()
   @IsString()
   type?: string;
-
-  @ApiPropertyOptional({
-    description: 'User-interactive authentication: `m.login.dummy` or `m.login.registration_token`.',
-    example: { type: 'm.login.dummy' },
-    type: 'object',
-    additionalProperties: true,
-  })
-  @IsOptional()
-  @IsObject()
-  auth?: Record<string, unknown>;
 
   @ApiPropertyOptional({ description: 'Localpart of the new user; without it, the server makes one up.' })
   @IsOptional()

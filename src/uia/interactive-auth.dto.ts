@@ -1,0 +1,16 @@
+import { ApiPropertyOptional } from '@nestjs/swagger';
+import { IsObject, IsOptional } from 'class-validator';
+
+/** What every body holds whose request may ask for a proof. */
+export class InteractiveAuthDto {
+  @ApiPropertyOptional({
+    type: 'object',
+    additionalProperties: true,
+    description:
+      'User-interactive authentication: the type of a stage, the session of the challenge, and the proof.',
+    example: { type: 'm.login.password', password: 'correct horse battery staple' },
+  })
+  @IsOptional()
+  @IsObject()
+  auth?: Record<string, unknown>;
+}
