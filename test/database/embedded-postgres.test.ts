@@ -119,7 +119,9 @@ describe('The embedded PostgreSQL', () => {
     const servers = await Promise.all([1, 2, 3].map(() => EmbeddedPostgres.start({ dataDir })));
     const hosts = new Set(servers.map(({ location }) => (location as { host: string }).host));
     expect(hosts.size).toBe(1);
-    expect((await readdir(dataDir)).toSorted()).toEqual(['postgres', 'postgres.log']);
+    // Nothing half-made is left; a checkout that the server's account cannot reach has its binaries copied, once.
+    const names = (await readdir(dataDir)).filter((name) => !/^postgres-\d+\.[\w.-]+$/.test(name));
+    expect(names.toSorted()).toEqual(['postgres', 'postgres.log']);
     await Promise.all(servers.map((server) => server.stop()));
   });
 
