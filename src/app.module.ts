@@ -10,14 +10,14 @@ import { DatabaseModule } from './database/database.module.js';
 import { DevicesModule } from './devices/devices.module.js';
 import { DiscoveryModule } from './discovery/discovery.module.js';
 import { EventsModule } from './events/events.module.js';
-import { KeysModule } from './keys/keys.module.js';
+import { KeysModule, type KeysPorts } from './keys/keys.module.js';
 import { MatrixModule } from './matrix/matrix.module.js';
 import { SessionTokenVerifier } from './session/session-token.verifier.js';
 import { SessionModule } from './session/session.module.js';
 import { SystemModule, type SystemPorts } from './system/system.module.js';
 
 /** What the service is put together from. */
-export interface Composition extends SystemPorts, AccountPorts {
+export interface Composition extends SystemPorts, AccountPorts, KeysPorts {
   readonly environment: Environment;
   readonly database: DatabaseLocation;
   /** Modules of a team's own, which take part in sessions through events. */
@@ -52,7 +52,7 @@ export class AppModule {
         SessionModule,
         // Listeners run in the order of this list. Whatever hangs on a device goes before it, in one statement,
         // and leaves nothing for the foreign keys' row-by-row cascade.
-        KeysModule,
+        KeysModule.forRoot(ports),
         ...extensions,
         DevicesModule,
       ],

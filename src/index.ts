@@ -26,6 +26,13 @@ export {
   type DeviceRef,
   DevicesDeleted,
 } from './events/devices-deleted.event.js';
+export { DeviceCreated } from './events/device-created.event.js';
+export {
+  type DeviceListChange,
+  type DeviceListChangeKind,
+  DeviceListsChanged,
+} from './events/device-lists-changed.event.js';
+export { DeviceRenamed } from './events/device-renamed.event.js';
 export { EventBus } from './events/event-bus.js';
 export { AccountDeactivated } from './events/account-deactivated.event.js';
 export { InTransaction } from './events/in-transaction.decorator.js';
@@ -33,8 +40,10 @@ export { PasswordChanged } from './events/password-changed.event.js';
 export { SessionEvent, type SessionEventType } from './events/session-event.js';
 export { SessionStarted } from './events/session-started.event.js';
 export { type EndReason, SessionsEnded } from './events/sessions-ended.event.js';
+export { DeviceListsService } from './keys/device-lists/device-lists.service.js';
+export { NoSharedRooms, SharedRooms, type SharedRoomsInSpan } from './keys/device-lists/shared-rooms.port.js';
 export { ClientController, MatrixPost } from './matrix/client-api.decorators.js';
-export { WithoutBody } from './matrix/json-body.interceptor.js';
+export { OptionalBody, WithoutBody } from './matrix/json-body.interceptor.js';
 export { type Errcode, ErrorAnswer, MatrixError } from './matrix/matrix-error.js';
 export { Clock } from './system/clock.js';
 export { Entropy } from './system/entropy.js';

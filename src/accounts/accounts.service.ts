@@ -115,6 +115,16 @@ export function requireActive(account: AccountEntity | null): asserts account is
   if (account.lockedAt !== null) throw MatrixError.userLocked();
 }
 
+/**
+ * Lets pass whose password is still the one that was proven: it may have changed between the proof and the lock.
+ * @param credential what the proof was held against; `null` when it was no password
+ * @throws {MatrixError} `M_FORBIDDEN`
+ */
+export function requireUnchanged({ passwordHash }: AccountEntity, credential: string | null): void {
+  if (credential !== null && passwordHash !== credential)
+    throw MatrixError.forbidden('The password has changed meanwhile');
+}
+
 function inUse(): MatrixError {
   return new MatrixError(400, 'M_USER_IN_USE', 'This username is taken');
 }

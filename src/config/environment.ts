@@ -126,6 +126,12 @@ export const environmentSchema = z.object({
   REFRESH_TOKEN_TTL: duration()
     .optional()
     .describe('How long a session may be refreshed after its login. Default: as long as it likes.'),
+  LAST_SEEN_INTERVAL: duration()
+    .default('1m')
+    .describe('How often it is written down when devices were last seen.'),
+  DEVICE_LIST_RETENTION: duration()
+    .default('90d')
+    .describe('How long changes of device lists are kept for /keys/changes.'),
   TRUST_PROXY: z
     .string()
     .refine(isProxyList, 'a number of hops, or addresses and subnets separated by commas')
@@ -212,6 +218,8 @@ export class Environment {
   /** `null`: no limit. */
   readonly refreshTokenIdleTtlMs: number | null;
   readonly refreshTokenTtlMs: number | null;
+  readonly lastSeenIntervalMs: number;
+  readonly deviceListRetentionMs: number;
   /** In the form of Express's setting `trust proxy`. */
   readonly trustProxy: string | number | false;
   /** Empty when they are off. */
@@ -278,6 +286,8 @@ export class Environment {
       ? milliseconds(parsed.REFRESH_TOKEN_IDLE_TTL)
       : null;
     this.refreshTokenTtlMs = parsed.REFRESH_TOKEN_TTL ? milliseconds(parsed.REFRESH_TOKEN_TTL) : null;
+    this.lastSeenIntervalMs = milliseconds(parsed.LAST_SEEN_INTERVAL);
+    this.deviceListRetentionMs = milliseconds(parsed.DEVICE_LIST_RETENTION);
     const { TRUST_PROXY: proxies = '' } = parsed;
     this.trustProxy = /^\d+$/.test(proxies) ? Number(proxies) : proxies || false;
     this.rateLimits = parsed.RATE_LIMITS === 'off' ? [] : rateLimitsOf(parsed);

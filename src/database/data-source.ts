@@ -2,6 +2,7 @@ import { Client, type ClientConfig } from 'pg';
 import { DataSource, type DataSourceOptions, type MigrationInterface } from 'typeorm';
 import { InitialSchema1763900000000 } from './migrations/1763900000000-initial-schema.js';
 import { SessionLife1763950000000 } from './migrations/1763950000000-session-life.js';
+import { DevicesAndKeys1763990000000 } from './migrations/1763990000000-devices-and-keys.js';
 
 /** Where a PostgreSQL is reached: a URL, or the socket directory of the embedded one. */
 export type DatabaseLocation =
@@ -19,7 +20,11 @@ class QuickToConnect extends Client {
 export type MigrationClass = new () => MigrationInterface;
 
 /** The service's own, in order. */
-export const migrations: readonly MigrationClass[] = [InitialSchema1763900000000, SessionLife1763950000000];
+export const migrations: readonly MigrationClass[] = [
+  InitialSchema1763900000000,
+  SessionLife1763950000000,
+  DevicesAndKeys1763990000000,
+];
 
 export function dataSourceOptions(
   location: DatabaseLocation,

@@ -16,4 +16,14 @@ export class DeviceEntity {
   /** Tells a device from an earlier one that had the same ID. */
   @Column({ name: 'created_at', type: 'timestamptz' })
   createdAt!: Date;
+
+  /** When it last made a request; may lag by a minute. */
+  @Column({ name: 'last_seen_at', type: 'timestamptz', nullable: true })
+  lastSeenAt!: Date | null;
+
+  @Column({ name: 'last_seen_ip', type: 'text', nullable: true })
+  lastSeenIp!: string | null;
+
+  @Column({ name: 'last_seen_user_agent', type: 'text', nullable: true })
+  lastSeenUserAgent!: string | null;
 }

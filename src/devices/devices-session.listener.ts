@@ -3,24 +3,30 @@ import type { Tx } from '../database/tx.js';
 import { DevicesDeleted } from '../events/devices-deleted.event.js';
 import { InTransaction } from '../events/in-transaction.decorator.js';
 import { SessionStarted } from '../events/session-started.event.js';
+import { DevicesService } from './devices.service.js';
 import { DevicesStore } from './devices.store.js';
+import { LastSeenService } from './last-seen.service.js';
 
 /** A device comes with a session and goes with it, in the session's own transaction. */
 @Injectable()
 export class DevicesSessionListener {
-  constructor(private readonly store: DevicesStore) {}
+  constructor(
+    private readonly devices: DevicesService,
+    private readonly store: DevicesStore,
+    private readonly lastSeen: LastSeenService,
+  ) {}
 
   @InTransaction(SessionStarted)
   async onSessionStarted(
     { userId, deviceId, initialDeviceDisplayName }: SessionStarted,
     tx: Tx,
   ): Promise<void> {
-    const device = { userId, deviceId, displayName: initialDeviceDisplayName, createdAt: tx.startedAt };
-    await this.store.ensure(tx, device);
+    await this.devices.ensure(tx, { userId, deviceId }, initialDeviceDisplayName);
   }
 
   @InTransaction(DevicesDeleted)
   async onDevicesDeleted({ devices }: DevicesDeleted, tx: Tx): Promise<void> {
+    this.lastSeen.forget(devices);
     await this.store.delete(tx, devices);
   }
 }

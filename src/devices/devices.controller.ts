@@ -1,28 +1,42 @@
-import { Get, Param } from '@nestjs/common';
-import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Body, Delete, Get, HttpStatus, Param, Put, Res } from '@nestjs/common';
+import { ApiCreatedResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { Response } from 'express';
 import { CurrentRequester, GuestsAllowed } from '../auth/auth.decorators.js';
 import type { Requester } from '../auth/requester.js';
-import { ApiAccessToken, ApiMatrixError } from '../matrix/api.decorators.js';
-import { ClientController } from '../matrix/client-api.decorators.js';
-import { MatrixError } from '../matrix/matrix-error.js';
-import { DeviceDto, DevicesDto, toDevice } from './device.dto.js';
-import { DevicesStore } from './devices.store.js';
+import {
+  ApiAccessToken,
+  ApiInteractiveAuth,
+  ApiJsonBodyErrors,
+  ApiMatrixError,
+  EMPTY_OBJECT,
+} from '../matrix/api.decorators.js';
+import { ClientAddress } from '../matrix/client-address.decorator.js';
+import { ClientController, MatrixPost } from '../matrix/client-api.decorators.js';
+import { OptionalBody } from '../matrix/json-body.interceptor.js';
+import { InteractiveAuthDto } from '../uia/interactive-auth.dto.js';
+import { DeleteDevicesDto, DeviceDto, DevicesDto, toDevice, UpdateDeviceDto } from './device.dto.js';
+import { DeviceDeletionService } from './device-deletion.service.js';
+import { DevicesService } from './devices.service.js';
 
 @ClientController()
 @ApiTags('Device management')
 @ApiAccessToken()
-@GuestsAllowed()
 export class DevicesController {
-  constructor(private readonly store: DevicesStore) {}
+  constructor(
+    private readonly devices: DevicesService,
+    private readonly deletion: DeviceDeletionService,
+  ) {}
 
   @Get('devices')
+  @GuestsAllowed()
   @ApiOperation({ operationId: 'getDevices', summary: 'List registered devices for the current user' })
   @ApiOkResponse({ description: 'The devices of the user.', type: DevicesDto })
   async list(@CurrentRequester() { userId }: Requester): Promise<DevicesDto> {
-    return { devices: (await this.store.list(userId)).map(toDevice) };
+    return { devices: (await this.devices.list(userId)).map(toDevice) };
   }
 
   @Get('devices/:deviceId')
+  @GuestsAllowed()
   @ApiOperation({ operationId: 'getDevice', summary: 'Get a single device' })
   @ApiOkResponse({ description: 'The device.', type: DeviceDto })
   @ApiMatrixError(404, 'The user has no device of this ID.', ['M_NOT_FOUND'])
@@ -30,8 +44,76 @@ export class DevicesController {
     @CurrentRequester() { userId }: Requester,
     @Param('deviceId') deviceId: string,
   ): Promise<DeviceDto> {
-    const device = await this.store.find({ userId, deviceId });
-    if (device === null) throw MatrixError.notFound('The user has no device of this ID');
-    return toDevice(device);
+    return toDevice(await this.devices.get({ userId, deviceId }));
+  }
+
+  @Put('devices/:deviceId')
+  @GuestsAllowed()
+  @ApiOperation({
+    operationId: 'updateDevice',
+    summary: 'Update a device',
+    description: 'Gives the device a name. An application service makes the device when it is not there.',
+  })
+  @ApiOkResponse({ description: 'The device was updated.', schema: EMPTY_OBJECT })
+  @ApiCreatedResponse({
+    description: 'The device was made, for an application service.',
+    schema: EMPTY_OBJECT,
+  })
+  @ApiJsonBodyErrors('M_TOO_LARGE')
+  @ApiMatrixError(403, 'The ID of the new device is that of a cross-signing key.', ['M_FORBIDDEN'])
+  @ApiMatrixError(404, 'The user has no device of this ID.', ['M_NOT_FOUND'])
+  async update(
+    @CurrentRequester() requester: Requester,
+    @Param('deviceId') deviceId: string,
+    @Body() { display_name }: UpdateDeviceDto,
+    @Res({ passthrough: true }) response: Response,
+  ): Promise<object> {
+    const isNew = await this.devices.update(requester, deviceId, display_name ?? null);
+    if (isNew) response.status(HttpStatus.CREATED);
+    return {};
+  }
+
+  @Delete('devices/:deviceId')
+  @OptionalBody()
+  @ApiOperation({
+    operationId: 'deleteDevice',
+    summary: 'Delete a device',
+    description:
+      'Deletes the device, its tokens, its keys and the signatures on them in one commit. Asks for the password; ' +
+      'without a body, too. A device that is not there is as good as deleted.',
+  })
+  @ApiOkResponse({ description: 'The device is gone.', schema: EMPTY_OBJECT })
+  @ApiJsonBodyErrors('M_UNKNOWN')
+  @ApiInteractiveAuth()
+  @ApiMatrixError(403, 'The credentials are those of another user.', ['M_FORBIDDEN'])
+  async delete(
+    @CurrentRequester() requester: Requester,
+    @Param('deviceId') deviceId: string,
+    @Body() { auth }: InteractiveAuthDto,
+    @ClientAddress() address: string,
+  ): Promise<object> {
+    const name = `DELETE /devices/${deviceId}`;
+    await this.deletion.delete(requester, { name, auth, address, deviceIds: [deviceId] });
+    return {};
+  }
+
+  @MatrixPost('delete_devices')
+  @ApiOperation({
+    operationId: 'deleteDevices',
+    summary: 'Bulk deletion of devices',
+    description:
+      'Deletes the devices, all in one commit. Asks for the password once. An empty list deletes nothing.',
+  })
+  @ApiOkResponse({ description: 'The devices are gone.', schema: EMPTY_OBJECT })
+  @ApiJsonBodyErrors('M_UNKNOWN')
+  @ApiInteractiveAuth()
+  @ApiMatrixError(403, 'The credentials are those of another user.', ['M_FORBIDDEN'])
+  async deleteMany(
+    @CurrentRequester() requester: Requester,
+    @Body() { devices: deviceIds, auth }: DeleteDevicesDto,
+    @ClientAddress() address: string,
+  ): Promise<object> {
+    await this.deletion.delete(requester, { name: 'POST /delete_devices', auth, address, deviceIds });
+    return {};
   }
 }

@@ -1,7 +1,7 @@
 import { SessionEvent } from './session-event.js';
 
 /** Why a device was deleted. */
-export type DeletionReason = 'logout' | 'logout_all' | 'password_changed' | 'deactivated';
+export type DeletionReason = 'logout' | 'logout_all' | 'device_deleted' | 'password_changed' | 'deactivated';
 
 /** A device by its name, which is unique for its user only. */
 export interface DeviceRef {

@@ -1,6 +1,7 @@
 import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { EventEmitter2, EventEmitterReadinessWatcher } from '@nestjs/event-emitter';
 import type { Tx } from '../database/tx.js';
+import { ErrorAnswer } from '../matrix/matrix-error.js';
 import type { Outcome } from './in-transaction.decorator.js';
 import type { SessionEvent, SessionEventType } from './session-event.js';
 
@@ -28,10 +29,11 @@ export class EventBus implements OnApplicationBootstrap {
    *
    * The bus itself takes silence for success: it resolves when a listener fails, and when nobody listens. So each
    * listener's outcome is looked at, and counted.
+   * @throws {ErrorAnswer} of a listener, where the event may be refused
    * @throws {Error} caused by the first failure, or saying that a listener did not answer
    */
   async publish(tx: Tx, event: SessionEvent): Promise<void> {
-    const name = (event.constructor as SessionEventType).eventName;
+    const { eventName: name, refusable } = event.constructor as SessionEventType;
     if (this.listeners === undefined)
       throw new Error(`${name} was published before its listeners were attached`);
     const expected = this.listeners.get(name) ?? 0;
@@ -39,6 +41,7 @@ export class EventBus implements OnApplicationBootstrap {
     const failed = outcomes.find((outcome) => outcome?.failure !== undefined);
     // One failed statement aborts the transaction and fails its neighbours: the database's first word is the cause.
     if (tx.failure !== undefined) throw tx.failure;
+    if (refusable && failed?.failure instanceof ErrorAnswer) throw failed.failure;
     if (failed !== undefined) throw new Error(`A listener of ${name} failed`, { cause: failed.failure });
     const answered = outcomes.filter((outcome) => outcome !== undefined).length;
     if (answered !== expected) throw new Error(`${answered} of ${expected} listeners of ${name} answered`);

@@ -2,10 +2,12 @@ import { SessionEvent } from './session-event.js';
 
 /**
  * A user begins a session on a device, new or known. Published before the token exists: its transaction ends with
- * the device and the token, or with neither.
+ * the device and the token, or with neither. A listener refuses the session by throwing a `MatrixError`, which is then the
+ * answer to the request.
  */
 export class SessionStarted extends SessionEvent {
   static override readonly eventName = 'session.started';
+  static override readonly refusable = true;
 
   constructor(
     readonly userId: string,

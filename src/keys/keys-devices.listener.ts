@@ -1,16 +1,43 @@
 import { Injectable } from '@nestjs/common';
-import type { Tx } from '../database/tx.js';
+import { settle, type Tx } from '../database/tx.js';
+import { DeviceCreated } from '../events/device-created.event.js';
+import { DeviceRenamed } from '../events/device-renamed.event.js';
 import { DevicesDeleted } from '../events/devices-deleted.event.js';
 import { InTransaction } from '../events/in-transaction.decorator.js';
+import { MatrixError } from '../matrix/matrix-error.js';
+import { CrossSigningStore } from './cross-signing/cross-signing.store.js';
+import { DeviceListsService } from './device-lists/device-lists.service.js';
 import { KeysStore } from './keys.store.js';
 
-/** The keys of a device go with it, in the transaction that deletes it. */
+/** What becomes of a device concerns its keys and the device list of its user, in the same transaction. */
 @Injectable()
 export class KeysDevicesListener {
-  constructor(private readonly store: KeysStore) {}
+  constructor(
+    private readonly store: KeysStore,
+    private readonly crossSigning: CrossSigningStore,
+    private readonly deviceLists: DeviceListsService,
+  ) {}
+
+  /** Devices and keys share one namespace ("Cross-signing"): who verifies by a name must know what it names. */
+  @InTransaction(DeviceCreated)
+  async onDeviceCreated({ userId, deviceId }: DeviceCreated, tx: Tx): Promise<void> {
+    if (await this.crossSigning.isKey(tx, userId, deviceId))
+      throw MatrixError.forbidden('This device ID is that of a cross-signing key of the user');
+    await this.deviceLists.record(tx, [{ userId, deviceId, change: 'device_created' }]);
+  }
+
+  @InTransaction(DeviceRenamed)
+  async onDeviceRenamed({ userId, deviceId }: DeviceRenamed, tx: Tx): Promise<void> {
+    await this.deviceLists.record(tx, [{ userId, deviceId, change: 'device_renamed' }]);
+  }
 
   @InTransaction(DevicesDeleted)
   async onDevicesDeleted({ devices }: DevicesDeleted, tx: Tx): Promise<void> {
-    await this.store.deleteOfDevices(tx, devices);
+    const changes = devices.map(({ userId, deviceId }) => ({
+      userId,
+      deviceId,
+      change: 'device_deleted' as const,
+    }));
+    await settle([this.store.deleteOfDevices(tx, devices), this.deviceLists.record(tx, changes)]);
   }
 }

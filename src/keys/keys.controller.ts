@@ -1,9 +1,10 @@
 import { Body } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { CurrentDevice, GuestsAllowed } from '../auth/auth.decorators.js';
-import type { RequesterDevice } from '../auth/requester.js';
+import { CurrentDevice, CurrentRequester, GuestsAllowed } from '../auth/auth.decorators.js';
+import type { Requester, RequesterDevice } from '../auth/requester.js';
 import { ApiAccessToken, ApiJsonBodyErrors } from '../matrix/api.decorators.js';
 import { ClientController, MatrixPost } from '../matrix/client-api.decorators.js';
+import { ClaimedKeysDto, ClaimKeysDto } from './claim-keys.dto.js';
 import { KeysService } from './keys.service.js';
 import { QueriedKeysDto, QueryKeysDto } from './query-keys.dto.js';
 import { KeyCountsDto, UploadKeysDto } from './upload-keys.dto.js';
@@ -30,7 +31,21 @@ export class KeysController {
   @ApiOperation({ operationId: 'queryKeys', summary: 'Download device identity keys' })
   @ApiOkResponse({ description: 'The identity keys.', type: QueriedKeysDto })
   @ApiJsonBodyErrors()
-  query(@Body() request: QueryKeysDto): Promise<QueriedKeysDto> {
-    return this.keys.query(request);
+  query(@CurrentRequester() requester: Requester, @Body() request: QueryKeysDto): Promise<QueriedKeysDto> {
+    return this.keys.query(requester, request);
+  }
+
+  @MatrixPost('keys/claim')
+  @ApiOperation({
+    operationId: 'claimKeys',
+    summary: 'Claim one-time encryption keys',
+    description:
+      'Each one-time key is given out once, ever, those uploaded first before the others. When a device has none left, ' +
+      'its fallback key is given instead.',
+  })
+  @ApiOkResponse({ description: 'The claimed keys.', type: ClaimedKeysDto })
+  @ApiJsonBodyErrors()
+  claim(@Body() request: ClaimKeysDto): Promise<ClaimedKeysDto> {
+    return this.keys.claim(request);
   }
 }

@@ -1,6 +1,20 @@
-import { Module } from '@nestjs/common';
+import { type DynamicModule, Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
+import { UiaModule } from '../uia/uia.module.js';
+import { CrossSigningKeyEntity } from './cross-signing/cross-signing-key.entity.js';
+import { CrossSigningController } from './cross-signing/cross-signing.controller.js';
+import { CrossSigningService } from './cross-signing/cross-signing.service.js';
+import { CrossSigningStore } from './cross-signing/cross-signing.store.js';
+import { KeySignatureEntity } from './cross-signing/key-signature.entity.js';
+import { SignaturesController } from './cross-signing/signatures.controller.js';
+import { SignaturesService } from './cross-signing/signatures.service.js';
 import { DeviceKeysEntity } from './device-keys.entity.js';
+import { DeviceListChangeEntity } from './device-lists/device-list-change.entity.js';
+import { DeviceListEntity } from './device-lists/device-list.entity.js';
+import { DeviceListsController } from './device-lists/device-lists.controller.js';
+import { DeviceListsService } from './device-lists/device-lists.service.js';
+import { DeviceListsStore } from './device-lists/device-lists.store.js';
+import { NoSharedRooms, SharedRooms } from './device-lists/shared-rooms.port.js';
 import { FallbackKeyEntity } from './fallback-key.entity.js';
 import { KeysDevicesListener } from './keys-devices.listener.js';
 import { KeysController } from './keys.controller.js';
@@ -8,10 +22,42 @@ import { KeysService } from './keys.service.js';
 import { KeysStore } from './keys.store.js';
 import { OneTimeKeyEntity } from './one-time-key.entity.js';
 
-/** The public keys of devices: uploaded, queried, and gone with their device. */
-@Module({
-  imports: [TypeOrmModule.forFeature([DeviceKeysEntity, OneTimeKeyEntity, FallbackKeyEntity])],
-  controllers: [KeysController],
-  providers: [KeysService, KeysStore, KeysDevicesListener],
-})
-export class KeysModule {}
+/** What a team may put in the place of the service's own. */
+export interface KeysPorts {
+  readonly sharedRooms?: SharedRooms;
+}
+
+/** The public keys of devices and of users: uploaded, queried, claimed; those of a device are gone with it. */
+@Module({})
+export class KeysModule {
+  static forRoot({ sharedRooms = new NoSharedRooms() }: KeysPorts): DynamicModule {
+    return {
+      module: KeysModule,
+      imports: [
+        TypeOrmModule.forFeature([
+          DeviceKeysEntity,
+          OneTimeKeyEntity,
+          FallbackKeyEntity,
+          CrossSigningKeyEntity,
+          KeySignatureEntity,
+          DeviceListEntity,
+          DeviceListChangeEntity,
+        ]),
+        UiaModule,
+      ],
+      controllers: [KeysController, CrossSigningController, SignaturesController, DeviceListsController],
+      providers: [
+        KeysService,
+        KeysStore,
+        KeysDevicesListener,
+        CrossSigningService,
+        CrossSigningStore,
+        SignaturesService,
+        DeviceListsService,
+        DeviceListsStore,
+        { provide: SharedRooms, useValue: sharedRooms },
+      ],
+      exports: [DeviceListsService],
+    };
+  }
+}

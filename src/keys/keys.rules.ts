@@ -1,11 +1,10 @@
 import type { DeviceRef } from '../events/devices-deleted.event.js';
+import { isObject, type Json } from '../matrix/json.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import type { UploadKeysDto } from './upload-keys.dto.js';
 
 /** The specification sets no limit; an index does. */
 const NAME_LIMIT_BYTES = 512;
-
-export type Json = Record<string, unknown>;
 
 /** A one-time or fallback key as it was uploaded. */
 export interface UploadedKey {
@@ -41,6 +40,33 @@ export function toUpload(request: UploadKeysDto, device: DeviceRef): Upload {
 /** Two keys of one ID are the same when their key material is; signatures may differ. */
 export function isSameKey(one: string | object, other: string | object): boolean {
   return material(one) === material(other);
+}
+
+/** One key that somebody wants to have. */
+export interface Wish {
+  readonly userId: string;
+  readonly deviceId: string;
+  readonly algorithm: string;
+}
+
+/**
+ * The keys that a claim asks for, one for each device.
+ * @throws {MatrixError} `M_BAD_JSON`
+ */
+export function toWishes(oneTimeKeys: Json): Wish[] {
+  return Object.entries(oneTimeKeys).flatMap(([userId, devices]) => {
+    if (!isObject(devices)) throw MatrixError.badJson(`one_time_keys.${userId} must be an object`);
+    return Object.entries(devices).map(([deviceId, algorithm]) => {
+      if (typeof algorithm !== 'string')
+        throw MatrixError.badJson(`one_time_keys.${userId}.${deviceId} must be the name of an algorithm`);
+      return { userId, deviceId, algorithm };
+    });
+  });
+}
+
+/** One order for all claims: two that want the same keys then wait for each other instead of deadlocking. */
+export function byName(one: Wish, other: Wish): number {
+  return compare(one.userId, other.userId) || compare(one.deviceId, other.deviceId);
 }
 
 /** The devices asked for, by user; an empty list means all. */
@@ -93,6 +119,6 @@ function material(key: string | object): unknown {
   return typeof key === 'string' ? key : (key as Json)['key'];
 }
 
-function isObject(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+function compare(one: string, other: string): number {
+  return one < other ? -1 : Number(one > other);
 }

@@ -1,12 +1,17 @@
 import { Injectable } from '@nestjs/common';
-import type { RequesterDevice } from '../auth/requester.js';
+import type { Requester, RequesterDevice } from '../auth/requester.js';
 import { Environment } from '../config/environment.js';
 import type { Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
+import { type Json, nest } from '../matrix/json.js';
 import { MatrixError } from '../matrix/matrix-error.js';
+import { isSameJson, isSameUnsigned } from '../matrix/signed-json.js';
 import { serverNameOf } from '../matrix/user-id.js';
-import { isSameKey, toQuery, toUpload, type Upload } from './keys.rules.js';
-import { type FoundDeviceKeys, KeysStore } from './keys.store.js';
+import type { ClaimedKeysDto, ClaimKeysDto } from './claim-keys.dto.js';
+import { DeviceListsService } from './device-lists/device-lists.service.js';
+import { byName, isSameKey, toQuery, toUpload, toWishes, type UploadedKey } from './keys.rules.js';
+import { KeysStore } from './keys.store.js';
+import { toQueriedKeys } from './queried-keys.rules.js';
 import type { QueriedKeysDto, QueryKeysDto } from './query-keys.dto.js';
 import type { UploadKeysDto } from './upload-keys.dto.js';
 
@@ -15,69 +20,101 @@ import type { UploadKeysDto } from './upload-keys.dto.js';
 export class KeysService {
   constructor(
     private readonly store: KeysStore,
+    private readonly deviceLists: DeviceListsService,
     private readonly unitOfWork: UnitOfWork,
     private readonly environment: Environment,
   ) {}
 
   /**
-   * Stores keys of the device and gives the number of one-time keys by algorithm. The second call with
-   * the same keys changes nothing.
+   * Stores keys of the device and gives the number of one-time keys by algorithm. The second call with the same keys
+   * changes nothing; a one-time key that was claimed in between is not handed out again.
    * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` when a one-time key's ID belongs to another key;
    *   `M_UNKNOWN_TOKEN` when the device was deleted meanwhile: no key outlives a logout
    */
   async upload(device: RequesterDevice, request: UploadKeysDto): Promise<Record<string, number>> {
-    const upload = toUpload(request, device);
+    const { deviceKeys, oneTimeKeys, fallbackKeys } = toUpload(request, device);
     return this.unitOfWork.run(async (tx) => {
-      if (!(await this.store.holdDevice(tx, device))) throw MatrixError.unknownToken();
-      await this.put(tx, device, upload);
+      const isAlive = await (deviceKeys === null
+        ? this.store.holdDevice(tx, device)
+        : this.store.lockDevice(tx, device));
+      if (!isAlive) throw MatrixError.unknownToken();
+      if (fallbackKeys.length > 0) await this.store.putFallbackKeys(tx, device, fallbackKeys);
+      if (oneTimeKeys.length > 0) await this.putOneTimeKeys(tx, device, oneTimeKeys);
+      if (deviceKeys !== null) await this.putDeviceKeys(tx, device, deviceKeys);
       return this.store.countOneTimeKeys(tx, device);
     });
   }
 
-  /** The identity keys of devices of this server's users. Whoever and whatever does not exist is left out. */
-  async query({ device_keys }: QueryKeysDto): Promise<QueriedKeysDto> {
+  /** The keys of this server's users and their devices. Whoever and whatever does not exist is left out. */
+  async query({ userId }: Requester, { device_keys }: QueryKeysDto): Promise<QueriedKeysDto> {
     const wanted = toQuery(device_keys);
-    const { serverName } = this.environment;
-    const local = [...wanted.keys()].filter((userId) => serverNameOf(userId) === serverName);
-    const remote = [...wanted.keys()].map(serverNameOf).filter((name) => name !== '' && name !== serverName);
-    const answer = new Map<string, [deviceId: string, keys: object][]>();
-    for (const found of local.length === 0 ? [] : await this.store.query(local)) {
-      const devices = answer.get(found.userId) ?? [];
-      const asked = wanted.get(found.userId) ?? [];
-      if (found.keys !== null && (asked.length === 0 || asked.includes(found.deviceId))) {
-        devices.push([found.deviceId, toDeviceKeys(found)]);
-      }
-      answer.set(found.userId, devices);
-    }
+    const { local, failures } = this.divide([...wanted.keys()]);
+    const found = local.length === 0 ? [] : await this.store.query(local, userId);
+    return { failures, ...toQueriedKeys(found, wanted, userId) };
+  }
+
+  /**
+   * Takes one key of each device, the oldest, for the caller alone: no key is given out twice, whoever asks when. A
+   * device that has no one-time key left gives its fallback key; one that has neither is left out.
+   * @throws {MatrixError} `M_BAD_JSON`
+   */
+  async claim({ one_time_keys }: ClaimKeysDto): Promise<ClaimedKeysDto> {
+    const { local, failures } = this.divide(Object.keys(one_time_keys));
+    const isLocal = new Set(local);
+    const wishes = toWishes(one_time_keys)
+      .filter(({ userId }) => isLocal.has(userId))
+      .toSorted(byName);
+    const claimed = await this.unitOfWork.run(async (tx) => {
+      const keys = await this.store.claimOneTimeKeys(tx, wishes);
+      const served = new Set(keys.map(nameOf));
+      const others = wishes.filter((wish) => !served.has(nameOf(wish)));
+      return others.length === 0 ? keys : [...keys, ...(await this.store.useFallbackKeys(tx, others))];
+    });
     return {
-      device_keys: Object.fromEntries(
-        [...answer].map(([userId, devices]) => [userId, Object.fromEntries(devices)]),
+      failures,
+      one_time_keys: nest(
+        claimed.map(({ userId, deviceId, algorithm, keyId, key }) => [
+          userId,
+          deviceId,
+          { [`${algorithm}:${keyId}`]: key },
+        ]),
       ),
-      failures: Object.fromEntries(remote.map((name) => [name, {}])),
     };
   }
 
-  private async put(
-    tx: Tx,
-    device: RequesterDevice,
-    { deviceKeys, oneTimeKeys, fallbackKeys }: Upload,
-  ): Promise<void> {
-    if (deviceKeys !== null) await this.store.putDeviceKeys(tx, device, deviceKeys);
-    if (fallbackKeys.length > 0) await this.store.putFallbackKeys(tx, device, fallbackKeys);
-    if (oneTimeKeys.length === 0) return;
-    const stored = await this.store.addOneTimeKeys(tx, device, oneTimeKeys);
-    const wanted = new Map(oneTimeKeys.map(({ algorithm, keyId, key }) => [`${algorithm}:${keyId}`, key]));
-    const taken = stored.find(
-      ({ algorithm, keyId, key }) => !isSameKey(key, wanted.get(`${algorithm}:${keyId}`)!),
+  /** Users of this server, and the servers of the others, which cannot be asked. */
+  private divide(userIds: readonly string[]): { local: string[]; failures: Record<string, object> } {
+    const { serverName } = this.environment;
+    const servers = userIds.map(serverNameOf).filter((name) => name !== '' && name !== serverName);
+    return {
+      local: userIds.filter((userId) => serverNameOf(userId) === serverName),
+      failures: Object.fromEntries(servers.map((name) => [name, {}])),
+    };
+  }
+
+  private async putOneTimeKeys(tx: Tx, device: RequesterDevice, keys: readonly UploadedKey[]): Promise<void> {
+    const known = await this.store.addOneTimeKeys(tx, device, keys);
+    const uploaded = new Map(keys.map(({ algorithm, keyId, key }) => [`${algorithm}:${keyId}`, key]));
+    const taken = known.find(
+      ({ algorithm, keyId, key }) => !isSameKey(key, uploaded.get(`${algorithm}:${keyId}`)!),
     );
     if (taken !== undefined) {
       // Clients know this wording from other servers and report a lost key store when they meet it.
       throw MatrixError.invalidParam(`One time key ${taken.algorithm}:${taken.keyId} already exists`);
     }
   }
+
+  private async putDeviceKeys(tx: Tx, device: RequesterDevice, keys: Json): Promise<void> {
+    const { userId, deviceId } = device;
+    const stored = await this.store.findDeviceKeys(tx, device);
+    if (stored !== null && isSameJson(stored, keys)) return;
+    await this.store.putDeviceKeys(tx, device, keys);
+    // What was signed is there no more, and who signed with it cannot be checked any more.
+    if (stored !== null && !isSameUnsigned(stored, keys)) await this.store.deleteSignatures(tx, device);
+    await this.deviceLists.record(tx, [{ userId, deviceId, change: 'device_keys' }]);
+  }
 }
 
-/** The keys as they were uploaded, with the name that everybody may see. */
-function toDeviceKeys({ keys, displayName }: FoundDeviceKeys): object {
-  return { ...keys, unsigned: displayName === null ? {} : { device_display_name: displayName } };
+function nameOf({ userId, deviceId }: { userId: string; deviceId: string }): string {
+  return `${userId}\0${deviceId}`;
 }

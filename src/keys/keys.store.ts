@@ -3,14 +3,22 @@ import type { RequesterDevice } from '../auth/requester.js';
 import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { deviceColumns, type DeviceRef } from '../events/devices-deleted.event.js';
-import type { Json, UploadedKey } from './keys.rules.js';
+import type { Json } from '../matrix/json.js';
+import type { KeyUsage } from './cross-signing/cross-signing.rules.js';
+import type { KeySignatureEntity } from './cross-signing/key-signature.entity.js';
+import type { UploadedKey, Wish } from './keys.rules.js';
 
-/** Identity keys with what `/keys/query` tells beside them. */
-export interface FoundDeviceKeys extends DeviceRef {
-  /** `null`: the user has no device with keys among those asked for. */
-  readonly keys: Json | null;
-  readonly displayName: string | null;
+/** What the server has of a user's keys. */
+export interface FoundKeys {
+  readonly userId: string;
+  readonly devices: readonly { deviceId: string; keys: Json; displayName: string | null }[] | null;
+  readonly crossSigningKeys: readonly { usage: KeyUsage; publicKey: string; key: Json }[] | null;
+  /** Those of the user, and those of whoever asks. */
+  readonly signatures: readonly Omit<KeySignatureEntity, 'userId' | 'deviceId'>[] | null;
 }
+
+/** A key that somebody has got. */
+export type ClaimedKey = Wish & Pick<UploadedKey, 'keyId' | 'key'>;
 
 // The creation time tells the device of the request from a later one of the same ID.
 const HOLD_DEVICE: Statement = {
@@ -19,19 +27,34 @@ const HOLD_DEVICE: Statement = {
     SELECT device_id FROM devices WHERE user_id = $1 AND device_id = $2 AND created_at = $3
     FOR KEY SHARE`,
 };
+// Stronger than it need be for the foreign key: identity keys of one device are compared, and must not change meanwhile.
+const LOCK_DEVICE: Statement = {
+  name: 'keys_lock_device',
+  text: `
+    SELECT device_id FROM devices WHERE user_id = $1 AND device_id = $2 AND created_at = $3
+    FOR NO KEY UPDATE`,
+};
+const FIND_DEVICE_KEYS: Statement = {
+  name: 'keys_find_device_keys',
+  text: 'SELECT keys FROM device_keys WHERE user_id = $1 AND device_id = $2',
+};
 const PUT_DEVICE_KEYS: Statement = {
   name: 'keys_put_device_keys',
   text: `
     INSERT INTO device_keys (user_id, device_id, keys, uploaded_at) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (user_id, device_id) DO UPDATE SET keys = excluded.keys, uploaded_at = excluded.uploaded_at
-    WHERE device_keys.keys <> excluded.keys`,
+    ON CONFLICT (user_id, device_id) DO UPDATE SET keys = excluded.keys, uploaded_at = excluded.uploaded_at`,
+};
+const DELETE_SIGNATURES: Statement = {
+  name: 'keys_delete_signatures',
+  text: 'DELETE FROM key_signatures WHERE user_id = $1 AND device_id = $2',
 };
 // Rows go in in one order, so that two uploads of the same keys wait for each other instead of deadlocking.
 const ADD_ONE_TIME_KEYS: Statement = {
   name: 'keys_add_one_time_keys',
   text: `
-    INSERT INTO one_time_keys (user_id, device_id, algorithm, key_id, key, uploaded_at)
-    SELECT $1, $2, algorithm, key_id, key, $6
+    INSERT INTO one_time_keys (user_id, device_id, algorithm, key_id, key, uploaded_at, batch)
+    SELECT $1, $2, algorithm, key_id, key, $6,
+      (SELECT coalesce(max(batch), 0) + 1 FROM one_time_keys WHERE user_id = $1 AND device_id = $2 AND claimed_at IS NULL)
     FROM unnest($3::text[], $4::text[], $5::jsonb[]) AS uploaded (algorithm, key_id, key)
     ORDER BY algorithm, key_id
     ON CONFLICT DO NOTHING`,
@@ -58,24 +81,74 @@ const PUT_FALLBACK_KEYS: Statement = {
 const COUNT_ONE_TIME_KEYS: Statement = {
   name: 'keys_count_one_time_keys',
   text: `
-    SELECT algorithm, count(*)::int AS count FROM one_time_keys WHERE user_id = $1 AND device_id = $2
+    SELECT algorithm, count(*)::int AS count FROM one_time_keys
+    WHERE user_id = $1 AND device_id = $2 AND claimed_at IS NULL
     GROUP BY algorithm`,
 };
-// A user without keys gives one row without device, which tells it from a user who does not exist.
 const QUERY: Statement = {
   name: 'keys_query',
   text: `
-    SELECT asked.user_id AS "userId", k.device_id AS "deviceId", k.keys, d.display_name AS "displayName"
-    FROM unnest($1::text[]) AS asked (user_id)
-    JOIN accounts a ON a.user_id = asked.user_id
-    LEFT JOIN (device_keys k JOIN devices d USING (user_id, device_id)) ON k.user_id = asked.user_id`,
+    SELECT asked.user_id AS "userId",
+      (SELECT json_agg(json_build_object('deviceId', k.device_id, 'keys', k.keys, 'displayName', d.display_name))
+       FROM device_keys k JOIN devices d USING (user_id, device_id) WHERE k.user_id = asked.user_id) AS devices,
+      (SELECT json_agg(json_build_object('usage', usage, 'publicKey', public_key, 'key', key))
+       FROM cross_signing_keys WHERE user_id = asked.user_id AND replaced_at IS NULL) AS "crossSigningKeys",
+      (SELECT json_agg(json_build_object(
+         'target', target, 'signerUserId', signer_user_id, 'keyId', key_id, 'signature', signature))
+       FROM key_signatures WHERE user_id = asked.user_id AND signer_user_id IN (asked.user_id, $2)) AS signatures
+    FROM unnest($1::text[]) AS asked (user_id) JOIN accounts USING (user_id)`,
 };
-const DELETE_OF_DEVICES = ['device_keys', 'one_time_keys', 'fallback_keys'].map((table): Statement => ({
-  name: `keys_delete_${table}`,
+// Whoever claims a key holds it until the commit; the next one waits and then takes the key after it. Passing over
+// locked keys instead would hand out the fallback key while there are others. Wishes come in one order, against deadlocks.
+const CLAIM: Statement = {
+  name: 'keys_claim',
   text: `
+    WITH oldest AS MATERIALIZED (
+      SELECT k.*
+      FROM unnest($1::text[], $2::text[], $3::text[]) AS wish (user_id, device_id, algorithm),
+        LATERAL (
+          SELECT user_id, device_id, algorithm, key_id FROM one_time_keys k
+          WHERE k.user_id = wish.user_id AND k.device_id = wish.device_id AND k.algorithm = wish.algorithm
+            AND claimed_at IS NULL
+          ORDER BY batch, key_id
+          LIMIT 1
+          FOR NO KEY UPDATE
+        ) k
+    )
+    UPDATE one_time_keys k SET claimed_at = $4 FROM oldest
+    WHERE k.user_id = oldest.user_id AND k.device_id = oldest.device_id AND k.algorithm = oldest.algorithm
+      AND k.key_id = oldest.key_id
+    RETURNING k.user_id AS "userId", k.device_id AS "deviceId", k.algorithm, k.key_id AS "keyId", k.key`,
+};
+const FIND_FALLBACK_KEYS: Statement = {
+  name: 'keys_find_fallback_keys',
+  text: `
+    SELECT user_id AS "userId", device_id AS "deviceId", algorithm, key_id AS "keyId", key, used
+    FROM unnest($1::text[], $2::text[], $3::text[]) AS wish (user_id, device_id, algorithm)
+    JOIN fallback_keys USING (user_id, device_id, algorithm)`,
+};
+const USE_FALLBACK_KEYS: Statement = {
+  name: 'keys_use_fallback_keys',
+  text: `
+    WITH locked AS MATERIALIZED (
+      SELECT k.user_id, k.device_id, k.algorithm
+      FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS given (user_id, device_id, algorithm, key_id)
+      JOIN fallback_keys k USING (user_id, device_id, algorithm, key_id)
+      WHERE NOT k.used
+      ORDER BY k.user_id, k.device_id, k.algorithm
+      FOR NO KEY UPDATE OF k
+    )
+    UPDATE fallback_keys k SET used = true FROM locked
+    WHERE k.user_id = locked.user_id AND k.device_id = locked.device_id AND k.algorithm = locked.algorithm`,
+};
+const DELETE_OF_DEVICES = ['device_keys', 'one_time_keys', 'fallback_keys', 'key_signatures'].map(
+  (table): Statement => ({
+    name: `keys_delete_${table}`,
+    text: `
       DELETE FROM ${table} k USING unnest($1::text[], $2::text[]) AS deleted (user_id, device_id)
       WHERE k.user_id = deleted.user_id AND k.device_id = deleted.device_id`,
-}));
+  }),
+);
 
 /** The SQL of keys. */
 @Injectable()
@@ -87,8 +160,23 @@ export class KeysStore {
     return (await tx.query(HOLD_DEVICE, [userId, deviceId, createdAt])).length === 1;
   }
 
+  /** The same, and nobody else uploads identity keys of the device meanwhile. */
+  async lockDevice(tx: Tx, { userId, deviceId, createdAt }: RequesterDevice): Promise<boolean> {
+    return (await tx.query(LOCK_DEVICE, [userId, deviceId, createdAt])).length === 1;
+  }
+
+  async findDeviceKeys(tx: Tx, { userId, deviceId }: DeviceRef): Promise<Json | null> {
+    const [found] = await tx.query<{ keys: Json }>(FIND_DEVICE_KEYS, [userId, deviceId]);
+    return found?.keys ?? null;
+  }
+
   async putDeviceKeys(tx: Tx, { userId, deviceId }: DeviceRef, keys: Json): Promise<void> {
     await tx.query(PUT_DEVICE_KEYS, [userId, deviceId, JSON.stringify(keys), tx.startedAt]);
+  }
+
+  /** Deletes the signatures over the device, and those that it has made. */
+  async deleteSignatures(tx: Tx, { userId, deviceId }: DeviceRef): Promise<void> {
+    await tx.query(DELETE_SIGNATURES, [userId, deviceId]);
   }
 
   /** Adds the keys whose ID is free and gives what now stands under all of their IDs. */
@@ -114,15 +202,38 @@ export class KeysStore {
     return Object.fromEntries(rows.map(({ algorithm, count }) => [algorithm, count]));
   }
 
-  /** The keyed devices of those of `userIds` who exist. */
-  query(userIds: readonly string[]): Promise<FoundDeviceKeys[]> {
-    return this.unitOfWork.query(QUERY, [userIds]);
+  /** What there is of those of `userIds` who exist, as `requesterId` may see it. */
+  query(userIds: readonly string[], requesterId: string): Promise<FoundKeys[]> {
+    return this.unitOfWork.query<FoundKeys>(QUERY, [userIds, requesterId]);
+  }
+
+  /** Takes one one-time key for each wish, the oldest; wishes that cannot be had are left out. */
+  claimOneTimeKeys(tx: Tx, wishes: readonly Wish[]): Promise<ClaimedKey[]> {
+    return tx.query<ClaimedKey>(CLAIM, [...wishColumns(wishes), tx.startedAt]);
+  }
+
+  /** The fallback keys for wishes, which are from now on used. */
+  async useFallbackKeys(tx: Tx, wishes: readonly Wish[]): Promise<ClaimedKey[]> {
+    const keys = await tx.query<ClaimedKey & { used: boolean }>(FIND_FALLBACK_KEYS, wishColumns(wishes));
+    const unused = keys.filter(({ used }) => !used);
+    if (unused.length > 0) {
+      await tx.query(USE_FALLBACK_KEYS, [...wishColumns(unused), unused.map(({ keyId }) => keyId)]);
+    }
+    return keys;
   }
 
   async deleteOfDevices(tx: Tx, devices: readonly DeviceRef[]): Promise<void> {
     const columns = deviceColumns(devices);
     await Promise.all(DELETE_OF_DEVICES.map((statement) => tx.query(statement, columns)));
   }
+}
+
+function wishColumns(wishes: readonly Wish[]): string[][] {
+  return [
+    wishes.map(({ userId }) => userId),
+    wishes.map(({ deviceId }) => deviceId),
+    wishes.map(({ algorithm }) => algorithm),
+  ];
 }
 
 function keyColumns({ userId, deviceId }: DeviceRef, keys: readonly UploadedKey[]): unknown[] {

@@ -1,7 +1,13 @@
-import { Column, Entity, ForeignKey, PrimaryColumn } from 'typeorm';
+import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 
-/** A key that another device may claim, once. */
+/**
+ * A key that another device may claim, once. It stays until its device goes, claimed or not: uploaded again, a claimed
+ * key must be known.
+ */
 @Entity('one_time_keys')
+@Index('one_time_keys_unclaimed_idx', ['userId', 'deviceId', 'algorithm', 'batch', 'keyId'], {
+  where: 'claimed_at IS NULL',
+})
 @ForeignKey('DeviceEntity', ['userId', 'deviceId'], ['userId', 'deviceId'], {
   name: 'one_time_keys_device_fkey',
   onDelete: 'CASCADE',
@@ -25,4 +31,11 @@ export class OneTimeKeyEntity {
 
   @Column({ name: 'uploaded_at', type: 'timestamptz' })
   uploadedAt!: Date;
+
+  /** Uploads of a device count up: earlier ones are claimed first. */
+  @Column({ name: 'batch', type: 'bigint' })
+  batch!: string;
+
+  @Column({ name: 'claimed_at', type: 'timestamptz', nullable: true })
+  claimedAt!: Date | null;
 }

@@ -34,4 +34,17 @@ export class QueriedKeysDto {
     description: 'Identity keys by user and device.',
   })
   device_keys!: Record<string, Record<string, object>>;
+
+  @ApiProperty({ type: 'object', additionalProperties: true, description: 'Master keys by user.' })
+  master_keys!: Record<string, object>;
+
+  @ApiProperty({ type: 'object', additionalProperties: true, description: 'Self-signing keys by user.' })
+  self_signing_keys!: Record<string, object>;
+
+  @ApiProperty({
+    type: 'object',
+    additionalProperties: true,
+    description: 'The user-signing key of the caller; nobody sees that of another.',
+  })
+  user_signing_keys!: Record<string, object>;
 }

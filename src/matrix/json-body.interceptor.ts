@@ -16,6 +16,11 @@ const WITHOUT_BODY = 'matrix:without-body';
 /** The endpoint takes no body: whatever is sent is left unread. */
 export const WithoutBody = () => SetMetadata(WITHOUT_BODY, true);
 
+const OPTIONAL_BODY = 'matrix:optional-body';
+
+/** No body counts as an empty object. */
+export const OptionalBody = () => SetMetadata(OPTIONAL_BODY, true);
+
 const METHODS_WITH_BODY = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
 
 /**
@@ -28,9 +33,11 @@ export class JsonBodyInterceptor implements NestInterceptor {
 
   async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
     const request = context.switchToHttp().getRequest<Request>();
-    const withoutBody = this.reflector.get<boolean | undefined>(WITHOUT_BODY, context.getHandler());
-    if (!withoutBody && METHODS_WITH_BODY.has(request.method)) {
-      const body = await readJsonBody(request, context.switchToHttp().getResponse<Response>());
+    const has = (key: string) => this.reflector.get<boolean | undefined>(key, context.getHandler()) === true;
+    if (!has(WITHOUT_BODY) && METHODS_WITH_BODY.has(request.method)) {
+      const body =
+        (await readJsonBody(request, context.switchToHttp().getResponse<Response>())) ??
+        (has(OPTIONAL_BODY) ? {} : null);
       if (body === null) throw MatrixError.notJson('A JSON body is needed');
       request.body = body;
     }

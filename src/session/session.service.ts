@@ -99,6 +99,21 @@ export class SessionService {
   }
 
   /**
+   * Ends the sessions of some of the requester's devices, its own perhaps among them, and deletes the devices. Device
+   * IDs that the user does not have, or not any more, are passed over.
+   * @throws {MatrixError} `M_UNKNOWN_TOKEN` when the requester's session ended meanwhile
+   */
+  async endDevices(tx: Tx, requester: Requester, deviceIds: readonly string[]): Promise<void> {
+    const { userId } = requester;
+    const wanted = [...new Set(deviceIds)].map((deviceId) => ({ userId, deviceId }));
+    const [devices] = await Promise.all([
+      this.store.lockDevices(tx, wanted),
+      this.requireLiveToken(tx, requester),
+    ]);
+    await this.endLocked(tx, devices, 'device_deleted');
+  }
+
+  /**
    * A new pair of tokens for a refresh token. The old refresh token stays good until one of the new pair is used,
    * so that a lost answer costs nothing; then it is spent, and who presents it again has stolen it or was robbed:
    * the session ends, the device and its keys stay ("Refreshing access tokens").

@@ -1,8 +1,40 @@
 import { describe, expect, it } from 'vitest';
-import { V3 } from '../support/matrix-client.js';
-import { useApp } from '../support/test-app.js';
+import { LastSeenService } from '../../src/devices/last-seen.service.js';
+import { Bystander } from '../support/interleaving.js';
+import { type ClientSession, passwordOf, someKeys, V3 } from '../support/matrix-client.js';
+import { NOTHING, useApp } from '../support/test-app.js';
 
 const app = useApp();
+
+const path = (deviceId: string) => `/devices/${encodeURIComponent(deviceId)}`;
+const ODD_IDS = [
+  'PLAIN',
+  'with/slash',
+  'with+plus',
+  'with%percent',
+  'with%2Fboth',
+  'with:colon',
+  'with space',
+  'with?question#hash',
+  'äöü',
+  '日本',
+  '__proto__',
+  '..',
+];
+
+/** A user with a phone and devices beside it, all with keys. */
+async function userWith(...deviceIds: string[]): Promise<ClientSession[]> {
+  const phone = await app().matrix.register({ device_id: 'PHONE', refresh_token: true });
+  const others: ClientSession[] = [];
+  for (const device_id of deviceIds) others.push(await app().matrix.login(phone.userId, { device_id }));
+  const sessions = [phone, ...others];
+  for (const session of sessions) await app().matrix.uploadKeys(session, someKeys(session)).expect(200);
+  return sessions;
+}
+
+async function idsOf(session: ClientSession): Promise<string[]> {
+  return (await app().matrix.devices(session)).map(({ device_id }) => device_id);
+}
 
 describe('GET /devices', () => {
   it('lists the devices of the user and of nobody else', async () => {
@@ -17,33 +49,310 @@ describe('GET /devices', () => {
       { device_id: 'LAPTOP' },
     ]);
   });
+
+  it('tells when and where each was last seen, at once on the node that saw it', async () => {
+    const phone = await app().matrix.register({ device_id: 'PHONE' });
+    await app().matrix.login(phone.userId, { device_id: 'NEVER-SEEN' });
+    const before = app().clock.now().getTime();
+    const { body } = await app().matrix.call(phone, 'get', '/devices').expect(200);
+    expect(body.devices).toEqual([
+      { device_id: 'PHONE', last_seen_ip: '127.0.0.1', last_seen_ts: expect.any(Number) },
+      { device_id: 'NEVER-SEEN' },
+    ]);
+    expect(body.devices[0].last_seen_ts).toBeGreaterThanOrEqual(before);
+  });
+});
+
+describe('When a device was last seen', () => {
+  const row = async ({ userId, deviceId }: ClientSession) => {
+    const [found] = await app().sql<Record<string, unknown>>(
+      `SELECT last_seen_at, last_seen_ip, last_seen_user_agent FROM devices WHERE user_id = $1 AND device_id = $2`,
+      [userId, deviceId],
+    );
+    return found!;
+  };
+  const seen = (session: ClientSession, agent: string) =>
+    app().matrix.call(session, 'get', '/account/whoami').set('User-Agent', agent).expect(200);
+
+  it('is written down later, with address and user agent, and never backwards', async () => {
+    const phone = await app().matrix.register();
+    await seen(phone, 'Fractal/9');
+    expect(await row(phone)).toMatchObject({ last_seen_at: null });
+    await app().nest.get(LastSeenService).flush();
+    const first = await row(phone);
+    expect(first).toEqual({
+      last_seen_at: expect.any(Date),
+      last_seen_ip: '127.0.0.1',
+      last_seen_user_agent: 'Fractal/9',
+    });
+    await app().sql(`UPDATE devices SET last_seen_at = '2999-01-01' WHERE user_id = $1`, [phone.userId]);
+    await seen(phone, 'Older/1');
+    await app().nest.get(LastSeenService).flush();
+    expect(await row(phone)).toMatchObject({ last_seen_user_agent: 'Fractal/9' });
+  });
+
+  it('is not told of a younger device of the same ID', async () => {
+    const phone = await app().matrix.register({ device_id: 'PHONE' });
+    const laptop = await app().matrix.login(phone.userId);
+    await seen(phone, 'Fractal/9');
+    // Deleted by another node, which leaves this one with what it has seen.
+    await app().sql(`DELETE FROM devices WHERE user_id = $1 AND device_id = 'PHONE'`, [phone.userId]);
+    app().clock.advance(1_000);
+    await app().matrix.login(phone.userId, { device_id: 'PHONE' });
+    const { body } = await app().matrix.call(laptop, 'get', '/devices/PHONE').expect(200);
+    expect(body).toEqual({ device_id: 'PHONE' });
+    await app().nest.get(LastSeenService).flush();
+    expect(await row(phone)).toMatchObject({ last_seen_at: null });
+  });
+
+  it('does not wait for a device that somebody holds', async () => {
+    const [phone, laptop] = await userWith('LAPTOP');
+    await seen(phone!, 'Fractal/9');
+    await seen(laptop!, 'Fractal/9');
+    const bystander = await Bystander.begin(app());
+    await bystander.run('SELECT FROM devices WHERE user_id = $1 AND device_id = $2 FOR UPDATE', [
+      phone!.userId,
+      phone!.deviceId,
+    ]);
+    await app().nest.get(LastSeenService).flush();
+    await bystander.commit();
+    expect(await row(laptop!)).toMatchObject({ last_seen_user_agent: 'Fractal/9' });
+    expect(await row(phone!)).toMatchObject({ last_seen_at: null });
+  });
+
+  it('is bounded in memory: of ten thousand devices and more, the latest are remembered', async () => {
+    const service = app().nest.get(LastSeenService);
+    await service.flush();
+    const createdAt = new Date();
+    const device = (n: number) => ({ userId: '@nobody:localhost', deviceId: `D${n}`, createdAt });
+    for (let n = 0; n < 10_005; n += 1) service.see(device(n), '192.0.2.1', undefined);
+    const remembered = (n: number) =>
+      service.upToDate({ ...device(n), lastSeenIp: null } as never).lastSeenIp !== null;
+    expect([0, 4, 5, 10_004].map(remembered)).toEqual([false, false, true, true]);
+    await service.flush();
+    expect(remembered(10_004)).toBe(false);
+  });
 });
 
 describe('GET /devices/{deviceId}', () => {
-  it.each([
-    'PLAIN',
-    'with/slash',
-    'with+plus',
-    'with%percent',
-    'with:colon',
-    'with space',
-    'äöü',
-    '__proto__',
-  ])('finds the device "%s"', async (device_id) => {
+  it.each(ODD_IDS)('finds the device "%s"', async (device_id) => {
     const session = await app().matrix.register({ device_id });
-    const path = `${V3}/devices/${encodeURIComponent(device_id)}`;
-    const { body } = await app().http.get(path).auth(session.accessToken, { type: 'bearer' }).expect(200);
-    expect(body).toEqual({ device_id });
+    const { body } = await app().matrix.call(session, 'get', path(device_id)).expect(200);
+    expect(body).toEqual({
+      device_id,
+      last_seen_ip: '127.0.0.1',
+      last_seen_ts: expect.any(Number),
+    });
   });
+
+  it.each(['get', 'put', 'delete'] as const)(
+    '%s answers a path that cannot be decoded with 400',
+    async (method) => {
+      const session = await app().matrix.register();
+      const { body } = await app().matrix.call(session, method, '/devices/%zz').expect(400);
+      expect(body).toEqual({ errcode: expect.stringMatching(/^M_/), error: expect.any(String) });
+    },
+  );
 
   it("answers 404 M_NOT_FOUND for a device that does not exist, or is another user's", async () => {
     const other = await app().matrix.register({ device_id: 'THEIRS' });
     const session = await app().matrix.register();
     for (const deviceId of ['NONE', other.deviceId]) {
-      const answer = await app()
-        .http.get(`${V3}/devices/${deviceId}`)
-        .auth(session.accessToken, { type: 'bearer' });
+      const answer = await app().matrix.call(session, 'get', path(deviceId));
       expect(answer).toMatchObject({ status: 404, body: { errcode: 'M_NOT_FOUND' } });
     }
+  });
+});
+
+describe('PUT /devices/{deviceId}', () => {
+  const nameOf = async (session: ClientSession) => (await app().matrix.devices(session))[0]!.display_name;
+
+  it.each(ODD_IDS)('renames the device "%s"', async (device_id) => {
+    const session = await app().matrix.register({ device_id });
+    const call = app().matrix.call(session, 'put', path(device_id));
+    await call.send({ display_name: 'New' }).expect(200, {});
+    expect(await nameOf(session)).toBe('New');
+  });
+
+  it('changes nothing without a name, and takes a hundred characters but no more', async () => {
+    const session = await app().matrix.register({
+      device_id: 'D',
+      initial_device_display_name: 'Old',
+    });
+    const put = (body: object) => app().matrix.call(session, 'put', '/devices/D').send(body);
+    await put({}).expect(200, {});
+    await put({ display_name: null }).expect(200, {});
+    expect((await put({ display_name: 'x'.repeat(101) }).expect(400)).body).toMatchObject({
+      errcode: 'M_TOO_LARGE',
+    });
+    expect((await put({ display_name: 7 }).expect(400)).body).toMatchObject({ errcode: 'M_BAD_JSON' });
+    expect(await nameOf(session)).toBe('Old');
+    await put({ display_name: 'x'.repeat(100) }).expect(200, {});
+    expect(await nameOf(session)).toBe('x'.repeat(100));
+    await put({ display_name: '' }).expect(200, {});
+    expect(await nameOf(session)).toBe('');
+  });
+
+  it('shows the new name to others, with the keys', async () => {
+    const [session] = await userWith();
+    await app().matrix.call(session!, 'put', '/devices/PHONE').send({ display_name: 'Pocket' }).expect(200);
+    const other = await app().matrix.register();
+    expect(await app().matrix.queryKeys(other, session!.userId)).toMatchObject({
+      PHONE: { unsigned: { device_display_name: 'Pocket' } },
+    });
+  });
+
+  it('is 404 M_NOT_FOUND for a device that is not there: only application services make one', async () => {
+    const session = await app().matrix.register();
+    const call = app().matrix.call(session, 'put', '/devices/NONE').send({ display_name: 'x' });
+    expect((await call.expect(404)).body).toMatchObject({ errcode: 'M_NOT_FOUND' });
+    expect(await idsOf(session)).toEqual([session.deviceId]);
+  });
+});
+
+describe('DELETE /devices/{deviceId}', () => {
+  it('asks for the password, even without a body, and then deletes device, tokens and keys', async () => {
+    const [phone, laptop] = await userWith('LAPTOP');
+    const challenge = await app().matrix.call(phone!, 'delete', '/devices/LAPTOP').expect(401);
+    expect(challenge.body).toEqual({
+      flows: [{ stages: ['m.login.password'] }],
+      params: {},
+      session: expect.any(String),
+    });
+    expect(await idsOf(phone!)).toEqual(['PHONE', 'LAPTOP']);
+    const auth = { ...passwordOf(phone!), session: challenge.body.session };
+    await app().matrix.call(phone!, 'delete', '/devices/LAPTOP').send({ auth }).expect(200, {});
+    expect(await app().matrix.whoami(laptop!)).toMatchObject({ status: 401 });
+    expect((await app().matrix.whoami(laptop!)).body).not.toHaveProperty('soft_logout');
+    expect(await app().census(laptop!.userId, 'LAPTOP')).toEqual(NOTHING);
+    expect(await idsOf(phone!)).toEqual(['PHONE']);
+    expect(await app().matrix.whoami(phone!)).toMatchObject({ status: 200 });
+  });
+
+  it.each(ODD_IDS)('deletes the device "%s" in one request that brings the password', async (device_id) => {
+    const phone = await app().matrix.register();
+    await app().matrix.login(phone.userId, { device_id });
+    await app()
+      .matrix.call(phone, 'delete', path(device_id))
+      .send({ auth: passwordOf(phone) })
+      .expect(200, {});
+    expect(await idsOf(phone)).toEqual([phone.deviceId]);
+  });
+
+  it('deletes the own device, too: the token dies with it', async () => {
+    const [phone] = await userWith();
+    await app()
+      .matrix.call(phone!, 'delete', '/devices/PHONE')
+      .send({ auth: passwordOf(phone!) })
+      .expect(200);
+    expect(await app().matrix.whoami(phone!)).toMatchObject({ status: 401 });
+    expect(await app().census(phone!.userId)).toEqual(NOTHING);
+  });
+
+  it('is 200 for a device that is gone, or never was', async () => {
+    const [phone] = await userWith('LAPTOP');
+    for (const deviceId of ['LAPTOP', 'LAPTOP', 'NEVER']) {
+      await app()
+        .matrix.call(phone!, 'delete', path(deviceId))
+        .send({ auth: passwordOf(phone!) })
+        .expect(200, {});
+    }
+    expect(await idsOf(phone!)).toEqual(['PHONE']);
+  });
+
+  it("never touches another user's device of the same ID", async () => {
+    const [mine] = await userWith('LAPTOP');
+    const [theirs] = await userWith('LAPTOP');
+    await app()
+      .matrix.call(mine!, 'delete', '/devices/LAPTOP')
+      .send({ auth: passwordOf(mine!) })
+      .expect(200);
+    expect(await idsOf(theirs!)).toEqual(['PHONE', 'LAPTOP']);
+  });
+
+  it("refuses another user's credentials with 403, and the device survives", async () => {
+    const [phone] = await userWith('LAPTOP');
+    const other = await app().matrix.register();
+    const call = app()
+      .matrix.call(phone!, 'delete', '/devices/LAPTOP')
+      .send({ auth: passwordOf(other) });
+    expect((await call.expect(403)).body).toMatchObject({ errcode: 'M_FORBIDDEN' });
+    expect(await idsOf(phone!)).toEqual(['PHONE', 'LAPTOP']);
+  });
+
+  it('answers a wrong password with the challenge again, and M_FORBIDDEN', async () => {
+    const [phone] = await userWith('LAPTOP');
+    const auth = passwordOf(phone!, 'wrong');
+    const answer = await app().matrix.call(phone!, 'delete', '/devices/LAPTOP').send({ auth }).expect(401);
+    expect(answer.body).toMatchObject({ errcode: 'M_FORBIDDEN', flows: [{ stages: ['m.login.password'] }] });
+    expect(await idsOf(phone!)).toEqual(['PHONE', 'LAPTOP']);
+  });
+
+  it('does not let the proof for one device delete another', async () => {
+    const [phone] = await userWith('LAPTOP', 'TABLET');
+    const { body } = await app().matrix.call(phone!, 'delete', '/devices/LAPTOP').expect(401);
+    const auth = { ...passwordOf(phone!), session: body.session };
+    await app().matrix.call(phone!, 'delete', '/devices/TABLET').send({ auth }).expect(403);
+    expect(await idsOf(phone!)).toEqual(['PHONE', 'LAPTOP', 'TABLET']);
+  });
+});
+
+describe('POST /delete_devices', () => {
+  const remove = (session: ClientSession, body: object) =>
+    app().matrix.call(session, 'post', '/delete_devices').send(body);
+
+  it('deletes many with one proof, passing over unknown and repeated names', async () => {
+    const [phone, a, b] = await userWith('A', 'B', 'C');
+    const devices = ['A', 'B', 'A', 'NEVER'];
+    const challenge = await remove(phone!, { devices }).expect(401);
+    expect(challenge.body.flows).toEqual([{ stages: ['m.login.password'] }]);
+    const auth = { ...passwordOf(phone!), session: challenge.body.session };
+    await remove(phone!, { devices, auth }).expect(200, {});
+    expect(await idsOf(phone!)).toEqual(['PHONE', 'C']);
+    for (const gone of [a!, b!]) {
+      expect(await app().matrix.whoami(gone)).toMatchObject({ status: 401 });
+      expect(await app().census(gone.userId, gone.deviceId)).toEqual(NOTHING);
+    }
+  });
+
+  it('deletes what was asked for when the answer to the challenge brings the proof alone', async () => {
+    const [phone] = await userWith('A', 'B');
+    const { body } = await remove(phone!, { devices: ['A'] }).expect(401);
+    await remove(phone!, { auth: { ...passwordOf(phone!), session: body.session } }).expect(200);
+    expect(await idsOf(phone!)).toEqual(['PHONE', 'B']);
+  });
+
+  it('deletes what was asked for, whatever the answer to the challenge names', async () => {
+    const [phone] = await userWith('A', 'B');
+    const { body } = await remove(phone!, { devices: ['A'] }).expect(401);
+    const auth = { ...passwordOf(phone!), session: body.session };
+    await remove(phone!, { devices: ['B'], auth }).expect(200);
+    expect(await idsOf(phone!)).toEqual(['PHONE', 'B']);
+  });
+
+  it('takes an empty list for what it says: nothing is deleted', async () => {
+    const [phone] = await userWith('A');
+    await remove(phone!, { devices: [], auth: passwordOf(phone!) }).expect(200, {});
+    expect(await idsOf(phone!)).toEqual(['PHONE', 'A']);
+  });
+
+  it.each([{}, { devices: 'A' }, { devices: [7] }, { devices: null }])(
+    'refuses %j with 400',
+    async (body) => {
+      const [phone] = await userWith('A');
+      const answer = await remove(phone!, { ...body, auth: passwordOf(phone!) }).expect(400);
+      expect(answer.body.errcode).toMatch(/^M_(BAD_JSON|MISSING_PARAM)$/);
+    },
+  );
+
+  it('is there under r0, too', async () => {
+    const [phone] = await userWith('A');
+    await app()
+      .http.post('/_matrix/client/r0/delete_devices')
+      .auth(phone!.accessToken, { type: 'bearer' })
+      .send({ devices: ['A'], auth: passwordOf(phone!) })
+      .expect(200, {});
+    const call = app().http.get(`${V3}/devices/A`).auth(phone!.accessToken, { type: 'bearer' });
+    await call.expect(404);
   });
 });

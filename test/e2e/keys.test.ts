@@ -3,6 +3,7 @@ import { type ClientSession, someKeys, V3 } from '../support/matrix-client.js';
 import { useApp } from '../support/test-app.js';
 
 const app = useApp();
+const NO_CROSS_SIGNING = { master_keys: {}, self_signing_keys: {}, user_signing_keys: {} };
 const query = ({ accessToken }: ClientSession, body: object) =>
   app().http.post(`${V3}/keys/query`).auth(accessToken, { type: 'bearer' }).send(body);
 
@@ -98,6 +99,7 @@ describe('POST /keys/query', () => {
     await app().matrix.uploadKeys(session, { device_keys: odd }).expect(200);
     const { body } = await query(session, { device_keys: { [session.userId]: [] } }).expect(200);
     expect(body).toEqual({
+      ...NO_CROSS_SIGNING,
       failures: {},
       device_keys: { [session.userId]: { D: { ...odd, unsigned: { device_display_name: 'Phone' } } } },
     });
@@ -124,7 +126,7 @@ describe('POST /keys/query', () => {
   it('names servers that it cannot ask', async () => {
     const session = await app().matrix.register();
     const { body } = await query(session, { device_keys: { '@bob:elsewhere.org': [] } }).expect(200);
-    expect(body).toEqual({ device_keys: {}, failures: { 'elsewhere.org': {} } });
+    expect(body).toEqual({ ...NO_CROSS_SIGNING, device_keys: {}, failures: { 'elsewhere.org': {} } });
   });
 
   it.each([{}, { device_keys: [] }, { device_keys: { '@a:b': {} } }, { device_keys: { '@a:b': [7] } }])(

@@ -120,7 +120,7 @@ describe('A key upload whose device dies after the guard has let it in', () => {
     const bystander = await Bystander.begin(app());
     // A one-time key of the same name holds the upload up, after it has got hold of its device.
     await bystander.run(
-      `INSERT INTO one_time_keys VALUES ($1, $2, 'signed_curve25519', 'AAAA0', '"x"', now())`,
+      `INSERT INTO one_time_keys VALUES ($1, $2, 'signed_curve25519', 'AAAA0', '"x"', now(), 1)`,
       [session.userId, session.deviceId],
     );
     const upload = app()

@@ -11,6 +11,11 @@ export interface ClientSession {
   readonly refreshToken?: string;
 }
 
+/** What proves, in mid-request, that the user of a session is calling. */
+export function passwordOf({ userId }: ClientSession, password = PASSWORD): object {
+  return { type: 'm.login.password', identifier: { type: 'm.id.user', user: userId }, password };
+}
+
 let users = 0;
 
 /** A name that no other test uses. */
@@ -43,6 +48,11 @@ export class MatrixClient {
     return toSession(await this.http.post(`${V3}/login`).send(body).expect(200));
   }
 
+  /** Any call under /_matrix/client/v3, with the token of the session. */
+  call({ accessToken }: ClientSession, method: 'get' | 'put' | 'post' | 'delete', path: string) {
+    return this.http[method](`${V3}${path}`).auth(accessToken, { type: 'bearer' });
+  }
+
   /** A status of 401 is as good an answer as 200. */
   async whoami({ accessToken }: ClientSession): Promise<{ status: number; body: Record<string, unknown> }> {
     return this.http.get(`${V3}/account/whoami`).auth(accessToken, { type: 'bearer' });
@@ -73,9 +83,12 @@ export class MatrixClient {
     return answer.body.device_keys[userId];
   }
 
+  /** IDs and names; not when the devices were seen. */
   async devices({ accessToken }: ClientSession): Promise<{ device_id: string; display_name?: string }[]> {
     const answer = await this.http.get(`${V3}/devices`).auth(accessToken, { type: 'bearer' }).expect(200);
-    return answer.body.devices;
+    return answer.body.devices.map(
+      ({ last_seen_ip: _, last_seen_ts: __, ...device }: Record<string, unknown>) => device,
+    );
   }
 }
 

@@ -10,7 +10,10 @@ import { MatrixClient } from './matrix-client.js';
 import { SpecCheckModule, specOracle } from './spec-oracle.js';
 import { TestClock } from './test-clock.js';
 
-type Options = Pick<Composition, 'extensions' | 'migrations' | 'passwordPolicy' | 'threepids'> & {
+type Options = Pick<
+  Composition,
+  'extensions' | 'migrations' | 'passwordPolicy' | 'sharedRooms' | 'threepids'
+> & {
   variables?: Record<string, string>;
 };
 
@@ -65,6 +68,7 @@ export class TestApp {
       'device_keys',
       'one_time_keys',
       'fallback_keys',
+      'key_signatures',
     ];
     const counts = tables.map(async (table) => {
       const where = deviceId === undefined ? 'user_id = $1' : 'user_id = $1 AND device_id = $2';
@@ -95,6 +99,7 @@ export const NOTHING = {
   device_keys: 0,
   one_time_keys: 0,
   fallback_keys: 0,
+  key_signatures: 0,
 };
 
 /** One app for all tests of a file. */

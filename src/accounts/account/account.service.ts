@@ -9,7 +9,7 @@ import { MatrixError } from '../../matrix/matrix-error.js';
 import { type Authorised, type Operation, UiaService } from '../../uia/uia.service.js';
 import { RateLimiter } from '../../rate-limits/rate-limiter.js';
 import type { AccountEntity } from '../account.entity.js';
-import { requireActive } from '../accounts.service.js';
+import { requireActive, requireUnchanged } from '../accounts.service.js';
 import { AccountsStore } from '../accounts.store.js';
 import { PasswordsService } from '../passwords.service.js';
 import type { ChangePasswordDto, DeactivateDto } from './account.dto.js';
@@ -103,8 +103,7 @@ export class AccountService {
   private async lockProven(tx: Tx, { userId, credential }: Authorised): Promise<AccountEntity> {
     const account = userId === null ? null : await this.store.lock(tx, userId);
     requireActive(account);
-    if (account.passwordHash !== credential)
-      throw MatrixError.forbidden('The password has changed meanwhile');
+    requireUnchanged(account, credential);
     return account;
   }
 }

@@ -1,0 +1,62 @@
+import { Injectable } from '@nestjs/common';
+import { AccountsService, requireActive, requireUnchanged } from '../accounts/accounts.service.js';
+import type { Requester } from '../auth/requester.js';
+import { UnitOfWork } from '../database/unit-of-work.js';
+import { MatrixError } from '../matrix/matrix-error.js';
+import { SessionService } from '../session/session.service.js';
+import { type Authorised, type Operation, UiaService } from '../uia/uia.service.js';
+
+const FLOWS = [['m.login.password']];
+
+/** What a client sends to delete devices. */
+export interface Deletion extends Pick<Operation, 'name' | 'auth' | 'address'> {
+  /** `undefined` in an answer to a challenge that does not repeat what was asked. */
+  readonly deviceIds: readonly string[] | undefined;
+}
+
+/** Deletes devices of the user by name, once they have proven to be who they are. */
+@Injectable()
+export class DeviceDeletionService {
+  constructor(
+    private readonly uia: UiaService,
+    private readonly accounts: AccountsService,
+    private readonly sessions: SessionService,
+    private readonly unitOfWork: UnitOfWork,
+  ) {}
+
+  /**
+   * Deletes the devices with everything that hangs on them, in one commit. Those that are not there are passed over, so
+   * the second call is as good as the first.
+   * @throws {UiaChallenge} until the user has given the password; application services need none
+   * @throws {MatrixError} `M_FORBIDDEN` for somebody else's password; `M_UNKNOWN_TOKEN` when the session ended meanwhile
+   */
+  async delete(requester: Requester, deletion: Deletion): Promise<void> {
+    const { parameters, credential } = await this.prove(requester, deletion);
+    // What the user was asked about is what counts, whatever the request that answers the challenge says.
+    const { devices } = parameters as { devices?: string[] };
+    if (devices === undefined) throw MatrixError.missingParam('devices');
+    await this.unitOfWork.run(async (tx) => {
+      const account = await this.accounts.hold(tx, requester.userId);
+      requireActive(account);
+      requireUnchanged(account, credential);
+      await this.sessions.endDevices(tx, requester, devices);
+    });
+  }
+
+  private async prove(
+    { userId, device, isAppservice }: Requester,
+    { deviceIds, ...operation }: Deletion,
+  ): Promise<Authorised> {
+    const parameters = deviceIds === undefined ? {} : { devices: deviceIds };
+    if (isAppservice) return { parameters, userId, credential: null };
+    if (deviceIds === undefined && operation.auth?.['session'] === undefined)
+      throw MatrixError.missingParam('devices');
+    return this.uia.authorise({
+      ...operation,
+      userId,
+      deviceId: device?.deviceId ?? null,
+      flows: FLOWS,
+      parameters,
+    });
+  }
+}

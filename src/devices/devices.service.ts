@@ -1,0 +1,85 @@
+import { Injectable } from '@nestjs/common';
+import { AccountsService, requireActive } from '../accounts/accounts.service.js';
+import type { Requester } from '../auth/requester.js';
+import type { Tx } from '../database/tx.js';
+import { UnitOfWork } from '../database/unit-of-work.js';
+import { DeviceCreated } from '../events/device-created.event.js';
+import { DeviceRenamed } from '../events/device-renamed.event.js';
+import type { DeviceRef } from '../events/devices-deleted.event.js';
+import { EventBus } from '../events/event-bus.js';
+import { MatrixError } from '../matrix/matrix-error.js';
+import { requireDeviceId, requireShortName } from '../session/session.rules.js';
+import type { DeviceEntity } from './device.entity.js';
+import { DevicesStore } from './devices.store.js';
+import { LastSeenService } from './last-seen.service.js';
+
+/** What there is to know of devices, and their names. */
+@Injectable()
+export class DevicesService {
+  constructor(
+    private readonly store: DevicesStore,
+    private readonly lastSeen: LastSeenService,
+    private readonly accounts: AccountsService,
+    private readonly events: EventBus,
+    private readonly unitOfWork: UnitOfWork,
+  ) {}
+
+  /** The devices of the user, the eldest first. */
+  async list(userId: string): Promise<DeviceEntity[]> {
+    return (await this.store.list(userId)).map((device) => this.lastSeen.upToDate(device));
+  }
+
+  /** @throws {MatrixError} `M_NOT_FOUND` */
+  async get(device: DeviceRef): Promise<DeviceEntity> {
+    const found = await this.store.find(device);
+    if (found === null) throw notFound();
+    return this.lastSeen.upToDate(found);
+  }
+
+  /**
+   * Makes the device unless it is there, and locks it. A new one is told to everybody whom it concerns.
+   * @throws {MatrixError} of a listener that does not want it
+   */
+  async ensure(tx: Tx, device: DeviceRef, displayName: string | null): Promise<boolean> {
+    const { userId, deviceId } = device;
+    const isNew = await this.store.ensure(tx, device, displayName);
+    if (isNew) {
+      await this.events.publish(tx, new DeviceCreated(userId, deviceId, displayName, tx.startedAt.getTime()));
+    }
+    return isNew;
+  }
+
+  /**
+   * Gives the device a name; without one nothing changes. An application service makes a device that is not there
+   * ("Application services", "Device management").
+   * @returns whether the device is new
+   * @throws {MatrixError} `M_NOT_FOUND`; `M_TOO_LARGE` for a long name; of a new device `M_INVALID_PARAM` for an ID that
+   *   cannot be, and `M_FORBIDDEN` for that of a key
+   */
+  async update(requester: Requester, deviceId: string, displayName: string | null): Promise<boolean> {
+    requireShortName(displayName);
+    const device = { userId: requester.userId, deviceId };
+    if (requester.isAppservice) requireDeviceId(deviceId);
+    return this.unitOfWork.run(async (tx) => {
+      if (requester.isAppservice) {
+        requireActive(await this.accounts.hold(tx, device.userId));
+        if (await this.ensure(tx, device, displayName)) return true;
+      }
+      await this.rename(tx, device, displayName);
+      return false;
+    });
+  }
+
+  private async rename(tx: Tx, device: DeviceRef, displayName: string | null): Promise<void> {
+    const { userId, deviceId } = device;
+    const found = await this.store.lock(tx, device);
+    if (found === null) throw notFound();
+    if (displayName === null || found.displayName === displayName) return;
+    await this.store.rename(tx, device, displayName);
+    await this.events.publish(tx, new DeviceRenamed(userId, deviceId, displayName, tx.startedAt.getTime()));
+  }
+}
+
+function notFound(): MatrixError {
+  return MatrixError.notFound('The user has no device of this ID');
+}

@@ -1,0 +1,98 @@
+import {
+  type BeforeApplicationShutdown,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+} from '@nestjs/common';
+import type { RequesterDevice } from '../auth/requester.js';
+import { Environment } from '../config/environment.js';
+import { UnitOfWork } from '../database/unit-of-work.js';
+import type { DeviceRef } from '../events/devices-deleted.event.js';
+import { Clock } from '../system/clock.js';
+import type { DeviceEntity } from './device.entity.js';
+import { DevicesStore, type Sighting } from './devices.store.js';
+
+/** What is remembered between two writes at the most; beyond it, the oldest sighting is forgotten. */
+const LIMIT = 10_000;
+const BATCH = 1_000;
+const USER_AGENT_LIMIT = 512;
+
+/**
+ * Remembers when devices were last seen. No request waits for it: sightings gather in memory, one for each device, and
+ * are written every `LAST_SEEN_INTERVAL` and at shutdown. A crash loses those of one interval.
+ */
+@Injectable()
+export class LastSeenService implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  private readonly logger = new Logger(LastSeenService.name);
+  private sightings = new Map<string, Sighting>();
+  private timer: NodeJS.Timeout | undefined;
+  private writing: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly store: DevicesStore,
+    private readonly unitOfWork: UnitOfWork,
+    private readonly clock: Clock,
+    private readonly environment: Environment,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    this.timer = setInterval(() => void this.flush(), this.environment.lastSeenIntervalMs).unref();
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    clearInterval(this.timer);
+    await this.flush();
+  }
+
+  see({ userId, deviceId, createdAt }: RequesterDevice, ip: string, userAgent: string | undefined): void {
+    const key = keyOf({ userId, deviceId });
+    // The order of the map is that of the sightings.
+    this.sightings.delete(key);
+    this.sightings.set(key, {
+      userId,
+      deviceId,
+      createdAt,
+      at: this.clock.now(),
+      ip,
+      userAgent: userAgent?.slice(0, USER_AGENT_LIMIT) ?? null,
+    });
+    if (this.sightings.size > LIMIT) this.sightings.delete(this.sightings.keys().next().value!);
+  }
+
+  /** Nothing is remembered of devices that go. */
+  forget(devices: readonly DeviceRef[]): void {
+    for (const device of devices) this.sightings.delete(keyOf(device));
+  }
+
+  /** The device with what this node has not written down yet. */
+  upToDate(device: DeviceEntity): DeviceEntity {
+    const seen = this.sightings.get(keyOf(device));
+    if (seen === undefined || seen.createdAt.getTime() !== device.createdAt.getTime()) return device;
+    return { ...device, lastSeenAt: seen.at, lastSeenIp: seen.ip, lastSeenUserAgent: seen.userAgent };
+  }
+
+  /** Writes down what has gathered. It never rejects: what could not be written is tried again the next time. */
+  flush(): Promise<void> {
+    this.writing = this.writing.then(() => this.write());
+    return this.writing;
+  }
+
+  private async write(): Promise<void> {
+    const written = this.sightings;
+    if (written.size === 0) return;
+    this.sightings = new Map();
+    const ordered = [...written.values()];
+    try {
+      for (let from = 0; from < ordered.length; from += BATCH) {
+        await this.unitOfWork.run((tx) => this.store.see(tx, ordered.slice(from, from + BATCH)));
+      }
+    } catch (error) {
+      this.logger.warn(`When devices were last seen could not be written: ${String(error)}`);
+      this.sightings = new Map([...written, ...this.sightings].slice(-LIMIT));
+    }
+  }
+}
+
+function keyOf({ userId, deviceId }: DeviceRef): string {
+  return `${userId}\0${deviceId}`;
+}

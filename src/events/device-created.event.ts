@@ -1,0 +1,20 @@
+import { SessionEvent } from './session-event.js';
+
+/**
+ * A user has a new device: by a login, or made by an application service. A listener refuses it by throwing a
+ * `MatrixError`, which is then the answer to the request.
+ */
+export class DeviceCreated extends SessionEvent {
+  static override readonly eventName = 'device.created';
+  static override readonly refusable = true;
+
+  constructor(
+    readonly userId: string,
+    readonly deviceId: string,
+    readonly displayName: string | null,
+    /** Birth of the device, in milliseconds since the epoch. */
+    readonly createdTs: number,
+  ) {
+    super();
+  }
+}

@@ -1,0 +1,44 @@
+import { SessionEvent } from './session-event.js';
+
+/**
+ * What may change in a device list.
+ * - `device_created`, `device_renamed`, `device_deleted`: the device, or its public name
+ * - `device_keys`: the identity keys of the device, uploaded for the first time or changed
+ * - `device_signed`: a cross-signing key of the user signed the device
+ * - `cross_signing_keys`: the master or the self-signing key, or a signature on the master key
+ * - `user_signing_key`, `user_signed`: for the user's own eyes only; the second names who was signed
+ */
+export type DeviceListChangeKind =
+  | 'device_created'
+  | 'device_renamed'
+  | 'device_deleted'
+  | 'device_keys'
+  | 'device_signed'
+  | 'cross_signing_keys'
+  | 'user_signing_key'
+  | 'user_signed';
+
+/** One change of a user's device list. */
+export interface DeviceListChange {
+  readonly userId: string;
+  /** Per user unique and increasing: the `stream_id` of `m.device_list_update`. */
+  readonly position: number;
+  /** The change before: `prev_id`. `null` for a user's first. */
+  readonly previousPosition: number | null;
+  readonly change: DeviceListChangeKind;
+  readonly deviceId: string | null;
+  readonly signedUserId: string | null;
+}
+
+/** Device lists have changed: what a homeserver or a sync server must tell to those who share a room with the users. */
+export class DeviceListsChanged extends SessionEvent {
+  static override readonly eventName = 'device_lists.changed';
+
+  constructor(
+    readonly changes: readonly DeviceListChange[],
+    /** When, in milliseconds since the epoch. */
+    readonly changedTs: number,
+  ) {
+    super();
+  }
+}

@@ -1,0 +1,16 @@
+import { SessionEvent } from './session-event.js';
+
+/** A device has another name, which everybody may see who shares a room with its user. */
+export class DeviceRenamed extends SessionEvent {
+  static override readonly eventName = 'device.renamed';
+
+  constructor(
+    readonly userId: string,
+    readonly deviceId: string,
+    readonly displayName: string,
+    /** When, in milliseconds since the epoch. */
+    readonly renamedTs: number,
+  ) {
+    super();
+  }
+}

@@ -1,0 +1,32 @@
+import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
+import type { KeyUsage } from './cross-signing.rules.js';
+
+/**
+ * A key with which a user signs devices or other users. It belongs to the user and outlives every device; replaced, its
+ * row stays, because no device may ever be called like a key.
+ */
+@Entity('cross_signing_keys')
+@Index('cross_signing_keys_current_idx', ['userId', 'usage'], { unique: true, where: 'replaced_at IS NULL' })
+@ForeignKey('AccountEntity', ['userId'], ['userId'], { name: 'cross_signing_keys_account_fkey' })
+export class CrossSigningKeyEntity {
+  @PrimaryColumn({ name: 'user_id', type: 'text', primaryKeyConstraintName: 'cross_signing_keys_pkey' })
+  userId!: string;
+
+  /** Unpadded base64. */
+  @PrimaryColumn({ name: 'public_key', type: 'text', primaryKeyConstraintName: 'cross_signing_keys_pkey' })
+  publicKey!: string;
+
+  @Column({ name: 'usage', type: 'text' })
+  usage!: KeyUsage;
+
+  /** The key as it was uploaded, without its signatures: those have rows of their own. */
+  @Column({ name: 'key', type: 'jsonb' })
+  key!: object;
+
+  @Column({ name: 'uploaded_at', type: 'timestamptz' })
+  uploadedAt!: Date;
+
+  /** `null` while the key is the current one of its usage. */
+  @Column({ name: 'replaced_at', type: 'timestamptz', nullable: true })
+  replacedAt!: Date | null;
+}

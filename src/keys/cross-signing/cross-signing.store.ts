@@ -1,0 +1,158 @@
+import { Injectable } from '@nestjs/common';
+import type { RequesterDevice } from '../../auth/requester.js';
+import type { Statement, Tx } from '../../database/tx.js';
+import { UnitOfWork } from '../../database/unit-of-work.js';
+import type { SignedJson } from '../../matrix/signed-json.js';
+import { type CrossSigningKey, ed25519, type KeySet, type KeyUsage } from './cross-signing.rules.js';
+import type { KeySignatureEntity } from './key-signature.entity.js';
+
+type FoundKey = CrossSigningKey & { readonly userId: string };
+
+const COLUMNS = 'user_id AS "userId", usage, public_key AS "publicKey", key';
+
+const FIND_CURRENT: Statement = {
+  name: 'cross_signing_find_current',
+  text: `SELECT ${COLUMNS} FROM cross_signing_keys WHERE user_id = $1 AND replaced_at IS NULL`,
+};
+// A key that is being replaced must not be signed, or sign, meanwhile.
+const HOLD_CURRENT: Statement = {
+  name: 'cross_signing_hold_current',
+  text: `
+    SELECT ${COLUMNS} FROM cross_signing_keys WHERE user_id = ANY ($1::text[]) AND replaced_at IS NULL
+    ORDER BY user_id, public_key
+    FOR SHARE`,
+};
+const IS_KEY: Statement = {
+  name: 'cross_signing_is_key',
+  text: 'SELECT FROM cross_signing_keys WHERE user_id = $1 AND public_key = $2',
+};
+const FIND_DEVICES_CALLED: Statement = {
+  name: 'cross_signing_find_devices_called',
+  text: 'SELECT device_id AS "deviceId" FROM devices WHERE user_id = $1 AND device_id = ANY ($2::text[])',
+};
+const RETIRE: Statement = {
+  name: 'cross_signing_retire',
+  text: `
+    UPDATE cross_signing_keys SET replaced_at = $3
+    WHERE user_id = $1 AND public_key = ANY ($2::text[])`,
+};
+const PUT: Statement = {
+  name: 'cross_signing_put',
+  text: `
+    INSERT INTO cross_signing_keys (user_id, public_key, usage, key, uploaded_at) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (user_id, public_key) DO UPDATE
+      SET usage = excluded.usage, key = excluded.key, uploaded_at = excluded.uploaded_at, replaced_at = NULL`,
+};
+const DELETE_SIGNATURES: Statement = {
+  name: 'cross_signing_delete_signatures',
+  text: `
+    DELETE FROM key_signatures
+    WHERE user_id = $1 AND (target = ANY ($2::text[]) OR (signer_user_id = $1 AND key_id = ANY ($3::text[])))`,
+};
+const HOLD_DEVICE_KEYS: Statement = {
+  name: 'cross_signing_hold_device_keys',
+  text: `
+    SELECT d.device_id AS "deviceId", k.keys
+    FROM devices d JOIN device_keys k USING (user_id, device_id)
+    WHERE d.user_id = $1 AND d.device_id = ANY ($2::text[])
+    ORDER BY d.device_id
+    FOR KEY SHARE OF d FOR SHARE OF k`,
+};
+const HOLD_DEVICE: Statement = {
+  name: 'cross_signing_hold_device',
+  text: `
+    SELECT FROM devices WHERE user_id = $1 AND device_id = $2 AND created_at = $3
+    FOR KEY SHARE`,
+};
+const SIGN: Statement = {
+  name: 'cross_signing_sign',
+  text: `
+    INSERT INTO key_signatures AS s (user_id, signer_user_id, target, key_id, device_id, signature)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+    ORDER BY 1, 2, 3, 4
+    ON CONFLICT (user_id, signer_user_id, target, key_id) DO UPDATE SET signature = excluded.signature
+    WHERE s.signature <> excluded.signature
+    RETURNING user_id AS "userId", target`,
+};
+
+/** The SQL of cross-signing keys and of signatures. */
+@Injectable()
+export class CrossSigningStore {
+  constructor(private readonly unitOfWork: UnitOfWork) {}
+
+  /** The current keys of the user. */
+  async findCurrent(userId: string): Promise<KeySet> {
+    return toKeySet(await this.unitOfWork.query<FoundKey>(FIND_CURRENT, [userId]));
+  }
+
+  /** The current keys of users, none of which is replaced before the transaction ends. */
+  async holdCurrent(tx: Tx, userIds: readonly string[]): Promise<Map<string, KeySet>> {
+    const found = await tx.query<FoundKey>(HOLD_CURRENT, [[...userIds].toSorted()]);
+    return new Map(userIds.map((userId) => [userId, toKeySet(found.filter((key) => key.userId === userId))]));
+  }
+
+  /** Whether the user has, or once had, a key of this public key. */
+  async isKey(tx: Tx, userId: string, publicKey: string): Promise<boolean> {
+    return (await tx.query(IS_KEY, [userId, publicKey])).length === 1;
+  }
+
+  /** Which of these names are those of devices. */
+  async findDevicesCalled(tx: Tx, userId: string, names: readonly string[]): Promise<string[]> {
+    const rows = await tx.query<{ deviceId: string }>(FIND_DEVICES_CALLED, [userId, names]);
+    return rows.map(({ deviceId }) => deviceId);
+  }
+
+  /** Retires keys: their rows stay, the signatures over them and by them go. */
+  async retire(tx: Tx, userId: string, publicKeys: readonly string[]): Promise<void> {
+    await Promise.all([
+      tx.query(RETIRE, [userId, publicKeys, tx.startedAt]),
+      tx.query(DELETE_SIGNATURES, [userId, publicKeys, publicKeys.map(ed25519)]),
+    ]);
+  }
+
+  /** Makes the key the current one of its usage; what signed another form of it goes. */
+  async put(tx: Tx, userId: string, { publicKey, usage, key }: CrossSigningKey): Promise<void> {
+    const { signatures: _, ...unsigned } = key;
+    await Promise.all([
+      tx.query(DELETE_SIGNATURES, [userId, [publicKey], []]),
+      tx.query(PUT, [userId, publicKey, usage, JSON.stringify(unsigned), tx.startedAt]),
+    ]);
+  }
+
+  /** Keeps the device from being deleted until the transaction ends; `false` when it is gone already. */
+  async holdDevice(tx: Tx, { userId, deviceId, createdAt }: RequesterDevice): Promise<boolean> {
+    return (await tx.query(HOLD_DEVICE, [userId, deviceId, createdAt])).length === 1;
+  }
+
+  /** The identity keys of those devices that have some, neither deleted nor changed before the transaction ends. */
+  async holdDeviceKeys(
+    tx: Tx,
+    userId: string,
+    deviceIds: readonly string[],
+  ): Promise<Map<string, SignedJson>> {
+    const rows = await tx.query<{ deviceId: string; keys: SignedJson }>(HOLD_DEVICE_KEYS, [
+      userId,
+      deviceIds,
+    ]);
+    return new Map(rows.map(({ deviceId, keys }) => [deviceId, keys]));
+  }
+
+  /** Stores signatures and gives the targets for which one is new or another than before. */
+  sign(
+    tx: Tx,
+    signatures: readonly KeySignatureEntity[],
+  ): Promise<Pick<KeySignatureEntity, 'userId' | 'target'>[]> {
+    return tx.query(SIGN, [
+      signatures.map(({ userId }) => userId),
+      signatures.map(({ signerUserId }) => signerUserId),
+      signatures.map(({ target }) => target),
+      signatures.map(({ keyId }) => keyId),
+      signatures.map(({ deviceId }) => deviceId),
+      signatures.map(({ signature }) => signature),
+    ]);
+  }
+}
+
+function toKeySet(keys: readonly CrossSigningKey[]): KeySet {
+  return new Map<KeyUsage, CrossSigningKey>(keys.map((key) => [key.usage, key]));
+}

@@ -1,0 +1,26 @@
+import { isObject } from '../../matrix/json.js';
+import { MatrixError } from '../../matrix/matrix-error.js';
+import type { SignedJson } from '../../matrix/signed-json.js';
+
+/** One object that somebody has signed. */
+export interface SignedItem {
+  /** Whose device or key it is. */
+  readonly userId: string;
+  /** The device ID or the public key. */
+  readonly name: string;
+  readonly object: SignedJson;
+}
+
+/**
+ * The objects of a `POST /keys/signatures/upload`.
+ * @throws {MatrixError} `M_BAD_JSON`
+ */
+export function toSignedItems(body: object): SignedItem[] {
+  return Object.entries(body).flatMap(([userId, objects]) => {
+    if (!isObject(objects)) throw MatrixError.badJson(`${userId} must hold an object of signed objects`);
+    return Object.entries(objects).map(([name, object]) => {
+      if (!isObject(object)) throw MatrixError.badJson(`${userId}.${name} must be a signed object`);
+      return { userId, name, object };
+    });
+  });
+}

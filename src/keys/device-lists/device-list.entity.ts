@@ -1,0 +1,17 @@
+import { Column, Entity, ForeignKey, PrimaryColumn } from 'typeorm';
+
+/** How far the changes of a user's device list have come. Whoever records one holds this row, so they have an order. */
+@Entity('device_lists')
+@ForeignKey('AccountEntity', ['userId'], ['userId'], { name: 'device_lists_account_fkey' })
+export class DeviceListEntity {
+  @PrimaryColumn({ name: 'user_id', type: 'text', primaryKeyConstraintName: 'device_lists_pkey' })
+  userId!: string;
+
+  /** Position of the last change. */
+  @Column({ name: 'position', type: 'bigint' })
+  position!: string;
+
+  /** Position before the last transaction's changes. */
+  @Column({ name: 'previous_position', type: 'bigint', nullable: true })
+  previousPosition!: string | null;
+}

@@ -1,0 +1,90 @@
+import { Injectable } from '@nestjs/common';
+import { Environment } from '../../config/environment.js';
+import type { Tx } from '../../database/tx.js';
+import { DeviceListsChanged } from '../../events/device-lists-changed.event.js';
+import { EventBus } from '../../events/event-bus.js';
+import { MatrixError } from '../../matrix/matrix-error.js';
+import { Clock } from '../../system/clock.js';
+import { DeviceListsStore, type NewChange } from './device-lists.store.js';
+import { SharedRooms } from './shared-rooms.port.js';
+
+/** Longer than any transaction lasts, and than the clocks of two nodes are apart. */
+const SETTLED_AFTER_MS = 60_000;
+const TOKEN = /^mdl_(\d{1,16})$/;
+
+/** Users whose devices or keys a client must ask for again, and whom it need not follow any more. */
+export interface ChangedUsers {
+  readonly changed: readonly string[];
+  readonly left: readonly string[];
+}
+
+/** The log of what changed in whose device list. */
+@Injectable()
+export class DeviceListsService {
+  constructor(
+    private readonly store: DeviceListsStore,
+    private readonly sharedRooms: SharedRooms,
+    private readonly events: EventBus,
+    private readonly clock: Clock,
+    private readonly environment: Environment,
+  ) {}
+
+  /**
+   * Writes changes down in the transaction that makes them, and tells listeners. Until it ends, other changes of the
+   * same users wait: call it last.
+   */
+  async record(tx: Tx, changes: readonly NewChange[]): Promise<void> {
+    const now = tx.startedAt.getTime();
+    const recorded = await this.store.record(tx, changes, toPosition(now), toPosition(this.oldest(now)));
+    await this.events.publish(tx, new DeviceListsChanged(recorded, now));
+  }
+
+  /**
+   * Where the log stands, as a token for `GET /keys/changes`: what a sync server puts into its own. It lies a minute
+   * back, because a change that is being committed right now may have an earlier position than one that is visible:
+   * a change may be told twice, but none is missed.
+   */
+  token(): string {
+    return toToken(toPosition(this.clock.now().getTime() - SETTLED_AFTER_MS));
+  }
+
+  /**
+   * Whose devices or keys have changed between two tokens, for a user: its own, and those of users who share a room
+   * with it. Changes older than `DEVICE_LIST_RETENTION` are not known any more; then everybody counts as changed.
+   * @throws {MatrixError} `M_INVALID_PARAM` for a token that is not of this service
+   */
+  async changesFor(userId: string, from: string, to: string): Promise<ChangedUsers> {
+    const [after, upTo] = [this.positionOf('from', from), this.positionOf('to', to)];
+    const { sharing, began, ended } = await this.sharedRooms.inSpan(userId, toDate(after), toDate(upTo));
+    const followed = [...new Set([userId, ...sharing])];
+    const isForgotten = after < toPosition(this.oldest(this.clock.now().getTime()));
+    const changed = isForgotten ? followed : await this.store.findChanged(userId, followed, after, upTo);
+    return { changed: [...new Set([...changed, ...began])], left: ended };
+  }
+
+  /** Nothing earlier is kept. */
+  private oldest(nowMs: number): number {
+    return nowMs - this.environment.deviceListRetentionMs;
+  }
+
+  private positionOf(name: string, token: string): number {
+    const position = Number(TOKEN.exec(token)?.[1] ?? Infinity);
+    // A token of tomorrow is none that was given out.
+    if (position > toPosition(this.clock.now().getTime()))
+      throw MatrixError.invalidParam(`${name} is not a token of this service`);
+    return position;
+  }
+}
+
+/** Positions count microseconds, which leaves room for many changes in one of the clock's milliseconds. */
+function toPosition(ms: number): number {
+  return Math.max(0, ms) * 1_000;
+}
+
+function toDate(position: number): Date {
+  return new Date(Math.floor(position / 1_000));
+}
+
+function toToken(position: number): string {
+  return `mdl_${position}`;
+}

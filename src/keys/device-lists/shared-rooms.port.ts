@@ -1,0 +1,25 @@
+/** Whom a user shares rooms with, and how that changed in a span of time. */
+export interface SharedRoomsInSpan {
+  /** User IDs that share a room with the user at the end of the span. */
+  readonly sharing: readonly string[];
+  /** Those of them that did not at its beginning. */
+  readonly began: readonly string[];
+  /** User IDs that shared a room with the user at the beginning and share none at the end. */
+  readonly ended: readonly string[];
+}
+
+/**
+ * Tells who shares a room with whom: whose device lists a user follows ("Tracking the device list for a user"). Rooms are
+ * a homeserver's knowledge, so a team provides it.
+ */
+export abstract class SharedRooms {
+  /** The user itself need not be among the answers. Asked once for each `GET /keys/changes`. */
+  abstract inSpan(userId: string, from: Date, to: Date): Promise<SharedRoomsInSpan>;
+}
+
+/** Nobody shares a room with anybody: each user follows its own devices only. */
+export class NoSharedRooms extends SharedRooms {
+  async inSpan(): Promise<SharedRoomsInSpan> {
+    return { sharing: [], began: [], ended: [] };
+  }
+}

@@ -1,0 +1,68 @@
+import { createPublicKey, type KeyObject, verify } from 'node:crypto';
+import { promisify } from 'node:util';
+import { canonicalJson, orderedJson } from './canonical-json.js';
+import { isObject, type Json } from './json.js';
+
+const verifyInThreadPool = promisify<null, Buffer, KeyObject, Buffer, boolean>(verify);
+
+/** A JSON object that may carry signatures. */
+export type SignedJson = Json;
+
+const KEY_BYTES = 32;
+const SIGNATURE_BYTES = 64;
+
+/** The Ed25519 signatures that `userId` has made over the object, by key ID; other algorithms are not known here. */
+export function signaturesBy(object: SignedJson, userId: string): Map<string, string> {
+  const { [userId]: own } = asObject(object['signatures']);
+  return new Map(
+    Object.entries(asObject(own)).filter(
+      (entry): entry is [string, string] => entry[0].startsWith('ed25519:') && typeof entry[1] === 'string',
+    ),
+  );
+}
+
+/** Whether two objects are the same, whatever the order of their keys. */
+export function isSameJson(one: Json, other: Json): boolean {
+  return orderedJson(one) === orderedJson(other);
+}
+
+/** Whether two objects are the same but for what is not signed. */
+export function isSameUnsigned(one: SignedJson, other: SignedJson): boolean {
+  return isSameJson(signedPart(one), signedPart(other));
+}
+
+/**
+ * Whether `signature` is that of the Ed25519 key over the object (appendices, "Checking for a Signature").
+ * @param publicKey in unpadded base64
+ */
+export async function isSignedWith(
+  object: SignedJson,
+  publicKey: string,
+  signature: string,
+): Promise<boolean> {
+  const bytes = Buffer.from(signature, 'base64');
+  if (bytes.length !== SIGNATURE_BYTES || !isPublicKey(publicKey)) return false;
+  try {
+    const x = Buffer.from(publicKey, 'base64').toString('base64url');
+    const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' });
+    return await verifyInThreadPool(null, Buffer.from(canonicalJson(signedPart(object))), key, bytes);
+  } catch {
+    // No point of the curve, or numbers that canonical JSON does not have: nothing that could have been signed.
+    return false;
+  }
+}
+
+/** Whether the text is an Ed25519 key in unpadded base64, in its one spelling. */
+export function isPublicKey(text: string): boolean {
+  const bytes = Buffer.from(text, 'base64');
+  return bytes.length === KEY_BYTES && bytes.toString('base64').replace(/=+$/, '') === text;
+}
+
+function signedPart(object: SignedJson): Json {
+  const { signatures: _, unsigned: __, ...signed } = object;
+  return signed;
+}
+
+function asObject(value: unknown): Json {
+  return isObject(value) ? value : {};
+}
