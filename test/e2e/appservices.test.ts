@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Environment } from '../../src/config/environment.js';
 import { AppserviceRegistry } from '../../src/appservices/appservice-registry.js';
-import { PASSWORD, uniqueUsername, V3 } from '../support/matrix-client.js';
-import { TestApp } from '../support/test-app.js';
+import { PASSWORD, someKeys, uniqueUsername, V3 } from '../support/matrix-client.js';
+import { SigningUser } from '../support/signing.js';
+import { NOTHING, TestApp } from '../support/test-app.js';
 
 const REGISTRATION = `
 id: irc
@@ -45,7 +46,7 @@ async function file(name: string, content: string): Promise<string> {
 }
 
 const TYPE = 'm.login.application_service';
-const asService = (method: 'get' | 'post', path: string, query: object = {}) =>
+const asService = (method: 'get' | 'post' | 'put' | 'delete', path: string, query: object = {}) =>
   app.http[method](path).auth('the-as-token', { type: 'bearer' }).query(query);
 
 async function ghost(extra: object = {}): Promise<{ userId: string; deviceId: string; accessToken: string }> {
@@ -236,5 +237,72 @@ describe('Registration files', () => {
       REGISTRATION.replace('id: irc', 'id: other').replace('irc_bot', 'bot'),
     );
     expect(() => load([one, other])).toThrow(/same as_token/);
+  });
+});
+
+describe('Devices of an application service', () => {
+  const devicesOf = async (user_id: string) =>
+    (await asService('get', `${V3}/devices`, { user_id }).expect(200)).body.devices;
+
+  it('are made with PUT, 201 the first time and 200 afterwards', async () => {
+    const { userId: user_id } = await ghost({ inhibit_login: true });
+    const put = (display_name?: string) =>
+      asService('put', `${V3}/devices/GHOST%2F1`, { user_id }).send({ display_name });
+    await put('Bridge').expect(201, {});
+    expect(await devicesOf(user_id)).toEqual([{ device_id: 'GHOST/1', display_name: 'Bridge' }]);
+    await put().expect(200, {});
+    await put('Renamed').expect(200, {});
+    expect(await devicesOf(user_id)).toEqual([{ device_id: 'GHOST/1', display_name: 'Renamed' }]);
+  });
+
+  it('work with keys by ?device_id= and go without a proof', async () => {
+    const { userId: user_id } = await ghost({ inhibit_login: true });
+    for (const device_id of ['A', 'B', 'C']) {
+      await asService('put', `${V3}/devices/${device_id}`, { user_id }).send({}).expect(201);
+      await asService('post', `${V3}/keys/upload`, { user_id, device_id })
+        .send(someKeys({ userId: user_id, deviceId: device_id, accessToken: '' }))
+        .expect(200);
+    }
+    await asService('delete', `${V3}/devices/A`, { user_id }).expect(200, {});
+    await asService('post', `${V3}/delete_devices`, { user_id })
+      .send({ devices: ['B', 'X'] })
+      .expect(200, {});
+    expect(await app.census(user_id, 'A')).toEqual(NOTHING);
+    expect(await app.census(user_id, 'B')).toEqual(NOTHING);
+    expect((await devicesOf(user_id)).map(({ device_id }: { device_id: string }) => device_id)).toEqual([
+      'C',
+    ]);
+    const missing = await asService('post', `${V3}/delete_devices`, { user_id }).send({}).expect(400);
+    expect(missing.body).toMatchObject({ errcode: 'M_MISSING_PARAM' });
+  });
+
+  it('cannot be called what no device may be called', async () => {
+    const { userId: user_id } = await ghost({ inhibit_login: true });
+    const put = (id: string, body = {}) =>
+      asService('put', `${V3}/devices/${encodeURIComponent(id)}`, { user_id }).send(body);
+    for (const id of ['*', 'x'.repeat(513)])
+      expect((await put(id).expect(400)).body).toMatchObject({ errcode: 'M_INVALID_PARAM' });
+    const long = await put('D', { display_name: 'x'.repeat(101) }).expect(400);
+    expect(long.body).toMatchObject({ errcode: 'M_TOO_LARGE' });
+    expect(await devicesOf(user_id)).toEqual([]);
+  });
+
+  it('cannot be called like a cross-signing key, which needs no proof to be replaced', async () => {
+    const { userId: user_id } = await ghost({ inhibit_login: true });
+    const upload = (keys: SigningUser) =>
+      asService('post', `${V3}/keys/device_signing/upload`, { user_id }).send(keys.upload());
+    const keys = new SigningUser(user_id);
+    await upload(keys).expect(200, {});
+    await upload(new SigningUser(user_id)).expect(200, {});
+    const path = `${V3}/devices/${encodeURIComponent(keys.master.publicKey)}`;
+    const answer = await asService('put', path, { user_id }).send({}).expect(403);
+    expect(answer.body).toMatchObject({ errcode: 'M_FORBIDDEN' });
+    expect(await devicesOf(user_id)).toEqual([]);
+  });
+
+  it('need a name where keys are uploaded', async () => {
+    const { userId: user_id } = await ghost({ inhibit_login: true });
+    const answer = await asService('post', `${V3}/keys/upload`, { user_id }).send({}).expect(400);
+    expect(answer.body).toMatchObject({ errcode: 'M_MISSING_PARAM' });
   });
 });

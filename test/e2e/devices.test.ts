@@ -65,7 +65,7 @@ describe('GET /devices', () => {
 
 describe('When a device was last seen', () => {
   const row = async ({ userId, deviceId }: ClientSession) => {
-    const [found] = await app().sql<Record<string, unknown>>(
+    const [found] = await app().sql(
       `SELECT last_seen_at, last_seen_ip, last_seen_user_agent FROM devices WHERE user_id = $1 AND device_id = $2`,
       [userId, deviceId],
     );

@@ -86,8 +86,8 @@ export class MatrixClient {
   /** IDs and names; not when the devices were seen. */
   async devices({ accessToken }: ClientSession): Promise<{ device_id: string; display_name?: string }[]> {
     const answer = await this.http.get(`${V3}/devices`).auth(accessToken, { type: 'bearer' }).expect(200);
-    return answer.body.devices.map(
-      ({ last_seen_ip: _, last_seen_ts: __, ...device }: Record<string, unknown>) => device,
+    return answer.body.devices.map(({ device_id, display_name }: Record<string, string>) =>
+      display_name === undefined ? { device_id } : { device_id, display_name },
     );
   }
 }

@@ -1,0 +1,155 @@
+import { describe, expect, it } from 'vitest';
+import { type ClientSession, someKeys, V3 } from '../support/matrix-client.js';
+import { useApp } from '../support/test-app.js';
+
+const app = useApp();
+const ALGORITHM = 'signed_curve25519';
+
+const claim = (session: ClientSession, one_time_keys: unknown) =>
+  app().matrix.call(session, 'post', '/keys/claim').send({ one_time_keys });
+
+/** Uploads one-time keys of these IDs. */
+async function upload(session: ClientSession, keyIds: string[], algorithm = ALGORITHM): Promise<number> {
+  const keys = keyIds.map((id) => [`${algorithm}:${id}`, { key: `key ${id}`, signatures: {} }]);
+  const { body } = await app()
+    .matrix.uploadKeys(session, { one_time_keys: Object.fromEntries(keys) })
+    .expect(200);
+  return body.one_time_key_counts[algorithm] ?? 0;
+}
+
+/** Claims a key of the device and gives its ID; `null` when there was none. */
+async function next(by: ClientSession, { userId, deviceId }: ClientSession): Promise<string | null> {
+  const { body } = await claim(by, { [userId]: { [deviceId]: ALGORITHM } }).expect(200);
+  const [name] = Object.keys(body.one_time_keys[userId]?.[deviceId] ?? {});
+  return name?.split(':')[1] ?? null;
+}
+
+describe('POST /keys/claim', () => {
+  it('gives the keys of an earlier upload before those of a later one, each once', async () => {
+    const device = await app().matrix.register();
+    const other = await app().matrix.register();
+    // Within one millisecond, and in an order that their names do not tell.
+    for (const keyId of ['C', 'A', 'B']) await upload(device, [keyId]);
+    expect([
+      await next(other, device),
+      await next(device, device),
+      await next(other, device),
+      await next(other, device),
+    ]).toEqual(['C', 'A', 'B', null]);
+  });
+
+  it('gives the key as it was uploaded, and the count goes down', async () => {
+    const device = await app().matrix.register();
+    const { one_time_keys } = someKeys(device, 2);
+    await app().matrix.uploadKeys(device, { one_time_keys }).expect(200);
+    const { body } = await claim(device, { [device.userId]: { [device.deviceId]: ALGORITHM } }).expect(200);
+    const [[name, key]] = Object.entries(body.one_time_keys[device.userId][device.deviceId]) as [
+      [string, unknown],
+    ];
+    expect(key).toEqual((one_time_keys as Record<string, unknown>)[name]);
+    expect(body.failures).toEqual({});
+    const { body: counts } = await app().matrix.uploadKeys(device, {}).expect(200);
+    expect(counts).toEqual({ one_time_key_counts: { [ALGORITHM]: 1 } });
+  });
+
+  it('never gives a key again that was claimed, though it be uploaded again', async () => {
+    const device = await app().matrix.register();
+    await upload(device, ['A', 'B']);
+    expect(await next(device, device)).toBe('A');
+    // The client never heard that its upload had arrived; what it sends again is as good as uploaded.
+    expect(await upload(device, ['A', 'B'])).toBe(1);
+    expect([await next(device, device), await next(device, device)]).toEqual(['B', null]);
+    expect(await upload(device, ['A', 'B'])).toBe(0);
+    expect(await next(device, device)).toBeNull();
+  });
+
+  it('refuses another key under the ID of a claimed one, with all that came with it', async () => {
+    const device = await app().matrix.register();
+    await upload(device, ['A']);
+    expect(await next(device, device)).toBe('A');
+    const one_time_keys = {
+      [`${ALGORITHM}:A`]: { key: 'another', signatures: {} },
+      [`${ALGORITHM}:B`]: { key: 'b', signatures: {} },
+    };
+    const answer = await app().matrix.uploadKeys(device, { one_time_keys }).expect(400);
+    expect(answer.body).toMatchObject({
+      errcode: 'M_INVALID_PARAM',
+      error: 'One time key signed_curve25519:A already exists',
+    });
+    expect(await next(device, device)).toBeNull();
+  });
+
+  it('gives the fallback key when no other is left, again and again, and marks it as used', async () => {
+    const device = await app().matrix.register();
+    await app().matrix.uploadKeys(device, someKeys(device, 1)).expect(200);
+    const used = async () =>
+      (await app().sql('SELECT used FROM fallback_keys WHERE user_id = $1', [device.userId]))[0];
+    expect(await next(device, device)).toBe('AAAA0');
+    expect(await used()).toEqual({ used: false });
+    const wish = { [device.userId]: { [device.deviceId]: ALGORITHM } };
+    for (let time = 0; time < 2; time += 1) {
+      const { body } = await claim(device, wish).expect(200);
+      expect(body.one_time_keys[device.userId][device.deviceId]).toEqual(someKeys(device)['fallback_keys']);
+      expect(await used()).toEqual({ used: true });
+    }
+    const { fallback_keys } = someKeys(device);
+    await app().matrix.uploadKeys(device, { fallback_keys }).expect(200);
+    expect(await used()).toEqual({ used: true });
+    const fresh = { [`${ALGORITHM}:NEW`]: { key: 'new', signatures: {}, fallback: true } };
+    await app().matrix.uploadKeys(device, { fallback_keys: fresh }).expect(200);
+    expect(await used()).toEqual({ used: false });
+    expect(await next(device, device)).toBe('NEW');
+  });
+
+  it('serves many devices at once, and leaves out whoever has no key, is gone or never was', async () => {
+    const one = await app().matrix.register({ device_id: 'ONE' });
+    const two = await app().matrix.login(one.userId, { device_id: 'TWO' });
+    const gone = await app().matrix.login(one.userId, { device_id: 'GONE' });
+    const keyless = await app().matrix.register();
+    for (const session of [one, two, gone]) await upload(session, ['A']);
+    await app().matrix.logout(gone).expect(200);
+    const { body } = await claim(one, {
+      [one.userId]: { ONE: ALGORITHM, TWO: ALGORITHM, GONE: ALGORITHM, NEVER: ALGORITHM },
+      [keyless.userId]: { [keyless.deviceId]: ALGORITHM },
+      '@nobody:localhost': { D: ALGORITHM },
+      ['__proto__']: { D: ALGORITHM },
+      nonsense: { D: ALGORITHM },
+      '@bob:elsewhere.org': { D: ALGORITHM },
+    }).expect(200);
+    expect(Object.keys(body.one_time_keys)).toEqual([one.userId]);
+    expect(Object.keys(body.one_time_keys[one.userId])).toEqual(['ONE', 'TWO']);
+    expect(body.failures).toEqual({ 'elsewhere.org': {} });
+  });
+
+  it('gives a key of the algorithm asked for, or none', async () => {
+    const device = await app().matrix.register();
+    await upload(device, ['A']);
+    const { body } = await claim(device, { [device.userId]: { [device.deviceId]: 'other' } }).expect(200);
+    expect(body).toEqual({ failures: {}, one_time_keys: {} });
+  });
+
+  it('gives a hundred claims at once a hundred different keys, and the fallback key to those after them', async () => {
+    const device = await app().matrix.register();
+    await app().matrix.uploadKeys(device, someKeys(device, 100)).expect(200);
+    const others = [await app().matrix.register(), await app().matrix.register()];
+    const keyIds = await Promise.all(Array.from({ length: 110 }, (_, at) => next(others[at % 2]!, device)));
+    expect(new Set(keyIds).size).toBe(101);
+    expect(keyIds.filter((keyId) => keyId === 'FALL')).toHaveLength(10);
+  });
+
+  it.each([
+    {},
+    { one_time_keys: [] },
+    { one_time_keys: { '@a:localhost': [] } },
+    { one_time_keys: { '@a:localhost': { D: 7 } } },
+    { one_time_keys: {}, timeout: 'soon' },
+  ])('refuses %j with 400', async (body) => {
+    const session = await app().matrix.register();
+    const answer = await app().matrix.call(session, 'post', '/keys/claim').send(body).expect(400);
+    expect(answer.body.errcode).toMatch(/^M_(BAD_JSON|MISSING_PARAM)$/);
+  });
+
+  it('wants a token', async () => {
+    await app().http.post(`${V3}/keys/claim`).send({ one_time_keys: {} }).expect(401);
+  });
+});
