@@ -42,7 +42,7 @@ export class CryptoClient {
 
   /** Sends what the machine has to send, and hands it the answers. */
   async sendOutgoing(): Promise<void> {
-    for (const request of await this.machine.outgoingRequests()) await this.send(request as MachineRequest);
+    for (const request of await this.machine.outgoingRequests()) await this.send(request);
   }
 
   async send(request: MachineRequest): Promise<unknown> {

@@ -129,7 +129,9 @@ async function requireNo5xx({ method, path }: Endpoint, argument: string, sent: 
 
 describe('Random bodies', () => {
   it('never give a 5xx, at any endpoint', { timeout: 120_000 }, async () => {
-    for (const endpoint of await endpoints()) {
+    const all = await endpoints();
+    expect(all.length).toBeGreaterThan(25);
+    for (const endpoint of all) {
       const property = fc.asyncProperty(parameter, body, (argument, sent) =>
         requireNo5xx(endpoint, argument, sent),
       );
@@ -138,7 +140,9 @@ describe('Random bodies', () => {
   });
 
   it('that are all but right never give a 5xx either', { timeout: 120_000 }, async () => {
-    for (const endpoint of (await endpoints()).filter(({ method }) => method !== 'get')) {
+    const taking = (await endpoints()).filter(({ method }) => method !== 'get');
+    expect(taking.length).toBeGreaterThan(15);
+    for (const endpoint of taking) {
       const property = fc.asyncProperty(fc.nat(9), fc.nat(30), value, async (which, at, by) => {
         const sent = mutated(goodBodies()[which], at, by);
         await requireNo5xx(endpoint, 'D', JSON.stringify(sent));

@@ -27,7 +27,7 @@ export interface Real {
 }
 
 /** One thing that a user does: the model changes, the service must agree. */
-type Step = (model: Model, real: Real) => Promise<void>;
+export type Step = (model: Model, real: Real) => Promise<void>;
 
 const call = (
   real: Real,
