@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { LastSeenService } from '../../src/devices/last-seen.service.js';
 import { Bystander } from '../support/interleaving.js';
 import { type ClientSession, passwordOf, someKeys, V3 } from '../support/matrix-client.js';
-import { NOTHING, useApp } from '../support/test-app.js';
+import { createDatabase } from '../support/database.js';
+import { NOTHING, TestApp, useApp } from '../support/test-app.js';
 
 const app = useApp();
 
@@ -89,6 +90,19 @@ describe('When a device was last seen', () => {
     await seen(phone, 'Older/1');
     await app().nest.get(LastSeenService).flush();
     expect(await row(phone)).toMatchObject({ last_seen_user_agent: 'Fractal/9' });
+  });
+
+  it('is written down when the service stops', async () => {
+    const database = await createDatabase();
+    const first = await TestApp.start({}, database);
+    const phone = await first.matrix.register({ device_id: 'PHONE' });
+    await first.matrix.call(phone, 'get', '/account/whoami').expect(200);
+    await first.stop();
+    const second = await TestApp.start({}, database);
+    const rows = await second.sql('SELECT last_seen_ip FROM devices');
+    await second.stop();
+    await database.drop();
+    expect(rows).toEqual([{ last_seen_ip: '127.0.0.1' }]);
   });
 
   it('is not told of a younger device of the same ID', async () => {

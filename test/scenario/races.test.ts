@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type ClientSession, someKeys } from '../support/matrix-client.js';
+import { type ClientSession, passwordOf, someKeys, V3 } from '../support/matrix-client.js';
+import { SigningDevice, SigningUser } from '../support/signing.js';
 import { NOTHING, useApp } from '../support/test-app.js';
 
 const app = useApp();
@@ -99,6 +100,93 @@ describe('A logout that races', () => {
       const alive = await Promise.all(logins.map((login) => app().matrix.whoami(login)));
       const living = alive.filter(({ status }) => status === 200).length;
       expect(await app().census(session.userId)).toMatchObject({ devices: living, access_tokens: living });
+    }
+  });
+});
+
+describe('Keys that race', () => {
+  it('a device of the same name: one of the two is refused, whichever came second', async () => {
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const session = await app().matrix.register();
+      const keys = new SigningUser(session.userId);
+      const [login, upload] = await Promise.all([
+        app()
+          .http.post(`${V3}/login`)
+          .send({ ...passwordOf(session), device_id: keys.master.publicKey }),
+        app().matrix.call(session, 'post', '/keys/device_signing/upload').send(keys.upload()),
+      ]);
+      expect([login.status, upload.status].toSorted()).toEqual([200, 403]);
+    }
+  });
+
+  it('a logout: neither a claim nor a signature leaves anything of the device behind', async () => {
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const phone = await app().matrix.register();
+      const keys = new SigningUser(phone.userId);
+      await app().matrix.call(phone, 'post', '/keys/device_signing/upload').send(keys.upload()).expect(200);
+      const laptop = await app().matrix.login(phone.userId);
+      const device = new SigningDevice(laptop);
+      await app()
+        .matrix.uploadKeys(laptop, { ...someKeys(laptop), device_keys: device.deviceKeys() })
+        .expect(200);
+      const signed = keys.selfSigning.sign(device.deviceKeys(), phone.userId);
+      const [logout, ...others] = await Promise.all([
+        app().matrix.logout(laptop),
+        app()
+          .matrix.call(phone, 'post', '/keys/signatures/upload')
+          .send({ [phone.userId]: { [laptop.deviceId]: signed } }),
+        app()
+          .matrix.call(phone, 'post', '/keys/claim')
+          .send({ one_time_keys: { [phone.userId]: { [laptop.deviceId]: 'signed_curve25519' } } }),
+      ]);
+      expect([logout, ...others].map(({ status }) => status)).toEqual([200, 200, 200]);
+      expect(await app().census(phone.userId, laptop.deviceId)).toEqual(NOTHING);
+    }
+  });
+
+  it('themselves: of replacements that come all at once, one is there in the end, and whole', async () => {
+    const session = await app().matrix.register();
+    const uploads = Array.from({ length: 8 }, () => new SigningUser(session.userId));
+    const answers = await Promise.all(
+      uploads.map((keys) =>
+        app()
+          .matrix.call(session, 'post', '/keys/device_signing/upload')
+          .send({ ...keys.upload(), auth: passwordOf(session) }),
+      ),
+    );
+    expect(answers.map(({ status }) => status)).toEqual(uploads.map(() => 200));
+    const current = await app().sql<{ public_key: string }>(
+      `SELECT public_key FROM cross_signing_keys WHERE user_id = $1 AND replaced_at IS NULL ORDER BY usage`,
+      [session.userId],
+    );
+    expect(
+      uploads.map(({ master, selfSigning, userSigning }) =>
+        [master, selfSigning, userSigning].map(({ publicKey }) => publicKey),
+      ),
+    ).toContainEqual(current.map((row) => row.public_key));
+  });
+});
+
+describe('Deletions that race', () => {
+  it('each other, a logout and a login: every answer is a good one, and no token is without a device', async () => {
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const phone = await app().matrix.register({ device_id: 'PHONE' });
+      const laptop = await app().matrix.login(phone.userId, { device_id: 'LAPTOP' });
+      await app().matrix.uploadKeys(laptop, someKeys(laptop)).expect(200);
+      const auth = passwordOf(phone);
+      const answers = await Promise.all([
+        app().matrix.call(phone, 'delete', '/devices/LAPTOP').send({ auth }),
+        app()
+          .matrix.call(phone, 'post', '/delete_devices')
+          .send({ devices: ['PHONE', 'LAPTOP'], auth }),
+        app().matrix.logout(laptop),
+        app()
+          .http.post(`${V3}/login`)
+          .send({ ...auth, device_id: 'LAPTOP' }),
+      ]);
+      expect(answers.filter(({ status }) => ![200, 401].includes(status))).toEqual([]);
+      const { devices, access_tokens: tokens } = await app().census(phone.userId);
+      expect(tokens).toBe(devices);
     }
   });
 });
