@@ -8,6 +8,8 @@ import { type Statement, Tx } from './tx.js';
 /** Serialization failure and deadlock: PostgreSQL asks the client to try the whole transaction again. */
 const TRY_AGAIN = new Set(['40001', '40P01']);
 const ATTEMPTS = 5;
+/** Nothing commits later after its beginning: whoever reads "what was committed by then" must know how long to wait. */
+const LIFETIME_MS = 45_000;
 
 /** The only way to a transaction. */
 @Injectable()
@@ -52,10 +54,12 @@ export class UnitOfWork {
     try {
       const client = (await runner.connect()) as Client;
       await runner.startTransaction();
+      const deadline = performance.now() + LIFETIME_MS;
       const tx = new Tx(runner.manager, client, this.clock.now());
       try {
         const result = await work(tx);
         await tx.close();
+        if (performance.now() > deadline) throw new Error('The transaction took too long to be committed');
         await commit(client, tx);
         return result;
       } catch (error) {

@@ -3,6 +3,7 @@ import { AccountsService, requireActive, requireUnchanged } from '../accounts/ac
 import type { Requester } from '../auth/requester.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { MatrixError } from '../matrix/matrix-error.js';
+import { isDeviceId } from '../session/session.rules.js';
 import { SessionService } from '../session/session.service.js';
 import { type Authorised, type Operation, UiaService } from '../uia/uia.service.js';
 
@@ -47,7 +48,7 @@ export class DeviceDeletionService {
     { userId, device, isAppservice }: Requester,
     { deviceIds, ...operation }: Deletion,
   ): Promise<Authorised> {
-    const parameters = deviceIds === undefined ? {} : { devices: deviceIds };
+    const parameters = deviceIds === undefined ? {} : { devices: [...new Set(deviceIds)].filter(isDeviceId) };
     if (isAppservice) return { parameters, userId, credential: null };
     if (deviceIds === undefined && operation.auth?.['session'] === undefined)
       throw MatrixError.missingParam('devices');

@@ -30,7 +30,7 @@ const RENAME: Statement = {
   name: 'devices_rename',
   text: 'UPDATE devices SET display_name = $3 WHERE user_id = $1 AND device_id = $2',
 };
-// A device that somebody holds is passed over: it is logging in or going, and a logout must not wait for this.
+// A device that somebody holds is passed over: it is logging in or going, and this can wait.
 const SEE: Statement = {
   name: 'devices_see',
   text: `
@@ -43,7 +43,8 @@ const SEE: Statement = {
       WHERE d.last_seen_at IS NULL OR d.last_seen_at < seen.at
       FOR NO KEY UPDATE OF d SKIP LOCKED
     ) s
-    WHERE d.user_id = s.user_id AND d.device_id = s.device_id`,
+    WHERE d.user_id = s.user_id AND d.device_id = s.device_id
+    RETURNING d.user_id AS "userId", d.device_id AS "deviceId"`,
 };
 const DELETE: Statement = {
   name: 'devices_delete',
@@ -91,9 +92,12 @@ export class DevicesStore {
     await tx.query(RENAME, [userId, deviceId, displayName]);
   }
 
-  /** Writes down when devices were seen: never backwards, and never on a younger device of the same ID. */
-  async see(tx: Tx, sightings: readonly Sighting[]): Promise<void> {
-    await tx.query(SEE, [
+  /**
+   * Writes down when devices were seen: never backwards, and never on a younger device of the same ID. Gives those that
+   * were written; others are gone, or held by somebody.
+   */
+  see(tx: Tx, sightings: readonly Sighting[]): Promise<DeviceRef[]> {
+    return tx.query<DeviceRef>(SEE, [
       ...deviceColumns(sightings),
       sightings.map(({ createdAt }) => createdAt),
       sightings.map(({ at }) => at),

@@ -14,7 +14,8 @@ import { DevicesStore, type Sighting } from './devices.store.js';
 
 /** What is remembered between two writes at the most; beyond it, the oldest sighting is forgotten. */
 const LIMIT = 10_000;
-const BATCH = 1_000;
+/** A logout that meets a row which is just being written waits for the batch: small ones are over in a moment. */
+const BATCH = 200;
 const USER_AGENT_LIMIT = 512;
 
 /**
@@ -25,6 +26,8 @@ const USER_AGENT_LIMIT = 512;
 export class LastSeenService implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly logger = new Logger(LastSeenService.name);
   private sightings = new Map<string, Sighting>();
+  /** What is just being written, or was passed over the last time. */
+  private earlier: ReadonlyMap<string, Sighting> = new Map();
   private timer: NodeJS.Timeout | undefined;
   private writing: Promise<void> = Promise.resolve();
 
@@ -59,15 +62,16 @@ export class LastSeenService implements OnApplicationBootstrap, BeforeApplicatio
     if (this.sightings.size > LIMIT) this.sightings.delete(this.sightings.keys().next().value!);
   }
 
-  /** Nothing is remembered of devices that go. */
+  /** Forgets devices that go. Should their transaction fail, the next request shows that they are still there. */
   forget(devices: readonly DeviceRef[]): void {
     for (const device of devices) this.sightings.delete(keyOf(device));
   }
 
   /** The device with what this node has not written down yet. */
   upToDate(device: DeviceEntity): DeviceEntity {
-    const seen = this.sightings.get(keyOf(device));
+    const seen = this.sightings.get(keyOf(device)) ?? this.earlier.get(keyOf(device));
     if (seen === undefined || seen.createdAt.getTime() !== device.createdAt.getTime()) return device;
+    if (device.lastSeenAt !== null && device.lastSeenAt > seen.at) return device;
     return { ...device, lastSeenAt: seen.at, lastSeenIp: seen.ip, lastSeenUserAgent: seen.userAgent };
   }
 
@@ -78,17 +82,23 @@ export class LastSeenService implements OnApplicationBootstrap, BeforeApplicatio
   }
 
   private async write(): Promise<void> {
-    const written = this.sightings;
-    if (written.size === 0) return;
+    const passedOver = this.earlier;
+    const fresh = this.sightings;
+    this.earlier = new Map([...passedOver, ...fresh]);
     this.sightings = new Map();
-    const ordered = [...written.values()];
+    const left = new Map(this.earlier);
     try {
+      const ordered = [...this.earlier.values()];
       for (let from = 0; from < ordered.length; from += BATCH) {
-        await this.unitOfWork.run((tx) => this.store.see(tx, ordered.slice(from, from + BATCH)));
+        const batch = ordered.slice(from, from + BATCH);
+        const written = await this.unitOfWork.run((tx) => this.store.see(tx, batch));
+        for (const device of written) left.delete(keyOf(device));
       }
+      // Passed over twice, it is gone, or will be seen again.
+      this.earlier = new Map([...left].filter(([key]) => fresh.has(key)));
     } catch (error) {
       this.logger.warn(`When devices were last seen could not be written: ${String(error)}`);
-      this.sightings = new Map([...written, ...this.sightings].slice(-LIMIT));
+      this.earlier = new Map([...left].slice(-LIMIT));
     }
   }
 }

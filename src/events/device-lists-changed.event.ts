@@ -1,11 +1,13 @@
 import { SessionEvent } from './session-event.js';
 
 /**
- * What may change in a device list.
+ * What may change in a device list. What other servers hear of as `m.device_list_update`:
  * - `device_created`, `device_renamed`, `device_deleted`: the device, or its public name
  * - `device_keys`: the identity keys of the device, uploaded for the first time or changed
  * - `device_signed`: a cross-signing key of the user signed the device
- * - `cross_signing_keys`: the master or the self-signing key, or a signature on the master key
+ *
+ * The rest is no `m.device_list_update`, and no part of its chain:
+ * - `cross_signing_keys`: the master or the self-signing key, or a signature on the master key (`m.signing_key_update`)
  * - `user_signing_key`, `user_signed`: for the user's own eyes only; the second names who was signed
  */
 export type DeviceListChangeKind =
@@ -23,7 +25,7 @@ export interface DeviceListChange {
   readonly userId: string;
   /** Per user unique and increasing: the `stream_id` of `m.device_list_update`. */
   readonly position: number;
-  /** The change before: `prev_id`. `null` for a user's first. */
+  /** The `m.device_list_update` before: `prev_id`. `null` for a user's first, and for changes that are none. */
   readonly previousPosition: number | null;
   readonly change: DeviceListChangeKind;
   readonly deviceId: string | null;

@@ -42,6 +42,19 @@ export function isSameKey(one: string | object, other: string | object): boolean
   return material(one) === material(other);
 }
 
+/** Clients keep about fifty; what nobody claims must not pile up. */
+const UNCLAIMED_LIMIT = 5_000;
+
+/** @throws {MatrixError} `M_INVALID_PARAM` when a device has too many unclaimed keys */
+export function requireFewKeys(counts: Readonly<Record<string, number>>): void {
+  const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  if (total > UNCLAIMED_LIMIT) {
+    throw MatrixError.invalidParam(
+      `A device may have ${UNCLAIMED_LIMIT} unclaimed one-time keys at the most`,
+    );
+  }
+}
+
 /** One key that somebody wants to have. */
 export interface Wish {
   readonly userId: string;

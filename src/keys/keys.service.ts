@@ -9,7 +9,15 @@ import { isSameJson, isSameUnsigned } from '../matrix/signed-json.js';
 import { serverNameOf } from '../matrix/user-id.js';
 import type { ClaimedKeysDto, ClaimKeysDto } from './claim-keys.dto.js';
 import { DeviceListsService } from './device-lists/device-lists.service.js';
-import { byName, isSameKey, toQuery, toUpload, toWishes, type UploadedKey } from './keys.rules.js';
+import {
+  byName,
+  isSameKey,
+  requireFewKeys,
+  toQuery,
+  toUpload,
+  toWishes,
+  type UploadedKey,
+} from './keys.rules.js';
 import { KeysStore } from './keys.store.js';
 import { toQueriedKeys } from './queried-keys.rules.js';
 import type { QueriedKeysDto, QueryKeysDto } from './query-keys.dto.js';
@@ -28,7 +36,8 @@ export class KeysService {
   /**
    * Stores keys of the device and gives the number of one-time keys by algorithm. The second call with the same keys
    * changes nothing; a one-time key that was claimed in between is not handed out again.
-   * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` when a one-time key's ID belongs to another key;
+   * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` when a one-time key's ID belongs to another key, or there are
+   *   more than any client wants;
    *   `M_UNKNOWN_TOKEN` when the device was deleted meanwhile: no key outlives a logout
    */
   async upload(device: RequesterDevice, request: UploadKeysDto): Promise<Record<string, number>> {
@@ -41,7 +50,9 @@ export class KeysService {
       if (fallbackKeys.length > 0) await this.store.putFallbackKeys(tx, device, fallbackKeys);
       if (oneTimeKeys.length > 0) await this.putOneTimeKeys(tx, device, oneTimeKeys);
       if (deviceKeys !== null) await this.putDeviceKeys(tx, device, deviceKeys);
-      return this.store.countOneTimeKeys(tx, device);
+      const counts = await this.store.countOneTimeKeys(tx, device);
+      requireFewKeys(counts);
+      return counts;
     });
   }
 

@@ -85,6 +85,7 @@ const COUNT_ONE_TIME_KEYS: Statement = {
     WHERE user_id = $1 AND device_id = $2 AND claimed_at IS NULL
     GROUP BY algorithm`,
 };
+// Of the caller's signatures over others those of its present user-signing key count: others are no verification any more.
 const QUERY: Statement = {
   name: 'keys_query',
   text: `
@@ -95,8 +96,20 @@ const QUERY: Statement = {
        FROM cross_signing_keys WHERE user_id = asked.user_id AND replaced_at IS NULL) AS "crossSigningKeys",
       (SELECT json_agg(json_build_object(
          'target', target, 'signerUserId', signer_user_id, 'keyId', key_id, 'signature', signature))
-       FROM key_signatures WHERE user_id = asked.user_id AND signer_user_id IN (asked.user_id, $2)) AS signatures
+       FROM key_signatures WHERE user_id = asked.user_id AND signer_user_id IN (asked.user_id, $2)
+         AND (signer_user_id = asked.user_id OR key_id = 'ed25519:' ||
+           (SELECT public_key FROM cross_signing_keys
+            WHERE user_id = $2 AND usage = 'user_signing' AND replaced_at IS NULL))) AS signatures
     FROM unnest($1::text[]) AS asked (user_id) JOIN accounts USING (user_id)`,
+};
+// A logout takes devices in this order, too, and then whatever hangs on them, in no order at all.
+const HOLD_DEVICES: Statement = {
+  name: 'keys_hold_devices',
+  text: `
+    SELECT d.device_id FROM unnest($1::text[], $2::text[]) AS wish (user_id, device_id)
+    JOIN devices d USING (user_id, device_id)
+    ORDER BY d.user_id, d.device_id
+    FOR KEY SHARE OF d`,
 };
 // Whoever claims a key holds it until the commit; the next one waits and then takes the key after it. Passing over
 // locked keys instead would hand out the fallback key while there are others. Wishes come in one order, against deadlocks.
@@ -208,8 +221,13 @@ export class KeysStore {
   }
 
   /** Takes one one-time key for each wish, the oldest; wishes that cannot be had are left out. */
-  claimOneTimeKeys(tx: Tx, wishes: readonly Wish[]): Promise<ClaimedKey[]> {
-    return tx.query<ClaimedKey>(CLAIM, [...wishColumns(wishes), tx.startedAt]);
+  async claimOneTimeKeys(tx: Tx, wishes: readonly Wish[]): Promise<ClaimedKey[]> {
+    const [users, devices, algorithms] = wishColumns(wishes);
+    const [, keys] = await Promise.all([
+      tx.query(HOLD_DEVICES, [users, devices]),
+      tx.query<ClaimedKey>(CLAIM, [users, devices, algorithms, tx.startedAt]),
+    ]);
+    return keys;
   }
 
   /** The fallback keys for wishes, which are from now on used. */

@@ -19,7 +19,10 @@ export function toQueriedKeys(
       users.flatMap(({ userId, crossSigningKeys, signatures }) =>
         (crossSigningKeys ?? [])
           .filter((key) => key.usage === usage)
-          .map(({ key, publicKey }) => [userId, withSignatures(key, publicKey, signatures ?? [])]),
+          .map(({ key, publicKey }) => [
+            userId,
+            withSignatures(key, byTarget(signatures ?? []).get(publicKey) ?? []),
+          ]),
       ),
     );
   return {
@@ -40,24 +43,34 @@ function toDevices(
   { userId, devices, signatures }: FoundKeys,
   wanted: readonly string[],
 ): Record<string, object> {
-  const own = (signatures ?? []).filter(({ signerUserId }) => signerUserId === userId);
+  const own = byTarget((signatures ?? []).filter(({ signerUserId }) => signerUserId === userId));
+  const isWanted = new Set(wanted);
   return Object.fromEntries(
     (devices ?? [])
-      .filter(({ deviceId }) => wanted.length === 0 || wanted.includes(deviceId))
+      .filter(({ deviceId }) => isWanted.size === 0 || isWanted.has(deviceId))
       .map(({ deviceId, keys, displayName }) => [
         deviceId,
         {
-          ...withSignatures(keys, deviceId, own),
+          ...withSignatures(keys, own.get(deviceId) ?? []),
           unsigned: displayName === null ? {} : { device_display_name: displayName },
         },
       ]),
   );
 }
 
-function withSignatures(object: Json, target: string, signatures: Signatures): Json {
+function byTarget(signatures: Signatures): Map<string, Signatures[number][]> {
+  const targets = new Map<string, Signatures[number][]>();
+  for (const signature of signatures) {
+    const others = targets.get(signature.target);
+    if (others === undefined) targets.set(signature.target, [signature]);
+    else others.push(signature);
+  }
+  return targets;
+}
+
+function withSignatures(object: Json, signatures: Signatures): Json {
   const merged = isObject(object['signatures']) ? { ...object['signatures'] } : {};
-  for (const { target: signed, signerUserId, keyId, signature } of signatures) {
-    if (signed !== target) continue;
+  for (const { signerUserId, keyId, signature } of signatures) {
     const others = merged[signerUserId];
     merged[signerUserId] = { ...(isObject(others) ? others : {}), [keyId]: signature };
   }

@@ -41,7 +41,9 @@ export async function isSignedWith(
   signature: string,
 ): Promise<boolean> {
   const bytes = Buffer.from(signature, 'base64');
-  if (bytes.length !== SIGNATURE_BYTES || !isPublicKey(publicKey)) return false;
+  // One spelling only: others would be stored, and handed out to clients that cannot read them.
+  if (bytes.length !== SIGNATURE_BYTES || unpadded(bytes) !== signature || !isPublicKey(publicKey))
+    return false;
   try {
     const x = Buffer.from(publicKey, 'base64').toString('base64url');
     const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' });
@@ -55,7 +57,11 @@ export async function isSignedWith(
 /** Whether the text is an Ed25519 key in unpadded base64, in its one spelling. */
 export function isPublicKey(text: string): boolean {
   const bytes = Buffer.from(text, 'base64');
-  return bytes.length === KEY_BYTES && bytes.toString('base64').replace(/=+$/, '') === text;
+  return bytes.length === KEY_BYTES && unpadded(bytes) === text;
+}
+
+function unpadded(bytes: Buffer): string {
+  return bytes.toString('base64').replace(/=+$/, '');
 }
 
 function signedPart(object: SignedJson): Json {

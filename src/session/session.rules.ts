@@ -54,9 +54,14 @@ export function chooseDeviceId(wanted: string | undefined, entropy: Entropy): st
   return wanted || entropy.text(DEVICE_ID_LENGTH, DEVICE_ID_ALPHABET);
 }
 
+/** Whether a device may be called so. */
+export function isDeviceId(wanted: string): boolean {
+  return wanted !== '*' && Buffer.byteLength(wanted) <= DEVICE_ID_LIMIT_BYTES;
+}
+
 /** @throws {MatrixError} `M_INVALID_PARAM` for one that is too long, or `*`, which means "all devices" elsewhere */
 export function requireDeviceId(wanted = ''): void {
-  if (wanted === '*' || Buffer.byteLength(wanted) > DEVICE_ID_LIMIT_BYTES) {
+  if (!isDeviceId(wanted)) {
     throw MatrixError.invalidParam(
       `A device ID has ${DEVICE_ID_LIMIT_BYTES} bytes at the most and is not "*"`,
     );

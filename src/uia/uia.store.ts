@@ -15,6 +15,12 @@ const PURGE: Statement = {
     DELETE FROM uia_sessions WHERE session_id IN
       (SELECT session_id FROM uia_sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT 100 FOR UPDATE SKIP LOCKED)`,
 };
+const FORGET_OLD: Statement = {
+  name: 'uia_forget_old',
+  text: `
+    DELETE FROM uia_sessions WHERE user_id = $1 AND device_id = $2 AND session_id IN
+      (SELECT session_id FROM uia_sessions WHERE user_id = $1 AND device_id = $2 ORDER BY expires_at DESC OFFSET $3)`,
+};
 const FIND: Statement = {
   name: 'uia_find',
   text: `
@@ -32,6 +38,9 @@ const DELETE: Statement = {
   text: 'DELETE FROM uia_sessions WHERE session_id = $1',
 };
 
+/** A device that asks and asks again, and answers none, keeps its latest challenges only. */
+const KEPT = 20;
+
 /** The SQL of user-interactive authentication. */
 @Injectable()
 export class UiaStore {
@@ -42,7 +51,11 @@ export class UiaStore {
     const { sessionId, operation, userId, deviceId, parameters, completed, expiresAt } = session;
     const json = [JSON.stringify(parameters), JSON.stringify(completed)];
     const values = [sessionId, operation, userId, deviceId, ...json, expiresAt];
-    await Promise.all([tx.query(PURGE, [tx.startedAt]), tx.query(INSERT, values)]);
+    await Promise.all([
+      tx.query(PURGE, [tx.startedAt]),
+      tx.query(INSERT, values),
+      tx.query(FORGET_OLD, [userId, deviceId, KEPT]),
+    ]);
   }
 
   /** The session, unless it has expired. */

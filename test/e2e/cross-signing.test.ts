@@ -67,8 +67,17 @@ describe('POST /keys/device_signing/upload', () => {
     const { session, keys } = await crossSigner();
     await upload(session, keys.upload()).expect(200, {});
     await upload(session, { master_key: keys.masterKey() }).expect(200, {});
-    await upload(session, { self_signing_key: keys.selfSigningKey() }).expect(200, {});
-    await upload(session, {}).expect(200, {});
+    await upload(session, { ...keys.upload(), auth: {} }).expect(200, {});
+    await upload(session, { ...keys.upload(), auth: { session: null } }).expect(200, {});
+  });
+
+  it('wants the password where the master key is not repeated, whatever else is', async () => {
+    const { session, keys } = await crossSigner();
+    for (const body of [{}, { self_signing_key: keys.selfSigningKey() }]) {
+      await upload(session, body).expect(401);
+      await upload(session, { ...body, auth: passwordOf(session) }).expect(200, {});
+    }
+    expect((await query(session, session.userId)).selfSigning).toEqual(keys.selfSigningKey());
   });
 
   it('wants the password for other keys, and then replaces them with all that they had signed', async () => {
@@ -295,6 +304,37 @@ describe('POST /keys/signatures/upload', () => {
     await app().matrix.logoutAll(alice.session).expect(200);
     const again = await app().matrix.login(alice.session.userId);
     expect((await query(again, bob.session.userId)).master).toEqual(signed);
+  });
+
+  it('shows signatures of the present user-signing key only', async () => {
+    const alice = await crossSigner();
+    const bob = await crossSigner();
+    const { userId } = alice.session;
+    const verify = (keys: SigningUser) => {
+      const signed = keys.userSigning.sign(bob.keys.masterKey(), userId);
+      return sign(alice.session, { [bob.session.userId]: { [bob.keys.master.publicKey]: signed } })
+        .expect(200, { failures: {} })
+        .then(() => signed);
+    };
+    await verify(alice.keys);
+    const next = new SigningUser(userId);
+    await upload(alice.session, { ...next.upload(), auth: passwordOf(alice.session) }).expect(200);
+    expect((await query(alice.session, bob.session.userId)).master).toEqual(bob.keys.masterKey());
+    const signed = await verify(next);
+    expect((await query(alice.session, bob.session.userId)).master).toEqual(signed);
+  });
+
+  it('refuses a signature in another spelling than unpadded base64', async () => {
+    const { session, device, keys } = await crossSigner();
+    const { userId, deviceId } = session;
+    const { selfSigning } = keys;
+    const good = selfSigning.sign(device.deviceKeys(), userId);
+    const { [userId]: own } = good['signatures'] as Record<string, Record<string, string>>;
+    for (const odd of [`!!${own![selfSigning.keyId]}`, `${own![selfSigning.keyId]}==`]) {
+      const signatures = { [userId]: { ...own, [selfSigning.keyId]: odd } };
+      const { body } = await sign(session, { [userId]: { [deviceId]: { ...good, signatures } } }).expect(200);
+      expect(body.failures[userId][deviceId]).toMatchObject({ errcode: 'M_INVALID_SIGNATURE' });
+    }
   });
 
   it('stores the good and tells of the others, each with a reason', async () => {

@@ -93,6 +93,23 @@ describe('The log of device-list changes', () => {
     ]);
   });
 
+  it('links changes of devices past those that other servers never see', async () => {
+    const phone = await app().matrix.register({ device_id: 'PHONE' });
+    const keys = new SigningUser(phone.userId);
+    await app().matrix.call(phone, 'post', '/keys/device_signing/upload').send(keys.upload()).expect(200);
+    await rename(phone, 'Pocket');
+    const rows = await app().sql<Record<string, string | null>>(
+      'SELECT change, position, previous_position FROM device_list_changes WHERE user_id = $1 ORDER BY position',
+      [phone.userId],
+    );
+    expect(rows.map(({ change, previous_position }) => [change, previous_position])).toEqual([
+      ['device_created', null],
+      ['cross_signing_keys', null],
+      ['user_signing_key', null],
+      ['device_renamed', rows[0]!['position']],
+    ]);
+  });
+
   it('has no row for keys that are nobody’s identity', async () => {
     const session = await app().matrix.register({ device_id: 'D' });
     const { one_time_keys, fallback_keys } = someKeys(session);
@@ -284,6 +301,15 @@ describe('GET /keys/changes', () => {
       const { body } = await changes(session, from, to).expect(400);
       expect(body).toMatchObject({ errcode: 'M_INVALID_PARAM' });
     }
+  });
+
+  it('wants the tokens in their order', async () => {
+    const session = await app().matrix.register();
+    const [first, second] = [later(), later()];
+    await changes(session, first, first).expect(200);
+    expect((await changes(session, second, first).expect(400)).body).toMatchObject({
+      errcode: 'M_INVALID_PARAM',
+    });
   });
 
   it('wants both tokens, once each', async () => {

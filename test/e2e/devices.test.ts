@@ -132,6 +132,8 @@ describe('When a device was last seen', () => {
     await bystander.commit();
     expect(await row(laptop!)).toMatchObject({ last_seen_user_agent: 'Fractal/9' });
     expect(await row(phone!)).toMatchObject({ last_seen_at: null });
+    await app().nest.get(LastSeenService).flush();
+    expect(await row(phone!)).toMatchObject({ last_seen_user_agent: 'Fractal/9' });
   });
 
   it('is bounded in memory: of ten thousand devices and more, the latest are remembered', async () => {
@@ -143,6 +145,8 @@ describe('When a device was last seen', () => {
     const remembered = (n: number) =>
       service.upToDate({ ...device(n), lastSeenIp: null } as never).lastSeenIp !== null;
     expect([0, 4, 5, 10_004].map(remembered)).toEqual([false, false, true, true]);
+    // None of them exists, so none could be written; tried twice, they are forgotten.
+    await service.flush();
     await service.flush();
     expect(remembered(10_004)).toBe(false);
   });
@@ -342,6 +346,19 @@ describe('POST /delete_devices', () => {
     const auth = { ...passwordOf(phone!), session: body.session };
     await remove(phone!, { devices: ['B'], auth }).expect(200);
     expect(await idsOf(phone!)).toEqual(['PHONE', 'B']);
+  });
+
+  it('keeps twenty challenges of a device at the most', async () => {
+    const [phone] = await userWith('A');
+    const sessions: string[] = [];
+    for (let time = 0; time < 22; time += 1) {
+      app().clock.advance(1_000);
+      sessions.push((await remove(phone!, { devices: ['A'] }).expect(401)).body.session);
+    }
+    const answer = (session: string) =>
+      remove(phone!, { auth: { ...passwordOf(phone!), session } }).then(({ status }) => status);
+    expect(await answer(sessions[1]!)).toBe(400);
+    expect(await answer(sessions[2]!)).toBe(200);
   });
 
   it('takes an empty list for what it says: nothing is deleted', async () => {

@@ -77,6 +77,21 @@ describe('POST /keys/upload', () => {
     expect(answer.body).toEqual({ errcode: 'M_BAD_JSON', error: expect.any(String) });
   });
 
+  it('refuses more one-time keys than any client wants, and keeps what was there', async () => {
+    const session = await app().matrix.register();
+    const keys = (from: number, count: number) =>
+      Object.fromEntries(Array.from({ length: count }, (_, at) => [`curve25519:${from + at}`, 'key']));
+    await app()
+      .matrix.uploadKeys(session, { one_time_keys: keys(0, 5_000) })
+      .expect(200);
+    const answer = await app()
+      .matrix.uploadKeys(session, { one_time_keys: keys(5_000, 1) })
+      .expect(400);
+    expect(answer.body).toMatchObject({ errcode: 'M_INVALID_PARAM' });
+    const { body } = await app().matrix.uploadKeys(session, {}).expect(200);
+    expect(body).toEqual({ one_time_key_counts: { curve25519: 5_000 } });
+  });
+
   it.each(['algorithms', 'keys', 'signatures', 'user_id', 'device_id'])(
     'refuses device keys without %s',
     async (field) => {

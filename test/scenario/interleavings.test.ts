@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { afterGuard, Bystander, GatesModule, inLogin, lockWaiters } from '../support/interleaving.js';
-import { type ClientSession, PASSWORD, someKeys, V3 } from '../support/matrix-client.js';
+import { type ClientSession, PASSWORD, passwordOf, someKeys, V3 } from '../support/matrix-client.js';
+import { SigningDevice, SigningUser } from '../support/signing.js';
 import { NOTHING, useApp } from '../support/test-app.js';
 
 // Races that a storm of requests meets by chance, held open here: each step is known to have happened.
@@ -314,6 +315,80 @@ describe('A login token and a logout of the device that asked for it', () => {
     inLogin.open();
     expect(await app().matrix.whoami(await login)).toMatchObject({ status: 200 });
     expect(await logout).toBe(401);
+    expect(await deadlocks()).toBe(before);
+  });
+});
+
+describe('Uploads that concern several devices', () => {
+  const deadlocks = async () => {
+    await app().sql('SELECT pg_stat_clear_snapshot()');
+    const [row] = await app().sql<{ deadlocks: string }>(
+      'SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()',
+    );
+    return Number(row!.deadlocks);
+  };
+
+  /** A user whose calling device comes last in the order of devices. */
+  async function devices() {
+    const zz = await app().matrix.register({ device_id: 'ZZ' });
+    const aa = await app().matrix.login(zz.userId, { device_id: 'AA' });
+    const keys = new SigningUser(zz.userId);
+    const signers = [new SigningDevice(zz), new SigningDevice(aa)];
+    for (const device of signers)
+      await app().matrix.uploadKeys(device.session, { device_keys: device.deviceKeys() }).expect(200);
+    return { zz, aa: signers[1]!, keys };
+  }
+
+  /** Holds AA, lets the request wait for it, and then takes ZZ, as a deletion of both does. */
+  async function meetDeletion(userId: string, request: () => Promise<{ status: number }>): Promise<number> {
+    const bystander = await Bystander.begin(app());
+    await bystander.run(LOCK_DEVICE, [userId, 'AA']);
+    const answer = request();
+    await lockWaiters(app(), 1);
+    await bystander.run(LOCK_DEVICE, [userId, 'ZZ']);
+    await bystander.commit();
+    return (await answer).status;
+  }
+
+  it('of signatures take the devices in their order', async () => {
+    const { zz, aa, keys } = await devices();
+    await app().matrix.call(zz, 'post', '/keys/device_signing/upload').send(keys.upload()).expect(200);
+    const signed = keys.selfSigning.sign(aa.deviceKeys(), zz.userId);
+    const before = await deadlocks();
+    const status = await meetDeletion(zz.userId, async () =>
+      app()
+        .matrix.call(zz, 'post', '/keys/signatures/upload')
+        .send({ [zz.userId]: { AA: signed } }),
+    );
+    expect(status).toBe(200);
+    expect(await deadlocks()).toBe(before);
+  });
+
+  it('of cross-signing keys take the devices before anything that hangs on them', async () => {
+    const { zz, aa, keys } = await devices();
+    await app()
+      .matrix.call(zz, 'post', '/keys/device_signing/upload')
+      .send({ ...keys.upload(), master_key: aa.sign(keys.masterKey()) })
+      .expect(200);
+    const next = new SigningUser(zz.userId);
+    const before = await deadlocks();
+    const status = await meetDeletion(zz.userId, async () =>
+      app()
+        .matrix.call(zz, 'post', '/keys/device_signing/upload')
+        .send({ ...next.upload(), master_key: aa.sign(next.masterKey()), auth: passwordOf(zz) }),
+    );
+    expect(status).toBe(200);
+    expect(await deadlocks()).toBe(before);
+  });
+
+  it('and claims take the devices in their order, too', async () => {
+    const { zz } = await devices();
+    const one_time_keys = { [zz.userId]: { ZZ: 'signed_curve25519', AA: 'signed_curve25519' } };
+    const before = await deadlocks();
+    const status = await meetDeletion(zz.userId, async () =>
+      app().matrix.call(zz, 'post', '/keys/claim').send({ one_time_keys }),
+    );
+    expect(status).toBe(200);
     expect(await deadlocks()).toBe(before);
   });
 });

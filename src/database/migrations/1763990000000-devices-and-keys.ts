@@ -51,7 +51,8 @@ export class DevicesAndKeys1763990000000 implements MigrationInterface {
       CREATE TABLE device_lists (
         user_id text NOT NULL,
         position bigint NOT NULL,
-        previous_position bigint,
+        device_position bigint,
+        previous_device_position bigint,
         CONSTRAINT device_lists_pkey PRIMARY KEY (user_id),
         CONSTRAINT device_lists_account_fkey FOREIGN KEY (user_id) REFERENCES accounts (user_id)
       );

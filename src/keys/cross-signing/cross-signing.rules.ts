@@ -74,11 +74,12 @@ export function isCurrent(stored: KeySet, { usage, key }: CrossSigningKey): bool
 }
 
 /**
- * Whether the user must prove to be who they are: not for the first keys, and not to say again what is there. A key
- * that the master key does not have yet needs a proof, too.
+ * Whether the user must prove to be who they are: not for the first keys, and not to say again what is there, master key
+ * included. A key that the master key does not have yet needs a proof, too.
  */
 export function needsProof(stored: KeySet, uploaded: KeySet): boolean {
-  return stored.has('master') && ![...uploaded.values()].every((key) => isCurrent(stored, key));
+  const isRepeated = uploaded.has('master') && [...uploaded.values()].every((key) => isCurrent(stored, key));
+  return stored.has('master') && !isRepeated;
 }
 
 /**

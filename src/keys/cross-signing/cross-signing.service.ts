@@ -47,14 +47,15 @@ export class CrossSigningService {
    * unless they come with it.
    * @throws {UiaChallenge} for a change of keys that are there; application services need no proof
    * @throws {MatrixError} `M_INVALID_PARAM`, `M_MISSING_PARAM`, `M_INVALID_SIGNATURE`; `M_FORBIDDEN` for a key that is
-   *   called like a device; `M_UNKNOWN_TOKEN` when the session ended meanwhile
+   *   called like a device; `M_UNKNOWN_TOKEN` when the device was deleted meanwhile
    */
   async upload(requester: Requester, upload: KeysUpload): Promise<void> {
     const { userId, isAppservice } = requester;
     const uploaded = toKeySet(userId, upload.keys);
     const isProofNeeded = async () =>
       // Only an answer to a challenge names a session.
-      upload.auth?.['session'] !== undefined || needsProof(await this.store.findCurrent(userId), uploaded);
+      typeof upload.auth?.['session'] === 'string' ||
+      needsProof(await this.store.findCurrent(userId), uploaded);
     if (!isAppservice && (await isProofNeeded())) await this.uploadProven(requester, upload);
     // Other keys may have come first: then these would replace them, and a proof is needed after all.
     else if (!(await this.put(requester, uploaded, null))) await this.uploadProven(requester, upload);
@@ -82,13 +83,13 @@ export class CrossSigningService {
       const account = await this.accounts.lock(tx, userId);
       requireActive(account);
       requireUnchanged(account, proof?.credential ?? null);
-      if (device !== null && !(await this.store.holdDevice(tx, device))) throw MatrixError.unknownToken();
+      const devices = await this.store.holdDevices(tx, userId, device, signersOf(userId, uploaded));
       const stored = (await this.store.holdCurrent(tx, [userId])).get(userId)!;
       if (proof === null && !isAppservice && needsProof(stored, uploaded)) return false;
       await requireMasterSignatures(userId, stored, uploaded);
       const changes = [
         ...(await this.replace(tx, userId, stored, uploaded)),
-        ...(await this.sign(tx, userId, stored, uploaded)),
+        ...(await this.sign(tx, userId, { stored, uploaded, devices })),
       ];
       const kinds = [...new Set(changes)];
       if (kinds.length > 0)
@@ -127,12 +128,13 @@ export class CrossSigningService {
   private async sign(
     tx: Tx,
     userId: string,
-    stored: KeySet,
-    uploaded: KeySet,
+    {
+      stored,
+      uploaded,
+      devices,
+    }: { stored: KeySet; uploaded: KeySet; devices: ReadonlyMap<string, SignedJson> },
   ): Promise<NewChange['change'][]> {
     const master = uploaded.get('master') ?? stored.get('master');
-    const signers = master === undefined ? [] : [...signaturesBy(master.key, userId).keys()];
-    const devices = await this.store.holdDeviceKeys(tx, userId, signers.map(deviceNamed));
     const signatures: KeySignatureEntity[] = [];
     for (const { usage, publicKey: target, key } of uploaded.values()) {
       for (const [keyId, signature] of signaturesBy(key, userId)) {
@@ -149,4 +151,10 @@ export class CrossSigningService {
     const signed = await this.store.sign(tx, signatures);
     return signed.some(({ target }) => target === master?.publicKey) ? ['cross_signing_keys'] : [];
   }
+}
+
+/** Which devices may have signed the uploaded master key. */
+function signersOf(userId: string, uploaded: KeySet): string[] {
+  const master = uploaded.get('master');
+  return master === undefined ? [] : [...signaturesBy(master.key, userId).keys()].map(deviceNamed);
 }

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { RequesterDevice } from '../../auth/requester.js';
 import type { Statement, Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
+import { MatrixError } from '../../matrix/matrix-error.js';
 import type { SignedJson } from '../../matrix/signed-json.js';
 import { type CrossSigningKey, ed25519, type KeySet, type KeyUsage } from './cross-signing.rules.js';
 import type { KeySignatureEntity } from './key-signature.entity.js';
@@ -49,20 +50,21 @@ const DELETE_SIGNATURES: Statement = {
     DELETE FROM key_signatures
     WHERE user_id = $1 AND (target = ANY ($2::text[]) OR (signer_user_id = $1 AND key_id = ANY ($3::text[])))`,
 };
+const HOLD_DEVICES: Statement = {
+  name: 'cross_signing_hold_devices',
+  text: `
+    SELECT device_id AS "deviceId", created_at AS "createdAt" FROM devices
+    WHERE user_id = $1 AND device_id = ANY ($2::text[])
+    ORDER BY user_id, device_id
+    FOR KEY SHARE`,
+};
 const HOLD_DEVICE_KEYS: Statement = {
   name: 'cross_signing_hold_device_keys',
   text: `
-    SELECT d.device_id AS "deviceId", k.keys
-    FROM devices d JOIN device_keys k USING (user_id, device_id)
-    WHERE d.user_id = $1 AND d.device_id = ANY ($2::text[])
-    ORDER BY d.device_id
-    FOR KEY SHARE OF d FOR SHARE OF k`,
-};
-const HOLD_DEVICE: Statement = {
-  name: 'cross_signing_hold_device',
-  text: `
-    SELECT FROM devices WHERE user_id = $1 AND device_id = $2 AND created_at = $3
-    FOR KEY SHARE`,
+    SELECT device_id AS "deviceId", keys FROM device_keys
+    WHERE user_id = $1 AND device_id = ANY ($2::text[])
+    ORDER BY user_id, device_id
+    FOR SHARE`,
 };
 const SIGN: Statement = {
   name: 'cross_signing_sign',
@@ -102,7 +104,7 @@ export class CrossSigningStore {
     return rows.map(({ deviceId }) => deviceId);
   }
 
-  /** Retires keys: their rows stay, the signatures over them and by them go. */
+  /** Retires keys: their rows stay; the signatures over them go, and those by them over what is the user's own. */
   async retire(tx: Tx, userId: string, publicKeys: readonly string[]): Promise<void> {
     await Promise.all([
       tx.query(RETIRE, [userId, publicKeys, tx.startedAt]),
@@ -112,29 +114,34 @@ export class CrossSigningStore {
 
   /** Makes the key the current one of its usage; what signed another form of it goes. */
   async put(tx: Tx, userId: string, { publicKey, usage, key }: CrossSigningKey): Promise<void> {
-    const { signatures: _, ...unsigned } = key;
+    const { signatures: _, unsigned: __, ...signed } = key;
     await Promise.all([
       tx.query(DELETE_SIGNATURES, [userId, [publicKey], []]),
-      tx.query(PUT, [userId, publicKey, usage, JSON.stringify(unsigned), tx.startedAt]),
+      tx.query(PUT, [userId, publicKey, usage, JSON.stringify(signed), tx.startedAt]),
     ]);
   }
 
-  /** Keeps the device from being deleted until the transaction ends; `false` when it is gone already. */
-  async holdDevice(tx: Tx, { userId, deviceId, createdAt }: RequesterDevice): Promise<boolean> {
-    return (await tx.query(HOLD_DEVICE, [userId, deviceId, createdAt])).length === 1;
-  }
-
-  /** The identity keys of those devices that have some, neither deleted nor changed before the transaction ends. */
-  async holdDeviceKeys(
+  /**
+   * Identity keys of the user's devices: those of the caller and those named, none of which is deleted or changed before
+   * the transaction ends. Call it before any key is held.
+   * @param device the caller's; `null` for an application service that names none
+   * @throws {MatrixError} `M_UNKNOWN_TOKEN` when the caller's device was deleted meanwhile
+   */
+  async holdDevices(
     tx: Tx,
     userId: string,
-    deviceIds: readonly string[],
+    device: RequesterDevice | null,
+    named: readonly string[],
   ): Promise<Map<string, SignedJson>> {
-    const rows = await tx.query<{ deviceId: string; keys: SignedJson }>(HOLD_DEVICE_KEYS, [
-      userId,
-      deviceIds,
+    const deviceIds = [...new Set(device === null ? named : [device.deviceId, ...named])];
+    const [held, keys] = await Promise.all([
+      tx.query<{ deviceId: string; createdAt: Date }>(HOLD_DEVICES, [userId, deviceIds]),
+      tx.query<{ deviceId: string; keys: SignedJson }>(HOLD_DEVICE_KEYS, [userId, deviceIds]),
     ]);
-    return new Map(rows.map(({ deviceId, keys }) => [deviceId, keys]));
+    const isOwn = (one: { deviceId: string; createdAt: Date }) =>
+      one.deviceId === device?.deviceId && one.createdAt.getTime() === device.createdAt.getTime();
+    if (device !== null && !held.some(isOwn)) throw MatrixError.unknownToken();
+    return new Map(keys.map((row) => [row.deviceId, row.keys]));
   }
 
   /** Stores signatures and gives the targets for which one is new or another than before. */

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { Requester } from '../../auth/requester.js';
+import type { Requester, RequesterDevice } from '../../auth/requester.js';
 import type { Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { nest } from '../../matrix/json.js';
@@ -44,13 +44,12 @@ export class SignaturesService {
    * Stores the signatures that are good and tells why the others are not. Users sign their own devices (with the
    * self-signing key), their own master key (with devices) and the master keys of others (with the user-signing key).
    * The second call changes nothing; a new signature of the same key takes the place of the old one.
-   * @throws {MatrixError} `M_BAD_JSON`; `M_UNKNOWN_TOKEN` when the session ended meanwhile
+   * @throws {MatrixError} `M_BAD_JSON`; `M_UNKNOWN_TOKEN` when the device was deleted meanwhile
    */
   async upload({ userId, device }: Requester, body: object): Promise<Failures> {
     const items = toSignedItems(body);
     return this.unitOfWork.run(async (tx) => {
-      if (device !== null && !(await this.store.holdDevice(tx, device))) throw MatrixError.unknownToken();
-      const held = await this.hold(tx, userId, items);
+      const held = await this.hold(tx, userId, device, items);
       const failures: [userId: string, name: string, failure: Failure][] = [];
       const signatures: KeySignatureEntity[] = [];
       for (const item of items) {
@@ -68,11 +67,16 @@ export class SignaturesService {
     });
   }
 
-  private async hold(tx: Tx, userId: string, items: readonly SignedItem[]): Promise<Held> {
+  private async hold(
+    tx: Tx,
+    userId: string,
+    device: RequesterDevice | null,
+    items: readonly SignedItem[],
+  ): Promise<Held> {
     const own = items.filter((item) => item.userId === userId);
     const signers = own.flatMap(({ object }) => [...signaturesBy(object, userId).keys()].map(deviceNamed));
-    const deviceIds = new Set([...own.map(({ name }) => name), ...signers]);
-    const devices = await this.store.holdDeviceKeys(tx, userId, [...deviceIds]);
+    const named = [...own.map(({ name }) => name), ...signers];
+    const devices = await this.store.holdDevices(tx, userId, device, named);
     const users = new Set([userId, ...items.map((item) => item.userId)]);
     return { userId, devices, keys: await this.store.holdCurrent(tx, [...users]) };
   }

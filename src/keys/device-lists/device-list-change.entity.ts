@@ -11,7 +11,7 @@ export class DeviceListChangeEntity {
   @PrimaryColumn({ name: 'position', type: 'bigint', primaryKeyConstraintName: 'device_list_changes_pkey' })
   position!: string;
 
-  /** Position of the change before; `null` for a user's first. */
+  /** Position of the `m.device_list_update` before; `null` for a user's first, and for changes that are none. */
   @Column({ name: 'previous_position', type: 'bigint', nullable: true })
   previousPosition!: string | null;
 

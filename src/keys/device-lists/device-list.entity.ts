@@ -11,7 +11,11 @@ export class DeviceListEntity {
   @Column({ name: 'position', type: 'bigint' })
   position!: string;
 
-  /** Position before the last transaction's changes. */
-  @Column({ name: 'previous_position', type: 'bigint', nullable: true })
-  previousPosition!: string | null;
+  /** Position of the last change that is an `m.device_list_update`; `null` before the first. */
+  @Column({ name: 'device_position', type: 'bigint', nullable: true })
+  devicePosition!: string | null;
+
+  /** The same before the last transaction's changes. */
+  @Column({ name: 'previous_device_position', type: 'bigint', nullable: true })
+  previousDevicePosition!: string | null;
 }

@@ -8,7 +8,7 @@ import { Clock } from '../../system/clock.js';
 import { DeviceListsStore, type NewChange } from './device-lists.store.js';
 import { SharedRooms } from './shared-rooms.port.js';
 
-/** Longer than any transaction lasts, and than the clocks of two nodes are apart. */
+/** Longer than any transaction may last (`UnitOfWork`), and the clocks of two nodes may be apart. */
 const SETTLED_AFTER_MS = 60_000;
 const TOKEN = /^mdl_(\d{1,16})$/;
 
@@ -51,10 +51,11 @@ export class DeviceListsService {
   /**
    * Whose devices or keys have changed between two tokens, for a user: its own, and those of users who share a room
    * with it. Changes older than `DEVICE_LIST_RETENTION` are not known any more; then everybody counts as changed.
-   * @throws {MatrixError} `M_INVALID_PARAM` for a token that is not of this service
+   * @throws {MatrixError} `M_INVALID_PARAM` for a token that is not of this service, or tokens in the wrong order
    */
   async changesFor(userId: string, from: string, to: string): Promise<ChangedUsers> {
     const [after, upTo] = [this.positionOf('from', from), this.positionOf('to', to)];
+    if (after > upTo) throw MatrixError.invalidParam('from must not come after to');
     const { sharing, began, ended } = await this.sharedRooms.inSpan(userId, toDate(after), toDate(upTo));
     const followed = [...new Set([userId, ...sharing])];
     const isForgotten = after < toPosition(this.oldest(this.clock.now().getTime()));

@@ -12,26 +12,38 @@ export interface NewChange {
 }
 
 // Whoever updates the user's row of device_lists holds it until the commit, so positions are committed in their order.
-// They start from the clock, so that positions of different users can be compared as times can.
+// They start from the clock, so that positions of different users can be compared as times can. Changes of devices are
+// linked, each to the one before, past whatever other servers never see.
 const RECORD: Statement = {
   name: 'device_lists_record',
   text: `
     WITH change AS (
-      SELECT *, row_number() OVER (PARTITION BY user_id ORDER BY n) AS nth, count(*) OVER (PARTITION BY user_id) AS total
-      FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY
-        AS new (user_id, change, device_id, signed_user_id, n)
+      SELECT *, max(device_nth) OVER (PARTITION BY user_id ORDER BY nth ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+        AS device_nth_before
+      FROM (
+        SELECT *, row_number() OVER by_user AS nth, count(*) OVER (PARTITION BY user_id) AS total,
+          CASE WHEN change LIKE 'device\\_%' THEN row_number() OVER by_user END AS device_nth
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY
+          AS new (user_id, change, device_id, signed_user_id, n)
+        WINDOW by_user AS (PARTITION BY user_id ORDER BY n)
+      ) numbered
     ), list AS (
-      INSERT INTO device_lists AS l (user_id, position)
-      SELECT user_id, $5::bigint + count(*) FROM change GROUP BY user_id ORDER BY user_id
-      ON CONFLICT (user_id) DO UPDATE
-        SET position = greatest(l.position, $5::bigint) + excluded.position - $5::bigint, previous_position = l.position
-      RETURNING user_id, position, previous_position
+      INSERT INTO device_lists AS l (user_id, position, device_position)
+      SELECT user_id, $5::bigint + max(nth), $5::bigint + max(device_nth) FROM change GROUP BY user_id ORDER BY user_id
+      ON CONFLICT (user_id) DO UPDATE SET
+        position = greatest(l.position, $5::bigint) + excluded.position - $5::bigint,
+        device_position =
+          coalesce(greatest(l.position, $5::bigint) + excluded.device_position - $5::bigint, l.device_position),
+        previous_device_position = l.device_position
+      RETURNING user_id, position, previous_device_position
     ), forgotten AS (
       DELETE FROM device_list_changes old USING list WHERE old.user_id = list.user_id AND old.position < $6::bigint
     )
     INSERT INTO device_list_changes (user_id, position, previous_position, change, device_id, signed_user_id)
     SELECT user_id, position - total + nth,
-      CASE WHEN nth = 1 THEN previous_position ELSE position - total + nth - 1 END, change, device_id, signed_user_id
+      CASE WHEN device_nth IS NOT NULL
+        THEN coalesce(position - total + device_nth_before, previous_device_position) END,
+      change, device_id, signed_user_id
     FROM change JOIN list USING (user_id)
     RETURNING user_id AS "userId", position::float8, previous_position::float8 AS "previousPosition", change,
       device_id AS "deviceId", signed_user_id AS "signedUserId"`,
