@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
-import type { Client, QueryResultRow } from 'pg';
+import type { Client, Pool, QueryResultRow } from 'pg';
 import { DataSource } from 'typeorm';
+import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import { Clock } from '../system/clock.js';
 import { type Statement, Tx } from './tx.js';
 
@@ -40,29 +41,29 @@ export class UnitOfWork {
 
   /** Runs one statement outside any transaction; for reading. */
   async query<Row extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<Row[]> {
-    const runner = this.dataSource.createQueryRunner();
-    try {
-      const client = (await runner.connect()) as Client;
-      return (await client.query<Row>({ ...statement, values })).rows;
-    } finally {
-      await runner.release();
-    }
+    const pool = (this.dataSource.driver as PostgresDriver).master as Pool;
+    return (await pool.query<Row>({ ...statement, values })).rows;
   }
 
   private async attempt<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
     const runner = this.dataSource.createQueryRunner();
     try {
       const client = (await runner.connect()) as Client;
-      await runner.startTransaction();
+      // TypeORM would wait for the answer; sent without waiting, it travels with the first statements.
+      const begun = client.query('BEGIN');
+      begun.catch(() => {});
+      Object.assign(runner, { isTransactionActive: true, transactionDepth: 1 });
       const deadline = performance.now() + LIFETIME_MS;
       const tx = new Tx(runner.manager, client, this.clock.now());
       try {
         const result = await work(tx);
+        await begun;
         await tx.close();
         if (performance.now() > deadline) throw new Error('The transaction took too long to be committed');
         await commit(client, tx);
         return result;
       } catch (error) {
+        await begun.catch(() => {});
         await tx.close();
         // A connection that died took its transaction along; the first error is the one to tell.
         if (!runner.isReleased && client.getTransactionStatus() !== 'I')

@@ -21,9 +21,11 @@ export class KeysDevicesListener {
   /** Devices and keys share one namespace ("Cross-signing"): who verifies by a name must know what it names. */
   @InTransaction(DeviceCreated)
   async onDeviceCreated({ userId, deviceId }: DeviceCreated, tx: Tx): Promise<void> {
-    if (await this.crossSigning.isKey(tx, userId, deviceId))
-      throw MatrixError.forbidden('This device ID is that of a cross-signing key of the user');
-    await this.deviceLists.record(tx, [{ userId, deviceId, change: 'device_created' }]);
+    const [isKey] = await Promise.all([
+      this.crossSigning.isKey(tx, userId, deviceId),
+      this.deviceLists.record(tx, [{ userId, deviceId, change: 'device_created' }]),
+    ]);
+    if (isKey) throw MatrixError.forbidden('This device ID is that of a cross-signing key of the user');
   }
 
   @InTransaction(DeviceRenamed)

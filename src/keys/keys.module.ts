@@ -33,6 +33,8 @@ export class KeysModule {
   static forRoot({ sharedRooms = new NoSharedRooms() }: KeysPorts): DynamicModule {
     return {
       module: KeysModule,
+      // A team's module may ask where the log of device lists stands.
+      global: true,
       imports: [
         TypeOrmModule.forFeature([
           DeviceKeysEntity,

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { Requester, RequesterDevice } from '../auth/requester.js';
 import { Environment } from '../config/environment.js';
-import type { Tx } from '../database/tx.js';
+import { settle, type Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { type Json, nest } from '../matrix/json.js';
 import { MatrixError } from '../matrix/matrix-error.js';
@@ -43,14 +43,19 @@ export class KeysService {
   async upload(device: RequesterDevice, request: UploadKeysDto): Promise<Record<string, number>> {
     const { deviceKeys, oneTimeKeys, fallbackKeys } = toUpload(request, device);
     return this.unitOfWork.run(async (tx) => {
-      const isAlive = await (deviceKeys === null
-        ? this.store.holdDevice(tx, device)
-        : this.store.lockDevice(tx, device));
-      if (!isAlive) throw MatrixError.unknownToken();
-      if (fallbackKeys.length > 0) await this.store.putFallbackKeys(tx, device, fallbackKeys);
-      if (oneTimeKeys.length > 0) await this.putOneTimeKeys(tx, device, oneTimeKeys);
-      if (deviceKeys !== null) await this.putDeviceKeys(tx, device, deviceKeys);
-      const counts = await this.store.countOneTimeKeys(tx, device);
+      // Sent without waiting for each other: a connection runs its statements in their order.
+      const holding =
+        deviceKeys === null ? this.store.holdDevice(tx, device) : this.store.lockDevice(tx, device);
+      const putting = settle([
+        this.putFallbackKeys(tx, device, fallbackKeys),
+        this.putOneTimeKeys(tx, device, oneTimeKeys),
+        this.putDeviceKeys(tx, device, deviceKeys),
+      ]);
+      const counting = this.store.countOneTimeKeys(tx, device);
+      for (const work of [putting, counting]) work.catch(() => {});
+      if (!(await holding)) throw MatrixError.unknownToken();
+      await putting;
+      const counts = await counting;
       requireFewKeys(counts);
       return counts;
     });
@@ -103,7 +108,16 @@ export class KeysService {
     };
   }
 
+  private async putFallbackKeys(
+    tx: Tx,
+    device: RequesterDevice,
+    keys: readonly UploadedKey[],
+  ): Promise<void> {
+    if (keys.length > 0) await this.store.putFallbackKeys(tx, device, keys);
+  }
+
   private async putOneTimeKeys(tx: Tx, device: RequesterDevice, keys: readonly UploadedKey[]): Promise<void> {
+    if (keys.length === 0) return;
     const known = await this.store.addOneTimeKeys(tx, device, keys);
     const uploaded = new Map(keys.map(({ algorithm, keyId, key }) => [`${algorithm}:${keyId}`, key]));
     const taken = known.find(
@@ -115,7 +129,8 @@ export class KeysService {
     }
   }
 
-  private async putDeviceKeys(tx: Tx, device: RequesterDevice, keys: Json): Promise<void> {
+  private async putDeviceKeys(tx: Tx, device: RequesterDevice, keys: Json | null): Promise<void> {
+    if (keys === null) return;
     const { userId, deviceId } = device;
     const stored = await this.store.findDeviceKeys(tx, device);
     if (stored !== null && isSameJson(stored, keys)) return;

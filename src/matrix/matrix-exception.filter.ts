@@ -4,6 +4,7 @@ import { type Errcode, ErrorAnswer, MatrixError } from './matrix-error.js';
 
 /** What Nest's own exceptions, and those of a team's module, mean in Matrix. */
 const ERRCODE_OF_STATUS: Readonly<Record<number, Errcode>> = {
+  400: 'M_INVALID_PARAM',
   403: 'M_FORBIDDEN',
   404: 'M_NOT_FOUND',
   413: 'M_TOO_LARGE',

@@ -54,16 +54,19 @@ export function chooseDeviceId(wanted: string | undefined, entropy: Entropy): st
   return wanted || entropy.text(DEVICE_ID_LENGTH, DEVICE_ID_ALPHABET);
 }
 
+/** Means "all devices" elsewhere, or a place in a path that clients resolve before they send it. */
+const RESERVED = new Set(['*', '.', '..']);
+
 /** Whether a device may be called so. */
 export function isDeviceId(wanted: string): boolean {
-  return wanted !== '*' && Buffer.byteLength(wanted) <= DEVICE_ID_LIMIT_BYTES;
+  return !RESERVED.has(wanted) && Buffer.byteLength(wanted) <= DEVICE_ID_LIMIT_BYTES;
 }
 
-/** @throws {MatrixError} `M_INVALID_PARAM` for one that is too long, or `*`, which means "all devices" elsewhere */
+/** @throws {MatrixError} `M_INVALID_PARAM` for one that is too long or reserved */
 export function requireDeviceId(wanted = ''): void {
   if (!isDeviceId(wanted)) {
     throw MatrixError.invalidParam(
-      `A device ID has ${DEVICE_ID_LIMIT_BYTES} bytes at the most and is not "*"`,
+      `A device ID has ${DEVICE_ID_LIMIT_BYTES} bytes at the most and is not "*", "." or ".."`,
     );
   }
 }
@@ -73,7 +76,7 @@ const DISPLAY_NAME_LIMIT = 100;
 
 /** @throws {MatrixError} 400 `M_TOO_LARGE` */
 export function requireShortName(displayName: string | null): void {
-  if (displayName !== null && displayName.length > DISPLAY_NAME_LIMIT) {
+  if (displayName !== null && [...displayName].length > DISPLAY_NAME_LIMIT) {
     throw new MatrixError(
       400,
       'M_TOO_LARGE',

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { AccountsService, requireActive } from '../accounts/accounts.service.js';
 import type { Requester } from '../auth/requester.js';
+import { Batcher } from '../database/batcher.js';
 import { settle, type Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import {
@@ -27,9 +28,20 @@ import { accessFamily, type WireToken } from './token.rules.js';
 
 const DAY_MS = 24 * 60 * 60 * 1_000;
 
+/** One request to end a session. */
+interface Logout {
+  readonly requester: Requester;
+  readonly device: DeviceRef;
+}
+
+/** Two transactions, so that one works while the other commits; beyond 64 devices a shared commit gains little. */
+const GROUP_COMMIT = { lanes: 2, limit: 64 };
+
 /** Begins, refreshes and ends sessions. Nothing else writes a token. */
 @Injectable()
 export class SessionService {
+  private readonly logouts = new Batcher<Logout, boolean>((batch) => this.endTogether(batch), GROUP_COMMIT);
+
   constructor(
     private readonly unitOfWork: UnitOfWork,
     private readonly store: SessionStore,
@@ -48,38 +60,35 @@ export class SessionService {
     const { userId, initialDeviceDisplayName, refreshable } = wanted;
     const deviceId = this.tokens.deviceId(wanted.deviceId);
     requireShortName(initialDeviceDisplayName);
-    // A logout of all devices locks the account; a login either was there to be ended or comes after.
-    requireActive(await this.accounts.hold(tx, userId));
     const device = { userId, deviceId };
-    await this.events.publish(
-      tx,
-      new SessionStarted(userId, deviceId, initialDeviceDisplayName, tx.startedAt.getTime()),
-    );
-    if (await this.store.deleteTokens(tx, [device])) {
-      await this.events.publish(tx, new SessionsEnded([device], 'replaced_by_login', tx.startedAt.getTime()));
-    }
     const pair = this.issue(tx, userId, refreshable);
-    await Promise.all([
+    // A logout of all devices locks the account; a login either was there to be ended or comes after.
+    const holding = this.accounts.hold(tx, userId);
+    // Sent without waiting for each other: a connection runs its statements in their order.
+    const beginning = settle([
+      this.events.publish(
+        tx,
+        new SessionStarted(userId, deviceId, initialDeviceDisplayName, tx.startedAt.getTime()),
+      ),
+      this.endEarlier(tx, device),
       this.store.insertFamily(tx, device, pair.access.sessionDigest),
       this.insertAccessToken(tx, device, pair, false),
       this.insertRefreshToken(tx, device, pair),
     ]);
+    beginning.catch(() => {});
+    requireActive(await holding);
+    await beginning;
     return { ...device, pair };
   }
 
   /**
    * Ends the requester's session: the token, the device and all that hangs on it go in one commit. For an
-   * application service, whose token is no session's, the device goes and the token stays.
+   * application service, whose token is no session's, the device goes and the token stays. Logouts that come at the same
+   * time share a transaction.
    * @throws {MatrixError} `M_UNKNOWN_TOKEN` when the session ended meanwhile
    */
   async end(requester: Requester, device: DeviceRef): Promise<void> {
-    await this.unitOfWork.run(async (tx) => {
-      const [devices] = await Promise.all([
-        this.store.lockDevices(tx, [device]),
-        this.requireLiveToken(tx, requester),
-      ]);
-      await this.endLocked(tx, devices, 'logout');
-    });
+    if (!(await this.logouts.add({ requester, device }))) throw MatrixError.unknownToken();
   }
 
   /**
@@ -124,8 +133,10 @@ export class SessionService {
     if (presented === null) throw MatrixError.unknownToken();
     const { userId, familyDigest, sessionDigest } = presented;
     const pair = await this.unitOfWork.run(async (tx) => {
-      const account = await this.accounts.hold(tx, userId);
-      const session = await this.store.lockFamily(tx, userId, familyDigest);
+      const [account, session] = await Promise.all([
+        this.accounts.hold(tx, userId),
+        this.store.lockFamily(tx, userId, familyDigest),
+      ]);
       if (session === null) return null;
       requireActive(account);
       return this.rotateLocked(tx, session, presented);
@@ -196,6 +207,31 @@ export class SessionService {
     return userId;
   }
 
+  /** Answers for each logout whether its token was still alive; the devices of those that were are gone. */
+  private endTogether(logouts: readonly Logout[]): Promise<boolean[]> {
+    return this.unitOfWork.run(async (tx) => {
+      const wanted = new Map(logouts.map(({ device }) => [nameOf(device), device]));
+      const [devices, alive] = await Promise.all([
+        this.store.lockDevices(tx, [...wanted.values()]),
+        this.store.findLive(
+          tx,
+          logouts.map(({ requester }) => requester),
+        ),
+      ]);
+      const isAlive = ({ tokenDigest }: Requester) =>
+        tokenDigest === null || alive.has(tokenDigest.toString('base64'));
+      const ending = new Set(
+        logouts.filter(({ requester }) => isAlive(requester)).map(({ device }) => nameOf(device)),
+      );
+      await this.endLocked(
+        tx,
+        devices.filter((device) => ending.has(nameOf(device))),
+        'logout',
+      );
+      return logouts.map(({ requester }) => isAlive(requester));
+    });
+  }
+
   /** Ends devices that the caller has locked: the one path on which devices are deleted. */
   private async endLocked(tx: Tx, devices: readonly DeletedDevice[], reason: DeletionReason): Promise<void> {
     if (devices.length === 0) return;
@@ -204,6 +240,13 @@ export class SessionService {
       this.store.deleteFamilies(tx, devices),
       this.events.publish(tx, new DevicesDeleted(devices, reason, tx.startedAt.getTime())),
     ]);
+  }
+
+  /** The tokens that a known device had before die with the next login on it. */
+  private async endEarlier(tx: Tx, device: DeviceRef): Promise<void> {
+    if (await this.store.deleteTokens(tx, [device])) {
+      await this.events.publish(tx, new SessionsEnded([device], 'replaced_by_login', tx.startedAt.getTime()));
+    }
   }
 
   private async rotateLocked(
@@ -285,4 +328,8 @@ export class SessionService {
 
 function toRef({ userId, deviceId }: DeviceRef): DeviceRef {
   return { userId, deviceId };
+}
+
+function nameOf({ userId, deviceId }: DeviceRef): string {
+  return `${userId}\0${deviceId}`;
 }

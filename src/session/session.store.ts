@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { AccountKind } from '../accounts/account.entity.js';
+import { Batcher } from '../database/batcher.js';
 import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { type DeletedDevice, deviceColumns, type DeviceRef } from '../events/devices-deleted.event.js';
@@ -16,6 +17,13 @@ export interface FoundAccessToken {
   readonly isLocked: boolean;
   readonly isSuspended: boolean;
 }
+
+interface LookUp {
+  readonly userId: string;
+  readonly digest: Buffer;
+}
+
+const LOOK_UPS = { lanes: 2, limit: 256 };
 
 // Session never writes devices, but it locks them: whoever changes what hangs on a device locks its row first,
 // in the order of user and device ID. That one rule makes a login, a refresh, a key upload and a logout of the
@@ -36,14 +44,22 @@ const LOCK_ALL_DEVICES: Statement = {
     ORDER BY user_id, device_id
     FOR UPDATE`,
 };
-const FIND_ACCESS_TOKEN: Statement = {
-  name: 'session_find_access_token',
+const FIND_ACCESS_TOKENS: Statement = {
+  name: 'session_find_access_tokens',
   text: `
-    SELECT t.device_id AS "deviceId", d.created_at AS "deviceCreatedAt", t.expires_at AS "expiresAt",
+    SELECT presented.n::int, t.device_id AS "deviceId", d.created_at AS "deviceCreatedAt", t.expires_at AS "expiresAt",
       t.confirms_rotation AS "confirmsRotation", a.kind, a.locked_at IS NOT NULL AS "isLocked",
       a.suspended_at IS NOT NULL AS "isSuspended"
-    FROM access_tokens t JOIN devices d USING (user_id, device_id) JOIN accounts a USING (user_id)
-    WHERE t.user_id = $1 AND t.token_digest = $2`,
+    FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS presented (user_id, token_digest, n)
+    JOIN access_tokens t USING (user_id, token_digest)
+    JOIN devices d USING (user_id, device_id) JOIN accounts a USING (user_id)`,
+};
+const FIND_LIVE: Statement = {
+  name: 'session_find_live',
+  text: `
+    SELECT token_digest AS "tokenDigest"
+    FROM unnest($1::text[], $2::bytea[]) AS presented (user_id, token_digest)
+    JOIN access_tokens USING (user_id, token_digest)`,
 };
 const FIND_DEVICE: Statement = {
   name: 'session_find_device',
@@ -175,6 +191,11 @@ const KEPT_FAMILIES = 20;
 /** The SQL of sessions. */
 @Injectable()
 export class SessionStore {
+  private readonly lookUps = new Batcher<LookUp, FoundAccessToken | null>(
+    (batch) => this.findTogether(batch),
+    LOOK_UPS,
+  );
+
   constructor(private readonly unitOfWork: UnitOfWork) {}
 
   /** The devices among `refs` that exist, locked until the transaction ends. */
@@ -187,13 +208,26 @@ export class SessionStore {
     return this.lock(tx, LOCK_ALL_DEVICES, [userId]);
   }
 
-  async findAccessToken(userId: string, digest: Buffer): Promise<FoundAccessToken | null> {
-    const [token] = await this.unitOfWork.query<FoundAccessToken>(FIND_ACCESS_TOKEN, [userId, digest]);
-    return token ?? null;
+  /** The token as it is now. Look-ups that come at the same time share a statement; nothing is kept. */
+  findAccessToken(userId: string, digest: Buffer): Promise<FoundAccessToken | null> {
+    return this.lookUps.add({ userId, digest });
   }
 
   async hasAccessToken(tx: Tx, userId: string, digest: Buffer): Promise<boolean> {
-    return (await tx.query(FIND_ACCESS_TOKEN, [userId, digest])).length === 1;
+    return (await tx.query(FIND_LIVE, [[userId], [digest]])).length === 1;
+  }
+
+  /** The digests, in base64, of those access tokens that are there. */
+  async findLive(
+    tx: Tx,
+    tokens: readonly { userId: string; tokenDigest: Buffer | null }[],
+  ): Promise<Set<string>> {
+    const sessions = tokens.filter(({ tokenDigest }) => tokenDigest !== null);
+    const rows = await tx.query<{ tokenDigest: Buffer }>(FIND_LIVE, [
+      sessions.map(({ userId }) => userId),
+      sessions.map(({ tokenDigest }) => tokenDigest),
+    ]);
+    return new Set(rows.map(({ tokenDigest }) => tokenDigest.toString('base64')));
   }
 
   async insertAccessToken(tx: Tx, token: AccessTokenEntity): Promise<void> {
@@ -321,6 +355,15 @@ export class SessionStore {
       tx.query(EXPIRE_ACCESS_TOKENS, [userId, deviceId, tx.startedAt]),
       this.deleteLoginTokens(tx, [{ userId, deviceId }]),
     ]);
+  }
+
+  private async findTogether(lookUps: readonly LookUp[]): Promise<(FoundAccessToken | null)[]> {
+    const rows = await this.unitOfWork.query<FoundAccessToken & { n: number }>(FIND_ACCESS_TOKENS, [
+      lookUps.map(({ userId }) => userId),
+      lookUps.map(({ digest }) => digest),
+    ]);
+    const found = new Map(rows.map((row) => [row.n, row]));
+    return lookUps.map((_, at) => found.get(at + 1) ?? null);
   }
 
   private async lock(tx: Tx, statement: Statement, values: unknown[]): Promise<DeletedDevice[]> {

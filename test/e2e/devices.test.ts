@@ -20,7 +20,6 @@ const ODD_IDS = [
   'äöü',
   '日本',
   '__proto__',
-  '..',
 ];
 
 /** A user with a phone and devices beside it, all with keys. */
@@ -168,7 +167,7 @@ describe('GET /devices/{deviceId}', () => {
     async (method) => {
       const session = await app().matrix.register();
       const { body } = await app().matrix.call(session, method, '/devices/%zz').expect(400);
-      expect(body).toEqual({ errcode: expect.stringMatching(/^M_/), error: expect.any(String) });
+      expect(body).toEqual({ errcode: 'M_INVALID_PARAM', error: expect.any(String) });
     },
   );
 
@@ -205,6 +204,8 @@ describe('PUT /devices/{deviceId}', () => {
     });
     expect((await put({ display_name: 7 }).expect(400)).body).toMatchObject({ errcode: 'M_BAD_JSON' });
     expect(await nameOf(session)).toBe('Old');
+    await put({ display_name: '😀'.repeat(100) }).expect(200, {});
+    await put({ display_name: '😀'.repeat(101) }).expect(400);
     await put({ display_name: 'x'.repeat(100) }).expect(200, {});
     expect(await nameOf(session)).toBe('x'.repeat(100));
     await put({ display_name: '' }).expect(200, {});

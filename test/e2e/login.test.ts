@@ -125,6 +125,7 @@ describe('POST /login', () => {
       'M_INVALID_PARAM',
     ],
     ['the device ID that means all', { ...byPassword('alice'), device_id: '*' }, 'M_INVALID_PARAM'],
+    ['a device ID that no path can name', { ...byPassword('alice'), device_id: '..' }, 'M_INVALID_PARAM'],
   ])('refuses %s with 400', async (_, body, errcode) => {
     const answer = await login(body).expect(400);
     expect(answer.body).toEqual({ errcode, error: expect.any(String) });

@@ -7,6 +7,7 @@ import {
   CurrentDevice,
   CurrentRequester,
   deviceColumns,
+  DeviceListsService,
   DevicesDeleted,
   InTransaction,
   MatrixPost,
@@ -54,11 +55,15 @@ class NoteDto {
 @Injectable()
 class NotesListener {
   readonly deleted: string[] = [];
+  readonly tokens: string[] = [];
+
+  constructor(private readonly deviceLists: DeviceListsService) {}
 
   @InTransaction(DevicesDeleted)
   async onDevicesDeleted({ devices }: DevicesDeleted, tx: Tx): Promise<void> {
     const rows = await tx.query<{ note: string }>(DELETE, deviceColumns(devices));
     this.deleted.push(...rows.map(({ note }) => note));
+    this.tokens.push(this.deviceLists.token());
   }
 }
 
@@ -118,6 +123,9 @@ describe("Another team's module", () => {
     await app().matrix.logout(phone).expect(200);
     const left = await app().http.get(`${V3}/notes`).auth(laptop.accessToken, { type: 'bearer' }).expect(200);
     expect(left.body).toEqual([{ note: 'on the laptop' }]);
-    expect(app().nest.get(NotesListener).deleted).toEqual(['on the phone']);
+    const { deleted, tokens } = app().nest.get(NotesListener);
+    expect(deleted).toEqual(['on the phone']);
+    const changes = app().http.get(`${V3}/keys/changes`).query({ from: tokens[0], to: tokens[0] });
+    await changes.auth(laptop.accessToken, { type: 'bearer' }).expect(200);
   });
 });

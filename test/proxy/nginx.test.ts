@@ -42,7 +42,7 @@ async function configuration(port: number): Promise<string> {
   const example = await readFile(new URL('../../docs/proxy/nginx.conf', import.meta.url), 'utf8');
   const adapted = example
     .replace('127.0.0.1:8008', `127.0.0.1:${portOf(app().nest.getHttpServer())}`)
-    .replace('127.0.0.1:8448', `127.0.0.1:${portOf(homeserver)}`)
+    .replace('127.0.0.1:8009', `127.0.0.1:${portOf(homeserver)}`)
     .replace('listen 443 ssl', `listen 127.0.0.1:${port}`)
     .replace(/^ *ssl_.*\n/gm, '');
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(

@@ -1,0 +1,79 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client } from 'pg';
+import { dataSourceOptions, type DatabaseLocation, openDataSource } from '../src/database/data-source.js';
+import { EmbeddedPostgres } from '../src/database/embedded/embedded-postgres.js';
+import { Contestant } from './contestant.js';
+import { AS_TOKEN, type Baseline } from './scenarios.js';
+import { clientOptions, Seed } from './seed.js';
+
+const APPSERVICE = `
+id: bench
+as_token: ${AS_TOKEN}
+hs_token: bench-hs-token
+sender_localpart: bench
+namespaces: { users: [{ exclusive: false, regex: '@u.*' }] }
+`;
+
+/** A database of its own on a real PostgreSQL, fsync on, and the servers that are compared on it. */
+export class Arena {
+  static async open(): Promise<Arena> {
+    const directory = await mkdtemp(join(tmpdir(), 'mss-bench-'));
+    const url = process.env['DATABASE_URL'];
+    const embedded = url ? null : await EmbeddedPostgres.start({ dataDir: join(directory, 'data') });
+    const server: DatabaseLocation = embedded?.location ?? { url: url! };
+    const name = `mss_bench_${randomBytes(4).toString('hex')}`;
+    await asAdministrator(server, `CREATE DATABASE ${name}`);
+    const database = inDatabase(server, name);
+    await (await openDataSource(dataSourceOptions(database, 2))).destroy();
+    const appservice = join(directory, 'appservice.yaml');
+    await writeFile(appservice, APPSERVICE);
+    return new Arena(directory, server, name, database, embedded, await Seed.open(database));
+  }
+
+  private constructor(
+    readonly directory: string,
+    private readonly server: DatabaseLocation,
+    private readonly name: string,
+    readonly database: DatabaseLocation,
+    private readonly embedded: EmbeddedPostgres | null,
+    readonly seed: Seed,
+  ) {}
+
+  service(environment: Record<string, string> = {}): Promise<Contestant> {
+    const variables = { APPSERVICE_FILES: join(this.directory, 'appservice.yaml'), ...environment };
+    return Contestant.start('service', './service.js', this.database, variables);
+  }
+
+  baseline(kind: Baseline): Promise<Contestant> {
+    return Contestant.start(kind, `./baselines/${kind}.js`, this.database);
+  }
+
+  async postgresVersion(): Promise<string> {
+    const { rows } = await this.seed.client.query<{ server_version: string }>('SHOW server_version');
+    return rows[0]!.server_version;
+  }
+
+  async close(): Promise<void> {
+    await this.seed.client.end();
+    await asAdministrator(this.server, `DROP DATABASE ${this.name} WITH (FORCE)`);
+    await this.embedded?.stop();
+    await rm(this.directory, { recursive: true, force: true });
+  }
+}
+
+function inDatabase(location: DatabaseLocation, database: string): DatabaseLocation {
+  if (!('url' in location)) return { ...location, database };
+  const url = new URL(location.url);
+  url.pathname = `/${database}`;
+  return { url: url.href };
+}
+
+async function asAdministrator(server: DatabaseLocation, sql: string): Promise<void> {
+  const client = new Client(clientOptions(server));
+  await client.connect();
+  await client.query(sql);
+  await client.end();
+}

@@ -1,0 +1,123 @@
+import pg from 'pg';
+import { DataSource } from 'typeorm';
+import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { type ClientSession, passwordOf, someKeys } from '../support/matrix-client.js';
+import { useApp } from '../support/test-app.js';
+
+const app = useApp();
+const ROWS = 20_000;
+
+/** What a statement is and what it was run with. */
+interface Statement {
+  readonly name: string;
+  readonly text: string;
+  readonly values: unknown[];
+}
+
+/** Tables so large that reading one whole is never the plan of choice. */
+beforeAll(async () => {
+  const each = `FROM generate_series(1, ${ROWS}) AS n`;
+  await app().sql(`INSERT INTO accounts (user_id, created_at) SELECT '@u' || n || ':x', now() ${each}`);
+  await app().sql(
+    `INSERT INTO devices (user_id, device_id, created_at) SELECT '@u' || n || ':x', 'D', now() ${each}`,
+  );
+  for (const [table, row] of Object.entries(ROW_OF)) await app().sql(`INSERT INTO ${table} ${row} ${each}`);
+  await app().sql('ANALYZE');
+});
+
+const USER = `'@u' || n || ':x'`;
+const DIGEST = 'sha256(n::text::bytea)';
+const ROW_OF: Record<string, string> = {
+  access_tokens: `(user_id, token_digest, device_id, confirms_rotation, created_at) SELECT ${USER}, ${DIGEST}, 'D', false, now()`,
+  refresh_tokens: `(user_id, device_id, family, current_digest, created_at, rotated_at) SELECT ${USER}, 'D', ${DIGEST}, ${DIGEST}, now(), now()`,
+  session_families: `(user_id, family, device_id, started_at) SELECT ${USER}, ${DIGEST}, 'D', now()`,
+  login_tokens: `(user_id, token_digest, device_id, expires_at) SELECT ${USER}, ${DIGEST}, 'D', now()`,
+  device_keys: `(user_id, device_id, keys, uploaded_at) SELECT ${USER}, 'D', '{}', now()`,
+  one_time_keys: `(user_id, device_id, algorithm, key_id, key, uploaded_at, batch) SELECT ${USER}, 'D', 'a', 'K', '{}', now(), 1`,
+  fallback_keys: `(user_id, device_id, algorithm, key_id, key, used, uploaded_at) SELECT ${USER}, 'D', 'a', 'K', '{}', false, now()`,
+  key_signatures: `(user_id, signer_user_id, target, key_id, device_id, signature) SELECT ${USER}, ${USER}, 'D', 'K', 'D', 's'`,
+  device_lists: `(user_id, position) SELECT ${USER}, n`,
+  cross_signing_keys: `(user_id, public_key, usage, key, uploaded_at) SELECT ${USER}, 'P', 'master', '{}', now()`,
+  device_list_changes: `(user_id, position, change) SELECT ${USER}, n, 'device_keys'`,
+};
+
+/** The named statements that a piece of work runs. */
+async function statementsOf(work: () => Promise<unknown>): Promise<Statement[]> {
+  const query = vi.spyOn(pg.Client.prototype, 'query');
+  try {
+    await work();
+    const configs = query.mock.calls.map(([config]) => config as unknown as Statement | string);
+    return configs.filter(
+      (config): config is Statement => typeof config === 'object' && config.name !== undefined,
+    );
+  } finally {
+    query.mockRestore();
+  }
+}
+
+/** The connections of the service, which plan as they do for requests. */
+const pool = () => (app().nest.get(DataSource).driver as PostgresDriver).master as pg.Pool;
+
+/** The tables that the generic plan of a statement reads from one end to the other. */
+async function wholeTables({ text, values }: Statement): Promise<string[]> {
+  const client = await pool().connect();
+  try {
+    await client.query(`PREPARE looked AS ${text}`);
+    const nulls = values.map(() => 'NULL').join(', ');
+    const { rows } = await client.query<{ 'QUERY PLAN': object }>(
+      `EXPLAIN (FORMAT JSON) EXECUTE looked ${nulls === '' ? '' : `(${nulls})`}`,
+    );
+    const plan = JSON.stringify(rows[0]!['QUERY PLAN']);
+    return [...plan.matchAll(/"Node Type":"Seq Scan".*?"Relation Name":"(\w+)"/g)].map((match) => match[1]!);
+  } finally {
+    await client.query('DEALLOCATE looked');
+    client.release();
+  }
+}
+
+describe('Every statement on the way of a request', () => {
+  const work: [string, (session: ClientSession) => Promise<unknown>][] = [
+    ['login', ({ userId }) => app().matrix.login(userId, { refresh_token: true })],
+    ['whoami', (session) => app().matrix.whoami(session)],
+    ['refresh', ({ refreshToken }) => app().matrix.refresh(refreshToken!).expect(200)],
+    ['key upload', (session) => app().matrix.uploadKeys(session, someKeys(session)).expect(200)],
+    ['key query', (session) => app().matrix.queryKeys(session, session.userId)],
+    [
+      'key claim',
+      (session) =>
+        app()
+          .matrix.call(session, 'post', '/keys/claim')
+          .send({ one_time_keys: { [session.userId]: { [session.deviceId]: 'signed_curve25519' } } })
+          .expect(200),
+    ],
+    ['devices', (session) => app().matrix.devices(session)],
+    ['logout', (session) => app().matrix.logout(session).expect(200)],
+    ['logout of all', (session) => app().matrix.logoutAll(session).expect(200)],
+    [
+      'deletion',
+      (session) =>
+        app()
+          .matrix.call(session, 'post', '/delete_devices')
+          .send({ devices: [session.deviceId], auth: passwordOf(session) })
+          .expect(200),
+    ],
+  ];
+
+  it('would be found out if it read a whole table', async () => {
+    const text = 'SELECT FROM access_tokens WHERE expires_at = $1';
+    expect(await wholeTables({ name: 'whole', text, values: [null] })).toEqual(['access_tokens']);
+  });
+
+  it.each(work)('of a %s looks rows up by an index', async (_, act) => {
+    const session = await app().matrix.register({ refresh_token: true });
+    const statements = await statementsOf(() => act(session));
+    expect(statements.length).toBeGreaterThan(0);
+    const scans: [string, string[]][] = [];
+    for (const statement of statements) {
+      const tables = await wholeTables(statement);
+      if (tables.length > 0) scans.push([statement.name, tables]);
+    }
+    expect(scans).toEqual([]);
+  });
+});
