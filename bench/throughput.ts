@@ -6,6 +6,9 @@ import { LOGOUT } from './baselines/statements.js';
 import { barePool } from './baselines/pool.js';
 import type { Baseline, Scenario } from './scenarios.js';
 
+/** Requests before the first round that counts: what is not compiled yet is not what is measured. */
+const WARM_UP = 2_000;
+
 /** A scenario against the service and its baseline, medians of interleaved rounds. */
 export interface Comparison {
   readonly scenario: string;
@@ -37,7 +40,10 @@ export async function compare(
       // Whoever goes first finds the caches cold.
       for (const contestant of round % 2 === 0 ? contestants : contestants.toReversed()) {
         // The round before the first warms both up.
-        const calls = await scenario.prepare(arena.seed, round === -1 ? Math.min(requests, 500) : requests);
+        const calls = await scenario.prepare(
+          arena.seed,
+          round === -1 ? Math.max(requests, WARM_UP) : requests,
+        );
         await arena.seed.settle();
         const measured = await load(contestant, calls, scenario.connections);
         if (round >= 0) runs.get(contestant)!.push(measured);

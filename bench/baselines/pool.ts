@@ -1,10 +1,9 @@
 import { Pool } from 'pg';
-import type { DatabaseLocation } from '../../src/database/data-source.js';
+import { type DatabaseLocation, SETTINGS } from '../../src/database/data-source.js';
 import { clientOptions } from '../seed.js';
 
 /** As many connections as the service has, and plans made once, as there. */
 export function barePool(): Pool {
   const location = JSON.parse(process.env['BENCH_DATABASE']!) as DatabaseLocation;
-  const options = '-c plan_cache_mode=force_generic_plan -c jit=off';
-  return new Pool({ ...clientOptions(location), max: 10, options });
+  return new Pool({ ...clientOptions(location), max: 10, options: SETTINGS });
 }

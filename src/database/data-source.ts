@@ -39,6 +39,13 @@ class ServiceClient extends Client {
   }
 }
 
+/**
+ * Settings of every connection. Without a generic plan, a statement with array parameters is planned anew at each call.
+ * A plan is kept for long: one that was made while a table was small must not read the table whole when it has grown, so
+ * statements look rows up by an index from the first row on.
+ */
+export const SETTINGS = '-c plan_cache_mode=force_generic_plan -c jit=off -c enable_seqscan=off';
+
 /** A TypeORM migration. */
 export type MigrationClass = new () => MigrationInterface;
 
@@ -72,8 +79,7 @@ export function dataSourceOptions(
       query_timeout: 30_000,
       // Statements issued without awaiting each other travel together.
       pipeline: true,
-      // Without a generic plan, a statement with array parameters is planned anew at each call.
-      options: '-c plan_cache_mode=force_generic_plan -c jit=off',
+      options: SETTINGS,
     },
   };
 }

@@ -102,31 +102,27 @@ const QUERY: Statement = {
             WHERE user_id = $2 AND usage = 'user_signing' AND replaced_at IS NULL))) AS signatures
     FROM unnest($1::text[]) AS asked (user_id) JOIN accounts USING (user_id)`,
 };
-// A logout takes devices in this order, too, and then whatever hangs on them, in no order at all.
-const HOLD_DEVICES: Statement = {
-  name: 'keys_hold_devices',
-  text: `
-    SELECT d.device_id FROM unnest($1::text[], $2::text[]) AS wish (user_id, device_id)
-    JOIN devices d USING (user_id, device_id)
-    ORDER BY d.user_id, d.device_id
-    FOR KEY SHARE OF d`,
-};
-// Whoever claims a key holds it until the commit; the next one waits and then takes the key after it. Passing over
-// locked keys instead would hand out the fallback key while there are others. Wishes come in one order, against deadlocks.
+// Devices are held in the order in which a logout takes them. Whoever claims a key holds it until the commit; the next one
+// waits and then takes the key after it. Passing over locked keys instead would hand out the fallback key while there are
+// others.
 const CLAIM: Statement = {
   name: 'keys_claim',
   text: `
-    WITH oldest AS MATERIALIZED (
+    WITH held AS MATERIALIZED (
+      SELECT wish.* FROM unnest($1::text[], $2::text[], $3::text[]) AS wish (user_id, device_id, algorithm)
+      JOIN devices d USING (user_id, device_id)
+      ORDER BY d.user_id, d.device_id
+      FOR KEY SHARE OF d
+    ), oldest AS MATERIALIZED (
       SELECT k.*
-      FROM unnest($1::text[], $2::text[], $3::text[]) AS wish (user_id, device_id, algorithm),
-        LATERAL (
-          SELECT user_id, device_id, algorithm, key_id FROM one_time_keys k
-          WHERE k.user_id = wish.user_id AND k.device_id = wish.device_id AND k.algorithm = wish.algorithm
-            AND claimed_at IS NULL
-          ORDER BY batch, key_id
-          LIMIT 1
-          FOR NO KEY UPDATE
-        ) k
+      FROM held, LATERAL (
+        SELECT user_id, device_id, algorithm, key_id FROM one_time_keys k
+        WHERE k.user_id = held.user_id AND k.device_id = held.device_id AND k.algorithm = held.algorithm
+          AND claimed_at IS NULL
+        ORDER BY batch, key_id
+        LIMIT 1
+        FOR NO KEY UPDATE
+      ) k
     )
     UPDATE one_time_keys k SET claimed_at = $4 FROM oldest
     WHERE k.user_id = oldest.user_id AND k.device_id = oldest.device_id AND k.algorithm = oldest.algorithm
@@ -154,14 +150,20 @@ const USE_FALLBACK_KEYS: Statement = {
     UPDATE fallback_keys k SET used = true FROM locked
     WHERE k.user_id = locked.user_id AND k.device_id = locked.device_id AND k.algorithm = locked.algorithm`,
 };
-const DELETE_OF_DEVICES = ['device_keys', 'one_time_keys', 'fallback_keys', 'key_signatures'].map(
-  (table): Statement => ({
-    name: `keys_delete_${table}`,
-    text: `
-      DELETE FROM ${table} k USING unnest($1::text[], $2::text[]) AS deleted (user_id, device_id)
-      WHERE k.user_id = deleted.user_id AND k.device_id = deleted.device_id`,
-  }),
-);
+const DELETE_OF_DEVICES: Statement = {
+  name: 'keys_delete_of_devices',
+  text: `
+    WITH deleted AS (SELECT * FROM unnest($1::text[], $2::text[]) AS deleted (user_id, device_id))
+    ${['device_keys', 'one_time_keys', 'fallback_keys']
+      .map(
+        (table) => `, ${table}_deleted AS (
+          DELETE FROM ${table} k USING deleted WHERE k.user_id = deleted.user_id AND k.device_id = deleted.device_id
+        )`,
+      )
+      .join('')}
+    DELETE FROM key_signatures k USING deleted
+    WHERE k.user_id = deleted.user_id AND k.device_id = deleted.device_id`,
+};
 
 /** The SQL of keys. */
 @Injectable()
@@ -221,13 +223,8 @@ export class KeysStore {
   }
 
   /** Takes one one-time key for each wish, the oldest; wishes that cannot be had are left out. */
-  async claimOneTimeKeys(tx: Tx, wishes: readonly Wish[]): Promise<ClaimedKey[]> {
-    const [users, devices, algorithms] = wishColumns(wishes);
-    const [, keys] = await Promise.all([
-      tx.query(HOLD_DEVICES, [users, devices]),
-      tx.query<ClaimedKey>(CLAIM, [users, devices, algorithms, tx.startedAt]),
-    ]);
-    return keys;
+  claimOneTimeKeys(tx: Tx, wishes: readonly Wish[]): Promise<ClaimedKey[]> {
+    return tx.query<ClaimedKey>(CLAIM, [...wishColumns(wishes), tx.startedAt]);
   }
 
   /** The fallback keys for wishes, which are from now on used. */
@@ -241,8 +238,7 @@ export class KeysStore {
   }
 
   async deleteOfDevices(tx: Tx, devices: readonly DeviceRef[]): Promise<void> {
-    const columns = deviceColumns(devices);
-    await Promise.all(DELETE_OF_DEVICES.map((statement) => tx.query(statement, columns)));
+    await tx.query(DELETE_OF_DEVICES, deviceColumns(devices));
   }
 }
 

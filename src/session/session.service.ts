@@ -71,9 +71,7 @@ export class SessionService {
         new SessionStarted(userId, deviceId, initialDeviceDisplayName, tx.startedAt.getTime()),
       ),
       this.endEarlier(tx, device),
-      this.store.insertFamily(tx, device, pair.access.sessionDigest),
-      this.insertAccessToken(tx, device, pair, false),
-      this.insertRefreshToken(tx, device, pair),
+      this.store.insertSession(tx, device, pair),
     ]);
     beginning.catch(() => {});
     requireActive(await holding);
@@ -236,8 +234,7 @@ export class SessionService {
   private async endLocked(tx: Tx, devices: readonly DeletedDevice[], reason: DeletionReason): Promise<void> {
     if (devices.length === 0) return;
     await settle([
-      this.store.deleteTokens(tx, devices),
-      this.store.deleteFamilies(tx, devices),
+      this.store.deleteSessions(tx, devices),
       this.events.publish(tx, new DevicesDeleted(devices, reason, tx.startedAt.getTime())),
     ]);
   }
@@ -270,19 +267,11 @@ export class SessionService {
       return null;
     }
     const pair = this.issue(tx, session.userId, true, presented.family);
-    await Promise.all([
-      // A retry replaces the pair whose answer was lost; the next in line proves that the pair before it arrived.
-      rotation === 'retry'
-        ? this.store.forgetUnusedSuccessor(tx, session)
-        : this.store.confirmAccessTokens(tx, session),
-      this.store.rotate(tx, session, {
-        current: pair.refresh!.digest,
-        previous: presented.digest,
-        superseded: rotation === 'retry' ? session.currentDigest : null,
-      }),
-      this.store.forgetLongExpired(tx, session, new Date(tx.startedAt.getTime() - DAY_MS)),
-      this.insertAccessToken(tx, session, pair, true),
-    ]);
+    await this.store.rotate(tx, session, pair, {
+      presented: presented.digest,
+      isRetry: rotation === 'retry',
+      forgetBefore: new Date(tx.startedAt.getTime() - DAY_MS),
+    });
     return pair;
   }
 
@@ -300,29 +289,6 @@ export class SessionService {
     const access = this.tokens.issue('mxa', userId, accessFamily(refresh.family));
     const lifetimeMs = this.tokens.accessTokenTtlMs;
     return { access, refresh, lifetimeMs, expiresAt: new Date(tx.startedAt.getTime() + lifetimeMs) };
-  }
-
-  private insertAccessToken(
-    tx: Tx,
-    { userId, deviceId }: DeviceRef,
-    pair: TokenPair,
-    confirmsRotation: boolean,
-  ): Promise<void> {
-    const { access, expiresAt } = pair;
-    const token = {
-      userId,
-      deviceId,
-      tokenDigest: access.digest,
-      confirmsRotation,
-      createdAt: tx.startedAt,
-      expiresAt,
-    };
-    return this.store.insertAccessToken(tx, token);
-  }
-
-  private async insertRefreshToken(tx: Tx, device: DeviceRef, { refresh }: TokenPair): Promise<void> {
-    if (refresh !== null)
-      await this.store.insertRefreshToken(tx, device, refresh.familyDigest, refresh.digest);
   }
 }
 

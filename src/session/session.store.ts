@@ -4,8 +4,8 @@ import { Batcher } from '../database/batcher.js';
 import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { type DeletedDevice, deviceColumns, type DeviceRef } from '../events/devices-deleted.event.js';
-import type { AccessTokenEntity } from './access-token.entity.js';
 import type { RefreshTokenEntity } from './refresh-token.entity.js';
+import type { TokenPair } from './session.rules.js';
 
 /** What the guard reads of an access token. */
 export interface FoundAccessToken {
@@ -65,26 +65,9 @@ const FIND_DEVICE: Statement = {
   name: 'session_find_device',
   text: 'SELECT created_at AS "createdAt" FROM devices WHERE user_id = $1 AND device_id = $2',
 };
-const INSERT_FAMILY: Statement = {
-  name: 'session_insert_family',
-  text: 'INSERT INTO session_families (user_id, family, device_id, started_at) VALUES ($1, $2, $3, $4)',
-};
-const FORGET_OLD_FAMILIES: Statement = {
-  name: 'session_forget_old_families',
-  text: `
-    DELETE FROM session_families WHERE user_id = $1 AND device_id = $2 AND family IN
-      (SELECT family FROM session_families WHERE user_id = $1 AND device_id = $2
-       ORDER BY started_at DESC, family OFFSET $3)`,
-};
 const FIND_FAMILY: Statement = {
   name: 'session_find_family',
   text: 'SELECT FROM session_families WHERE user_id = $1 AND family = $2',
-};
-const DELETE_FAMILIES: Statement = {
-  name: 'session_delete_families',
-  text: `
-    DELETE FROM session_families t USING unnest($1::text[], $2::text[]) AS ended (user_id, device_id)
-    WHERE t.user_id = ended.user_id AND t.device_id = ended.device_id`,
 };
 const INSERT_LOGIN_TOKEN: Statement = {
   name: 'session_insert_login_token',
@@ -109,30 +92,59 @@ const DELETE_LOGIN_TOKENS: Statement = {
     DELETE FROM login_tokens t USING unnest($1::text[], $2::text[]) AS ended (user_id, device_id)
     WHERE t.user_id = ended.user_id AND t.device_id = ended.device_id`,
 };
-const INSERT_ACCESS_TOKEN: Statement = {
-  name: 'session_insert_access_token',
+// One statement where the room's own tables change together: each costs a round of parsing messages on both sides.
+const INSERT_SESSION: Statement = {
+  name: 'session_insert',
   text: `
+    WITH family AS (
+      INSERT INTO session_families (user_id, family, device_id, started_at) VALUES ($1, $3, $2, $4)
+    ), forgotten AS (
+      DELETE FROM session_families WHERE user_id = $1 AND device_id = $2 AND family IN
+        (SELECT family FROM session_families WHERE user_id = $1 AND device_id = $2
+         ORDER BY started_at DESC, family OFFSET $5::int - 1)
+    ), refresh AS (
+      INSERT INTO refresh_tokens (user_id, device_id, family, current_digest, created_at, rotated_at)
+      SELECT $1, $2, $6, $7, $4, $4 WHERE $7::bytea IS NOT NULL
+    )
     INSERT INTO access_tokens (user_id, token_digest, device_id, confirms_rotation, created_at, expires_at)
-    VALUES ($1, $2, $3, $4, $5, $6)`,
+    VALUES ($1, $8, $2, false, $4, $9)`,
 };
-const INSERT_REFRESH_TOKEN: Statement = {
-  name: 'session_insert_refresh_token',
-  text: `
-    INSERT INTO refresh_tokens (user_id, device_id, family, current_digest, created_at, rotated_at)
-    VALUES ($1, $2, $3, $4, $5, $5)`,
+/** Deletes from tables what belongs to devices; gives the devices that had an access token. */
+function deletionFrom(tables: readonly string[]): string {
+  const deletions = tables.map(
+    (table) => `, ${table}_ended AS (
+      DELETE FROM ${table} t USING ended WHERE t.user_id = ended.user_id AND t.device_id = ended.device_id
+    )`,
+  );
+  return `
+    WITH ended AS (SELECT * FROM unnest($1::text[], $2::text[]) AS ended (user_id, device_id)) ${deletions.join('')}
+    DELETE FROM access_tokens t USING ended WHERE t.user_id = ended.user_id AND t.device_id = ended.device_id
+    RETURNING t.device_id`;
+}
+const DELETE_TOKENS: Statement = {
+  name: 'session_delete_tokens',
+  text: deletionFrom(['refresh_tokens', 'login_tokens']),
 };
-const DELETE_ACCESS_TOKENS: Statement = {
-  name: 'session_delete_access_tokens',
-  text: `
-    DELETE FROM access_tokens t USING unnest($1::text[], $2::text[]) AS ended (user_id, device_id)
-    WHERE t.user_id = ended.user_id AND t.device_id = ended.device_id
-    RETURNING t.device_id`,
+const DELETE_SESSIONS: Statement = {
+  name: 'session_delete_sessions',
+  text: deletionFrom(['refresh_tokens', 'login_tokens', 'session_families']),
 };
-const DELETE_REFRESH_TOKENS: Statement = {
-  name: 'session_delete_refresh_tokens',
+// A retry replaces the pair whose answer was lost; the next in line proves that the pair before it arrived.
+const ROTATE: Statement = {
+  name: 'session_rotate',
   text: `
-    DELETE FROM refresh_tokens t USING unnest($1::text[], $2::text[]) AS ended (user_id, device_id)
-    WHERE t.user_id = ended.user_id AND t.device_id = ended.device_id`,
+    WITH forgotten AS (
+      DELETE FROM access_tokens
+      WHERE user_id = $1 AND device_id = $2 AND (confirms_rotation AND $3 OR expires_at < $4)
+    ), confirmed AS (
+      UPDATE access_tokens SET confirms_rotation = false
+      WHERE user_id = $1 AND device_id = $2 AND confirms_rotation AND NOT $3 AND NOT (expires_at < $4) IS TRUE
+    ), rotated AS (
+      UPDATE refresh_tokens SET current_digest = $5, previous_digest = $6, superseded_digest = $7, rotated_at = $8
+      WHERE user_id = $1 AND device_id = $2
+    )
+    INSERT INTO access_tokens (user_id, token_digest, device_id, confirms_rotation, created_at, expires_at)
+    VALUES ($1, $9, $2, true, $8, $10)`,
 };
 const LOCK_FAMILY: Statement = {
   name: 'session_lock_family',
@@ -149,20 +161,6 @@ const FIND_REFRESH_TOKEN: Statement = {
       previous_digest AS "previousDigest", superseded_digest AS "supersededDigest", created_at AS "createdAt", rotated_at AS "rotatedAt",
       ended_reason AS "endedReason"
     FROM refresh_tokens WHERE user_id = $1 AND family = $2`,
-};
-const ROTATE: Statement = {
-  name: 'session_rotate',
-  text: `
-    UPDATE refresh_tokens SET current_digest = $3, previous_digest = $4, superseded_digest = $5, rotated_at = $6
-    WHERE user_id = $1 AND device_id = $2`,
-};
-const FORGET_UNUSED_SUCCESSOR: Statement = {
-  name: 'session_forget_unused_successor',
-  text: 'DELETE FROM access_tokens WHERE user_id = $1 AND device_id = $2 AND confirms_rotation',
-};
-const FORGET_LONG_EXPIRED: Statement = {
-  name: 'session_forget_long_expired',
-  text: 'DELETE FROM access_tokens WHERE user_id = $1 AND device_id = $2 AND expires_at < $3',
 };
 const CONFIRM_ACCESS_TOKENS: Statement = {
   name: 'session_confirm_access_tokens',
@@ -230,27 +228,19 @@ export class SessionStore {
     return new Set(rows.map(({ tokenDigest }) => tokenDigest.toString('base64')));
   }
 
-  async insertAccessToken(tx: Tx, token: AccessTokenEntity): Promise<void> {
-    const { userId, tokenDigest, deviceId, confirmsRotation, createdAt, expiresAt } = token;
-    await tx.query(INSERT_ACCESS_TOKEN, [
+  /** Writes the tokens of a session, and remembers it for as long as its device lives, or until it is one of many. */
+  async insertSession(tx: Tx, { userId, deviceId }: DeviceRef, pair: TokenPair): Promise<void> {
+    const { access, refresh, expiresAt } = pair;
+    await tx.query(INSERT_SESSION, [
       userId,
-      tokenDigest,
       deviceId,
-      confirmsRotation,
-      createdAt,
+      access.sessionDigest,
+      tx.startedAt,
+      KEPT_FAMILIES,
+      refresh?.familyDigest ?? null,
+      refresh?.digest ?? null,
+      access.digest,
       expiresAt,
-    ]);
-  }
-
-  async insertRefreshToken(tx: Tx, device: DeviceRef, family: Buffer, digest: Buffer): Promise<void> {
-    await tx.query(INSERT_REFRESH_TOKEN, [device.userId, device.deviceId, family, digest, tx.startedAt]);
-  }
-
-  /** Remembers the session for as long as its device lives, or until it is one of many. */
-  async insertFamily(tx: Tx, { userId, deviceId }: DeviceRef, family: Buffer): Promise<void> {
-    await Promise.all([
-      tx.query(INSERT_FAMILY, [userId, family, deviceId, tx.startedAt]),
-      tx.query(FORGET_OLD_FAMILIES, [userId, deviceId, KEPT_FAMILIES]),
     ]);
   }
 
@@ -259,19 +249,14 @@ export class SessionStore {
     return (await this.unitOfWork.query(FIND_FAMILY, [userId, family])).length === 1;
   }
 
-  /** Forgets the sessions of devices that go. */
-  async deleteFamilies(tx: Tx, devices: readonly DeviceRef[]): Promise<void> {
-    await tx.query(DELETE_FAMILIES, deviceColumns(devices));
-  }
-
   /** Deletes every token of these devices; answers whether there was an access token among them. */
   async deleteTokens(tx: Tx, devices: readonly DeviceRef[]): Promise<boolean> {
-    const [access] = await Promise.all([
-      tx.query(DELETE_ACCESS_TOKENS, deviceColumns(devices)),
-      tx.query(DELETE_REFRESH_TOKENS, deviceColumns(devices)),
-      this.deleteLoginTokens(tx, devices),
-    ]);
-    return access.length > 0;
+    return (await tx.query(DELETE_TOKENS, deviceColumns(devices))).length > 0;
+  }
+
+  /** Deletes every token of devices that go, and the memory of their sessions. */
+  async deleteSessions(tx: Tx, devices: readonly DeviceRef[]): Promise<void> {
+    await tx.query(DELETE_SESSIONS, deviceColumns(devices));
   }
 
   /** When the device was born; `null` when there is none. */
@@ -320,22 +305,29 @@ export class SessionStore {
     return session ?? null;
   }
 
+  /**
+   * Puts a new pair in the place of the presented refresh token.
+   * @param forgetBefore access tokens that expired earlier are removed
+   */
   async rotate(
     tx: Tx,
-    { userId, deviceId }: DeviceRef,
-    digests: { current: Buffer; previous: Buffer; superseded: Buffer | null },
+    session: RefreshTokenEntity,
+    pair: TokenPair,
+    { presented, isRetry, forgetBefore }: { presented: Buffer; isRetry: boolean; forgetBefore: Date },
   ): Promise<void> {
-    const { current, previous, superseded } = digests;
-    await tx.query(ROTATE, [userId, deviceId, current, previous, superseded, tx.startedAt]);
-  }
-
-  /** Deletes the access token of a refresh whose answer was lost. */
-  async forgetUnusedSuccessor(tx: Tx, { userId, deviceId }: DeviceRef): Promise<void> {
-    await tx.query(FORGET_UNUSED_SUCCESSOR, [userId, deviceId]);
-  }
-
-  async forgetLongExpired(tx: Tx, { userId, deviceId }: DeviceRef, before: Date): Promise<void> {
-    await tx.query(FORGET_LONG_EXPIRED, [userId, deviceId, before]);
+    const { userId, deviceId, currentDigest } = session;
+    await tx.query(ROTATE, [
+      userId,
+      deviceId,
+      isRetry,
+      forgetBefore,
+      pair.refresh!.digest,
+      presented,
+      isRetry ? currentDigest : null,
+      tx.startedAt,
+      pair.access.digest,
+      pair.expiresAt,
+    ]);
   }
 
   /** No access token of the device waits for its first use any more. */

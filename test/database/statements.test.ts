@@ -63,6 +63,8 @@ const pool = () => (app().nest.get(DataSource).driver as PostgresDriver).master 
 async function wholeTables({ text, values }: Statement): Promise<string[]> {
   const client = await pool().connect();
   try {
+    // What the planner would choose by itself.
+    await client.query('SET enable_seqscan = on');
     await client.query(`PREPARE looked AS ${text}`);
     const nulls = values.map(() => 'NULL').join(', ');
     const { rows } = await client.query<{ 'QUERY PLAN': object }>(
@@ -72,6 +74,7 @@ async function wholeTables({ text, values }: Statement): Promise<string[]> {
     return [...plan.matchAll(/"Node Type":"Seq Scan".*?"Relation Name":"(\w+)"/g)].map((match) => match[1]!);
   } finally {
     await client.query('DEALLOCATE looked');
+    await client.query('RESET enable_seqscan');
     client.release();
   }
 }

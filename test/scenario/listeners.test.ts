@@ -1,6 +1,7 @@
 import { Injectable, Module } from '@nestjs/common';
 import { EventEmitter2 } from '@nestjs/event-emitter';
-import { beforeEach, describe, expect, it } from 'vitest';
+import pg from 'pg';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { DevicesDeleted, InTransaction, MatrixError, SessionsEnded, type Tx } from '../../src/index.js';
 import { type ClientSession, someKeys } from '../support/matrix-client.js';
 import { NOTHING, useApp } from '../support/test-app.js';
@@ -159,5 +160,52 @@ describe('A listener', () => {
     expect(await app().matrix.whoami(session)).toMatchObject({ status: 200 });
     emitter.prependListener(DevicesDeleted.eventName, lost);
     await app().matrix.logout(session).expect(200);
+  });
+});
+
+describe('Logouts that come at the same time', () => {
+  const sessions = async (count: number) => {
+    const all: ClientSession[] = [];
+    for (let n = 0; n < count; n += 1) all.push(await app().matrix.register());
+    return all;
+  };
+
+  it('share transactions', async () => {
+    const all = await sessions(40);
+    // The first ones take their time, so that the others come meanwhile.
+    const slow = new Promise<void>((resolve) => setTimeout(resolve, 500));
+    behave = () => slow;
+    const query = vi.spyOn(pg.Client.prototype, 'query');
+    const answers = await Promise.all(all.map((session) => app().matrix.logout(session)));
+    const commits = query.mock.calls.filter(([text]) => (text as unknown) === 'COMMIT').length;
+    query.mockRestore();
+    expect(answers.map(({ status }) => status)).toEqual(all.map(() => 200));
+    for (const { userId } of all) expect(await app().census(userId)).toEqual(NOTHING);
+    expect(commits).toBeGreaterThan(0);
+    expect(commits).toBeLessThan(20);
+  });
+
+  it('do not pay for a neighbour whose listener fails', async () => {
+    const all = await sessions(12);
+    const guilty = all[5]!;
+    behave = async ({ devices }) => {
+      if (devices.some(({ userId }) => userId === guilty.userId)) throw new Error('no');
+    };
+    const answers = await Promise.all(all.map((session) => app().matrix.logout(session)));
+    expect(answers.map(({ status }) => status)).toEqual(
+      all.map((session) => (session === guilty ? 500 : 200)),
+    );
+    expect(await app().matrix.whoami(guilty)).toMatchObject({ status: 200 });
+    for (const session of all.filter((one) => one !== guilty))
+      expect(await app().census(session.userId)).toEqual(NOTHING);
+  });
+
+  it('are not harmed by one whose client has gone away', async () => {
+    const all = await sessions(6);
+    const aborted = app().matrix.logout(all[0]!);
+    aborted.end(() => {});
+    setTimeout(() => aborted.abort(), 1);
+    const answers = await Promise.all(all.slice(1).map((session) => app().matrix.logout(session)));
+    expect(answers.map(({ status }) => status)).toEqual(all.slice(1).map(() => 200));
   });
 });
