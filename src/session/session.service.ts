@@ -40,7 +40,10 @@ const GROUP_COMMIT = { lanes: 2, limit: 64 };
 /** Begins, refreshes and ends sessions. Nothing else writes a token. */
 @Injectable()
 export class SessionService {
-  private readonly logouts = new Batcher<Logout, boolean>((batch) => this.endTogether(batch), GROUP_COMMIT);
+  private readonly logouts = new Batcher<Logout, boolean | null>(
+    (batch) => this.endTogether(batch),
+    GROUP_COMMIT,
+  );
 
   constructor(
     private readonly unitOfWork: UnitOfWork,
@@ -86,7 +89,10 @@ export class SessionService {
    * @throws {MatrixError} `M_UNKNOWN_TOKEN` when the session ended meanwhile
    */
   async end(requester: Requester, device: DeviceRef): Promise<void> {
-    if (!(await this.logouts.add({ requester, device }))) throw MatrixError.unknownToken();
+    const logout = { requester, device };
+    // Who would have to wait for a lock waits alone.
+    const outcome = (await this.logouts.add(logout)) ?? (await this.endTogether([logout]))[0];
+    if (outcome !== true) throw MatrixError.unknownToken();
   }
 
   /**
@@ -205,28 +211,33 @@ export class SessionService {
     return userId;
   }
 
-  /** Answers for each logout whether its token was still alive; the devices of those that were are gone. */
-  private endTogether(logouts: readonly Logout[]): Promise<boolean[]> {
+  /**
+   * Answers for each logout whether its token was still alive; the devices of those that were are gone. `null`: somebody
+   * holds the device, and nothing was done; a lonely logout waits instead.
+   */
+  private endTogether(logouts: readonly Logout[]): Promise<(boolean | null)[]> {
+    const wanted = new Map(logouts.map(({ device }) => [nameOf(device), device]));
     return this.unitOfWork.run(async (tx) => {
-      const wanted = new Map(logouts.map(({ device }) => [nameOf(device), device]));
       const [devices, alive] = await Promise.all([
-        this.store.lockDevices(tx, [...wanted.values()]),
+        logouts.length === 1
+          ? this.store.lockDevices(tx, [...wanted.values()])
+          : this.store.lockFreeDevices(tx, [...wanted.values()]),
         this.store.findLive(
           tx,
           logouts.map(({ requester }) => requester),
         ),
       ]);
-      const isAlive = ({ tokenDigest }: Requester) =>
-        tokenDigest === null || alive.has(tokenDigest.toString('base64'));
+      const locked = new Set(devices.map(nameOf));
+      const outcomes = logouts.map(({ requester: { tokenDigest }, device }) => {
+        if (tokenDigest !== null && !alive.has(tokenDigest.toString('base64'))) return false;
+        return locked.has(nameOf(device)) || logouts.length === 1 ? true : null;
+      });
       const ending = new Set(
-        logouts.filter(({ requester }) => isAlive(requester)).map(({ device }) => nameOf(device)),
+        logouts.filter((_, at) => outcomes[at] === true).map(({ device }) => nameOf(device)),
       );
-      await this.endLocked(
-        tx,
-        devices.filter((device) => ending.has(nameOf(device))),
-        'logout',
-      );
-      return logouts.map(({ requester }) => isAlive(requester));
+      const ended = devices.filter((device) => ending.has(nameOf(device)));
+      await this.endLocked(tx, ended, 'logout');
+      return outcomes;
     });
   }
 

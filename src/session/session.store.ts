@@ -36,6 +36,10 @@ const LOCK_DEVICES: Statement = {
     ORDER BY d.user_id, d.device_id
     FOR UPDATE OF d`,
 };
+const LOCK_FREE_DEVICES: Statement = {
+  name: 'session_lock_free_devices',
+  text: `${LOCK_DEVICES.text} SKIP LOCKED`,
+};
 const LOCK_ALL_DEVICES: Statement = {
   name: 'session_lock_all_devices',
   text: `
@@ -199,6 +203,11 @@ export class SessionStore {
   /** The devices among `refs` that exist, locked until the transaction ends. */
   lockDevices(tx: Tx, refs: readonly DeviceRef[]): Promise<DeletedDevice[]> {
     return this.lock(tx, LOCK_DEVICES, deviceColumns(refs));
+  }
+
+  /** The same, without those that somebody else has locked. */
+  lockFreeDevices(tx: Tx, refs: readonly DeviceRef[]): Promise<DeletedDevice[]> {
+    return this.lock(tx, LOCK_FREE_DEVICES, deviceColumns(refs));
   }
 
   /** All devices of a user, locked until the transaction ends. */

@@ -3,6 +3,7 @@ import { EventEmitter2 } from '@nestjs/event-emitter';
 import pg from 'pg';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { DevicesDeleted, InTransaction, MatrixError, SessionsEnded, type Tx } from '../../src/index.js';
+import { Bystander } from '../support/interleaving.js';
 import { type ClientSession, someKeys } from '../support/matrix-client.js';
 import { NOTHING, useApp } from '../support/test-app.js';
 
@@ -198,6 +199,34 @@ describe('Logouts that come at the same time', () => {
     expect(await app().matrix.whoami(guilty)).toMatchObject({ status: 200 });
     for (const session of all.filter((one) => one !== guilty))
       expect(await app().census(session.userId)).toEqual(NOTHING);
+  });
+
+  it('do not wait for a neighbour whose device somebody holds', async () => {
+    const [first, second, ...all] = await sessions(14);
+    let running = 0;
+    const held = all[3]!;
+    const bystander = await Bystander.begin(app());
+    await bystander.run('SELECT FROM devices WHERE user_id = $1 FOR UPDATE', [held.userId]);
+    const statusOf = async (session: ClientSession) => (await app().matrix.logout(session)).status;
+    // Slow ones keep both lanes, so that the others come into one batch.
+    const slow = new Promise<void>((resolve) => setTimeout(resolve, 1_000));
+    behave = () => {
+      running += 1;
+      return slow;
+    };
+    const early: Promise<number>[] = [];
+    for (const session of [first!, second!]) {
+      early.push(statusOf(session));
+      await vi.waitFor(() => expect(running).toBe(early.length), 5_000);
+    }
+    const late = statusOf(held);
+    const others = all.filter((session) => session !== held);
+    const answers = await Promise.all(others.map((session) => app().matrix.logout(session)));
+    expect(answers.map(({ status }) => status)).toEqual(others.map(() => 200));
+    await bystander.commit();
+    expect(await late).toBe(200);
+    expect(await app().census(held.userId)).toEqual(NOTHING);
+    expect(await Promise.all(early)).toEqual([200, 200]);
   });
 
   it('are not harmed by one whose client has gone away', async () => {
