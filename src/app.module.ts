@@ -43,8 +43,9 @@ export class AppModule {
         ConfigModule.forRoot(environment),
         DatabaseModule.forRoot(database, migrations),
         EventsModule,
-        MatrixModule,
+        // Guards run in the order of this list: nobody's body is read before it is known who sends it.
         AuthModule.verifiedBy(SessionModule, SessionTokenVerifier),
+        MatrixModule,
         DiscoveryModule,
         AppservicesModule.forRoot(environment),
         AccountsModule.forRoot(ports),

@@ -43,7 +43,7 @@ export { type EndReason, SessionsEnded } from './events/sessions-ended.event.js'
 export { DeviceListsService } from './keys/device-lists/device-lists.service.js';
 export { NoSharedRooms, SharedRooms, type SharedRoomsInSpan } from './keys/device-lists/shared-rooms.port.js';
 export { ClientController, MatrixPost } from './matrix/client-api.decorators.js';
-export { OptionalBody, WithoutBody } from './matrix/json-body.interceptor.js';
+export { OptionalBody, WithoutBody } from './matrix/json-body.guard.js';
 export { type Errcode, ErrorAnswer, MatrixError } from './matrix/matrix-error.js';
 export { Clock } from './system/clock.js';
 export { Entropy } from './system/entropy.js';

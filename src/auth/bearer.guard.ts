@@ -1,7 +1,6 @@
-import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
+import { type CanActivate, type ExecutionContext, Injectable, type Type } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
-import type { Request, Response } from 'express';
-import passport from 'passport';
+import type { Request } from 'express';
 import { MatrixError } from '../matrix/matrix-error.js';
 import {
   EXPIRED_TOKEN_ALLOWED,
@@ -13,56 +12,78 @@ import {
 import { BearerStrategy } from './bearer.strategy.js';
 import type { Verdict } from './token-verifier.port.js';
 
-/**
- * The one door, closed by default. It hands the strategy to Passport as an object: registered by name it would be
- * shared by every application of the process.
- */
+type Handler = ReturnType<ExecutionContext['getHandler']>;
+
+/** Whom a route lets in, by its decorators. */
+interface Door {
+  readonly isPublic: boolean;
+  readonly isTokenOptional: boolean;
+  readonly letsLockedIn: boolean;
+  readonly letsExpiredIn: boolean;
+  readonly letsGuestsIn: boolean;
+}
+
+/** The one door, closed by default. */
 @Injectable()
 export class BearerGuard implements CanActivate {
+  /** Read once: decorators do not change. By class, too, because classes may inherit a handler. */
+  private readonly doors = new WeakMap<Type, WeakMap<Handler, Door>>();
+
   constructor(
     private readonly reflector: Reflector,
     private readonly strategy: BearerStrategy,
   ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
-    if (this.has(PUBLIC, context)) return true;
-    const http = context.switchToHttp();
-    const request = http.getRequest<Request>();
-    if (this.has(TOKEN_OPTIONAL, context) && !presentsToken(request)) return true;
-    const verdict = await this.authenticate(request, http.getResponse<Response>());
+    const door = this.doorOf(context.getClass(), context.getHandler());
+    if (door.isPublic) return true;
+    const request = context.switchToHttp().getRequest<Request>();
+    if (door.isTokenOptional && !presentsToken(request)) return true;
+    const verdict = await this.authenticate(request);
     if (verdict.kind === 'unknown') throw MatrixError.unknownToken(verdict.deviceLives);
     const { requester } = verdict;
-    if (requester.isLocked && !this.has(LOCKED_USER_ALLOWED, context)) throw MatrixError.userLocked();
-    if (verdict.kind === 'expired' && !this.has(EXPIRED_TOKEN_ALLOWED, context)) {
-      throw MatrixError.unknownToken(true);
-    }
-    if (requester.isGuest && !this.has(GUESTS_ALLOWED, context)) {
+    if (requester.isLocked && !door.letsLockedIn) throw MatrixError.userLocked();
+    if (verdict.kind === 'expired' && !door.letsExpiredIn) throw MatrixError.unknownToken(true);
+    if (requester.isGuest && !door.letsGuestsIn) {
       throw new MatrixError(403, 'M_GUEST_ACCESS_FORBIDDEN', 'Guests may not do this');
     }
     request.user = requester;
     return true;
   }
 
-  private authenticate(request: Request, response: Response): Promise<Verdict> {
+  /**
+   * Drives the strategy as Passport's middleware does. The middleware itself would add log-ins and sessions, which Matrix
+   * has none of, to every request, and its strategies, by their names, to every application of the process.
+   */
+  private authenticate(request: Request): Promise<Verdict> {
     return new Promise((resolve, reject) => {
-      const answered = (error: unknown, verdict: Verdict | false | undefined): void => {
-        if (error) reject(error);
-        // Whatever stopped Passport before the verifier was asked, there was no usable token.
-        else if (!verdict) reject(MatrixError.missingToken());
-        else resolve(verdict);
-      };
-      // Passport writes the callbacks of the request into the strategy: each request needs one of its own.
+      // A strategy answers by methods of its own: each request needs one to itself.
       const strategy = Object.create(this.strategy) as BearerStrategy;
-      const middleware = passport.authenticate(strategy, { session: false }, answered) as (
-        ...args: [Request, Response, (error: unknown) => void]
-      ) => void;
-      middleware(request, response, reject);
+      strategy.success = resolve;
+      strategy.error = reject;
+      // Whatever stopped it before the verifier was asked, there was no usable token.
+      strategy.fail = () => reject(MatrixError.missingToken());
+      strategy.authenticate(request);
     });
   }
 
-  private has(key: string, context: ExecutionContext): boolean {
-    const targets = [context.getHandler(), context.getClass()];
-    return this.reflector.getAllAndOverride<boolean | undefined>(key, targets) === true;
+  private doorOf(type: Type, handler: Handler): Door {
+    let doors = this.doors.get(type);
+    if (doors === undefined) this.doors.set(type, (doors = new WeakMap()));
+    let door = doors.get(handler);
+    if (door === undefined) doors.set(handler, (door = this.readDoor([handler, type])));
+    return door;
+  }
+
+  private readDoor(targets: (Handler | Type)[]): Door {
+    const has = (key: string) => this.reflector.getAllAndOverride<boolean | undefined>(key, targets) === true;
+    return {
+      isPublic: has(PUBLIC),
+      isTokenOptional: has(TOKEN_OPTIONAL),
+      letsLockedIn: has(LOCKED_USER_ALLOWED),
+      letsExpiredIn: has(EXPIRED_TOKEN_ALLOWED),
+      letsGuestsIn: has(GUESTS_ALLOWED),
+    };
   }
 }
 

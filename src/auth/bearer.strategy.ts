@@ -12,8 +12,10 @@ type Verify = (request: Request, token: string, done: (error: unknown, verdict?:
  */
 @Injectable()
 export class BearerStrategy extends Strategy<Verify> {
-  /** Passport adds it to the strategy of each request. */
+  /** The guard gives these to the strategy of each request. */
+  declare success: (verdict: Verdict) => void;
   declare fail: (status: number) => void;
+  declare error: (error: unknown) => void;
 
   constructor(verifier: TokenVerifier) {
     super({ passReqToCallback: true }, ({ query }, token, done) => {
@@ -27,9 +29,10 @@ export class BearerStrategy extends Strategy<Verify> {
   }
 
   override authenticate(request: Request): void {
-    const headers = request.headersDistinct['authorization'] ?? [];
-    const parameter = request.query['access_token'];
-    if (headers.length > 1 || Array.isArray(parameter) || (headers.length === 1 && parameter !== undefined)) {
+    const { headers, rawHeaders, query } = request;
+    const parameter = query['access_token'];
+    const isTwice = Array.isArray(parameter) || isRepeated('authorization', rawHeaders);
+    if (isTwice || (headers.authorization !== undefined && parameter !== undefined)) {
       this.fail(400);
     } else {
       super.authenticate(request);
@@ -45,4 +48,13 @@ async function assertion(query: Request['query']): Promise<IdentityAssertion> {
       throw MatrixError.invalidParam('user_id and device_id may be given once');
   }
   return { userId: userId as string | undefined, deviceId: deviceId as string | undefined };
+}
+
+/** Node's `headers` keep the first of several, without a word. */
+function isRepeated(name: string, rawHeaders: readonly string[]): boolean {
+  let found = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    if (rawHeaders[at]!.length === name.length && rawHeaders[at]!.toLowerCase() === name) found += 1;
+  }
+  return found > 1;
 }

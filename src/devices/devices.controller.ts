@@ -12,7 +12,7 @@ import {
 } from '../matrix/api.decorators.js';
 import { ClientAddress } from '../matrix/client-address.decorator.js';
 import { ClientController, MatrixPost } from '../matrix/client-api.decorators.js';
-import { OptionalBody } from '../matrix/json-body.interceptor.js';
+import { OptionalBody } from '../matrix/json-body.guard.js';
 import { InteractiveAuthDto } from '../uia/interactive-auth.dto.js';
 import { DeleteDevicesDto, DeviceDto, DevicesDto, toDevice, UpdateDeviceDto } from './device.dto.js';
 import { DeviceDeletionService } from './device-deletion.service.js';

@@ -1,5 +1,5 @@
 import { Module } from '@nestjs/common';
-import { APP_INTERCEPTOR } from '@nestjs/core';
+import { APP_GUARD } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { SessionModule } from '../session/session.module.js';
 import { UiaModule } from '../uia/uia.module.js';
@@ -9,7 +9,7 @@ import { DevicesController } from './devices.controller.js';
 import { DevicesService } from './devices.service.js';
 import { DevicesStore } from './devices.store.js';
 import { DevicesSessionListener } from './devices-session.listener.js';
-import { LastSeenInterceptor } from './last-seen.interceptor.js';
+import { LastSeenGuard } from './last-seen.guard.js';
 import { LastSeenService } from './last-seen.service.js';
 
 /** The devices of users: their endpoints, and the rows that sessions make and unmake. */
@@ -22,7 +22,7 @@ import { LastSeenService } from './last-seen.service.js';
     DevicesStore,
     DevicesSessionListener,
     LastSeenService,
-    { provide: APP_INTERCEPTOR, useClass: LastSeenInterceptor },
+    { provide: APP_GUARD, useClass: LastSeenGuard },
   ],
 })
 export class DevicesModule {}

@@ -12,7 +12,26 @@ export function matrixExpress(trustProxy: string | number | false): ExpressAdapt
   server.enable('case sensitive routing');
   server.enable('strict routing');
   server.use(cors, refuseNul);
-  return new ExpressAdapter(server);
+  return new MatrixExpressAdapter(server);
+}
+
+/** Express's `json` looks at settings, types and character sets each time; our answers are objects, in UTF-8. */
+class MatrixExpressAdapter extends ExpressAdapter {
+  override reply(response: Response, body: unknown, status?: number): unknown {
+    if (!isPlainObject(body) || response.hasHeader('Content-Type'))
+      return super.reply(response, body, status) as unknown;
+    const json = JSON.stringify(body);
+    return response
+      .writeHead(status ?? response.statusCode, {
+        'Content-Type': 'application/json; charset=utf-8',
+        'Content-Length': Buffer.byteLength(json),
+      })
+      .end(json);
+  }
+}
+
+function isPlainObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 }
 
 /** No identifier holds a NUL, and PostgreSQL stores none. */

@@ -1,6 +1,6 @@
 import { Module } from '@nestjs/common';
-import { APP_FILTER, APP_INTERCEPTOR, APP_PIPE } from '@nestjs/core';
-import { JsonBodyInterceptor } from './json-body.interceptor.js';
+import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
+import { JsonBodyGuard } from './json-body.guard.js';
 import { MatrixExceptionFilter } from './matrix-exception.filter.js';
 import { MatrixValidationPipe } from './validation.pipe.js';
 
@@ -8,7 +8,7 @@ import { MatrixValidationPipe } from './validation.pipe.js';
 @Module({
   providers: [
     { provide: APP_FILTER, useClass: MatrixExceptionFilter },
-    { provide: APP_INTERCEPTOR, useClass: JsonBodyInterceptor },
+    { provide: APP_GUARD, useClass: JsonBodyGuard },
     { provide: APP_PIPE, useClass: MatrixValidationPipe },
   ],
 })

@@ -9,7 +9,7 @@ import {
 import type { Requester, RequesterDevice } from '../auth/requester.js';
 import { ApiAccessToken, ApiMatrixError, EMPTY_OBJECT } from '../matrix/api.decorators.js';
 import { ClientController, MatrixPost } from '../matrix/client-api.decorators.js';
-import { WithoutBody } from '../matrix/json-body.interceptor.js';
+import { WithoutBody } from '../matrix/json-body.guard.js';
 import { SessionService } from './session.service.js';
 
 /**

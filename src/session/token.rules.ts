@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { isStorable } from '../matrix/json-body.js';
 import { localpartOf, toUserId } from '../matrix/user-id.js';
@@ -56,8 +56,13 @@ export function readToken(kind: TokenKind, token: string, serverName: string): W
     userId: toUserId(localpart, serverName),
     digest: sha256(token),
     family,
-    familyDigest: sha256(family),
-    sessionDigest: sha256(kind === 'mxr' ? accessFamily(family) : family),
+    // Most requests never ask for these.
+    get familyDigest() {
+      return sha256(family);
+    },
+    get sessionDigest() {
+      return sha256(kind === 'mxr' ? accessFamily(family) : family);
+    },
   };
 }
 
@@ -70,5 +75,5 @@ function seal(token: string): string {
 }
 
 function sha256(data: string | Buffer): Buffer {
-  return createHash('sha256').update(data).digest();
+  return hash('sha256', data, 'buffer');
 }

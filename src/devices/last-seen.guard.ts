@@ -1,0 +1,17 @@
+import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
+import type { Request } from 'express';
+import type { Requester } from '../auth/requester.js';
+import { LastSeenService } from './last-seen.service.js';
+
+/** Every request that came through the bearer guard shows that its device is alive. It lets everybody in. */
+@Injectable()
+export class LastSeenGuard implements CanActivate {
+  constructor(private readonly lastSeen: LastSeenService) {}
+
+  canActivate(context: ExecutionContext): boolean {
+    const request = context.switchToHttp().getRequest<Request>();
+    const { device = null } = (request.user as Requester | undefined) ?? {};
+    if (device !== null) this.lastSeen.see(device, request.ip ?? 'unknown', request.headers['user-agent']);
+    return true;
+  }
+}

@@ -1,0 +1,45 @@
+import { type CanActivate, type ExecutionContext, Injectable, SetMetadata } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
+import type { Request, Response } from 'express';
+import { readJsonBody } from './json-body.js';
+import { MatrixError } from './matrix-error.js';
+
+const WITHOUT_BODY = 'matrix:without-body';
+
+/** The endpoint takes no body: whatever is sent is left unread. */
+export const WithoutBody = () => SetMetadata(WITHOUT_BODY, true);
+
+const OPTIONAL_BODY = 'matrix:optional-body';
+
+/** No body counts as an empty object. */
+export const OptionalBody = () => SetMetadata(OPTIONAL_BODY, true);
+
+const METHODS_WITH_BODY = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
+
+/**
+ * Gives `@Body()` its value. It stands behind the bearer guard, where Express's parser would stand before it: a stranger
+ * cannot make the server parse, and no token is ever looked for in a body. A guard and not an interceptor, because Nest
+ * wraps a request that meets any interceptor into half a dozen observables.
+ */
+@Injectable()
+export class JsonBodyGuard implements CanActivate {
+  constructor(private readonly reflector: Reflector) {}
+
+  canActivate(context: ExecutionContext): boolean | Promise<boolean> {
+    const request = context.switchToHttp().getRequest<Request>();
+    if (!METHODS_WITH_BODY.has(request.method) || this.has(WITHOUT_BODY, context)) return true;
+    return this.read(request, context);
+  }
+
+  private async read(request: Request, context: ExecutionContext): Promise<boolean> {
+    const body = await readJsonBody(request, context.switchToHttp().getResponse<Response>());
+    if (body === null && !this.has(OPTIONAL_BODY, context))
+      throw MatrixError.notJson('A JSON body is needed');
+    request.body = body ?? {};
+    return true;
+  }
+
+  private has(key: string, context: ExecutionContext): boolean {
+    return this.reflector.get<boolean | undefined>(key, context.getHandler()) === true;
+  }
+}
