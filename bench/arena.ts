@@ -23,14 +23,23 @@ export class Arena {
     const directory = await mkdtemp(join(tmpdir(), 'mss-bench-'));
     const url = process.env['DATABASE_URL'];
     const embedded = url ? null : await EmbeddedPostgres.start({ dataDir: join(directory, 'data') });
-    const server: DatabaseLocation = embedded?.location ?? { url: url! };
+    await writeFile(join(directory, 'appservice.yaml'), APPSERVICE);
+    return Arena.on(embedded?.location ?? { url: url! }, directory, async () => {
+      await embedded?.stop();
+      await rm(directory, { recursive: true, force: true });
+    });
+  }
+
+  private static async on(
+    server: DatabaseLocation,
+    directory: string,
+    leave: () => Promise<void>,
+  ): Promise<Arena> {
     const name = `mss_bench_${randomBytes(4).toString('hex')}`;
     await asAdministrator(server, `CREATE DATABASE ${name}`);
     const database = inDatabase(server, name);
     await (await openDataSource(dataSourceOptions(database, 2))).destroy();
-    const appservice = join(directory, 'appservice.yaml');
-    await writeFile(appservice, APPSERVICE);
-    return new Arena(directory, server, name, database, embedded, await Seed.open(database));
+    return new Arena(directory, server, name, database, leave, await Seed.open(database));
   }
 
   private constructor(
@@ -38,9 +47,14 @@ export class Arena {
     private readonly server: DatabaseLocation,
     private readonly name: string,
     readonly database: DatabaseLocation,
-    private readonly embedded: EmbeddedPostgres | null,
+    private readonly leave: () => Promise<void>,
     readonly seed: Seed,
   ) {}
+
+  /** A second database on the same PostgreSQL; to be closed before this one. */
+  neighbour(): Promise<Arena> {
+    return Arena.on(this.server, this.directory, () => Promise.resolve());
+  }
 
   service(environment: Record<string, string> = {}): Promise<Contestant> {
     const variables = { APPSERVICE_FILES: join(this.directory, 'appservice.yaml'), ...environment };
@@ -48,7 +62,15 @@ export class Arena {
   }
 
   baseline(kind: Baseline): Promise<Contestant> {
+    if (kind === 'unshared') return this.service({ BENCH_SHARING: 'off' });
     return Contestant.start(kind, `./baselines/${kind}.js`, this.database);
+  }
+
+  /** The database as `DATABASE_URL` names it. */
+  get url(): string {
+    if ('url' in this.database) return this.database.url;
+    const { host, port, username, database } = this.database;
+    return `postgresql://${username}@localhost:${port}/${database}?host=${encodeURIComponent(host)}`;
   }
 
   async postgresVersion(): Promise<string> {
@@ -59,8 +81,7 @@ export class Arena {
   async close(): Promise<void> {
     await this.seed.client.end();
     await asAdministrator(this.server, `DROP DATABASE ${this.name} WITH (FORCE)`);
-    await this.embedded?.stop();
-    await rm(this.directory, { recursive: true, force: true });
+    await this.leave();
   }
 }
 

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { Client } from 'pg';
 import type { DatabaseLocation } from '../src/database/data-source.js';
 
 /** What a server tells the benchmark. */
@@ -10,17 +11,31 @@ interface Told {
   readonly cpu?: number;
   /** Resident memory in bytes. */
   readonly rss?: number;
+  /** SQL statements that were sent so far, BEGIN and COMMIT included. */
+  readonly statements?: number;
 }
 
 /** In the process of a server: tells where it listens, and what it has used whenever it is asked. */
 export function serve(address: string | AddressInfo | null): void {
+  const sent = countStatements();
   const usage = () => {
     const { user, system } = process.cpuUsage();
-    process.send!({ cpu: user + system, rss: process.memoryUsage.rss() });
+    process.send!({ cpu: user + system, rss: process.memoryUsage.rss(), statements: sent() });
   };
   process.on('message', usage);
   process.on('disconnect', () => process.exit());
   process.send!({ port: (address as AddressInfo).port });
+}
+
+function countStatements(): () => number {
+  let statements = 0;
+  const prototype = Client.prototype as unknown as { query: (this: unknown, ...args: unknown[]) => unknown };
+  const { query } = prototype;
+  prototype.query = function counted(...args) {
+    statements += 1;
+    return query.apply(this, args);
+  };
+  return () => statements;
 }
 
 /** A server in a process of its own. */
@@ -53,10 +68,10 @@ export class Contestant {
     return this.child.pid!;
   }
 
-  async usage(): Promise<{ cpuUs: number; rss: number }> {
+  async usage(): Promise<{ cpuUs: number; rss: number; statements: number }> {
     this.child.send('usage');
-    const [{ cpu, rss }] = (await once(this.child, 'message')) as [Told];
-    return { cpuUs: cpu!, rss: rss! };
+    const [{ cpu, rss, statements }] = (await once(this.child, 'message')) as [Told];
+    return { cpuUs: cpu!, rss: rss!, statements: statements! };
   }
 
   async stop(): Promise<void> {

@@ -1,7 +1,12 @@
-import { cpus } from 'node:os';
+import { writeFile } from 'node:fs/promises';
+import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { Arena } from './arena.js';
-import { scenarios } from './scenarios.js';
+import { growth } from './growth.js';
+import { manyDevices } from './many-devices.js';
+import { scenarios, sharing } from './scenarios.js';
+import { start } from './start.js';
+import { storm } from './storm.js';
 import { compare, straight } from './throughput.js';
 
 const { values } = parseArgs({
@@ -9,20 +14,60 @@ const { values } = parseArgs({
     quick: { type: 'boolean', default: false },
     only: { type: 'string' },
     rounds: { type: 'string' },
+    json: { type: 'string', default: 'bench/results.json' },
   },
 });
-const rounds = Number(values.rounds ?? (values.quick ? 3 : 5));
+const { quick, only } = values;
+const rounds = Number(values.rounds ?? (quick ? 3 : 5));
+/** Rounds of what takes long. */
+const few = quick ? 1 : rounds;
+const share = quick ? 0.2 : 1;
+const whoami = scenarios.find(({ name }) => name === 'whoami')!;
+// Once each, one request at a time.
+const kinds = [...new Map(scenarios.map((scenario) => [scenario.name, scenario])).values()];
 
-console.log(`${cpus().length} x ${cpus()[0]!.model}, Node ${process.version}`);
+/** Everything that can be measured, by the name that `--only` takes. */
+const sections: Record<string, (arena: Arena) => Promise<unknown>> = {
+  ...Object.fromEntries(
+    kinds.map(({ name }) => [
+      name,
+      (arena: Arena) => {
+        const these = scenarios.filter((scenario) => scenario.name === name);
+        return compare(arena, these, { rounds, share });
+      },
+    ]),
+  ),
+  straight: (arena) => straight(arena, Math.ceil(3_000 * share), rounds),
+  sharing: (arena) => compare(arena, sharing, { rounds, share }),
+  'logout/all': (arena) => manyDevices(arena, quick ? [1, 1_000] : [1, 100, 1_000, 10_000], few),
+  growth: (arena) => growth(arena, kinds, [10_000, 100_000, 1_000_000], rounds),
+  start: (arena) => start(arena.url, few),
+  storm: (arena) => storm(arena, whoami, few),
+};
+/** These take minutes. */
+const NOT_QUICK = new Set(['growth', 'sharing']);
+const wanted = Object.keys(sections).filter((name) =>
+  only === undefined ? !(quick && NOT_QUICK.has(name)) : name === only,
+);
+if (wanted.length === 0) throw new Error(`--only takes one of: ${Object.keys(sections).join(', ')}`);
+
 const arena = await Arena.open();
 try {
-  const wanted = scenarios.filter(({ name }) => values.only === undefined || name === values.only);
-  const share = values.quick ? 0.3 : 1;
-  await compare(arena, wanted, { rounds, share });
-  if (wanted.some(({ name }) => name === 'logout')) {
-    const perSecond = await straight(arena, Math.ceil(3_000 * share), rounds);
-    console.log(`logout straight through pg, without HTTP: ${perSecond.toFixed(0)}/s`);
-  }
+  const machine = {
+    cpus: cpus().length,
+    model: cpus()[0]!.model,
+    memoryGb: Math.round(totalmem() / 2 ** 30),
+    node: process.version,
+    postgresql: await arena.postgresVersion(),
+  };
+  console.log(
+    `${machine.cpus} x ${machine.model}, ${machine.memoryGb} GB, Node ${machine.node}, PostgreSQL ${machine.postgresql}`,
+  );
+  const results: Record<string, unknown> = {};
+  for (const name of wanted) results[name] = await sections[name]!(arena);
+  const report = { at: new Date().toISOString(), machine, rounds, quick, results };
+  await writeFile(values.json, `${JSON.stringify(report, null, 2)}\n`);
+  console.log(`Written to ${values.json}`);
 } finally {
   await arena.close();
 }

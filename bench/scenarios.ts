@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import type { Call } from './load.js';
 import { ONE_TIME_KEYS, type Seed, type SeededSession } from './seed.js';
 
-/** Which bare server the service is compared with. */
-export type Baseline = 'node-http' | 'express';
+/** What the service is compared with: a bare server, or itself without group commit and shared look-ups. */
+export type Baseline = 'node-http' | 'express' | 'unshared';
 
 /** One kind of request under load. */
 export interface Scenario {
@@ -19,11 +19,11 @@ export interface Scenario {
 }
 
 export const AS_TOKEN = 'bench-as-token';
-const V3 = '/_matrix/client/v3';
+export const CLIENT_V3 = '/_matrix/client/v3';
 
 const post = (path: string, { access }: SeededSession, body?: object): Call => ({
   method: 'POST',
-  path: `${V3}/${path}`,
+  path: `${CLIENT_V3}/${path}`,
   token: access.token,
   ...(body === undefined ? {} : { body }),
 });
@@ -44,7 +44,7 @@ const logout = async (seed: Seed, requests: number) =>
 const whoami = (seed: Seed, requests: number) =>
   byTurns(seed, requests, ({ access }) => ({
     method: 'GET',
-    path: `${V3}/account/whoami`,
+    path: `${CLIENT_V3}/account/whoami`,
     token: access.token,
   }));
 
@@ -109,7 +109,7 @@ export const scenarios: readonly Scenario[] = [
     prepare: async (seed, requests) =>
       (await seed.sessions(requests, 0)).map(({ userId }) => ({
         method: 'POST',
-        path: `${V3}/login`,
+        path: `${CLIENT_V3}/login`,
         token: AS_TOKEN,
         body: { type: 'm.login.application_service', identifier: { type: 'm.id.user', user: userId } },
       })),
@@ -123,8 +123,13 @@ export const scenarios: readonly Scenario[] = [
     prepare: async (seed, requests) =>
       (await seed.sessions(requests, 0)).map(({ refresh }) => ({
         method: 'POST',
-        path: `${V3}/refresh`,
+        path: `${CLIENT_V3}/refresh`,
         body: { refresh_token: refresh.token },
       })),
   },
 ];
+
+/** What group commit and shared look-ups are worth. */
+export const sharing: readonly Scenario[] = scenarios
+  .filter(({ name }) => name === 'logout' || name === 'whoami')
+  .map((scenario) => ({ ...scenario, baseline: 'unshared', goal: 1 }));

@@ -56,29 +56,35 @@ export class Seed {
     return sessions[0]!;
   }
 
-  /** Devices with a token that nobody knows, to make the tables large. */
+  /** Users with a device that nobody uses, to make the tables large. */
   async crowd(count: number): Promise<void> {
-    const each = `FROM generate_series($1::int, $2::int) AS n`;
-    const range = [users + 1, users + count];
-    users += count;
     const user = `'@crowd' || n || ':${SERVER_NAME}'`;
-    await this.client.query(
-      `INSERT INTO accounts (user_id, created_at) SELECT ${user}, now() ${each}`,
-      range,
+    const digest = (kind: string) => `sha256(convert_to('${kind}' || n, 'UTF8'))`;
+    const fill = (table: string, columns: string, values: string) =>
+      this.client.query(
+        `INSERT INTO ${table} (user_id, ${columns}) SELECT ${user}, ${values} FROM generate_series(1, ${count}) AS n`,
+      );
+    await fill('accounts', 'created_at', 'now()');
+    await fill('devices', 'device_id, created_at', `'DEVICE', now()`);
+    await fill(
+      'access_tokens',
+      'device_id, token_digest, confirms_rotation, created_at',
+      `'DEVICE', ${digest('access')}, false, now()`,
     );
-    await this.client.query(
-      `INSERT INTO devices (user_id, device_id, created_at) SELECT ${user}, 'DEVICE', now() ${each}`,
-      range,
+    await fill(
+      'refresh_tokens',
+      'device_id, family, current_digest, created_at, rotated_at',
+      `'DEVICE', ${digest('family')}, ${digest('refresh')}, now(), now()`,
     );
-    await this.client.query(
-      `INSERT INTO access_tokens (user_id, token_digest, device_id, confirms_rotation, created_at)
-       SELECT ${user}, sha256(n::text::bytea), 'DEVICE', false, now() ${each}`,
-      range,
+    await fill('session_families', 'device_id, family, started_at', `'DEVICE', ${digest('session')}, now()`);
+    await fill('device_keys', 'device_id, keys, uploaded_at', `'DEVICE', '{}', now()`);
+    await fill(
+      'one_time_keys',
+      'device_id, algorithm, key_id, key, uploaded_at, batch',
+      `'DEVICE', 'signed_curve25519', 'K', '{}', now(), 1`,
     );
-    await this.client.query(
-      `INSERT INTO device_keys (user_id, device_id, keys, uploaded_at) SELECT ${user}, 'DEVICE', '{}', now() ${each}`,
-      range,
-    );
+    await fill('device_lists', 'position, device_position', `n, n`);
+    await fill('device_list_changes', 'position, change, device_id', `n, 'device_created', 'DEVICE'`);
     await this.settle();
   }
 

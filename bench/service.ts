@@ -1,9 +1,18 @@
 import 'reflect-metadata';
 import { createApplication } from '../src/application.js';
 import { Environment } from '../src/config/environment.js';
+import { Batcher } from '../src/database/batcher.js';
 import type { DatabaseLocation } from '../src/database/data-source.js';
 import { serve } from './contestant.js';
 import { SERVER_NAME } from './seed.js';
+
+// What sharing is worth shows without it: each logout in a transaction of its own, each look-up in a statement.
+if (process.env['BENCH_SHARING'] === 'off') {
+  Batcher.prototype.add = async function serveAlone(this: Batcher<unknown, unknown>, item) {
+    const [result] = await this['serve']([item]);
+    return result;
+  };
+}
 
 // The service as main.ts puts it together, on the database of the benchmark.
 const environment = Environment.load({

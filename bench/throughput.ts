@@ -78,7 +78,9 @@ export async function straight(arena: Arena, requests: number, rounds: number): 
     results.push(requests / ((performance.now() - started) / 1_000));
   }
   await pool.end();
-  return median(results);
+  const perSecond = median(results);
+  console.log(`logout straight through pg, without HTTP: ${perSecond.toFixed(0)}/s`);
+  return perSecond;
 }
 
 function toComparison(scenario: Scenario, [service, bare]: Measured[][]): Comparison {
@@ -93,10 +95,10 @@ function medians(runs: readonly Measured[]): Measured {
   return { perSecond: of('perSecond'), p50: of('p50'), p99: of('p99'), cpuUs: of('cpuUs') };
 }
 
-function lineOf({ scenario, connections, service, bare, ratio, goal }: Comparison): string {
+function lineOf({ scenario, connections, baseline, service, bare, ratio, goal }: Comparison): string {
   const reached = connections === 1 ? ratio <= goal : ratio >= goal;
   const side = ({ perSecond, p50, p99, cpuUs }: Measured) =>
     `${perSecond.toFixed(0)}/s p50 ${p50.toFixed(2)} p99 ${p99.toFixed(1)} cpu ${cpuUs.toFixed(0)}µs`;
   const measure = connections === 1 ? 'p50 x' : 'x';
-  return `${scenario} @${connections}: ${side(service)} | bare ${side(bare)} | ${measure}${ratio.toFixed(2)} (${reached ? 'reached' : 'wanted'} ${goal})`;
+  return `${scenario} @${connections}: ${side(service)} | ${baseline} ${side(bare)} | ${measure}${ratio.toFixed(2)} (${reached ? 'reached' : 'wanted'} ${goal})`;
 }
