@@ -41,7 +41,7 @@ const sections: Record<string, (arena: Arena) => Promise<unknown>> = {
   sharing: (arena) => compare(arena, sharing, { rounds, share }),
   'logout/all': (arena) => manyDevices(arena, quick ? [1, 1_000] : [1, 100, 1_000, 10_000], few),
   growth: (arena) => growth(arena, kinds, [10_000, 100_000, 1_000_000], rounds),
-  start: (arena) => start(arena.url, few),
+  start: (arena) => start(arena, few),
   storm: (arena) => storm(arena, whoami, few),
 };
 /** These take minutes. */

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import type { Arena } from './arena.js';
 import { median } from './report.js';
 
 /** How soon the service answers, and what it holds. */
@@ -23,13 +24,14 @@ const CONNECTIONS = 2_000;
 const MAIN = new URL('../src/main.js', import.meta.url).pathname;
 const VERSIONS = '/_matrix/client/versions';
 
-/** Starts the service as an operator does: on an embedded server whose data are there already, and on `databaseUrl`. */
-export async function start(databaseUrl: string, rounds: number): Promise<Start[]> {
+/** Starts the service as an operator does: on an embedded server whose data are there already, and on a database of the arena's server. */
+export async function start(arena: Arena, rounds: number): Promise<Start[]> {
   const directory = await mkdtemp(join(tmpdir(), 'mss-bench-start-'));
+  const empty = await arena.neighbour();
   const results: Start[] = [];
   const kinds = {
     embedded: { DATA_DIR: join(directory, 'data'), DATABASE_URL: '' },
-    url: { DATABASE_URL: databaseUrl },
+    url: { DATABASE_URL: empty.url },
   } as const;
   for (const database of ['embedded', 'url'] as const) {
     const runs: Omit<Start, 'database'>[] = [];
@@ -54,6 +56,7 @@ export async function start(databaseUrl: string, rounds: number): Promise<Start[
         `${CONNECTIONS} idle connections ${result.connectionsMb.toFixed(0)} MB (${verdict(result.connectionsMb <= 100)} 100)`,
     );
   }
+  await empty.close();
   await rm(directory, { recursive: true, force: true });
   return results;
 }

@@ -1,7 +1,7 @@
 import type { Arena } from './arena.js';
 import { median } from './report.js';
 import type { Contestant } from './contestant.js';
-import { load, type Measured } from './load.js';
+import { type Call, load, type Measured } from './load.js';
 import { LOGOUT } from './baselines/statements.js';
 import { barePool } from './baselines/pool.js';
 import type { Baseline, Scenario } from './scenarios.js';
@@ -32,23 +32,24 @@ export async function compare(
   for (const { baseline } of scenarios)
     if (!baselines.has(baseline)) baselines.set(baseline, await arena.baseline(baseline));
   const comparisons: Comparison[] = [];
+  const warm = new Set<string>();
   for (const scenario of scenarios) {
     const requests = Math.ceil(scenario.requests * share);
     const contestants = [service, baselines.get(scenario.baseline)!];
     const runs = new Map<Contestant, Measured[]>(contestants.map((contestant) => [contestant, []]));
-    for (let round = -1; round < rounds; round += 1) {
+    const run = async (round: number, amount: number) => {
+      const prepared = new Map<Contestant, Call[]>();
+      for (const contestant of contestants)
+        prepared.set(contestant, await scenario.prepare(arena.seed, amount));
+      await arena.seed.settle();
       // Whoever goes first finds the caches cold.
-      for (const contestant of round % 2 === 0 ? contestants : contestants.toReversed()) {
-        // The round before the first warms both up.
-        const calls = await scenario.prepare(
-          arena.seed,
-          round === -1 ? Math.max(requests, WARM_UP) : requests,
-        );
-        await arena.seed.settle();
-        const measured = await load(contestant, calls, scenario.connections);
-        if (round >= 0) runs.get(contestant)!.push(measured);
-      }
-    }
+      for (const contestant of round % 2 === 0 ? contestants : contestants.toReversed())
+        runs.get(contestant)!.push(await load(contestant, prepared.get(contestant)!, scenario.connections));
+    };
+    if (!warm.has(scenario.name)) await run(0, Math.max(requests, WARM_UP * Math.max(share, 0.5)));
+    warm.add(scenario.name);
+    runs.forEach((measured) => measured.splice(0));
+    for (let round = 0; round < rounds; round += 1) await run(round, requests);
     comparisons.push(
       toComparison(
         scenario,

@@ -27,16 +27,13 @@ export class UnitOfWork {
    * A deadlock or a serialization failure runs `work` again from the start, in a new transaction, up to five
    * times: whatever `work` does outside the transaction must bear being repeated.
    */
-  async run<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await this.attempt(work);
-      } catch (error) {
-        if (attempt === ATTEMPTS || !TRY_AGAIN.has(sqlState(error))) throw error;
-        // Both sides of a deadlock that wait equally long would only meet again.
-        await new Promise((resolve) => setTimeout(resolve, Math.random() * 10 * attempt));
-      }
-    }
+  run<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
+    return again(() => this.attempt(work));
+  }
+
+  /** Runs one statement that writes and needs no other with it: it is a transaction of its own, without BEGIN and COMMIT. */
+  runOne<Row extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<Row[]> {
+    return again(() => this.query<Row>(statement, values));
   }
 
   /** Runs one statement outside any transaction; for reading. */
@@ -72,6 +69,19 @@ export class UnitOfWork {
       }
     } finally {
       await runner.release();
+    }
+  }
+}
+
+/** Tries again what lost to another transaction. */
+async function again<Result>(attempt: () => Promise<Result>): Promise<Result> {
+  for (let nth = 1; ; nth += 1) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (nth === ATTEMPTS || !TRY_AGAIN.has(sqlState(error))) throw error;
+      // Both sides of a deadlock that wait equally long would only meet again.
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 10 * nth));
     }
   }
 }

@@ -7,6 +7,7 @@ import { type Json, nest } from '../matrix/json.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { isSameJson, isSameUnsigned } from '../matrix/signed-json.js';
 import { serverNameOf } from '../matrix/user-id.js';
+import { Clock } from '../system/clock.js';
 import type { ClaimedKeysDto, ClaimKeysDto } from './claim-keys.dto.js';
 import { DeviceListsService } from './device-lists/device-lists.service.js';
 import {
@@ -17,8 +18,9 @@ import {
   toUpload,
   toWishes,
   type UploadedKey,
+  type Wish,
 } from './keys.rules.js';
-import { KeysStore } from './keys.store.js';
+import { type ClaimedKey, KeysStore } from './keys.store.js';
 import { toQueriedKeys } from './queried-keys.rules.js';
 import type { QueriedKeysDto, QueryKeysDto } from './query-keys.dto.js';
 import type { UploadKeysDto } from './upload-keys.dto.js';
@@ -30,6 +32,7 @@ export class KeysService {
     private readonly store: KeysStore,
     private readonly deviceLists: DeviceListsService,
     private readonly unitOfWork: UnitOfWork,
+    private readonly clock: Clock,
     private readonly environment: Environment,
   ) {}
 
@@ -80,12 +83,10 @@ export class KeysService {
     const wishes = toWishes(one_time_keys)
       .filter(({ userId }) => isLocal.has(userId))
       .toSorted(byName);
-    const claimed = await this.unitOfWork.run(async (tx) => {
-      const keys = await this.store.claimOneTimeKeys(tx, wishes);
-      const served = new Set(keys.map(nameOf));
-      const others = wishes.filter((wish) => !served.has(nameOf(wish)));
-      return others.length === 0 ? keys : [...keys, ...(await this.store.useFallbackKeys(tx, others))];
-    });
+    const keys = await this.store.claimOneTimeKeys(wishes, this.clock.now());
+    const served = new Set(keys.map(nameOf));
+    const others = wishes.filter((wish) => !served.has(nameOf(wish)));
+    const claimed = others.length === 0 ? keys : [...keys, ...(await this.useFallbackKeys(others))];
     return {
       failures,
       one_time_keys: nest(
@@ -96,6 +97,10 @@ export class KeysService {
         ]),
       ),
     };
+  }
+
+  private useFallbackKeys(wishes: readonly Wish[]): Promise<ClaimedKey[]> {
+    return this.unitOfWork.run((tx) => this.store.useFallbackKeys(tx, wishes));
   }
 
   /** Users of this server, and the servers of the others, which cannot be asked. */

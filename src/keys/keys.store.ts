@@ -222,9 +222,9 @@ export class KeysStore {
     return this.unitOfWork.query<FoundKeys>(QUERY, [userIds, requesterId]);
   }
 
-  /** Takes one one-time key for each wish, the oldest; wishes that cannot be had are left out. */
-  claimOneTimeKeys(tx: Tx, wishes: readonly Wish[]): Promise<ClaimedKey[]> {
-    return tx.query<ClaimedKey>(CLAIM, [...wishColumns(wishes), tx.startedAt]);
+  /** Takes one one-time key for each wish, the oldest, and commits; wishes that cannot be had are left out. */
+  claimOneTimeKeys(wishes: readonly Wish[], at: Date): Promise<ClaimedKey[]> {
+    return this.unitOfWork.runOne<ClaimedKey>(CLAIM, [...wishColumns(wishes), at]);
   }
 
   /** The fallback keys for wishes, which are from now on used. */

@@ -150,21 +150,16 @@ const ROTATE: Statement = {
     INSERT INTO access_tokens (user_id, token_digest, device_id, confirms_rotation, created_at, expires_at)
     VALUES ($1, $9, $2, true, $8, $10)`,
 };
+// Whoever held the device may have changed the session: of rows that are locked, PostgreSQL reads the newest version.
 const LOCK_FAMILY: Statement = {
   name: 'session_lock_family',
   text: `
-    SELECT d.device_id AS "deviceId"
-    FROM refresh_tokens r JOIN devices d USING (user_id, device_id)
-    WHERE r.user_id = $1 AND r.family = $2
-    FOR UPDATE OF d`,
-};
-const FIND_REFRESH_TOKEN: Statement = {
-  name: 'session_find_refresh_token',
-  text: `
-    SELECT user_id AS "userId", device_id AS "deviceId", family, current_digest AS "currentDigest",
-      previous_digest AS "previousDigest", superseded_digest AS "supersededDigest", created_at AS "createdAt", rotated_at AS "rotatedAt",
-      ended_reason AS "endedReason"
-    FROM refresh_tokens WHERE user_id = $1 AND family = $2`,
+    SELECT user_id AS "userId", device_id AS "deviceId", r.family, r.current_digest AS "currentDigest",
+      r.previous_digest AS "previousDigest", r.superseded_digest AS "supersededDigest", r.created_at AS "createdAt",
+      r.rotated_at AS "rotatedAt", r.ended_reason AS "endedReason"
+    FROM devices d JOIN refresh_tokens r USING (user_id, device_id)
+    WHERE user_id = $1 AND r.family = $2
+    FOR UPDATE OF d, r`,
 };
 const CONFIRM_ACCESS_TOKENS: Statement = {
   name: 'session_confirm_access_tokens',
@@ -306,11 +301,7 @@ export class SessionStore {
 
   /** The session that refresh tokens of this family belong to, with its device locked. */
   async lockFamily(tx: Tx, userId: string, family: Buffer): Promise<RefreshTokenEntity | null> {
-    // The second statement sees what whoever held the lock before has committed.
-    const [, [session]] = await Promise.all([
-      tx.query(LOCK_FAMILY, [userId, family]),
-      tx.query<RefreshTokenEntity>(FIND_REFRESH_TOKEN, [userId, family]),
-    ]);
+    const [session] = await tx.query<RefreshTokenEntity>(LOCK_FAMILY, [userId, family]);
     return session ?? null;
   }
 
