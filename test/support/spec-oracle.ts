@@ -70,14 +70,26 @@ export class SpecCheckModule implements NestModule {
   configure(consumer: MiddlewareConsumer): void {
     consumer
       .apply((request: Request, response: Response, next: NextFunction) => {
-        const json = response.json.bind(response);
-        response.json = (body: unknown) => {
-          const route = (request.route as { path?: string } | undefined)?.path ?? '';
-          specOracle?.check(request.method, route.replace(/:(\w+)/g, '{$1}'), response.statusCode, body);
-          return json(body);
-        };
+        // What goes over the wire, whoever wrote it.
+        const end = response.end.bind(response) as (...args: unknown[]) => Response;
+        response.end = ((...args: unknown[]) => {
+          const [chunk] = args;
+          if (typeof chunk === 'string' || Buffer.isBuffer(chunk)) look(request, response, chunk.toString());
+          return end(...args);
+        }) as Response['end'];
         next();
       })
       .forRoutes('{*path}');
   }
+}
+
+function look(request: Request, response: Response, text: string): void {
+  const route = (request.route as { path?: string } | undefined)?.path ?? '';
+  if (!text.startsWith('{')) return;
+  specOracle?.check(
+    request.method,
+    route.replace(/:(\w+)/g, '{$1}'),
+    response.statusCode,
+    JSON.parse(text) as object,
+  );
 }
