@@ -5,7 +5,7 @@ COPY package.json package-lock.json ./
 
 FROM base AS build
 RUN npm ci --ignore-scripts
-COPY nest-cli.json .swcrc tsconfig.json tsconfig.build.json ./
+COPY nest-cli.json .swcrc tsconfig.json tsconfig.build.json bundle.mjs ./
 COPY src ./src
 RUN npm run build
 

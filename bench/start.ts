@@ -21,7 +21,7 @@ export interface Start {
 }
 
 const CONNECTIONS = 2_000;
-const MAIN = new URL('../src/main.js', import.meta.url).pathname;
+const MAIN = new URL('../../../dist/main.js', import.meta.url).pathname;
 const VERSIONS = '/_matrix/client/versions';
 
 /** Starts the service as an operator does: on an embedded server whose data are there already, and on a database of the arena's server. */
