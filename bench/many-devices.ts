@@ -32,7 +32,7 @@ export async function manyDevices(
   for (const devices of sizes) {
     const [ours, theirs, statements] = [[], [], []] as [number[], number[], number[]];
     // What is small is soon repeated, and one round of it says little.
-    const runs = devices < 100 ? rounds * 10 : rounds;
+    const runs = devices < 100 ? rounds * 2 : rounds;
     for (let round = -1; round < runs; round += 1) {
       const mine = async () => {
         const session = await arena.seed.manyDevices(devices);

@@ -15,16 +15,19 @@ export interface Storm {
 }
 
 const CONNECTIONS = 8;
-const REQUESTS = 4_000;
 const STORMERS = 16;
 
 /** By turns, whoami alone and whoami while passwords are tried. */
-export async function storm(arena: Arena, whoami: Scenario, rounds: number): Promise<Storm> {
+export async function storm(
+  arena: Arena,
+  whoami: Scenario,
+  { rounds, requests }: { rounds: number; requests: number },
+): Promise<Storm> {
   const service = await arena.service();
   const [quiet, stormy, logins] = [[], [], []] as [number[], number[], number[]];
   for (let round = -1; round < rounds; round += 1) {
     for (const isStorm of [false, true]) {
-      const calls = await whoami.prepare(arena.seed, REQUESTS);
+      const calls = await whoami.prepare(arena.seed, requests);
       await arena.seed.settle();
       const attack = isStorm ? tryPasswords(service.url) : null;
       const { p99 } = await load(service, calls, CONNECTIONS);

@@ -46,7 +46,7 @@ export async function compare(
       for (const contestant of round % 2 === 0 ? contestants : contestants.toReversed())
         runs.get(contestant)!.push(await load(contestant, prepared.get(contestant)!, scenario.connections));
     };
-    if (!warm.has(scenario.name)) await run(0, Math.max(requests, WARM_UP * Math.max(share, 0.4)));
+    if (!warm.has(scenario.name)) await run(0, Math.max(requests, WARM_UP * Math.max(share, 0.1)));
     warm.add(scenario.name);
     runs.forEach((measured) => measured.splice(0));
     for (let round = 0; round < rounds; round += 1) await run(round, requests);

@@ -7,7 +7,7 @@ import {
 import type { RequesterDevice } from '../auth/requester.js';
 import { Environment } from '../config/environment.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
-import type { DeviceRef } from '../events/devices-deleted.event.js';
+import { deviceKey, type DeviceRef } from '../events/devices-deleted.event.js';
 import { Clock } from '../system/clock.js';
 import type { DeviceEntity } from './device.entity.js';
 import { DevicesStore, type Sighting } from './devices.store.js';
@@ -48,7 +48,7 @@ export class LastSeenService implements OnApplicationBootstrap, BeforeApplicatio
   }
 
   see({ userId, deviceId, createdAt }: RequesterDevice, ip: string, userAgent: string | undefined): void {
-    const key = keyOf({ userId, deviceId });
+    const key = deviceKey({ userId, deviceId });
     // The order of the map is that of the sightings.
     this.sightings.delete(key);
     this.sightings.set(key, {
@@ -64,12 +64,12 @@ export class LastSeenService implements OnApplicationBootstrap, BeforeApplicatio
 
   /** Forgets devices that go. Should their transaction fail, the next request shows that they are still there. */
   forget(devices: readonly DeviceRef[]): void {
-    for (const device of devices) this.sightings.delete(keyOf(device));
+    for (const device of devices) this.sightings.delete(deviceKey(device));
   }
 
   /** The device with what this node has not written down yet. */
   upToDate(device: DeviceEntity): DeviceEntity {
-    const seen = this.sightings.get(keyOf(device)) ?? this.earlier.get(keyOf(device));
+    const seen = this.sightings.get(deviceKey(device)) ?? this.earlier.get(deviceKey(device));
     if (seen === undefined || seen.createdAt.getTime() !== device.createdAt.getTime()) return device;
     if (device.lastSeenAt !== null && device.lastSeenAt > seen.at) return device;
     return { ...device, lastSeenAt: seen.at, lastSeenIp: seen.ip, lastSeenUserAgent: seen.userAgent };
@@ -92,7 +92,7 @@ export class LastSeenService implements OnApplicationBootstrap, BeforeApplicatio
       for (let from = 0; from < ordered.length; from += BATCH) {
         const batch = ordered.slice(from, from + BATCH);
         const written = await this.unitOfWork.run((tx) => this.store.see(tx, batch));
-        for (const device of written) left.delete(keyOf(device));
+        for (const device of written) left.delete(deviceKey(device));
       }
       // Passed over twice, it is gone, or will be seen again.
       this.earlier = new Map([...left].filter(([key]) => fresh.has(key)));
@@ -101,8 +101,4 @@ export class LastSeenService implements OnApplicationBootstrap, BeforeApplicatio
       this.earlier = new Map([...left].slice(-LIMIT));
     }
   }
-}
-
-function keyOf({ userId, deviceId }: DeviceRef): string {
-  return `${userId}\0${deviceId}`;
 }

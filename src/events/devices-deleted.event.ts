@@ -32,6 +32,11 @@ export class DevicesDeleted extends SessionEvent {
   }
 }
 
+/** A device as one string, for sets and maps. */
+export function deviceKey({ userId, deviceId }: DeviceRef): string {
+  return `${userId}\0${deviceId}`;
+}
+
 /** User IDs and device IDs as two arrays, for statements with `unnest($1::text[], $2::text[])`. */
 export function deviceColumns(devices: readonly DeviceRef[]): [userIds: string[], deviceIds: string[]] {
   return [devices.map(({ userId }) => userId), devices.map(({ deviceId }) => deviceId)];

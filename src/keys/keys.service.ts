@@ -3,6 +3,7 @@ import type { Requester, RequesterDevice } from '../auth/requester.js';
 import { Environment } from '../config/environment.js';
 import { settle, type Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
+import { deviceKey } from '../events/devices-deleted.event.js';
 import { type Json, nest } from '../matrix/json.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { isSameJson, isSameUnsigned } from '../matrix/signed-json.js';
@@ -84,8 +85,8 @@ export class KeysService {
       .filter(({ userId }) => isLocal.has(userId))
       .toSorted(byName);
     const keys = await this.store.claimOneTimeKeys(wishes, this.clock.now());
-    const served = new Set(keys.map(nameOf));
-    const others = wishes.filter((wish) => !served.has(nameOf(wish)));
+    const served = new Set(keys.map(deviceKey));
+    const others = wishes.filter((wish) => !served.has(deviceKey(wish)));
     const claimed = others.length === 0 ? keys : [...keys, ...(await this.useFallbackKeys(others))];
     return {
       failures,
@@ -144,8 +145,4 @@ export class KeysService {
     if (stored !== null && !isSameUnsigned(stored, keys)) await this.store.deleteSignatures(tx, device);
     await this.deviceLists.record(tx, [{ userId, deviceId, change: 'device_keys' }]);
   }
-}
-
-function nameOf({ userId, deviceId }: { userId: string; deviceId: string }): string {
-  return `${userId}\0${deviceId}`;
 }

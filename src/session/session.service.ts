@@ -7,6 +7,7 @@ import { UnitOfWork } from '../database/unit-of-work.js';
 import {
   type DeletedDevice,
   type DeletionReason,
+  deviceKey,
   DevicesDeleted,
   type DeviceRef,
 } from '../events/devices-deleted.event.js';
@@ -216,7 +217,7 @@ export class SessionService {
    * holds the device, and nothing was done; a lonely logout waits instead.
    */
   private endTogether(logouts: readonly Logout[]): Promise<(boolean | null)[]> {
-    const wanted = new Map(logouts.map(({ device }) => [nameOf(device), device]));
+    const wanted = new Map(logouts.map(({ device }) => [deviceKey(device), device]));
     return this.unitOfWork.run(async (tx) => {
       const [devices, alive] = await Promise.all([
         logouts.length === 1
@@ -227,15 +228,15 @@ export class SessionService {
           logouts.map(({ requester }) => requester),
         ),
       ]);
-      const locked = new Set(devices.map(nameOf));
+      const locked = new Set(devices.map(deviceKey));
       const outcomes = logouts.map(({ requester: { tokenDigest }, device }) => {
         if (tokenDigest !== null && !alive.has(tokenDigest.toString('base64'))) return false;
-        return locked.has(nameOf(device)) || logouts.length === 1 ? true : null;
+        return locked.has(deviceKey(device)) || logouts.length === 1 ? true : null;
       });
       const ending = new Set(
-        logouts.filter((_, at) => outcomes[at] === true).map(({ device }) => nameOf(device)),
+        logouts.filter((_, at) => outcomes[at] === true).map(({ device }) => deviceKey(device)),
       );
-      const ended = devices.filter((device) => ending.has(nameOf(device)));
+      const ended = devices.filter((device) => ending.has(deviceKey(device)));
       await this.endLocked(tx, ended, 'logout');
       return outcomes;
     });
@@ -305,8 +306,4 @@ export class SessionService {
 
 function toRef({ userId, deviceId }: DeviceRef): DeviceRef {
   return { userId, deviceId };
-}
-
-function nameOf({ userId, deviceId }: DeviceRef): string {
-  return `${userId}\0${deviceId}`;
 }
