@@ -50,6 +50,20 @@ module.exports = {
       to: outside('events', ...UNDERNEATH),
     },
     {
+      name: 'outbox-knows-no-feature',
+      comment: 'It delivers whatever event it is given, to whoever subscribed.',
+      severity: 'error',
+      from: room('outbox'),
+      to: outside('outbox', 'events', 'auth', ...UNDERNEATH),
+    },
+    {
+      name: 'webhooks-are-a-subscriber',
+      comment: 'A target out there is owed events as a team’s own subscriber is.',
+      severity: 'error',
+      from: room('webhooks'),
+      to: outside('webhooks', 'outbox', 'events', ...UNDERNEATH),
+    },
+    {
       name: 'auth-knows-no-feature',
       comment: 'Who is calling is asked through a port: the guard must work with any verifier.',
       severity: 'error',

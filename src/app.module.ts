@@ -12,9 +12,11 @@ import { DiscoveryModule } from './discovery/discovery.module.js';
 import { EventsModule } from './events/events.module.js';
 import { KeysModule, type KeysPorts } from './keys/keys.module.js';
 import { MatrixModule } from './matrix/matrix.module.js';
+import { OutboxModule } from './outbox/outbox.module.js';
 import { SessionTokenVerifier } from './session/session-token.verifier.js';
 import { SessionModule } from './session/session.module.js';
 import { SystemModule, type SystemPorts } from './system/system.module.js';
+import { WebhooksModule } from './webhooks/webhooks.module.js';
 
 /** What the service is put together from. */
 export interface Composition extends SystemPorts, AccountPorts, KeysPorts {
@@ -43,6 +45,8 @@ export class AppModule {
         ConfigModule.forRoot(environment),
         DatabaseModule.forRoot(database, migrations),
         EventsModule,
+        OutboxModule,
+        WebhooksModule.forRoot(environment),
         // Guards run in the order of this list: nobody's body is read before it is known who sends it.
         AuthModule.verifiedBy(SessionModule, SessionTokenVerifier),
         MatrixModule,

@@ -26,6 +26,7 @@ export {
   type DeviceRef,
   DevicesDeleted,
 } from './events/devices-deleted.event.js';
+export { AfterCommit, type Delivery } from './events/after-commit.decorator.js';
 export { DeviceCreated } from './events/device-created.event.js';
 export {
   type DeviceListChange,
@@ -37,7 +38,7 @@ export { EventBus } from './events/event-bus.js';
 export { AccountDeactivated } from './events/account-deactivated.event.js';
 export { InTransaction } from './events/in-transaction.decorator.js';
 export { PasswordChanged } from './events/password-changed.event.js';
-export { SessionEvent, type SessionEventType } from './events/session-event.js';
+export { SessionEvent, type SessionEventType, type UserPart } from './events/session-event.js';
 export { SessionStarted } from './events/session-started.event.js';
 export { type EndReason, SessionsEnded } from './events/sessions-ended.event.js';
 export { DeviceListsService } from './keys/device-lists/device-lists.service.js';
@@ -45,6 +46,7 @@ export { NoSharedRooms, SharedRooms, type SharedRoomsInSpan } from './keys/devic
 export { ClientController, MatrixPost } from './matrix/client-api.decorators.js';
 export { OptionalBody, WithoutBody } from './matrix/json-body.guard.js';
 export { type Errcode, ErrorAnswer, MatrixError } from './matrix/matrix-error.js';
+export { OutboxWorker } from './outbox/outbox.worker.js';
 export { Clock } from './system/clock.js';
 export { Entropy } from './system/entropy.js';
 export type { SystemPorts } from './system/system.module.js';

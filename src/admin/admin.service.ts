@@ -3,6 +3,7 @@ import type { AccountEntity } from '../accounts/account.entity.js';
 import { AccountsService } from '../accounts/accounts.service.js';
 import type { Restriction } from '../accounts/accounts.store.js';
 import type { Requester } from '../auth/requester.js';
+import { requireServerAdmin } from '../auth/server-admin.rules.js';
 import { Environment } from '../config/environment.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { MatrixError } from '../matrix/matrix-error.js';
@@ -19,7 +20,7 @@ export class AdminService {
 
   /** @throws {MatrixError} `M_FORBIDDEN`, `M_INVALID_PARAM` or `M_NOT_FOUND` */
   async is(restriction: Restriction, requester: Requester, userId: string): Promise<boolean> {
-    this.requireAdmin(requester);
+    requireServerAdmin(this.environment, requester);
     const account = await this.target(userId);
     if (account.userId !== requester.userId && this.environment.serverAdmins.includes(account.userId)) {
       throw MatrixError.forbidden('This user is an administrator');
@@ -32,20 +33,13 @@ export class AdminService {
    * @throws {MatrixError} `M_FORBIDDEN`, `M_INVALID_PARAM` or `M_NOT_FOUND`
    */
   async set(restriction: Restriction, on: boolean, requester: Requester, userId: string): Promise<void> {
-    this.requireAdmin(requester);
+    requireServerAdmin(this.environment, requester);
     const { userId: target } = await this.target(userId);
     // Covers the caller, too: who locks themselves out cannot come back and lift it.
     if (this.environment.serverAdmins.includes(target)) {
       throw MatrixError.forbidden('Administrators cannot be locked or suspended');
     }
     await this.unitOfWork.run((tx) => this.accounts.restrict(tx, target, restriction, on));
-  }
-
-  /** Before any user is looked up, so that nobody else learns who exists. */
-  private requireAdmin({ userId, isAppservice }: Requester): void {
-    if (isAppservice || !this.environment.serverAdmins.includes(userId)) {
-      throw MatrixError.forbidden('Only administrators may do this');
-    }
   }
 
   private async target(userId: string): Promise<AccountEntity> {

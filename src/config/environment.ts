@@ -132,6 +132,31 @@ export const environmentSchema = z.object({
   DEVICE_LIST_RETENTION: duration()
     .default('90d')
     .describe('How long changes of device lists are kept for /keys/changes.'),
+  EVENT_POLL_INTERVAL: duration()
+    .default('5s')
+    .describe('How often a node looks for events that other nodes left undelivered, or that are due again.'),
+  EVENT_DELIVERY_TIMEOUT: duration().default('10s').describe('How long one delivery of an event may take.'),
+  EVENT_MAX_ATTEMPTS: wholeNumber(1, 1_000)
+    .default(30)
+    .describe('After so many failed attempts a delivery is buried; 30 take about 15 hours.'),
+  EVENT_RETENTION: duration()
+    .default('7d')
+    .describe(
+      'How long delivered events are kept, and what is owed to a subscriber that no node has any more.',
+    ),
+  WEBHOOKS_FILE: z
+    .string()
+    .optional()
+    .describe('YAML file with the targets that events are posted to. Default: none.'),
+  WEBHOOK_SECRET: z
+    .string()
+    .optional()
+    .describe('Secret (whsec_ and base64) that signs for targets without a secret_file.'),
+  WEBHOOK_SCHEMES: z
+    .string()
+    .regex(/^https?(,https?)?$/, '"https", "http" or both, separated by a comma')
+    .default('https')
+    .describe('Schemes that URLs of targets may have.'),
   TRUST_PROXY: z
     .string()
     .refine(isProxyList, 'a number of hops, or addresses and subnets separated by commas')
@@ -220,6 +245,13 @@ export class Environment {
   readonly refreshTokenTtlMs: number | null;
   readonly lastSeenIntervalMs: number;
   readonly deviceListRetentionMs: number;
+  readonly eventPollIntervalMs: number;
+  readonly eventDeliveryTimeoutMs: number;
+  readonly eventMaxAttempts: number;
+  readonly eventRetentionMs: number;
+  readonly webhooksFile: string | null;
+  readonly webhookSecret: string | null;
+  readonly webhookSchemes: readonly string[];
   /** In the form of Express's setting `trust proxy`. */
   readonly trustProxy: string | number | false;
   /** Empty when they are off. */
@@ -288,6 +320,13 @@ export class Environment {
     this.refreshTokenTtlMs = parsed.REFRESH_TOKEN_TTL ? milliseconds(parsed.REFRESH_TOKEN_TTL) : null;
     this.lastSeenIntervalMs = milliseconds(parsed.LAST_SEEN_INTERVAL);
     this.deviceListRetentionMs = milliseconds(parsed.DEVICE_LIST_RETENTION);
+    this.eventPollIntervalMs = milliseconds(parsed.EVENT_POLL_INTERVAL);
+    this.eventDeliveryTimeoutMs = milliseconds(parsed.EVENT_DELIVERY_TIMEOUT);
+    this.eventMaxAttempts = parsed.EVENT_MAX_ATTEMPTS;
+    this.eventRetentionMs = milliseconds(parsed.EVENT_RETENTION);
+    this.webhooksFile = parsed.WEBHOOKS_FILE ?? null;
+    this.webhookSecret = parsed.WEBHOOK_SECRET ?? null;
+    this.webhookSchemes = list(parsed.WEBHOOK_SCHEMES);
     const { TRUST_PROXY: proxies = '' } = parsed;
     this.trustProxy = /^\d+$/.test(proxies) ? Number(proxies) : proxies || false;
     this.rateLimits = parsed.RATE_LIMITS === 'off' ? [] : rateLimitsOf(parsed);

@@ -4,6 +4,7 @@ import { DataSource, type DataSourceOptions, type MigrationInterface } from 'typ
 import { InitialSchema1763900000000 } from './migrations/1763900000000-initial-schema.js';
 import { SessionLife1763950000000 } from './migrations/1763950000000-session-life.js';
 import { DevicesAndKeys1763990000000 } from './migrations/1763990000000-devices-and-keys.js';
+import { Outbox1764010000000 } from './migrations/1764010000000-outbox.js';
 
 /** Where a PostgreSQL is reached: a URL, or the socket directory of the embedded one. */
 export type DatabaseLocation =
@@ -54,6 +55,7 @@ export const migrations: readonly MigrationClass[] = [
   InitialSchema1763900000000,
   SessionLife1763950000000,
   DevicesAndKeys1763990000000,
+  Outbox1764010000000,
 ];
 
 export function dataSourceOptions(

@@ -21,6 +21,8 @@ export class Tx {
   failure: unknown;
   private latest: Promise<unknown> = Promise.resolve();
   private over = false;
+  private readonly last: ((query: Tx['query']) => Promise<unknown>)[] = [];
+  private readonly committed: (() => void)[] = [];
 
   /** The one instant that everything in the transaction happens at. */
   readonly startedAt: Date;
@@ -37,6 +39,32 @@ export class Tx {
   /** Runs a statement and gives its rows. Calls that do not await each other share a round trip. */
   async query<Row extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<Row[]> {
     if (this.over) throw new Error('The transaction is over: await every statement before its work returns');
+    return this.send(statement, values);
+  }
+
+  /** Has `work` issue its statements when all others have been answered: they travel with the COMMIT. */
+  beforeCommit(work: (query: Tx['query']) => Promise<unknown>): void {
+    this.last.push(work);
+  }
+
+  /** Calls `work` when the transaction is committed, and never when it is not. It must not throw. */
+  afterCommit(work: () => void): void {
+    this.committed.push(work);
+  }
+
+  /** Issues what {@link beforeCommit} gathered. */
+  runLast(): Promise<void> {
+    return settle(this.last.map((work) => work((statement, values) => this.send(statement, values))));
+  }
+
+  tellCommitted(): void {
+    for (const work of this.committed) work();
+  }
+
+  private async send<Row extends QueryResultRow>(
+    statement: Statement,
+    values: unknown[] = [],
+  ): Promise<Row[]> {
     const running = this.client.query<Row>({ ...statement, values });
     this.latest = running;
     try {

@@ -57,7 +57,12 @@ export class UnitOfWork {
         await begun;
         await tx.close();
         if (performance.now() > deadline) throw new Error('The transaction took too long to be committed');
+        // Sent with the COMMIT: should it fail, the COMMIT is answered with ROLLBACK.
+        const last = tx.runLast();
+        last.catch(() => {});
         await commit(client, tx);
+        await last;
+        tx.tellCommitted();
         return result;
       } catch (error) {
         await begun.catch(() => {});

@@ -1,4 +1,4 @@
-import { SessionEvent } from './session-event.js';
+import { partsOf, SessionEvent, type UserPart } from './session-event.js';
 
 /**
  * What may change in a device list. What other servers hear of as `m.device_list_update`:
@@ -42,5 +42,9 @@ export class DeviceListsChanged extends SessionEvent {
     readonly changedTs: number,
   ) {
     super();
+  }
+
+  override perUser(): readonly UserPart[] {
+    return partsOf(this.changes, (own) => new DeviceListsChanged(own, this.changedTs));
   }
 }

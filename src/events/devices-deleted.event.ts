@@ -1,4 +1,4 @@
-import { SessionEvent } from './session-event.js';
+import { partsOf, SessionEvent, type UserPart } from './session-event.js';
 
 /** Why a device was deleted. */
 export type DeletionReason = 'logout' | 'logout_all' | 'device_deleted' | 'password_changed' | 'deactivated';
@@ -29,6 +29,10 @@ export class DevicesDeleted extends SessionEvent {
     readonly deletedTs: number,
   ) {
     super();
+  }
+
+  override perUser(): readonly UserPart[] {
+    return partsOf(this.devices, (own) => new DevicesDeleted(own, this.reason, this.deletedTs));
   }
 }
 

@@ -2,10 +2,14 @@ import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { EventEmitter2, EventEmitterReadinessWatcher } from '@nestjs/event-emitter';
 import type { Tx } from '../database/tx.js';
 import { ErrorAnswer } from '../matrix/matrix-error.js';
+import { EventRecorder } from './event-recorder.port.js';
 import type { Outcome } from './in-transaction.decorator.js';
 import type { SessionEvent, SessionEventType } from './session-event.js';
 
-/** Publishes events on Nest's event bus, inside the transaction that makes them true. */
+/**
+ * Publishes events on Nest's event bus, inside the transaction that makes them true, and keeps them for those who hear of
+ * them after the commit.
+ */
 @Injectable()
 export class EventBus implements OnApplicationBootstrap {
   /** How many listeners each event has; unset until all are attached. */
@@ -14,6 +18,7 @@ export class EventBus implements OnApplicationBootstrap {
   constructor(
     private readonly emitter: EventEmitter2,
     private readonly readiness: EventEmitterReadinessWatcher,
+    private readonly recorder: EventRecorder,
   ) {}
 
   /** Listeners attach in this very phase, in an order nobody promises: wait for them without holding it up. */
@@ -36,6 +41,8 @@ export class EventBus implements OnApplicationBootstrap {
     const { eventName: name, refusable } = event.constructor as SessionEventType;
     if (this.listeners === undefined)
       throw new Error(`${name} was published before its listeners were attached`);
+    // Before the listeners, whose own events are its consequences.
+    this.recorder.record(tx, event);
     const expected = this.listeners.get(name) ?? 0;
     const outcomes = (await this.emitter.emitAsync(name, event, tx)) as (Outcome | undefined)[];
     const failed = outcomes.find((outcome) => outcome?.failure !== undefined);

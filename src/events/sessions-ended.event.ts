@@ -1,5 +1,5 @@
 import type { DeviceRef } from './devices-deleted.event.js';
-import { SessionEvent } from './session-event.js';
+import { partsOf, SessionEvent, type UserPart } from './session-event.js';
 
 /** Why a session ended while its device stayed. */
 export type EndReason = 'replaced_by_login' | 'refresh_replay';
@@ -15,5 +15,9 @@ export class SessionsEnded extends SessionEvent {
     readonly endedTs: number,
   ) {
     super();
+  }
+
+  override perUser(): readonly UserPart[] {
+    return partsOf(this.sessions, (own) => new SessionsEnded(own, this.reason, this.endedTs));
   }
 }

@@ -10,6 +10,7 @@ const app = useApp();
 const WITHOUT_USER: Record<string, string> = {
   schema_migrations: 'bookkeeping of TypeORM, read at start-up only',
   uia_sessions: 'a registration has a session before it has a user',
+  event_subscribers: 'who hears of events, one row each',
   rate_limits: 'counters of addresses as well as of users, in the shape that the library wants',
 };
 

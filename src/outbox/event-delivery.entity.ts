@@ -1,0 +1,63 @@
+import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
+
+export type DeliveryState = 'pending' | 'delivered' | 'buried';
+
+const PRIMARY_KEY = 'event_deliveries_pkey';
+
+/** What one subscriber is owed of one event of one user. */
+@Entity('event_deliveries')
+@Index('event_deliveries_due_idx', ['subscriber', 'nextAttemptAt'], { where: "state = 'pending'" })
+@Index('event_deliveries_waiting_idx', ['userId', 'subscriber', 'position', 'ordinal'], {
+  where: "state = 'pending'",
+})
+@Index('event_deliveries_settled_idx', ['state', 'settledAt'], { where: "state <> 'pending'" })
+@Index('event_deliveries_event_idx', ['eventId'])
+export class EventDeliveryEntity {
+  @PrimaryColumn({ name: 'user_id', type: 'text', primaryKeyConstraintName: PRIMARY_KEY })
+  userId!: string;
+
+  @PrimaryColumn({ name: 'subscriber', type: 'text', primaryKeyConstraintName: PRIMARY_KEY })
+  subscriber!: string;
+
+  /** The database's clock at the end of the transaction, in microseconds, while it held what it changed. */
+  @PrimaryColumn({ name: 'position', type: 'bigint', primaryKeyConstraintName: PRIMARY_KEY })
+  position!: string;
+
+  /** The order within one transaction. */
+  @PrimaryColumn({ name: 'ordinal', type: 'integer', primaryKeyConstraintName: PRIMARY_KEY })
+  ordinal!: number;
+
+  @PrimaryColumn({ name: 'event_id', type: 'text', primaryKeyConstraintName: PRIMARY_KEY })
+  eventId!: string;
+
+  /** Name of the event. */
+  @Column({ name: 'event', type: 'text' })
+  event!: string;
+
+  @Column({ name: 'payload', type: 'jsonb' })
+  payload!: object;
+
+  @Column({ name: 'occurred_at', type: 'timestamptz' })
+  occurredAt!: Date;
+
+  @Column({ name: 'state', type: 'text' })
+  state!: DeliveryState;
+
+  @Column({ name: 'attempts', type: 'integer' })
+  attempts!: number;
+
+  /** While it is leased: when the lease ends. */
+  @Column({ name: 'next_attempt_at', type: 'timestamptz' })
+  nextAttemptAt!: Date;
+
+  /** Names the lease: who lost it may not settle any more. */
+  @Column({ name: 'lease', type: 'text', nullable: true })
+  lease!: string | null;
+
+  /** When it was delivered or buried. */
+  @Column({ name: 'settled_at', type: 'timestamptz', nullable: true })
+  settledAt!: Date | null;
+
+  @Column({ name: 'last_error', type: 'text', nullable: true })
+  lastError!: string | null;
+}

@@ -1,0 +1,29 @@
+import { Global, Module } from '@nestjs/common';
+import { DiscoveryModule } from '@nestjs/core';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { EventRecorder } from '../events/event-recorder.port.js';
+import { AfterCommitExplorer } from './after-commit.explorer.js';
+import { EventDeliveryEntity } from './event-delivery.entity.js';
+import { EventSubscriberEntity } from './event-subscriber.entity.js';
+import { OutboxController } from './outbox.controller.js';
+import { OutboxService } from './outbox.service.js';
+import { OutboxStore } from './outbox.store.js';
+import { OutboxWorker } from './outbox.worker.js';
+import { Subscribers } from './subscribers.js';
+
+/** How an event survives a crash: append, lease, deliver, retry, bury. */
+@Global()
+@Module({
+  imports: [DiscoveryModule, TypeOrmModule.forFeature([EventDeliveryEntity, EventSubscriberEntity])],
+  controllers: [OutboxController],
+  providers: [
+    AfterCommitExplorer,
+    OutboxService,
+    OutboxStore,
+    OutboxWorker,
+    Subscribers,
+    { provide: EventRecorder, useExisting: OutboxService },
+  ],
+  exports: [EventRecorder, OutboxWorker, Subscribers],
+})
+export class OutboxModule {}

@@ -1,0 +1,69 @@
+import { Injectable } from '@nestjs/common';
+import type { Tx } from '../database/tx.js';
+import type { EventRecorder } from '../events/event-recorder.port.js';
+import { SessionsEnded } from '../events/sessions-ended.event.js';
+import type { SessionEvent, SessionEventType } from '../events/session-event.js';
+import { MatrixError } from '../matrix/matrix-error.js';
+import { Clock } from '../system/clock.js';
+import { Entropy } from '../system/entropy.js';
+import type { DeliveryState, EventDeliveryEntity } from './event-delivery.entity.js';
+import { type NewDelivery, OutboxStore } from './outbox.store.js';
+import { OutboxWorker } from './outbox.worker.js';
+
+/** Keeps events, in the transaction that makes them true, for those who hear of them after the commit. */
+@Injectable()
+export class OutboxService implements EventRecorder {
+  private readonly recorded = new WeakMap<Tx, NewDelivery[]>();
+
+  constructor(
+    private readonly store: OutboxStore,
+    private readonly worker: OutboxWorker,
+    private readonly clock: Clock,
+    private readonly entropy: Entropy,
+  ) {}
+
+  record(tx: Tx, event: SessionEvent): void {
+    const { eventName } = event.constructor as SessionEventType;
+    if (!this.worker.isWanted(eventName)) return;
+    this.deliveriesOf(tx).push(
+      ...event.perUser().map((part) => ({
+        userId: part.userId,
+        eventId: `evt_${this.entropy.bytes(18).toString('base64url')}`,
+        event: eventName,
+        payload: part.event,
+      })),
+    );
+  }
+
+  list(state: DeliveryState, subscriber: string | null, limit: number): Promise<EventDeliveryEntity[]> {
+    return this.store.list(state, subscriber, limit);
+  }
+
+  /**
+   * Has a buried delivery tried again, from its first attempt.
+   * @throws {MatrixError} `M_NOT_FOUND` when nothing of that name is buried
+   */
+  async replay(eventId: string, subscriber: string): Promise<void> {
+    const isThere = await this.store.replay(eventId, subscriber, this.clock.now());
+    if (!isThere) throw MatrixError.notFound('No such delivery is buried');
+    this.worker.kick();
+  }
+
+  private deliveriesOf(tx: Tx): NewDelivery[] {
+    const known = this.recorded.get(tx);
+    if (known !== undefined) return known;
+    const deliveries: NewDelivery[] = [];
+    this.recorded.set(tx, deliveries);
+    // A login that replaces a session learns that there was one only after it has announced itself.
+    const rank = ({ event }: NewDelivery) => (event === SessionsEnded.eventName ? 0 : 1);
+    tx.beforeCommit((query) =>
+      this.store.append(
+        query,
+        deliveries.toSorted((one, other) => rank(one) - rank(other)),
+        tx.startedAt,
+      ),
+    );
+    tx.afterCommit(() => this.worker.kick());
+    return deliveries;
+  }
+}

@@ -1,0 +1,55 @@
+import { readFileSync } from 'node:fs';
+import { type DynamicModule, Inject, Module, type OnModuleInit } from '@nestjs/common';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { type Environment, EnvironmentError } from '../config/environment.js';
+import { EVENT_TYPES } from '../events/event-types.js';
+import { Subscribers } from '../outbox/subscribers.js';
+import { Webhook } from './webhook.js';
+
+const WEBHOOKS = 'WEBHOOKS';
+const file = z.strictObject({ webhooks: z.array(z.unknown()) });
+
+/** Posts events to the targets of `WEBHOOKS_FILE`. */
+@Module({})
+export class WebhooksModule implements OnModuleInit {
+  /** @throws {EnvironmentError} saying what is wrong with the file */
+  static forRoot(environment: Environment): DynamicModule {
+    return {
+      module: WebhooksModule,
+      providers: [{ provide: WEBHOOKS, useValue: load(environment) }],
+    };
+  }
+
+  constructor(
+    @Inject(WEBHOOKS) private readonly webhooks: readonly Webhook[],
+    private readonly subscribers: Subscribers,
+  ) {}
+
+  onModuleInit(): void {
+    for (const webhook of this.webhooks) this.subscribers.add(webhook);
+  }
+}
+
+function load({ webhooksFile, webhookSecret, webhookSchemes }: Environment): Webhook[] {
+  if (webhooksFile === null) return [];
+  const events = EVENT_TYPES.map(({ eventName }) => eventName);
+  try {
+    const { webhooks } = file.parse(parse(readFileSync(webhooksFile, 'utf8')));
+    const targets = webhooks.map(
+      (target) => new Webhook(target, { secret: webhookSecret, schemes: webhookSchemes, events }),
+    );
+    const names = targets.map(({ name }) => name);
+    if (new Set(names).size < names.length) throw new Error('two targets have the same name');
+    return targets;
+  } catch (error) {
+    throw new EnvironmentError([
+      `WEBHOOKS_FILE must name a file of targets; ${webhooksFile}: ${reasonOf(error)}`,
+    ]);
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof z.ZodError)) return error instanceof Error ? error.message : String(error);
+  return error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
+}

@@ -1,0 +1,235 @@
+import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Webhook as Verifier } from 'standardwebhooks';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { createApplication, Environment, OutboxWorker } from '../../src/index.js';
+import { passwordOf } from '../support/matrix-client.js';
+import { temporaryDirectory } from '../support/temporary-directory.js';
+import { TestApp } from '../support/test-app.js';
+
+const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
+
+interface Received {
+  readonly path: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+}
+
+let received: Received[] = [];
+/** Statuses of the next answers; 200 when there is none. 0: no answer at all. */
+let statuses: number[] = [];
+let target: Server;
+let app: TestApp;
+let url: string;
+
+beforeAll(async () => {
+  target = createServer((request, response) => {
+    let body = '';
+    request.on('data', (chunk: Buffer) => (body += chunk.toString()));
+    request.on('end', () => {
+      received.push({ path: request.url!, headers: request.headers, body });
+      const status = statuses.shift() ?? 200;
+      if (status === 0) return;
+      response.writeHead(status, status === 302 ? { Location: `${url}/elsewhere` } : {}).end();
+    });
+  });
+  await new Promise<void>((resolve) => target.listen(0, '127.0.0.1', resolve));
+  url = `http://127.0.0.1:${(target.address() as AddressInfo).port}`;
+  const file = await fileOf([{ name: 'homeserver', url: `${url}/hook`, events: ['*'] }]);
+  app = await TestApp.start({
+    variables: {
+      WEBHOOKS_FILE: file,
+      WEBHOOK_SECRET: SECRET,
+      WEBHOOK_SCHEMES: 'https,http',
+      EVENT_POLL_INTERVAL: '1h',
+      EVENT_DELIVERY_TIMEOUT: '300ms',
+    },
+  });
+});
+afterAll(async () => {
+  await app.stop();
+  target.closeAllConnections();
+  await new Promise((resolve) => target.close(resolve));
+});
+beforeEach(() => {
+  received = [];
+  statuses = [];
+});
+
+async function fileOf(webhooks: object[]): Promise<string> {
+  const file = join(await temporaryDirectory(), 'webhooks.yaml');
+  await writeFile(file, JSON.stringify({ webhooks }));
+  return file;
+}
+
+const drain = () => app.nest.get(OutboxWorker).drain();
+const bodies = () =>
+  received.map(({ body }) => JSON.parse(body) as { type: string; data: Record<string, unknown> });
+
+/** What is posted for one piece of work, by type. */
+async function postedBy(work: () => Promise<unknown>): Promise<Map<string, object>> {
+  await drain();
+  received = [];
+  await work();
+  await drain();
+  return new Map(bodies().map((body) => [body.type, body]));
+}
+
+describe('A webhook', () => {
+  it('is signed as Standard Webhooks has it', async () => {
+    const session = await app.matrix.register();
+    await postedBy(() => app.matrix.logout(session).expect(200));
+    expect(received.length).toBeGreaterThan(0);
+    for (const { headers, body } of received) {
+      expect(new Verifier(SECRET).verify(body, headers as Record<string, string>)).toEqual(JSON.parse(body));
+      expect(() => new Verifier(SECRET).verify(`${body} `, headers as Record<string, string>)).toThrow();
+    }
+    expect(new Set(received.map(({ headers }) => headers['webhook-id'])).size).toBe(received.length);
+  });
+
+  it.each([
+    ['answers 500', 500],
+    ['redirects', 302],
+    ['does not answer', 0],
+  ])('whose target %s gets the same event again, and nobody else does', async (_, status) => {
+    const session = await app.matrix.register();
+    await drain();
+    received = [];
+    statuses = [status];
+    await app.matrix.logout(session).expect(200);
+    await drain();
+    app.clock.advance(60_000);
+    await drain();
+    const [first, second] = received as [Received, Received];
+    expect(second.headers['webhook-id']).toBe(first.headers['webhook-id']);
+    expect(second.body).toBe(first.body);
+    expect(received.every(({ path }) => path === '/hook')).toBe(true);
+  });
+
+  it('whose target is down for hours gets everything, in its order', async () => {
+    const session = await app.matrix.register();
+    await drain();
+    received = [];
+    statuses = Array.from({ length: 200 }, () => 503);
+    const again = await app.matrix.login(session.userId, { device_id: session.deviceId });
+    await app.matrix.logout(again).expect(200);
+    for (let hour = 0; hour < 5; hour += 1) {
+      await drain();
+      app.clock.advance(60 * 60 * 1_000);
+    }
+    statuses = [];
+    received = [];
+    for (let hour = 0; hour < 3; hour += 1) {
+      await drain();
+      app.clock.advance(2 * 60 * 60 * 1_000);
+    }
+    expect(bodies().map(({ type }) => type)).toEqual([
+      'sessions.ended',
+      'session.started',
+      'devices.deleted',
+      'device_lists.changed',
+    ]);
+  });
+
+  it.each([
+    ['a scheme that is not allowed', [{ name: 'x', url: 'ftp://x/', events: ['*'] }], /scheme/],
+    ['an event that is not there', [{ name: 'x', url: 'https://x/', events: ['no'] }], /no event no/],
+    ['no secret', [{ name: 'x', url: 'https://x/', events: ['*'] }], /needs a secret/, ''],
+    [
+      'a name that is taken',
+      [1, 2].map(() => ({ name: 'x', url: 'https://x/', events: ['*'] })),
+      /the same name/,
+    ],
+  ])('is refused at start with %s', async (_, webhooks, message, secret = SECRET) => {
+    const environment = Environment.load({ WEBHOOKS_FILE: await fileOf(webhooks), WEBHOOK_SECRET: secret });
+    await expect(
+      createApplication({ environment, database: { url: 'postgres://localhost/none' } }),
+    ).rejects.toThrow(message);
+  });
+});
+
+describe('The JSON of events', () => {
+  const time = expect.any(Number);
+  const frame = (type: string, data: object) => ({ type, timestamp: expect.stringMatching(/Z$/), data });
+
+  it('is frozen', async () => {
+    const session = await app.matrix.register();
+    const { userId: user_id, deviceId: device_id } = session;
+    const login = await postedBy(() => app.matrix.login(user_id, { device_id: 'PHONE' }));
+    expect(login.get('session.started')).toEqual(
+      frame('session.started', {
+        user_id,
+        device_id: 'PHONE',
+        initial_device_display_name: null,
+        started_ts: time,
+      }),
+    );
+    expect(login.get('device.created')).toEqual(
+      frame('device.created', { user_id, device_id: 'PHONE', display_name: null, created_ts: time }),
+    );
+    const renamed = await postedBy(() =>
+      app.matrix.call(session, 'put', '/devices/PHONE').send({ display_name: 'Phone' }).expect(200),
+    );
+    expect(renamed.get('device.renamed')).toEqual(
+      frame('device.renamed', { user_id, device_id: 'PHONE', display_name: 'Phone', renamed_ts: time }),
+    );
+    const replaced = await postedBy(() => app.matrix.login(user_id, { device_id: 'PHONE' }));
+    expect(replaced.get('sessions.ended')).toEqual(
+      frame('sessions.ended', {
+        user_id,
+        sessions: [{ user_id, device_id: 'PHONE' }],
+        reason: 'replaced_by_login',
+        ended_ts: time,
+      }),
+    );
+    const changed = await postedBy(() =>
+      app.matrix
+        .call(session, 'post', '/account/password')
+        .send({ new_password: 'quite another battery staple', auth: passwordOf(session) })
+        .expect(200),
+    );
+    expect(changed.get('password.changed')).toEqual(
+      frame('password.changed', {
+        user_id,
+        logout_devices: true,
+        kept_device_id: device_id,
+        changed_ts: time,
+      }),
+    );
+    expect(changed.get('devices.deleted')).toEqual(
+      frame('devices.deleted', {
+        user_id,
+        devices: [{ user_id, device_id: 'PHONE', created_ts: time }],
+        reason: 'password_changed',
+        deleted_ts: time,
+      }),
+    );
+    expect(changed.get('device_lists.changed')).toEqual(
+      frame('device_lists.changed', {
+        user_id,
+        changes: [
+          {
+            user_id,
+            position: time,
+            previous_position: time,
+            change: 'device_deleted',
+            device_id: 'PHONE',
+            signed_user_id: null,
+          },
+        ],
+        changed_ts: time,
+      }),
+    );
+    const deactivated = await postedBy(() =>
+      app.matrix
+        .call(session, 'post', '/account/deactivate')
+        .send({ auth: passwordOf(session, 'quite another battery staple') })
+        .expect(200),
+    );
+    expect(deactivated.get('account.deactivated')).toEqual(
+      frame('account.deactivated', { user_id, erase: false, deactivated_ts: time }),
+    );
+  });
+});
