@@ -1,7 +1,8 @@
 import type { LogLevel } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import { AppModule, type Composition } from './app.module.js';
+import { AppModule } from './app.module.js';
+import type { Composition } from './composition.js';
 import { matrixExpress } from './matrix/http.js';
 import { serveApiDocs } from './matrix/open-api.js';
 import { QuietBootLogger } from './quiet-boot.logger.js';

@@ -1,8 +1,10 @@
 // What other teams may import; nothing else is public.
 export { createApplication } from './application.js';
-export { AppModule, type Composition } from './app.module.js';
+export { AppModule } from './app.module.js';
+export type { Additions, AsyncComposition, Composition, Ports, Setup } from './composition.js';
 export { NoThreepids, ThreepidDirectory } from './accounts/threepid-directory.port.js';
 export { PasswordPolicy } from './accounts/password-policy.port.js';
+export { OwnPasswords, PasswordVerifier } from './accounts/password-verifier.port.js';
 export {
   CurrentDevice,
   CurrentRequester,
@@ -45,8 +47,12 @@ export { DeviceListsService } from './keys/device-lists/device-lists.service.js'
 export { NoSharedRooms, SharedRooms, type SharedRoomsInSpan } from './keys/device-lists/shared-rooms.port.js';
 export { ClientController, MatrixPost } from './matrix/client-api.decorators.js';
 export { OptionalBody, WithoutBody } from './matrix/json-body.guard.js';
+export { matrixExpress } from './matrix/http.js';
 export { type Errcode, ErrorAnswer, MatrixError } from './matrix/matrix-error.js';
 export { OutboxWorker } from './outbox/outbox.worker.js';
 export { Clock } from './system/clock.js';
 export { Entropy } from './system/entropy.js';
-export type { SystemPorts } from './system/system.module.js';
+export { type LoginContext, LoginFlow, LoginFlows } from './session/login/login-flow.port.js';
+export { type Flow, type GuardedCall, OwnFlows, UiaFlows } from './uia/uia-flows.port.js';
+export { type Proven, type StageAttempt, UiaRefusal, UiaStage } from './uia/uia-stage.port.js';
+export { UiaStages } from './uia/uia-stages.js';

@@ -4,6 +4,7 @@ import type { Tx } from '../database/tx.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { isNewLocalpart, localpartOf, serverNameOf, toUserId } from '../matrix/user-id.js';
 import type { AccountEntity } from './account.entity.js';
+import { PasswordVerifier } from './password-verifier.port.js';
 import { AccountsStore, type NewAccount, type Restriction } from './accounts.store.js';
 
 /** Who exists, and in what state. */
@@ -12,6 +13,7 @@ export class AccountsService implements OnModuleInit {
   constructor(
     private readonly store: AccountsStore,
     private readonly environment: Environment,
+    private readonly verifier: PasswordVerifier,
   ) {}
 
   /** A database of another server name would strand its users, each of them half known. */
@@ -39,7 +41,8 @@ export class AccountsService implements OnModuleInit {
       );
     }
     const userId = toUserId(localpart, this.environment.serverName);
-    if ((await this.store.find(userId)) !== null) throw inUse();
+    // A user whose password is kept elsewhere is one before their first login.
+    if ((await this.store.find(userId)) !== null || (await this.verifier.keeps(userId))) throw inUse();
     return userId;
   }
 
@@ -82,6 +85,25 @@ export class AccountsService implements OnModuleInit {
     const localpart = user.startsWith('@') ? localpartOf(user) : user;
     const server = user.startsWith('@') ? serverNameOf(user) : serverName;
     return toUserId(localpart.toLowerCase(), server);
+  }
+
+  /** The user ID that a name stands for, when a user of this server could be called so. */
+  localName(user: string): string | null {
+    const userId = this.canonicalName(user);
+    const { serverName } = this.environment;
+    return serverNameOf(userId) === serverName && isNewLocalpart(localpartOf(userId), serverName)
+      ? userId
+      : null;
+  }
+
+  /**
+   * Lets a user ID pass that somebody else vouches for.
+   * @throws {MatrixError} `M_FORBIDDEN` when no user of this server could be called so
+   */
+  requireName(userId: string): string {
+    if (this.localName(userId) !== userId)
+      throw MatrixError.forbidden(`${userId} is no user ID of this server`);
+    return userId;
   }
 
   /** Keeps the account from being locked until the transaction ends; for what begins a session. */

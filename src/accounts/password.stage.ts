@@ -28,10 +28,10 @@ export class PasswordStage extends UiaStage implements OnModuleInit {
     const named: Named = auth;
     const isNamed = named.identifier !== undefined || named.user !== undefined || named.medium !== undefined;
     const login = userId !== null && !isNamed ? { type: 'm.id.user' as const, user: userId } : toLogin(named);
-    const account = await this.passwords.verify(login, password, address);
+    const proven = await this.passwords.verify(login, password, address);
     // Somebody else's password is no proof, and no reason to ask again.
-    if (userId !== null && account.userId !== userId)
+    if (userId !== null && proven.userId !== userId)
       throw new UiaRefusal('These are the credentials of another user');
-    return { userId: account.userId, credential: account.passwordHash };
+    return proven;
   }
 }

@@ -1,11 +1,13 @@
 import { Injectable } from '@nestjs/common';
+import { UnitOfWork } from '../database/unit-of-work.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { RateLimiter } from '../rate-limits/rate-limiter.js';
 import { PasswordHasher, PasswordQueueFull } from '../system/password-hasher.js';
-import type { AccountEntity } from './account.entity.js';
+import type { Proven } from '../uia/uia-stage.port.js';
 import { AccountsService } from './accounts.service.js';
 import { type Login, toMsisdn } from './login-identifier.rules.js';
 import { PasswordPolicy } from './password-policy.port.js';
+import { PasswordVerifier } from './password-verifier.port.js';
 import { ThreepidDirectory } from './threepid-directory.port.js';
 
 /** When those may come back who found too many passwords waiting to be hashed. */
@@ -18,17 +20,19 @@ export class PasswordsService {
     private readonly accounts: AccountsService,
     private readonly hasher: PasswordHasher,
     private readonly policy: PasswordPolicy,
+    private readonly verifier: PasswordVerifier,
     private readonly threepids: ThreepidDirectory,
     private readonly limiter: RateLimiter,
+    private readonly unitOfWork: UnitOfWork,
   ) {}
 
   /**
-   * The account that name and password prove. Unknown users and wrong passwords take the same time, count alike
+   * The user that name and password prove, whose account may be locked or deactivated. Unknown users and wrong passwords take the same time, count alike
    * and get the same answer.
    * @param address of the client, for its share of failed attempts
    * @throws {MatrixError} `M_FORBIDDEN`, or `M_LIMIT_EXCEEDED`
    */
-  async verify(login: Login, password: string, address: string): Promise<AccountEntity> {
+  async verify(login: Login, password: string, address: string): Promise<Proven> {
     // Counted before the password is looked at, and by a name that tells nothing of who exists.
     const attempts = [
       ['login_failed_account', this.nameOf(login)],
@@ -36,13 +40,19 @@ export class PasswordsService {
     ] as const;
     for (const [limit, who] of attempts) await this.limiter.count(limit, who);
     const user = await this.userOf(login);
-    const account = user === null ? null : await this.accounts.find(user);
-    const proven = await this.inTime(this.hasher.matches(account?.passwordHash ?? null, password));
-    if (account !== null && proven) {
-      for (const [limit, who] of attempts) await this.limiter.forgive(limit, who);
-      return account;
-    }
-    throw MatrixError.forbidden('Invalid username or password');
+    const proven = await this.prove(user, password);
+    if (proven === null) throw MatrixError.forbidden('Invalid username or password');
+    for (const [limit, who] of attempts) await this.limiter.forgive(limit, who);
+    return proven;
+  }
+
+  /**
+   * Lets pass whose password may be changed here.
+   * @throws {MatrixError} `M_FORBIDDEN`
+   */
+  async requireKeptHere(userId: string): Promise<void> {
+    if (await this.verifier.keeps(userId))
+      throw MatrixError.forbidden('The password of this account is kept elsewhere');
   }
 
   /**
@@ -58,6 +68,22 @@ export class PasswordsService {
   /** @throws {MatrixError} `M_LIMIT_EXCEEDED` when too many passwords are waiting to be hashed */
   hash(password: string): Promise<string> {
     return this.inTime(this.hasher.hash(password));
+  }
+
+  private async prove(user: string | null, password: string): Promise<Proven | null> {
+    const account = user === null ? null : await this.accounts.find(user);
+    const userId = account?.userId ?? (user === null ? null : this.accounts.localName(user));
+    if (userId !== null && (await this.verifier.keeps(userId))) {
+      if (!(await this.verifier.verify(userId, password))) return null;
+      if (account === null) {
+        await this.unitOfWork.run((tx) =>
+          this.accounts.ensure(tx, { userId, kind: 'user', passwordHash: null }),
+        );
+      }
+      return { userId, credential: null };
+    }
+    const matches = await this.inTime(this.hasher.matches(account?.passwordHash ?? null, password));
+    return account !== null && matches ? { userId: account.userId, credential: account.passwordHash } : null;
   }
 
   private nameOf(login: Login): string {

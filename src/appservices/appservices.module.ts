@@ -1,17 +1,17 @@
-import { type DynamicModule, Module } from '@nestjs/common';
-import type { Environment } from '../config/environment.js';
+import { Global, Module } from '@nestjs/common';
+import { Environment } from '../config/environment.js';
 import { AppserviceRegistry } from './appservice-registry.js';
 
-/** Which application services there are, and whom they may act for. */
-@Module({})
-export class AppservicesModule {
-  /** @throws {EnvironmentError} for a registration file that is not right */
-  static forRoot(environment: Environment): DynamicModule {
-    return {
-      module: AppservicesModule,
-      global: true,
-      providers: [{ provide: AppserviceRegistry, useValue: AppserviceRegistry.load(environment) }],
-      exports: [AppserviceRegistry],
-    };
-  }
-}
+/** Which application services there are, and whom they may act for. A file that is not right stops the start. */
+@Global()
+@Module({
+  providers: [
+    {
+      provide: AppserviceRegistry,
+      inject: [Environment],
+      useFactory: (environment: Environment) => AppserviceRegistry.load(environment),
+    },
+  ],
+  exports: [AppserviceRegistry],
+})
+export class AppservicesModule {}

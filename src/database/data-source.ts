@@ -50,6 +50,14 @@ export const SETTINGS = '-c plan_cache_mode=force_generic_plan -c jit=off -c ena
 /** A TypeORM migration. */
 export type MigrationClass = new () => MigrationInterface;
 
+/** Which database, and what it is to hold beside the service's own tables. */
+export class DatabaseSetup {
+  constructor(
+    readonly location: DatabaseLocation,
+    readonly migrations: readonly MigrationClass[],
+  ) {}
+}
+
 /** The service's own, in order. */
 export const migrations: readonly MigrationClass[] = [
   InitialSchema1763900000000,

@@ -1,4 +1,4 @@
-import { type DynamicModule, Module } from '@nestjs/common';
+import { Global, Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { UiaModule } from '../uia/uia.module.js';
 import { CrossSigningKeyEntity } from './cross-signing/cross-signing-key.entity.js';
@@ -14,7 +14,6 @@ import { DeviceListEntity } from './device-lists/device-list.entity.js';
 import { DeviceListsController } from './device-lists/device-lists.controller.js';
 import { DeviceListsService } from './device-lists/device-lists.service.js';
 import { DeviceListsStore } from './device-lists/device-lists.store.js';
-import { NoSharedRooms, SharedRooms } from './device-lists/shared-rooms.port.js';
 import { FallbackKeyEntity } from './fallback-key.entity.js';
 import { KeysDevicesListener } from './keys-devices.listener.js';
 import { KeysController } from './keys.controller.js';
@@ -22,44 +21,33 @@ import { KeysService } from './keys.service.js';
 import { KeysStore } from './keys.store.js';
 import { OneTimeKeyEntity } from './one-time-key.entity.js';
 
-/** What a team may put in the place of the service's own. */
-export interface KeysPorts {
-  readonly sharedRooms?: SharedRooms;
-}
-
 /** The public keys of devices and of users: uploaded, queried, claimed; those of a device are gone with it. */
-@Module({})
-export class KeysModule {
-  static forRoot({ sharedRooms = new NoSharedRooms() }: KeysPorts): DynamicModule {
-    return {
-      module: KeysModule,
-      // A team's module may ask where the log of device lists stands.
-      global: true,
-      imports: [
-        TypeOrmModule.forFeature([
-          DeviceKeysEntity,
-          OneTimeKeyEntity,
-          FallbackKeyEntity,
-          CrossSigningKeyEntity,
-          KeySignatureEntity,
-          DeviceListEntity,
-          DeviceListChangeEntity,
-        ]),
-        UiaModule,
-      ],
-      controllers: [KeysController, CrossSigningController, SignaturesController, DeviceListsController],
-      providers: [
-        KeysService,
-        KeysStore,
-        KeysDevicesListener,
-        CrossSigningService,
-        CrossSigningStore,
-        SignaturesService,
-        DeviceListsService,
-        DeviceListsStore,
-        { provide: SharedRooms, useValue: sharedRooms },
-      ],
-      exports: [DeviceListsService],
-    };
-  }
-}
+// A team's module may ask where the log of device lists stands.
+@Global()
+@Module({
+  imports: [
+    TypeOrmModule.forFeature([
+      DeviceKeysEntity,
+      OneTimeKeyEntity,
+      FallbackKeyEntity,
+      CrossSigningKeyEntity,
+      KeySignatureEntity,
+      DeviceListEntity,
+      DeviceListChangeEntity,
+    ]),
+    UiaModule,
+  ],
+  controllers: [KeysController, CrossSigningController, SignaturesController, DeviceListsController],
+  providers: [
+    KeysService,
+    KeysStore,
+    KeysDevicesListener,
+    CrossSigningService,
+    CrossSigningStore,
+    SignaturesService,
+    DeviceListsService,
+    DeviceListsStore,
+  ],
+  exports: [DeviceListsService],
+})
+export class KeysModule {}

@@ -1,4 +1,4 @@
-import { Module } from '@nestjs/common';
+import { Global, Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { RateLimitsModule } from '../rate-limits/rate-limits.module.js';
 import { UiaModule } from '../uia/uia.module.js';
@@ -7,6 +7,7 @@ import { AppserviceVerifier } from './appservice.verifier.js';
 import { LoginTokenController } from './login-token/login-token.controller.js';
 import { LoginTokenEntity } from './login-token.entity.js';
 import { AppserviceLogin } from './login/appservice-login.js';
+import { LoginFlows } from './login/login-flow.port.js';
 import { LoginController } from './login/login.controller.js';
 import { LoginService } from './login/login.service.js';
 import { RefreshTokenEntity } from './refresh-token.entity.js';
@@ -26,6 +27,8 @@ import { TokenIssuer } from './token-issuer.js';
 import { WhoamiController } from './whoami/whoami.controller.js';
 
 /** The heart: sessions begin, are refreshed, and end here, and nothing else writes a token. */
+// A team's module may add a type of login.
+@Global()
 @Module({
   imports: [
     TypeOrmModule.forFeature([AccessTokenEntity, RefreshTokenEntity, LoginTokenEntity, SessionFamilyEntity]),
@@ -49,11 +52,12 @@ import { WhoamiController } from './whoami/whoami.controller.js';
     AppserviceVerifier,
     AppserviceLogin,
     SessionAccountsListener,
+    LoginFlows,
     LoginService,
     RegisterService,
     RegistrationGate,
     RegistrationNames,
   ],
-  exports: [SessionService, SessionTokenVerifier],
+  exports: [LoginFlows, SessionService, SessionTokenVerifier],
 })
 export class SessionModule {}

@@ -1,7 +1,5 @@
+import type { Flow } from './uia-flows.port.js';
 import { ErrorAnswer, type MatrixError } from '../matrix/matrix-error.js';
-
-/** The stages of one way to succeed, in order. */
-export type Flow = readonly string[];
 
 /** 401: the request is good but must be authorised first. It has no `errcode` unless a stage was tried and failed. */
 export class UiaChallenge extends ErrorAnswer {

@@ -1,11 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import type { UiaStage } from './uia-stage.port.js';
 
-/** The stages there are. Whoever provides one adds it when its module is initialised. */
+/** The stages there are. Whoever provides one adds it when its module is initialised (`onModuleInit`). */
 @Injectable()
 export class UiaStages {
   private readonly byType = new Map<string, UiaStage>();
 
+  /** A type that is there already is replaced. */
   add(stage: UiaStage): void {
     this.byType.set(stage.type, stage);
   }

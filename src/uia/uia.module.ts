@@ -1,4 +1,4 @@
-import { Module } from '@nestjs/common';
+import { Global, Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { DummyStage } from './dummy.stage.js';
 import { RegistrationTokenStage } from './registration-token.stage.js';
@@ -8,6 +8,8 @@ import { UiaStages } from './uia-stages.js';
 import { UiaService } from './uia.service.js';
 import { UiaStore } from './uia.store.js';
 
+// A team's module may add a stage.
+@Global()
 @Module({
   imports: [TypeOrmModule.forFeature([UiaSessionEntity])],
   providers: [UiaService, UiaStore, UiaStages, DummyStage, RegistrationTokenStage, RegistrationTokens],

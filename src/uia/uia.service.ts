@@ -4,7 +4,8 @@ import { UnitOfWork } from '../database/unit-of-work.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { Clock } from '../system/clock.js';
 import { Entropy } from '../system/entropy.js';
-import { type Flow, UiaChallenge } from './uia-challenge.js';
+import { UiaChallenge } from './uia-challenge.js';
+import { type Flow, type GuardedCall, UiaFlows } from './uia-flows.port.js';
 import type { UiaSessionEntity } from './uia-session.entity.js';
 import { type Proven, UiaRefusal } from './uia-stage.port.js';
 import { UiaStages } from './uia-stages.js';
@@ -13,13 +14,10 @@ import { UiaStore } from './uia.store.js';
 const LIFETIME_MS = 60 * 60 * 1_000;
 
 /** One API call that asks for a proof. */
-export interface Operation {
-  /** Method and path; a session of one operation does not open another. */
-  readonly name: string;
-  /** Who is calling; `null` where nobody is logged in. */
-  readonly userId: string | null;
+export interface Operation extends GuardedCall {
   /** The device that is calling, whose sessions go with it. */
   readonly deviceId: string | null;
+  /** What proves enough, unless a team says otherwise. */
   readonly flows: readonly Flow[];
   /** What the client asked for, without any password: it may answer the challenge with `auth` alone. */
   readonly parameters: object;
@@ -51,6 +49,7 @@ export class UiaService {
   constructor(
     private readonly store: UiaStore,
     private readonly stages: UiaStages,
+    private readonly flows: UiaFlows,
     private readonly unitOfWork: UnitOfWork,
     private readonly clock: Clock,
     private readonly entropy: Entropy,
@@ -63,7 +62,9 @@ export class UiaService {
    * @throws {MatrixError} 400 `M_UNKNOWN` for a session that is unknown or expired; 403 `M_FORBIDDEN` for one that
    *   belongs to another operation, user or device, or when a stage refuses for good
    */
-  async authorise(operation: Operation): Promise<Authorised> {
+  async authorise(asked: Operation): Promise<Authorised> {
+    const { name, userId } = asked;
+    const operation = { ...asked, flows: await this.flows.flowsOf({ name, userId }, asked.flows) };
     const session = await this.find(operation);
     // Outside any transaction: a password takes its time, and must not hold a connection meanwhile.
     const attempt = await this.attempt(session?.completed ?? [], operation);

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { type DynamicModule, Inject, Module, type OnModuleInit } from '@nestjs/common';
+import { Inject, Module, type OnModuleInit } from '@nestjs/common';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { type Environment, EnvironmentError } from '../config/environment.js';
+import { Environment, EnvironmentError } from '../config/environment.js';
 import { EVENT_TYPES } from '../events/event-types.js';
 import { Subscribers } from '../outbox/subscribers.js';
 import { Webhook } from './webhook.js';
@@ -10,17 +10,9 @@ import { Webhook } from './webhook.js';
 const WEBHOOKS = 'WEBHOOKS';
 const file = z.strictObject({ webhooks: z.array(z.unknown()) });
 
-/** Posts events to the targets of `WEBHOOKS_FILE`. */
-@Module({})
+/** Posts events to the targets of `WEBHOOKS_FILE`. A file that is not right stops the start. */
+@Module({ providers: [{ provide: WEBHOOKS, inject: [Environment], useFactory: load }] })
 export class WebhooksModule implements OnModuleInit {
-  /** @throws {EnvironmentError} saying what is wrong with the file */
-  static forRoot(environment: Environment): DynamicModule {
-    return {
-      module: WebhooksModule,
-      providers: [{ provide: WEBHOOKS, useValue: load(environment) }],
-    };
-  }
-
   constructor(
     @Inject(WEBHOOKS) private readonly webhooks: readonly Webhook[],
     private readonly subscribers: Subscribers,
@@ -31,6 +23,7 @@ export class WebhooksModule implements OnModuleInit {
   }
 }
 
+/** @throws {EnvironmentError} saying what is wrong with the file */
 function load({ webhooksFile, webhookSecret, webhookSchemes }: Environment): Webhook[] {
   if (webhooksFile === null) return [];
   const events = EVENT_TYPES.map(({ eventName }) => eventName);

@@ -2,7 +2,7 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import request from 'supertest';
 import { DataSource } from 'typeorm';
 import { afterAll, beforeAll } from 'vitest';
-import type { Composition } from '../../src/app.module.js';
+import type { Composition } from '../../src/composition.js';
 import { createApplication } from '../../src/application.js';
 import { Environment } from '../../src/config/environment.js';
 import { createDatabase, type TestDatabase } from './database.js';
@@ -10,10 +10,7 @@ import { MatrixClient } from './matrix-client.js';
 import { SpecCheckModule, specOracle } from './spec-oracle.js';
 import { TestClock } from './test-clock.js';
 
-type Options = Pick<
-  Composition,
-  'extensions' | 'migrations' | 'passwordPolicy' | 'sharedRooms' | 'threepids'
-> & {
+type Options = Partial<Composition> & {
   variables?: Record<string, string>;
 };
 

@@ -40,7 +40,8 @@ export class AccountService {
   ): Promise<void> {
     const { new_password, auth } = request;
     await this.limiter.count('challenge', address);
-    // A password that cannot be had is told before the user is asked to prove anything.
+    // What cannot be had is told before the user is asked to prove anything.
+    if (requester !== null) await this.passwords.requireKeptHere(requester.userId);
     await this.passwords.requireStrong(new_password, requester?.userId ?? '');
     const proof = await this.prove(requester, {
       name: 'POST /account/password',
@@ -52,6 +53,7 @@ export class AccountService {
       ...proof.parameters,
       ...defined({ logout_devices: request.logout_devices }),
     };
+    if (requester === null && proof.userId !== null) await this.passwords.requireKeptHere(proof.userId);
     const passwordHash = await this.passwords.hash(new_password);
     await this.unitOfWork.run(async (tx) => {
       const { userId } = await this.lockProven(tx, proof);

@@ -8,7 +8,10 @@ import { ClientController, MatrixPost } from '../../matrix/client-api.decorators
 import { RateLimiter } from '../../rate-limits/rate-limiter.js';
 import { SessionDto, toSession } from '../session.dto.js';
 import { LoginDto } from './login.dto.js';
-import { FLOWS, LoginService } from './login.service.js';
+import { LoginService, OWN_FLOWS } from './login.service.js';
+
+/** Passwords, and application services, which log many users in from one address. */
+const COUNTED_ELSEWHERE = new Set(['m.login.password', 'm.login.application_service']);
 
 @ClientController()
 @ApiTags('Session management')
@@ -22,9 +25,9 @@ export class LoginController {
 
   @Get('login')
   @ApiOperation({ operationId: 'getLoginFlows', summary: 'The types of login on offer' })
-  @ApiOkResponse({ description: 'The login types.', schema: { example: { flows: FLOWS } } })
+  @ApiOkResponse({ description: 'The login types.', schema: { example: { flows: OWN_FLOWS } } })
   flows(): object {
-    return { flows: FLOWS };
+    return { flows: this.logins.flows() };
   }
 
   @MatrixPost('login')
@@ -52,8 +55,8 @@ export class LoginController {
     @ClientAddress() address: string,
     @PresentedToken() token: string | null,
   ): Promise<SessionDto> {
-    // Guessed login tokens count as guessed passwords do; those are counted where they are looked at.
-    const counts = request.type === 'm.login.token';
+    // Guesses of every kind count as guessed passwords do; those are counted where they are looked at.
+    const counts = !COUNTED_ELSEWHERE.has(request.type);
     if (counts) await this.limiter.count('login_failed_address', address);
     const session = await this.logins.login(request, { address, token });
     if (counts) await this.limiter.forgive('login_failed_address', address);

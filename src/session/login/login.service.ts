@@ -1,30 +1,23 @@
 import { Injectable } from '@nestjs/common';
-import type { AccountEntity } from '../../accounts/account.entity.js';
 import { AccountsService } from '../../accounts/accounts.service.js';
 import { toLogin } from '../../accounts/login-identifier.rules.js';
 import { PasswordsService } from '../../accounts/passwords.service.js';
+import type { Proven } from '../../uia/uia-stage.port.js';
 import type { Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { requireDeviceId, type StartedSession } from '../session.rules.js';
 import { SessionService } from '../session.service.js';
 import { AppserviceLogin } from './appservice-login.js';
+import { type LoginContext, LoginFlows } from './login-flow.port.js';
 import type { LoginDto } from './login.dto.js';
 
-/** The types of login, as `GET /login` tells them. */
-export const FLOWS = [
+/** The service's own types of login, as `GET /login` tells them. */
+export const OWN_FLOWS = [
   { type: 'm.login.password' },
   { type: 'm.login.token', get_login_token: true },
   { type: 'm.login.application_service' },
 ];
-
-/** What a client sends with its login that is not in the body. */
-export interface LoginContext {
-  /** The address of the client. */
-  readonly address: string;
-  /** The token it shows, if any: that of an application service. */
-  readonly token: string | null;
-}
 
 /** Looks into the transaction that begins the session, and gives who has proven to be who they are. */
 type Proof = (tx: Tx) => Promise<string>;
@@ -36,9 +29,15 @@ export class LoginService {
     private readonly passwords: PasswordsService,
     private readonly accounts: AccountsService,
     private readonly appservices: AppserviceLogin,
+    private readonly added: LoginFlows,
     private readonly sessions: SessionService,
     private readonly unitOfWork: UnitOfWork,
   ) {}
+
+  /** The types of login on offer. */
+  flows(): readonly object[] {
+    return [...OWN_FLOWS, ...this.added.all().map(({ type, details }) => ({ ...details, type }))];
+  }
 
   async login(request: LoginDto, context: LoginContext): Promise<StartedSession> {
     requireDeviceId(request.device_id);
@@ -53,19 +52,29 @@ export class LoginService {
     );
   }
 
-  private async prove(request: LoginDto, { address, token }: LoginContext): Promise<Proof> {
+  private async prove(request: LoginDto, context: LoginContext): Promise<Proof> {
     switch (request.type) {
       case 'm.login.password':
-        return this.byPassword(request, address);
+        return this.byPassword(request, context.address);
       case 'm.login.token':
         return this.byToken(request);
       case 'm.login.application_service': {
-        const userId = await this.appservices.prove(request, token);
+        const userId = await this.appservices.prove(request, context.token);
         return async () => userId;
       }
       default:
-        throw new MatrixError(400, 'M_UNKNOWN', 'Unknown login type');
+        return this.byAdded(request, context);
     }
+  }
+
+  private async byAdded(request: LoginDto, context: LoginContext): Promise<Proof> {
+    const flow = this.added.find(request.type);
+    if (flow === null) throw new MatrixError(400, 'M_UNKNOWN', 'Unknown login type');
+    const userId = this.accounts.requireName(await flow.prove({ ...request }, context));
+    return async (tx) => {
+      await this.accounts.ensure(tx, { userId, kind: 'user', passwordHash: null });
+      return userId;
+    };
   }
 
   private async byPassword(request: LoginDto, address: string): Promise<Proof> {
@@ -81,9 +90,10 @@ export class LoginService {
   }
 
   /** A password that was changed while it was being verified proves nothing any more. */
-  private async requireSamePassword(tx: Tx, { userId, passwordHash }: AccountEntity): Promise<string> {
+  private async requireSamePassword(tx: Tx, { userId, credential }: Proven): Promise<string> {
     const held = await this.accounts.hold(tx, userId);
-    if (held?.passwordHash !== passwordHash) throw MatrixError.forbidden('Invalid username or password');
+    if (credential !== null && held?.passwordHash !== credential)
+      throw MatrixError.forbidden('Invalid username or password');
     return userId;
   }
 }

@@ -1,0 +1,105 @@
+import {
+  type Abstract,
+  type DynamicModule,
+  type InjectionToken,
+  Module,
+  type ModuleMetadata,
+  type Provider,
+} from '@nestjs/common';
+import { ListPasswordPolicy } from './accounts/password-policy.js';
+import { PasswordPolicy } from './accounts/password-policy.port.js';
+import { OwnPasswords, PasswordVerifier } from './accounts/password-verifier.port.js';
+import { NoThreepids, ThreepidDirectory } from './accounts/threepid-directory.port.js';
+import { Environment } from './config/environment.js';
+import { type DatabaseLocation, DatabaseSetup, type MigrationClass } from './database/data-source.js';
+import { NoSharedRooms, SharedRooms } from './keys/device-lists/shared-rooms.port.js';
+import { Clock, SystemClock } from './system/clock.js';
+import { Entropy, SystemEntropy } from './system/entropy.js';
+import { PasswordHasher } from './system/password-hasher.js';
+import { OwnFlows, UiaFlows } from './uia/uia-flows.port.js';
+
+/** What a team may put in the place of the service's own. */
+export interface Ports {
+  /** Default: the machine's. */
+  readonly clock?: Clock;
+  /** Default: the machine's. */
+  readonly entropy?: Entropy;
+  /** Default: `PASSWORD_MIN_LENGTH`, and lists of common passwords. */
+  readonly passwordPolicy?: PasswordPolicy;
+  /** Default: every password is kept here. */
+  readonly passwordVerifier?: PasswordVerifier;
+  /** Default: nobody shares a room. */
+  readonly sharedRooms?: SharedRooms;
+  /** Default: nobody has an address. */
+  readonly threepids?: ThreepidDirectory;
+  /** Default: the flows of the specification's examples, such as the password alone. */
+  readonly uiaFlows?: UiaFlows;
+}
+
+/** What the service runs with. */
+export interface Setup extends Ports {
+  readonly environment: Environment;
+  readonly database: DatabaseLocation;
+}
+
+/** What a team adds to the service. */
+export interface Additions {
+  /** Modules of a team's own, which take part in sessions through events. */
+  readonly extensions?: ModuleMetadata['imports'];
+  /** TypeORM migrations of those modules; their names carry a timestamp, by which all migrations are ordered. */
+  readonly migrations?: readonly MigrationClass[];
+}
+
+/** What the service is put together from. */
+export interface Composition extends Setup, Additions {}
+
+/** The same where the setup, or a port, needs other providers first. */
+export interface AsyncComposition extends Additions {
+  /** Modules that export what is to be injected. */
+  readonly imports?: ModuleMetadata['imports'];
+  /** Tokens of the providers that `useFactory` gets, in this order. */
+  readonly inject?: readonly InjectionToken[];
+  /** Called once, when the application starts. */
+  readonly useFactory: (...injected: never[]) => Setup | Promise<Setup>;
+}
+
+const SETUP = Symbol('SETUP');
+
+/** Hands the setup and the ports to every room. */
+@Module({})
+export class CompositionModule {
+  static forRoot({
+    imports = [],
+    inject = [],
+    useFactory,
+    migrations = [],
+  }: AsyncComposition): DynamicModule {
+    const given: Provider[] = [
+      from(Environment, ({ environment }) => environment),
+      from(DatabaseSetup, ({ database }) => new DatabaseSetup(database, migrations)),
+      from(Clock, ({ clock }) => clock ?? new SystemClock()),
+      from(Entropy, ({ entropy }) => entropy ?? new SystemEntropy()),
+      from(PasswordHasher, ({ environment }) => new PasswordHasher(environment.passwordHashing)),
+      from(
+        PasswordPolicy,
+        ({ passwordPolicy, environment }) =>
+          passwordPolicy ?? new ListPasswordPolicy(environment.passwordMinLength),
+      ),
+      from(PasswordVerifier, ({ passwordVerifier }) => passwordVerifier ?? new OwnPasswords()),
+      from(SharedRooms, ({ sharedRooms }) => sharedRooms ?? new NoSharedRooms()),
+      from(ThreepidDirectory, ({ threepids }) => threepids ?? new NoThreepids()),
+      from(UiaFlows, ({ uiaFlows }) => uiaFlows ?? new OwnFlows()),
+    ];
+    return {
+      module: CompositionModule,
+      global: true,
+      imports,
+      providers: [{ provide: SETUP, inject: [...inject], useFactory: useFactory as () => Setup }, ...given],
+      exports: given.map((provider) => (provider as { provide: symbol }).provide),
+    };
+  }
+}
+
+function from<Port>(provide: Abstract<Port>, useFactory: (setup: Setup) => Port): Provider {
+  return { provide, inject: [SETUP], useFactory };
+}

@@ -1,0 +1,47 @@
+import { Injectable } from '@nestjs/common';
+
+/** What a client sends with its login that is not in the body. */
+export interface LoginContext {
+  /** The address of the client. */
+  readonly address: string;
+  /** The token it shows, if any: that of an application service. */
+  readonly token: string | null;
+}
+
+/**
+ * A type of login that a team adds, such as `org.example.login.jwt` (client-server API, "Login"). The service counts failed
+ * attempts of an address, refuses accounts that are locked or deactivated, and begins the session.
+ */
+export abstract class LoginFlow {
+  /** As clients name it. Types that begin with `m.` are the specification's. */
+  abstract readonly type: string;
+
+  /** What `GET /login` tells of it beside its type. */
+  readonly details: Readonly<Record<string, unknown>> = {};
+
+  /**
+   * Resolves with the user ID of who has proven to be who they are; an account that is not there yet comes into being.
+   * @param request the body of `POST /login`, fields of its own included
+   * @throws {MatrixError} the answer, such as `MatrixError.forbidden('The token has expired')`
+   */
+  abstract prove(request: Readonly<Record<string, unknown>>, context: LoginContext): Promise<string>;
+}
+
+/** The flows that teams have added. */
+@Injectable()
+export class LoginFlows {
+  private readonly byType = new Map<string, LoginFlow>();
+
+  /** For a module to call when it is initialised (`onModuleInit`). A type that is there already is replaced. */
+  add(flow: LoginFlow): void {
+    this.byType.set(flow.type, flow);
+  }
+
+  find(type: string): LoginFlow | null {
+    return this.byType.get(type) ?? null;
+  }
+
+  all(): readonly LoginFlow[] {
+    return [...this.byType.values()];
+  }
+}

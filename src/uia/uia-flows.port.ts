@@ -1,0 +1,26 @@
+/** Stages in the order in which they are to be done. */
+export type Flow = readonly string[];
+
+/** An API call that asks for a proof. */
+export interface GuardedCall {
+  /** Method and path, such as `POST /delete_devices`; an authentication session of one call does not open another. */
+  readonly name: string;
+  /** Who is calling; `null` where nobody is logged in. */
+  readonly userId: string | null;
+}
+
+/**
+ * Says which flows prove enough for a call: any one of them will do. A team may add stages to them, or flows. A stage that
+ * proves who it is, such as the password, goes last in its flow: what it proved is looked at again under lock.
+ */
+export abstract class UiaFlows {
+  /** @param own what the service asks for by itself */
+  abstract flowsOf(call: GuardedCall, own: readonly Flow[]): readonly Flow[] | Promise<readonly Flow[]>;
+}
+
+/** The service's own. */
+export class OwnFlows extends UiaFlows {
+  flowsOf(_call: GuardedCall, own: readonly Flow[]): readonly Flow[] {
+    return own;
+  }
+}
