@@ -57,6 +57,13 @@ module.exports = {
       to: outside('outbox', 'events', 'auth', ...UNDERNEATH),
     },
     {
+      name: 'nobody-needs-the-testing-kit',
+      comment: 'The service runs where supertest is not installed.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/testing/' },
+      to: { path: '^src/testing/' },
+    },
+    {
       name: 'webhooks-are-a-subscriber',
       comment: 'A target out there is owed events as a team’s own subscriber is.',
       severity: 'error',
@@ -149,7 +156,7 @@ module.exports = {
       name: 'only-the-top-knows-every-module',
       comment: 'Rooms are put together in one place; a room that imports the whole house has no walls.',
       severity: 'error',
-      from: { path: '^src/[^/]+/' },
+      from: { path: '^src/[^/]+/', pathNot: '^src/testing/' },
       to: { path: '^src/[^/]+\\.ts$' },
     },
     {
@@ -157,7 +164,14 @@ module.exports = {
       comment: 'A foreign team has src/index.ts and nothing else, so its example must do with that.',
       severity: 'error',
       from: { path: '^test/extension/' },
-      to: { path: '^src/', pathNot: '^src/index\\.ts$' },
+      to: { path: '^src/', pathNot: '^src/(testing/)?index\\.ts$' },
+    },
+    {
+      name: 'examples-know-the-package-by-name',
+      comment: 'What an example imports, another team must be able to import.',
+      severity: 'error',
+      from: { path: '^examples/' },
+      to: { path: '^(src|test)/', pathNot: '^src/(testing/)?index\\.ts$' },
     },
     {
       name: 'source-does-not-know-tests',
@@ -169,9 +183,9 @@ module.exports = {
     {
       name: 'no-undeclared-packages',
       comment:
-        'What production needs stands in dependencies; the embedded PostgreSQL is loaded by name when it is there.',
+        'What production needs stands in dependencies; the embedded PostgreSQL is loaded by name when it is there. Who tests brings supertest.',
       severity: 'error',
-      from: { path: '^src/' },
+      from: { path: '^src/', pathNot: '^src/testing/' },
       to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'] },
     },
   ],

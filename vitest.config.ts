@@ -1,12 +1,20 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+
+const built = (file: string) => fileURLToPath(new URL(`dist/${file}`, import.meta.url));
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
+    include: ['test/**/*.test.ts', 'examples/*/test/**/*.test.ts'],
     // A real nginx is not on every machine; CI brings one and names it.
     exclude: process.env['NGINX'] ? [] : ['test/proxy/**'],
+    // Examples know the package by its name: what was built stands for what would be installed.
+    alias: {
+      'matrix-session-service/testing': built('testing/index.js'),
+      'matrix-session-service': built('index.js'),
+    },
     globalSetup: ['test/support/postgres.global-setup.ts'],
-    setupFiles: ['reflect-metadata'],
+    setupFiles: ['reflect-metadata', 'test/support/spec-oracle.setup.ts'],
     pool: 'forks',
     testTimeout: 30_000,
     hookTimeout: 30_000,

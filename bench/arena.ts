@@ -2,12 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Client } from 'pg';
 import { dataSourceOptions, type DatabaseLocation, openDataSource } from '../src/database/data-source.js';
 import { EmbeddedPostgres } from '../src/database/embedded/embedded-postgres.js';
 import { Contestant } from './contestant.js';
 import { AS_TOKEN, type Baseline } from './scenarios.js';
-import { clientOptions, Seed } from './seed.js';
+import { execute, inDatabase } from '../src/testing/test-postgres.js';
+import { Seed } from './seed.js';
 
 const APPSERVICE = `
 id: bench
@@ -36,7 +36,7 @@ export class Arena {
     leave: () => Promise<void>,
   ): Promise<Arena> {
     const name = `mss_bench_${randomBytes(4).toString('hex')}`;
-    await asAdministrator(server, `CREATE DATABASE ${name}`);
+    await execute(server, `CREATE DATABASE ${name}`);
     const database = inDatabase(server, name);
     await (await openDataSource(dataSourceOptions(database, 2))).destroy();
     return new Arena(directory, server, name, database, leave, await Seed.open(database));
@@ -80,21 +80,7 @@ export class Arena {
 
   async close(): Promise<void> {
     await this.seed.client.end();
-    await asAdministrator(this.server, `DROP DATABASE ${this.name} WITH (FORCE)`);
+    await execute(this.server, `DROP DATABASE ${this.name} WITH (FORCE)`);
     await this.leave();
   }
-}
-
-function inDatabase(location: DatabaseLocation, database: string): DatabaseLocation {
-  if (!('url' in location)) return { ...location, database };
-  const url = new URL(location.url);
-  url.pathname = `/${database}`;
-  return { url: url.href };
-}
-
-async function asAdministrator(server: DatabaseLocation, sql: string): Promise<void> {
-  const client = new Client(clientOptions(server));
-  await client.connect();
-  await client.query(sql);
-  await client.end();
 }

@@ -5,7 +5,7 @@ import { LOGOUT_ALL } from './baselines/statements.js';
 import { load } from './load.js';
 import { median } from './report.js';
 import { CLIENT_V3 } from './scenarios.js';
-import { clientOptions } from './seed.js';
+import { clientOptions } from '../src/testing/test-postgres.js';
 
 /** `/logout/all` of one user, and the bare SQL for it, straight through `pg` without HTTP. */
 export interface ManyDevices {

@@ -7,6 +7,7 @@ import {
   type WireToken,
   writeToken,
 } from '../src/session/token.rules.js';
+import { clientOptions } from '../src/testing/test-postgres.js';
 import { toUserId } from '../src/matrix/user-id.js';
 import type { DatabaseLocation } from '../src/database/data-source.js';
 
@@ -20,13 +21,6 @@ export interface SeededSession {
   readonly deviceId: string;
   readonly access: WireToken;
   readonly refresh: WireToken;
-}
-
-/** What `pg` wants to hear where TypeORM wants a location. */
-export function clientOptions(location: DatabaseLocation): object {
-  if ('url' in location) return { connectionString: location.url };
-  const { username, ...rest } = location;
-  return { user: username, ...rest };
 }
 
 let users = 0;

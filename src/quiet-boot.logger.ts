@@ -9,6 +9,9 @@ const CHATTY = new Set([
   'NestApplication',
 ]);
 
+/** Whoever starts the application is told by a rejection, and says it once. */
+const TOLD_ELSEWHERE = 'ExceptionHandler';
+
 /** Nest's console logger, without the sixty lines of a start that would hide the one that matters. */
 export class QuietBootLogger extends ConsoleLogger {
   override log(message: unknown, ...rest: unknown[]): void {
@@ -18,5 +21,9 @@ export class QuietBootLogger extends ConsoleLogger {
     } else {
       super.log(message, ...rest);
     }
+  }
+
+  override error(message: unknown, ...rest: unknown[]): void {
+    if (rest.at(-1) !== TOLD_ELSEWHERE) super.error(message, ...rest);
   }
 }

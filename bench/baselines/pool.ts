@@ -1,6 +1,6 @@
 import { Pool } from 'pg';
 import { type DatabaseLocation, SETTINGS } from '../../src/database/data-source.js';
-import { clientOptions } from '../seed.js';
+import { clientOptions } from '../../src/testing/test-postgres.js';
 
 /** As many connections as the service has, and plans made once, as there. */
 export function barePool(): Pool {

@@ -10,7 +10,7 @@ import {
   type SignatureUploadRequest,
   UserId,
 } from '@matrix-org/matrix-sdk-crypto-wasm';
-import { type ClientSession, passwordOf } from '../support/matrix-client.js';
+import { type ClientSession, passwordOf } from '../../src/testing/matrix-client.js';
 import type { TestApp } from '../support/test-app.js';
 
 type MachineRequest = KeysUploadRequest | KeysQueryRequest | KeysClaimRequest | SignatureUploadRequest;

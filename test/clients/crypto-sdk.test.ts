@@ -1,7 +1,7 @@
 import { DeviceId, UserId } from '@matrix-org/matrix-sdk-crypto-wasm';
 import { describe, expect, it } from 'vitest';
-import type { ClientSession } from '../support/matrix-client.js';
-import { useApp } from '../support/test-app.js';
+import type { ClientSession } from '../../src/testing/matrix-client.js';
+import { census, useApp } from '../support/test-app.js';
 import { CryptoClient } from './crypto-client.js';
 
 const app = useApp();
@@ -23,7 +23,7 @@ describe('@matrix-org/matrix-sdk-crypto-wasm', () => {
     const { machine, session } = await startNew();
     expect(await machine.outgoingRequests()).toEqual([]);
     expect(await keysOf(session)).toBe(50);
-    expect(await app().census(session.userId)).toMatchObject({ device_keys: 1, fallback_keys: 1 });
+    expect(await census(app(), session.userId)).toMatchObject({ device_keys: 1, fallback_keys: 1 });
   });
 
   it('bootstraps cross-signing: the device is signed by its owner, for everybody to see', async () => {

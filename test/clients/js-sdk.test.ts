@@ -1,6 +1,6 @@
 import { createClient, type ICreateClientOpts, MatrixError } from 'matrix-js-sdk';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { PASSWORD, uniqueUsername } from '../support/matrix-client.js';
+import { PASSWORD, uniqueUsername } from '../../src/testing/matrix-client.js';
 import { useApp } from '../support/test-app.js';
 
 const app = useApp({ variables: { ACCESS_TOKEN_TTL: '5m' } });

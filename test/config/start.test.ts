@@ -4,7 +4,7 @@ import { rm } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { temporaryDirectory } from '../support/temporary-directory.js';
+import { temporaryDirectory } from '../../src/testing/test-postgres.js';
 
 const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 let dataDir: string;

@@ -9,9 +9,9 @@ import { Client } from 'pg';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { DatabaseLocation } from '../../src/database/data-source.js';
 import { EmbeddedPostgres } from '../../src/database/embedded/embedded-postgres.js';
-import { clientOptions } from '../support/database.js';
+import { clientOptions } from '../../src/testing/test-postgres.js';
 import { copyInstallation } from '../support/installation.js';
-import { temporaryDirectory } from '../support/temporary-directory.js';
+import { temporaryDirectory } from '../../src/testing/test-postgres.js';
 
 const run = promisify(execFile);
 const asRoot = process.getuid?.() === 0;

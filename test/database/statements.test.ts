@@ -2,7 +2,7 @@ import pg from 'pg';
 import { DataSource } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
-import { type ClientSession, passwordOf, someKeys } from '../support/matrix-client.js';
+import { type ClientSession, passwordOf, someKeys } from '../../src/testing/matrix-client.js';
 import { useApp } from '../support/test-app.js';
 
 const app = useApp();

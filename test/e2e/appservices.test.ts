@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Environment } from '../../src/config/environment.js';
 import { AppserviceRegistry } from '../../src/appservices/appservice-registry.js';
-import { PASSWORD, someKeys, uniqueUsername, V3 } from '../support/matrix-client.js';
+import { PASSWORD, someKeys, uniqueUsername, V3 } from '../../src/testing/matrix-client.js';
 import { SigningUser } from '../support/signing.js';
-import { NOTHING, TestApp } from '../support/test-app.js';
+import { census, NOTHING, TestApp } from '../support/test-app.js';
 
 const REGISTRATION = `
 id: irc
@@ -195,9 +195,9 @@ describe('The as_token', () => {
     const { userId, deviceId } = await ghost();
     const other = await asService('post', `${V3}/login`).send({ type: TYPE, user: userId }).expect(200);
     await asService('post', `${V3}/logout`, { user_id: userId, device_id: deviceId }).expect(200, {});
-    expect(await app.census(userId)).toMatchObject({ devices: 1, access_tokens: 1 });
+    expect(await census(app, userId)).toMatchObject({ devices: 1, access_tokens: 1 });
     await asService('post', `${V3}/logout/all`, { user_id: userId }).expect(200, {});
-    expect(await app.census(userId)).toMatchObject({ devices: 0, access_tokens: 0 });
+    expect(await census(app, userId)).toMatchObject({ devices: 0, access_tokens: 0 });
     await app.http.get(`${V3}/account/whoami`).auth(other.body.access_token, { type: 'bearer' }).expect(401);
     await whoami({}).expect(200);
   });
@@ -209,7 +209,7 @@ describe('The as_token', () => {
       errcode: 'M_MISSING_PARAM',
       error: expect.stringContaining('device_id'),
     });
-    expect(await app.census(userId)).toMatchObject({ devices: 1 });
+    expect(await census(app, userId)).toMatchObject({ devices: 1 });
   });
 
   it('needs a device to upload keys', async () => {
@@ -267,8 +267,8 @@ describe('Devices of an application service', () => {
     await asService('post', `${V3}/delete_devices`, { user_id })
       .send({ devices: ['B', 'X'] })
       .expect(200, {});
-    expect(await app.census(user_id, 'A')).toEqual(NOTHING);
-    expect(await app.census(user_id, 'B')).toEqual(NOTHING);
+    expect(await census(app, user_id, 'A')).toEqual(NOTHING);
+    expect(await census(app, user_id, 'B')).toEqual(NOTHING);
     expect((await devicesOf(user_id)).map(({ device_id }: { device_id: string }) => device_id)).toEqual([
       'C',
     ]);

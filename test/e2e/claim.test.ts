@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type ClientSession, someKeys, V3 } from '../support/matrix-client.js';
+import { type ClientSession, someKeys, V3 } from '../../src/testing/matrix-client.js';
 import { useApp } from '../support/test-app.js';
 
 const app = useApp();

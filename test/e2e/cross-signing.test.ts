@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type ClientSession, passwordOf, V3 } from '../support/matrix-client.js';
+import { type ClientSession, passwordOf, V3 } from '../../src/testing/matrix-client.js';
 import { SigningDevice, SigningKey, SigningUser } from '../support/signing.js';
 import { useApp } from '../support/test-app.js';
 

@@ -7,7 +7,7 @@ import {
   SharedRooms,
   type SharedRoomsInSpan,
 } from '../../src/index.js';
-import { type ClientSession, passwordOf, someKeys } from '../support/matrix-client.js';
+import { type ClientSession, passwordOf, someKeys } from '../../src/testing/matrix-client.js';
 import { SigningDevice, SigningUser } from '../support/signing.js';
 import { useApp } from '../support/test-app.js';
 

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { LastSeenService } from '../../src/devices/last-seen.service.js';
 import { Bystander } from '../support/interleaving.js';
-import { type ClientSession, passwordOf, someKeys, V3 } from '../support/matrix-client.js';
+import { type ClientSession, passwordOf, someKeys, V3 } from '../../src/testing/matrix-client.js';
 import { createDatabase } from '../support/database.js';
-import { NOTHING, TestApp, useApp } from '../support/test-app.js';
+import { census, NOTHING, TestApp, useApp } from '../support/test-app.js';
 
 const app = useApp();
 
@@ -93,11 +93,11 @@ describe('When a device was last seen', () => {
 
   it('is written down when the service stops', async () => {
     const database = await createDatabase();
-    const first = await TestApp.start({}, database);
+    const first = await TestApp.start({ database });
     const phone = await first.matrix.register({ device_id: 'PHONE' });
     await first.matrix.call(phone, 'get', '/account/whoami').expect(200);
     await first.stop();
-    const second = await TestApp.start({}, database);
+    const second = await TestApp.start({ database });
     const rows = await second.sql('SELECT last_seen_ip FROM devices');
     await second.stop();
     await database.drop();
@@ -243,7 +243,7 @@ describe('DELETE /devices/{deviceId}', () => {
     await app().matrix.call(phone!, 'delete', '/devices/LAPTOP').send({ auth }).expect(200, {});
     expect(await app().matrix.whoami(laptop!)).toMatchObject({ status: 401 });
     expect((await app().matrix.whoami(laptop!)).body).not.toHaveProperty('soft_logout');
-    expect(await app().census(laptop!.userId, 'LAPTOP')).toEqual(NOTHING);
+    expect(await census(app(), laptop!.userId, 'LAPTOP')).toEqual(NOTHING);
     expect(await idsOf(phone!)).toEqual(['PHONE']);
     expect(await app().matrix.whoami(phone!)).toMatchObject({ status: 200 });
   });
@@ -265,7 +265,7 @@ describe('DELETE /devices/{deviceId}', () => {
       .send({ auth: passwordOf(phone!) })
       .expect(200);
     expect(await app().matrix.whoami(phone!)).toMatchObject({ status: 401 });
-    expect(await app().census(phone!.userId)).toEqual(NOTHING);
+    expect(await census(app(), phone!.userId)).toEqual(NOTHING);
   });
 
   it('is 200 for a device that is gone, or never was', async () => {
@@ -330,7 +330,7 @@ describe('POST /delete_devices', () => {
     expect(await idsOf(phone!)).toEqual(['PHONE', 'C']);
     for (const gone of [a!, b!]) {
       expect(await app().matrix.whoami(gone)).toMatchObject({ status: 401 });
-      expect(await app().census(gone.userId, gone.deviceId)).toEqual(NOTHING);
+      expect(await census(app(), gone.userId, gone.deviceId)).toEqual(NOTHING);
     }
   });
 

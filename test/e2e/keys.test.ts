@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type ClientSession, someKeys, V3 } from '../support/matrix-client.js';
-import { useApp } from '../support/test-app.js';
+import { type ClientSession, someKeys, V3 } from '../../src/testing/matrix-client.js';
+import { census, useApp } from '../support/test-app.js';
 
 const app = useApp();
 const NO_CROSS_SIGNING = { master_keys: {}, self_signing_keys: {}, user_signing_keys: {} };
@@ -36,7 +36,7 @@ describe('POST /keys/upload', () => {
     const conflict = { one_time_keys: { 'curve25519:B': 'new', 'curve25519:A': 'second' } };
     const answer = await app().matrix.uploadKeys(session, conflict).expect(400);
     expect(answer.body).toMatchObject({ errcode: 'M_INVALID_PARAM' });
-    expect(await app().census(session.userId)).toMatchObject({ one_time_keys: 1 });
+    expect(await census(app(), session.userId)).toMatchObject({ one_time_keys: 1 });
   });
 
   it('replaces the fallback key of an algorithm and keeps the mark of one that is already there', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { PASSWORD, someKeys, V3 } from '../support/matrix-client.js';
-import { useApp } from '../support/test-app.js';
+import { PASSWORD, someKeys, V3 } from '../../src/testing/matrix-client.js';
+import { census, useApp } from '../support/test-app.js';
 
 const app = useApp();
 const login = (body: object) => app().http.post(`${V3}/login`).send(body);
@@ -91,7 +91,7 @@ describe('POST /login', () => {
     await app().matrix.logout(first).expect(401);
     expect(await app().matrix.devices(second)).toEqual([{ device_id: 'D', display_name: 'Old' }]);
     expect(Object.keys(await app().matrix.queryKeys(second, first.userId))).toEqual(['D']);
-    expect(await app().census(first.userId, 'D')).toMatchObject({
+    expect(await census(app(), first.userId, 'D')).toMatchObject({
       access_tokens: 1,
       refresh_tokens: 0,
       one_time_keys: 3,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { asItIs, someKeys, V3 } from '../support/matrix-client.js';
-import { NOTHING, useApp } from '../support/test-app.js';
+import { asItIs, someKeys, V3 } from '../../src/testing/matrix-client.js';
+import { census, NOTHING, useApp } from '../support/test-app.js';
 
 const app = useApp();
 const HOUR = 60 * 60 * 1_000;
@@ -30,9 +30,9 @@ describe.each(['logout', 'logout/all'])('POST /%s', (endpoint) => {
       device_keys: 1,
       one_time_keys: 3,
     };
-    expect(await app().census(session.userId)).toEqual({ ...before, fallback_keys: 1 });
+    expect(await census(app(), session.userId)).toEqual({ ...before, fallback_keys: 1 });
     await post(session.accessToken).expect(200);
-    expect(await app().census(session.userId)).toEqual(NOTHING);
+    expect(await census(app(), session.userId)).toEqual(NOTHING);
   });
 
   it('kills the refresh token for good: no soft logout, because the device is gone', async () => {
@@ -46,9 +46,9 @@ describe.each(['logout', 'logout/all'])('POST /%s', (endpoint) => {
     const session = await app().matrix.register();
     const other = await app().matrix.register();
     await app().matrix.uploadKeys(other, someKeys(other)).expect(200);
-    const before = await app().census(other.userId);
+    const before = await census(app(), other.userId);
     await post(session.accessToken).expect(200);
-    expect(await app().census(other.userId)).toEqual(before);
+    expect(await census(app(), other.userId)).toEqual(before);
     expect(await app().matrix.whoami(other)).toMatchObject({ status: 200 });
   });
 
@@ -67,7 +67,7 @@ describe.each(['logout', 'logout/all'])('POST /%s', (endpoint) => {
       body: { errcode: 'M_UNKNOWN_TOKEN', soft_logout: true },
     });
     await post(session.accessToken).expect(200);
-    expect(await app().census(session.userId)).toEqual(NOTHING);
+    expect(await census(app(), session.userId)).toEqual(NOTHING);
   });
 
   it('refuses a call without a token with 401 M_MISSING_TOKEN', async () => {
@@ -193,10 +193,10 @@ describe('POST /logout', () => {
     const phone = await app().matrix.register({ device_id: 'PHONE' });
     const laptop = await app().matrix.login(phone.userId, { device_id: 'LAPTOP', refresh_token: true });
     await app().matrix.uploadKeys(laptop, someKeys(laptop)).expect(200);
-    const before = await app().census(phone.userId, 'LAPTOP');
+    const before = await census(app(), phone.userId, 'LAPTOP');
     await app().matrix.logout(phone).expect(200);
-    expect(await app().census(phone.userId, 'LAPTOP')).toEqual(before);
-    expect(await app().census(phone.userId, 'PHONE')).toEqual(NOTHING);
+    expect(await census(app(), phone.userId, 'LAPTOP')).toEqual(before);
+    expect(await census(app(), phone.userId, 'PHONE')).toEqual(NOTHING);
     expect(await app().matrix.devices(laptop)).toEqual([{ device_id: 'LAPTOP' }]);
   });
 
@@ -207,7 +207,7 @@ describe('POST /logout', () => {
       .matrix.logout({ ...session, accessToken: body.access_token })
       .expect(200);
     expect(await app().matrix.whoami(session)).toMatchObject({ status: 401 });
-    expect(await app().census(session.userId)).toEqual(NOTHING);
+    expect(await census(app(), session.userId)).toEqual(NOTHING);
   });
 });
 
@@ -223,7 +223,7 @@ describe('POST /logout/all', () => {
     for (const session of [phone, laptop, tablet]) {
       expect(await app().matrix.whoami(session)).toMatchObject({ status: 401 });
     }
-    expect(await app().census(phone.userId)).toEqual(NOTHING);
+    expect(await census(app(), phone.userId)).toEqual(NOTHING);
   });
 
   it('keeps the account: the user may log in again', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { PASSWORD, uniqueUsername, V3 } from '../support/matrix-client.js';
+import { PASSWORD, uniqueUsername, V3 } from '../../src/testing/matrix-client.js';
 import { TestApp, useApp } from '../support/test-app.js';
 
 const app = useApp({
@@ -163,7 +163,7 @@ describe('Rate limits', () => {
     await register(from).expect(200);
     await register(from).expect(200);
     const variables = { RATE_LIMITS: 'on', TRUST_PROXY: '1', RATE_LIMIT_REGISTRATION: '2/1h' };
-    const second = await TestApp.start({ variables }, app().database);
+    const second = await TestApp.start({ variables, database: app().database });
     try {
       const body = { username: uniqueUsername(), password: PASSWORD, auth: { type: 'm.login.dummy' } };
       expectLimited(await second.http.post(`${V3}/register`).set('X-Forwarded-For', from).send(body));

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { type ClientSession, someKeys, V3 } from '../support/matrix-client.js';
-import { useApp } from '../support/test-app.js';
+import { type ClientSession, someKeys, V3 } from '../../src/testing/matrix-client.js';
+import { census, useApp } from '../support/test-app.js';
 
 const app = useApp();
 const SOFT = { errcode: 'M_UNKNOWN_TOKEN', soft_logout: true };
@@ -125,7 +125,7 @@ describe('POST /refresh', () => {
       ]);
       expect(logout.status).toBe(200);
       expect([200, 401]).toContain(refreshed.status);
-      expect(await app().census(session.userId)).toMatchObject({
+      expect(await census(app(), session.userId)).toMatchObject({
         devices: 0,
         access_tokens: 0,
         refresh_tokens: 0,
@@ -140,7 +140,7 @@ describe('POST /refresh', () => {
       app().clock.advance(25 * 60 * 60 * 1_000);
       session = await refresh(session);
     }
-    const { access_tokens } = await app().census(first.userId);
+    const { access_tokens } = await census(app(), first.userId);
     expect(access_tokens).toBeLessThanOrEqual(2);
     expect(await app().matrix.whoami(first)).toMatchObject({ status: 401, body: SOFT });
   });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { PASSWORD, uniqueUsername, V3 } from '../support/matrix-client.js';
-import { TestApp, useApp } from '../support/test-app.js';
+import { PASSWORD, uniqueUsername, V3 } from '../../src/testing/matrix-client.js';
+import { census, TestApp, useApp } from '../support/test-app.js';
 
 const app = useApp();
 const register = (body: object) => app().http.post(`${V3}/register`).send(body);
@@ -86,7 +86,7 @@ describe('POST /register', () => {
       200,
     );
     expect(body).toEqual({ user_id: `@${username}:localhost`, home_server: 'localhost' });
-    expect(await app().census(body.user_id)).toMatchObject({ devices: 0, access_tokens: 0 });
+    expect(await census(app(), body.user_id)).toMatchObject({ devices: 0, access_tokens: 0 });
     await app().matrix.login(username);
   });
 

@@ -1,7 +1,13 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { ThreepidDirectory } from '../../src/index.js';
-import { type ClientSession, PASSWORD, someKeys, uniqueUsername, V3 } from '../support/matrix-client.js';
-import { TestApp, useApp } from '../support/test-app.js';
+import {
+  type ClientSession,
+  PASSWORD,
+  someKeys,
+  uniqueUsername,
+  V3,
+} from '../../src/testing/matrix-client.js';
+import { census, TestApp, useApp } from '../support/test-app.js';
 
 const V1 = '/_matrix/client/v1';
 
@@ -300,7 +306,7 @@ describe('POST /account/password', () => {
           expect(await app().matrix.whoami(session)).toMatchObject({ status: 401 });
         }
       }
-      expect(await app().census(phone.userId)).toMatchObject({ devices: 1, access_tokens: 1 });
+      expect(await census(app(), phone.userId)).toMatchObject({ devices: 1, access_tokens: 1 });
     }
   });
 
@@ -314,7 +320,7 @@ describe('POST /account/password', () => {
       ]);
       expect(changed.status).toBe(200);
       expect([200, 401]).toContain(refreshed.status);
-      expect(await app().census(phone.userId)).toMatchObject({
+      expect(await census(app(), phone.userId)).toMatchObject({
         devices: 1,
         access_tokens: 1,
         refresh_tokens: 0,
@@ -338,7 +344,7 @@ describe('POST /account/deactivate', () => {
     expect(body).toEqual({ id_server_unbind_result: 'success' });
     for (const session of [phone, laptop])
       expect(await app().matrix.whoami(session)).toMatchObject({ status: 401 });
-    expect(await app().census(phone.userId)).toMatchObject({
+    expect(await census(app(), phone.userId)).toMatchObject({
       devices: 0,
       access_tokens: 0,
       refresh_tokens: 0,
@@ -373,7 +379,7 @@ describe('Locking and suspension', () => {
     const session = await app().matrix.register();
     await lock(await theAdmin(), session, true).expect(200);
     await app().matrix[endpoint](session).expect(200, {});
-    expect(await app().census(session.userId)).toMatchObject({ devices: 0, access_tokens: 0 });
+    expect(await census(app(), session.userId)).toMatchObject({ devices: 0, access_tokens: 0 });
   });
 
   it('a suspended user keeps every endpoint of this service', async () => {
@@ -459,7 +465,7 @@ describe('Guests', () => {
     );
     expect(refused.body).toMatchObject({ errcode: 'M_GUEST_ACCESS_FORBIDDEN' });
     await app().matrix.logout(session).expect(200);
-    expect(await app().census(session.userId)).toMatchObject({
+    expect(await census(app(), session.userId)).toMatchObject({
       devices: 0,
       access_tokens: 0,
       device_keys: 0,

@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib';
 import { DiscoveryService, MetadataScanner, ModulesContainer, Reflector } from '@nestjs/core';
 import { describe, expect, it } from 'vitest';
 import { PUBLIC, TOKEN_OPTIONAL } from '../../src/auth/auth.decorators.js';
-import { asItIs, PASSWORD, someKeys, uniqueUsername, V3 } from '../support/matrix-client.js';
+import { asItIs, PASSWORD, someKeys, uniqueUsername, V3 } from '../../src/testing/matrix-client.js';
 import { useApp } from '../support/test-app.js';
 
 const app = useApp();

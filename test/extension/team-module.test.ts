@@ -17,7 +17,7 @@ import {
   type Tx,
   UnitOfWork,
 } from '../../src/index.js';
-import { V3 } from '../support/matrix-client.js';
+import { V3 } from '../../src/testing/index.js';
 import { useApp } from '../support/test-app.js';
 
 // A module as another team would write it: an endpoint, a table of its own, and rows that vanish with a device.

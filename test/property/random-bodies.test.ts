@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { asItIs, type ClientSession, passwordOf, someKeys } from '../support/matrix-client.js';
+import { asItIs, type ClientSession, passwordOf, someKeys } from '../../src/testing/matrix-client.js';
 import { SigningUser } from '../support/signing.js';
 import { useApp } from '../support/test-app.js';
 

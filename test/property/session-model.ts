@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { type ClientSession, PASSWORD, passwordOf } from '../support/matrix-client.js';
+import { type ClientSession, PASSWORD, passwordOf } from '../../src/testing/matrix-client.js';
 import type { TestApp } from '../support/test-app.js';
 
 /** What is known of a device of which a session lives. */

@@ -6,8 +6,14 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import request from 'supertest';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { type ClientSession, MatrixClient, passwordOf, someKeys, V3 } from '../support/matrix-client.js';
-import { temporaryDirectory } from '../support/temporary-directory.js';
+import {
+  type ClientSession,
+  MatrixClient,
+  passwordOf,
+  someKeys,
+  V3,
+} from '../../src/testing/matrix-client.js';
+import { temporaryDirectory } from '../../src/testing/test-postgres.js';
 import { useApp } from '../support/test-app.js';
 
 // Runs where NGINX names the program: in CI, and nowhere without one.

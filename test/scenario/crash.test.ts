@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import request from 'supertest';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { MatrixClient, someKeys } from '../support/matrix-client.js';
-import { temporaryDirectory } from '../support/temporary-directory.js';
+import { MatrixClient, someKeys } from '../../src/testing/matrix-client.js';
+import { temporaryDirectory } from '../../src/testing/test-postgres.js';
 
 let dataDir: string;
 let service: ChildProcess | undefined;

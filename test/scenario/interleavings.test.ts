@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { afterGuard, Bystander, GatesModule, inLogin, lockWaiters } from '../support/interleaving.js';
-import { type ClientSession, PASSWORD, passwordOf, someKeys, V3 } from '../support/matrix-client.js';
+import { type ClientSession, PASSWORD, passwordOf, someKeys, V3 } from '../../src/testing/matrix-client.js';
 import { SigningDevice, SigningUser } from '../support/signing.js';
-import { NOTHING, useApp } from '../support/test-app.js';
+import { census, NOTHING, useApp } from '../support/test-app.js';
 
 // Races that a storm of requests meets by chance, held open here: each step is known to have happened.
 const app = useApp({ extensions: [GatesModule] });
@@ -43,7 +43,7 @@ describe('A logout that waits behind a login on the same device', () => {
     const again = await login;
     expect(await logout).toBe(401);
     expect(await app().matrix.whoami(again)).toMatchObject({ status: 200 });
-    expect(await app().census(session.userId)).toMatchObject({
+    expect(await census(app(), session.userId)).toMatchObject({
       devices: 1,
       access_tokens: 1,
       device_keys: 1,
@@ -66,7 +66,7 @@ describe('A logout of all devices that begins during a login', () => {
     const late = await login;
     expect(await logout).toBe(200);
     expect(await app().matrix.whoami(late)).toMatchObject({ status: 401 });
-    expect(await app().census(phone.userId)).toEqual(NOTHING);
+    expect(await census(app(), phone.userId)).toEqual(NOTHING);
   });
 });
 
@@ -84,7 +84,7 @@ describe('A login that begins during a logout of all devices', () => {
     await bystander.commit();
     expect(await logout).toBe(200);
     expect(await app().matrix.whoami(await login)).toMatchObject({ status: 200 });
-    expect(await app().census(phone.userId)).toMatchObject({ devices: 1, access_tokens: 1, device_keys: 0 });
+    expect(await census(app(), phone.userId)).toMatchObject({ devices: 1, access_tokens: 1, device_keys: 0 });
   });
 });
 
@@ -99,7 +99,7 @@ describe('A key upload whose device dies after the guard has let it in', () => {
     await app().matrix[endpoint](session).expect(200);
     afterGuard.open();
     expect(await upload).toBe(401);
-    expect(await app().census(session.userId)).toEqual(NOTHING);
+    expect(await census(app(), session.userId)).toEqual(NOTHING);
   });
 
   it('does not land on a younger device of the same ID', async () => {
@@ -136,7 +136,7 @@ describe('A key upload whose device dies after the guard has let it in', () => {
     await bystander.commit();
     expect(await upload).toBe(200);
     expect(await logout).toBe(200);
-    expect(await app().census(session.userId)).toEqual(NOTHING);
+    expect(await census(app(), session.userId)).toEqual(NOTHING);
   });
 });
 
@@ -178,7 +178,7 @@ describe('Two refreshes of one token', () => {
     await first;
     const { access_token: accessToken } = await second;
     expect(await app().matrix.whoami({ ...session, accessToken })).toMatchObject({ status: 200 });
-    expect(await app().census(session.userId)).toMatchObject({ access_tokens: 2, refresh_tokens: 1 });
+    expect(await census(app(), session.userId)).toMatchObject({ access_tokens: 2, refresh_tokens: 1 });
   });
 });
 

@@ -4,8 +4,8 @@ import pg from 'pg';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { DevicesDeleted, InTransaction, MatrixError, SessionsEnded, type Tx } from '../../src/index.js';
 import { Bystander } from '../support/interleaving.js';
-import { type ClientSession, someKeys } from '../support/matrix-client.js';
-import { NOTHING, useApp } from '../support/test-app.js';
+import { type ClientSession, someKeys } from '../../src/testing/matrix-client.js';
+import { census, NOTHING, useApp } from '../support/test-app.js';
 
 type Behaviour = (event: DevicesDeleted, tx: Tx) => Promise<void>;
 
@@ -73,15 +73,15 @@ describe.each(['logout', 'logoutAll'] as const)('%s with a listener that fails',
 
   it.each(failures)('%s: nothing changes, and the client may try again', async (_, failure) => {
     const session = await sessionWithKeys();
-    const before = await app().census(session.userId);
+    const before = await census(app(), session.userId);
     behave = failure;
     const answer = await app().matrix[endpoint](session).expect(500);
     expect(answer.body).toEqual({ errcode: 'M_UNKNOWN', error: 'Internal server error' });
-    expect(await app().census(session.userId)).toEqual(before);
+    expect(await census(app(), session.userId)).toEqual(before);
     expect(await app().matrix.whoami(session)).toMatchObject({ status: 200 });
     behave = async () => {};
     await app().matrix[endpoint](session).expect(200, {});
-    expect(await app().census(session.userId)).toEqual(NOTHING);
+    expect(await census(app(), session.userId)).toEqual(NOTHING);
   });
 });
 
@@ -108,7 +108,7 @@ describe('A listener', () => {
     };
     await app().matrix.logout(session).expect(200);
     expect(runs).toBe(3);
-    expect(await app().census(session.userId)).toEqual(NOTHING);
+    expect(await census(app(), session.userId)).toEqual(NOTHING);
   });
 
   it('runs again when its entity manager met the deadlock', async () => {
@@ -181,7 +181,7 @@ describe('Logouts that come at the same time', () => {
     const commits = query.mock.calls.filter(([text]) => (text as unknown) === 'COMMIT').length;
     query.mockRestore();
     expect(answers.map(({ status }) => status)).toEqual(all.map(() => 200));
-    for (const { userId } of all) expect(await app().census(userId)).toEqual(NOTHING);
+    for (const { userId } of all) expect(await census(app(), userId)).toEqual(NOTHING);
     expect(commits).toBeGreaterThan(0);
     expect(commits).toBeLessThan(20);
   });
@@ -198,7 +198,7 @@ describe('Logouts that come at the same time', () => {
     );
     expect(await app().matrix.whoami(guilty)).toMatchObject({ status: 200 });
     for (const session of all.filter((one) => one !== guilty))
-      expect(await app().census(session.userId)).toEqual(NOTHING);
+      expect(await census(app(), session.userId)).toEqual(NOTHING);
   });
 
   it('do not wait for a neighbour whose device somebody holds', async () => {
@@ -225,7 +225,7 @@ describe('Logouts that come at the same time', () => {
     expect(answers.map(({ status }) => status)).toEqual(others.map(() => 200));
     await bystander.commit();
     expect(await late).toBe(200);
-    expect(await app().census(held.userId)).toEqual(NOTHING);
+    expect(await census(app(), held.userId)).toEqual(NOTHING);
     expect(await Promise.all(early)).toEqual([200, 200]);
   });
 

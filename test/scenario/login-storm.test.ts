@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { PasswordHasher, PasswordQueueFull } from '../../src/system/password-hasher.js';
-import { PASSWORD, V3 } from '../support/matrix-client.js';
+import { PASSWORD, V3 } from '../../src/testing/matrix-client.js';
 import { useApp } from '../support/test-app.js';
 
 const app = useApp({ variables: { PASSWORD_HASH_QUEUE: '100' } });

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { describe, expect, it, vi } from 'vitest';
-import type { ClientSession } from '../support/matrix-client.js';
-import { NOTHING, useApp } from '../support/test-app.js';
+import type { ClientSession } from '../../src/testing/matrix-client.js';
+import { census, NOTHING, useApp } from '../support/test-app.js';
 
 const app = useApp();
 const ONE_TIME_KEYS = 50;
@@ -54,7 +54,7 @@ describe('POST /logout/all of a user with 1,000 devices and 50 one-time keys eac
   it('takes everything, by as many statements as for a user with one device', async () => {
     const many = await userWith(1_000);
     const one = await userWith(0);
-    const before = await app().census(many.userId);
+    const before = await census(app(), many.userId);
     expect(before).toMatchObject({
       devices: 1_001,
       access_tokens: 1_001,
@@ -64,6 +64,6 @@ describe('POST /logout/all of a user with 1,000 devices and 50 one-time keys eac
     expect(statements).toContain('keys_delete_of_devices');
     expect(statements.length).toBeLessThan(12);
     expect(await statementsOfLogoutAll(one)).toEqual(statements);
-    expect(await app().census(many.userId)).toEqual(NOTHING);
+    expect(await census(app(), many.userId)).toEqual(NOTHING);
   });
 });

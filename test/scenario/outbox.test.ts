@@ -9,7 +9,7 @@ import {
   SessionStarted,
 } from '../../src/index.js';
 import { createDatabase } from '../support/database.js';
-import type { ClientSession } from '../support/matrix-client.js';
+import type { ClientSession } from '../../src/testing/matrix-client.js';
 import { TestApp, useApp } from '../support/test-app.js';
 
 type Heard = { readonly event: DevicesDeleted | SessionsEnded | SessionStarted; readonly delivery: Delivery };
@@ -220,7 +220,7 @@ describe('Two nodes', () => {
     const database = await createDatabase();
     const variables = { EVENT_POLL_INTERVAL: '50ms' };
     const nodes = await Promise.all(
-      [1, 2].map(() => TestApp.start({ extensions: [TeamModule], variables }, database)),
+      [1, 2].map(() => TestApp.start({ extensions: [TeamModule], variables, database })),
     );
     const [one, other] = nodes as [TestApp, TestApp];
     const { userId } = await one.matrix.register();
@@ -240,16 +240,16 @@ describe('Two nodes', () => {
 
   it('keep an event for a subscriber whose node is down', async () => {
     const database = await createDatabase();
-    const first = await TestApp.start({ extensions: [TeamModule] }, database);
+    const first = await TestApp.start({ extensions: [TeamModule], database });
     const session = await first.matrix.register();
     await first.nest.get(OutboxWorker).drain();
     await first.stop();
     heard = [];
-    const without = await TestApp.start({}, database);
+    const without = await TestApp.start({ database });
     await without.matrix.logout(session).expect(200);
     await without.stop();
     expect(heard).toEqual([]);
-    const again = await TestApp.start({ extensions: [TeamModule] }, database);
+    const again = await TestApp.start({ extensions: [TeamModule], database });
     await vi.waitFor(() => expect(names()).toEqual(['DevicesDeleted']));
     await again.stop();
     await database.drop();

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { type ClientSession, passwordOf, someKeys, V3 } from '../support/matrix-client.js';
+import { type ClientSession, passwordOf, someKeys, V3 } from '../../src/testing/matrix-client.js';
 import { SigningDevice, SigningUser } from '../support/signing.js';
-import { NOTHING, useApp } from '../support/test-app.js';
+import { census, NOTHING, useApp } from '../support/test-app.js';
 
 const app = useApp();
 const ROUNDS = 15;
@@ -36,7 +36,7 @@ describe('Fifty logouts of one token at once', () => {
       const statuses = new Set(answers.map(({ status }) => status));
       expect(statuses).toContain(200);
       expect([...statuses].filter((status) => status !== 200 && status !== 401)).toEqual([]);
-      expect(await app().census(session.userId)).toEqual(NOTHING);
+      expect(await census(app(), session.userId)).toEqual(NOTHING);
     },
   );
 
@@ -49,7 +49,7 @@ describe('Fifty logouts of one token at once', () => {
       times(10, () => app().matrix.logoutAll(phone)),
     ]);
     expect(answers.flat().filter(({ status }) => status !== 200 && status !== 401)).toEqual([]);
-    expect(await app().census(phone.userId)).toEqual(NOTHING);
+    expect(await census(app(), phone.userId)).toEqual(NOTHING);
   });
 });
 
@@ -65,7 +65,7 @@ describe('A logout that races', () => {
         ]);
         expect(logout.status).toBe(200);
         expect(uploads.filter(({ status }) => status !== 200 && status !== 401)).toEqual([]);
-        expect(await app().census(session.userId)).toEqual(NOTHING);
+        expect(await census(app(), session.userId)).toEqual(NOTHING);
       }
     },
   );
@@ -81,7 +81,7 @@ describe('A logout that races', () => {
       expect(await app().matrix.whoami(again)).toMatchObject({ status: 200, body: { device_id: 'D' } });
       // The login came first and kept the device with its keys, or second, to a device newly born.
       const keys = logout.status === 200 ? 0 : 1;
-      expect(await app().census(session.userId)).toMatchObject({
+      expect(await census(app(), session.userId)).toMatchObject({
         devices: 1,
         access_tokens: 1,
         device_keys: keys,
@@ -99,7 +99,7 @@ describe('A logout that races', () => {
       expect(logout.status).toBe(200);
       const alive = await Promise.all(logins.map((login) => app().matrix.whoami(login)));
       const living = alive.filter(({ status }) => status === 200).length;
-      expect(await app().census(session.userId)).toMatchObject({ devices: living, access_tokens: living });
+      expect(await census(app(), session.userId)).toMatchObject({ devices: living, access_tokens: living });
     }
   });
 });
@@ -140,7 +140,7 @@ describe('Keys that race', () => {
           .send({ one_time_keys: { [phone.userId]: { [laptop.deviceId]: 'signed_curve25519' } } }),
       ]);
       expect([logout, ...others].map(({ status }) => status)).toEqual([200, 200, 200]);
-      expect(await app().census(phone.userId, laptop.deviceId)).toEqual(NOTHING);
+      expect(await census(app(), phone.userId, laptop.deviceId)).toEqual(NOTHING);
     }
   });
 
@@ -185,7 +185,7 @@ describe('Deletions that race', () => {
           .send({ ...auth, device_id: 'LAPTOP' }),
       ]);
       expect(answers.filter(({ status }) => ![200, 401].includes(status))).toEqual([]);
-      const { devices, access_tokens: tokens } = await app().census(phone.userId);
+      const { devices, access_tokens: tokens } = await census(app(), phone.userId);
       expect(tokens).toBe(devices);
     }
   });

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { Webhook as Verifier } from 'standardwebhooks';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createApplication, Environment, OutboxWorker } from '../../src/index.js';
-import { passwordOf } from '../support/matrix-client.js';
-import { temporaryDirectory } from '../support/temporary-directory.js';
+import { passwordOf } from '../../src/testing/matrix-client.js';
+import { temporaryDirectory } from '../../src/testing/test-postgres.js';
 import { TestApp } from '../support/test-app.js';
 
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;

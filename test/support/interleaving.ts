@@ -10,7 +10,7 @@ import type { Request } from 'express';
 import { Client } from 'pg';
 import { vi } from 'vitest';
 import { InTransaction, SessionStarted } from '../../src/index.js';
-import { clientOptions } from './database.js';
+import { clientOptions } from '../../src/testing/test-postgres.js';
 import type { TestApp } from './test-app.js';
 
 /** A door that requests wait at while it is closed. */

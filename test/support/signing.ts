@@ -1,6 +1,6 @@
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { canonicalJson } from '../../src/matrix/canonical-json.js';
-import type { ClientSession } from './matrix-client.js';
+import type { ClientSession } from '../../src/testing/matrix-client.js';
 
 type Json = Record<string, unknown>;
 

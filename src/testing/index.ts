@@ -1,0 +1,13 @@
+// What tests of other teams may import, as `matrix-session-service/testing`; it needs `supertest` installed.
+export {
+  type ClientSession,
+  MatrixClient,
+  PASSWORD,
+  passwordOf,
+  someKeys,
+  uniqueUsername,
+  V3,
+} from './matrix-client.js';
+export { type Failure, TestApp, type TestOptions } from './test-app.js';
+export { TestClock } from './test-clock.js';
+export { type TestDatabase, TestPostgres } from './test-postgres.js';

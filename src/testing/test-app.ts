@@ -1,0 +1,121 @@
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import request from 'supertest';
+import { DataSource } from 'typeorm';
+import { createApplication } from '../application.js';
+import type { Composition } from '../composition.js';
+import { Environment } from '../config/environment.js';
+import { OutboxWorker } from '../outbox/outbox.worker.js';
+import { MatrixClient } from './matrix-client.js';
+import { TestClock } from './test-clock.js';
+import { type TestDatabase, TestPostgres } from './test-postgres.js';
+
+/** What a test runs the service with. */
+export interface TestOptions extends Omit<Composition, 'clock' | 'database' | 'environment'> {
+  /** Default: a new one, dropped at the end. One that is given stays, so that several apps can share it. */
+  readonly database?: TestDatabase;
+  /** Environment variables. Default: registration is open, there are no rate limits, and nothing is logged. */
+  readonly variables?: Readonly<Record<string, string>>;
+}
+
+/** Makes a method of a provider fail. */
+export interface Failure {
+  /** How often it has been called since. */
+  readonly calls: number;
+  /** Lets it work again. */
+  restore(): void;
+}
+
+/**
+ * The whole service with your modules, on a throw-away database, over real HTTP on the loopback interface.
+ *
+ * @example
+ * ```ts
+ * const app = await TestApp.start({ extensions: [PushersModule], migrations: [CreatePushers1764100000000] });
+ * const session = await app.matrix.register();
+ * await app.matrix.logout(session).expect(200);
+ * await app.drain();
+ * await app.stop();
+ * ```
+ */
+export class TestApp {
+  /** Starts on the server that {@link TestPostgres.start} left in the environment, or else on one of its own. */
+  static async start({ variables, database, ...composition }: TestOptions = {}): Promise<TestApp> {
+    const undo: (() => Promise<void>)[] = [];
+    try {
+      const own = database ?? (await throwAway(undo));
+      const clock = new TestClock();
+      const environment = Environment.load({
+        LOG_LEVEL: 'fatal',
+        REGISTRATION: 'open',
+        RATE_LIMITS: 'off',
+        ...variables,
+      });
+      const nest = await createApplication({ ...composition, environment, database: own.location, clock });
+      undo.unshift(() => nest.close());
+      await nest.listen(0, '127.0.0.1');
+      return new TestApp(nest, clock, own, undo);
+    } catch (error) {
+      for (const step of undo) await step();
+      throw error;
+    }
+  }
+
+  private constructor(
+    readonly nest: NestExpressApplication,
+    /** The time of the service. It can be moved, and the timers of Node do not notice. */
+    readonly clock: TestClock,
+    readonly database: TestDatabase,
+    private readonly undo: readonly (() => Promise<void>)[],
+  ) {}
+
+  /** supertest. */
+  get http(): ReturnType<typeof request> {
+    return request(this.nest.getHttpServer());
+  }
+
+  /** A small Matrix client. */
+  get matrix(): MatrixClient {
+    return new MatrixClient(this.http);
+  }
+
+  /** Rows of the database, past the service. */
+  sql<Row = Record<string, unknown>>(text: string, values: unknown[] = []): Promise<Row[]> {
+    return this.nest.get(DataSource).query<Row[]>(text, values);
+  }
+
+  /** Resolves when every event that is due has been handed to its subscribers; failed ones are due again later. */
+  drain(): Promise<void> {
+    return this.nest.get(OutboxWorker).drain();
+  }
+
+  /** Makes a handler, or any other method of a provider, reject with `error`: always, or the next so many `times`. */
+  fail<Provider extends object>(
+    provider: abstract new (...args: never[]) => Provider,
+    method: keyof Provider & string,
+    { error = new Error('Made to fail'), times = Number.POSITIVE_INFINITY } = {},
+  ): Failure {
+    const instance = this.nest.get<Provider, Provider>(provider, { strict: false });
+    const works = instance[method] as (...args: unknown[]) => unknown;
+    const failure = { calls: 0, restore: () => Reflect.deleteProperty(instance, method) };
+    const fails = (...args: unknown[]) => {
+      failure.calls += 1;
+      return failure.calls > times ? works.apply(instance, args) : Promise.reject(error);
+    };
+    Object.assign(instance, { [method]: fails });
+    return failure;
+  }
+
+  /** Stops the service and drops the database that it made. */
+  async stop(): Promise<void> {
+    for (const step of this.undo) await step();
+  }
+}
+
+async function throwAway(undo: (() => Promise<void>)[]): Promise<TestDatabase> {
+  const found = TestPostgres.find();
+  const postgres = found ?? (await TestPostgres.start());
+  if (found === null) undo.unshift(() => postgres.stop());
+  const database = await postgres.createDatabase();
+  undo.unshift(() => database.drop());
+  return database;
+}
