@@ -5,6 +5,7 @@ import { AppservicesModule } from './appservices/appservices.module.js';
 import { AuthModule } from './auth/auth.module.js';
 import { type AsyncComposition, type Composition, CompositionModule } from './composition.js';
 import { DatabaseModule } from './database/database.module.js';
+import { DeletionLimitModule } from './devices/deletion-limit.module.js';
 import { DevicesModule } from './devices/devices.module.js';
 import { DiscoveryModule } from './discovery/discovery.module.js';
 import { EventsModule } from './events/events.module.js';
@@ -34,6 +35,7 @@ export class AppModule {
 
   /** For a setup, or ports, that need providers of yours: `useFactory` gets what `inject` names, out of `imports`. */
   static forRootAsync(composition: AsyncComposition): DynamicModule {
+    const { extensions = [] } = composition;
     return {
       module: AppModule,
       imports: [
@@ -53,7 +55,7 @@ export class AppModule {
         // Listeners run in the order of this list. Whatever hangs on a device goes before it, in one statement,
         // and leaves nothing for the foreign keys' row-by-row cascade.
         KeysModule,
-        ...(composition.extensions ?? []),
+        ...(extensions.length === 0 ? [] : [DeletionLimitModule, ...extensions]),
         DevicesModule,
       ],
     };

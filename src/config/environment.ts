@@ -135,6 +135,9 @@ export const environmentSchema = z.object({
   EVENT_POLL_INTERVAL: duration()
     .default('5s')
     .describe('How often a node looks for events that other nodes left undelivered, or that are due again.'),
+  EVENT_LISTENER_TIMEOUT: duration()
+    .default('15s')
+    .describe('How long listeners may hold a transaction; then it is rolled back.'),
   EVENT_DELIVERY_TIMEOUT: duration().default('10s').describe('How long one delivery of an event may take.'),
   EVENT_MAX_ATTEMPTS: wholeNumber(1, 1_000)
     .default(30)
@@ -246,6 +249,7 @@ export class Environment {
   readonly lastSeenIntervalMs: number;
   readonly deviceListRetentionMs: number;
   readonly eventPollIntervalMs: number;
+  readonly eventListenerTimeoutMs: number;
   readonly eventDeliveryTimeoutMs: number;
   readonly eventMaxAttempts: number;
   readonly eventRetentionMs: number;
@@ -321,6 +325,7 @@ export class Environment {
     this.lastSeenIntervalMs = milliseconds(parsed.LAST_SEEN_INTERVAL);
     this.deviceListRetentionMs = milliseconds(parsed.DEVICE_LIST_RETENTION);
     this.eventPollIntervalMs = milliseconds(parsed.EVENT_POLL_INTERVAL);
+    this.eventListenerTimeoutMs = milliseconds(parsed.EVENT_LISTENER_TIMEOUT);
     this.eventDeliveryTimeoutMs = milliseconds(parsed.EVENT_DELIVERY_TIMEOUT);
     this.eventMaxAttempts = parsed.EVENT_MAX_ATTEMPTS;
     this.eventRetentionMs = milliseconds(parsed.EVENT_RETENTION);

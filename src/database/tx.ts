@@ -37,9 +37,15 @@ export class Tx {
   }
 
   /** Runs a statement and gives its rows. Calls that do not await each other share a round trip. */
-  async query<Row extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<Row[]> {
-    if (this.over) throw new Error('The transaction is over: await every statement before its work returns');
-    return this.send(statement, values);
+  query<Row extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<Row[]> {
+    if (this.over) {
+      const over = new Error('The transaction is over: await every statement before its work returns');
+      return Promise.reject(over);
+    }
+    const rows = this.send<Row>(statement, values);
+    // Its failure ends the transaction, and must not end the process where nobody awaits it.
+    rows.catch(() => {});
+    return rows;
   }
 
   /** Has `work` issue its statements when all others have been answered: they travel with the COMMIT. */

@@ -1,5 +1,6 @@
 import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { EventEmitter2, EventEmitterReadinessWatcher } from '@nestjs/event-emitter';
+import { Environment } from '../config/environment.js';
 import type { Tx } from '../database/tx.js';
 import { ErrorAnswer } from '../matrix/matrix-error.js';
 import { EventRecorder } from './event-recorder.port.js';
@@ -19,6 +20,7 @@ export class EventBus implements OnApplicationBootstrap {
     private readonly emitter: EventEmitter2,
     private readonly readiness: EventEmitterReadinessWatcher,
     private readonly recorder: EventRecorder,
+    private readonly environment: Environment,
   ) {}
 
   /** Listeners attach in this very phase, in an order nobody promises: wait for them without holding it up. */
@@ -35,7 +37,8 @@ export class EventBus implements OnApplicationBootstrap {
    * The bus itself takes silence for success: it resolves when a listener fails, and when nobody listens. So each
    * listener's outcome is looked at, and counted.
    * @throws {ErrorAnswer} of a listener, where the event may be refused
-   * @throws {Error} caused by the first failure, or saying that a listener did not answer
+   * @throws {Error} caused by the first failure, or saying that a listener did not answer, or not within
+   *   `EVENT_LISTENER_TIMEOUT`
    */
   async publish(tx: Tx, event: SessionEvent): Promise<void> {
     const { eventName: name, refusable } = event.constructor as SessionEventType;
@@ -44,7 +47,7 @@ export class EventBus implements OnApplicationBootstrap {
     // Before the listeners, whose own events are its consequences.
     this.recorder.record(tx, event);
     const expected = this.listeners.get(name) ?? 0;
-    const outcomes = (await this.emitter.emitAsync(name, event, tx)) as (Outcome | undefined)[];
+    const outcomes = await this.inTime(name, this.emitter.emitAsync(name, event, tx));
     const failed = outcomes.find((outcome) => outcome?.failure !== undefined);
     // One failed statement aborts the transaction and fails its neighbours: the database's first word is the cause.
     if (tx.failure !== undefined) throw tx.failure;
@@ -52,5 +55,19 @@ export class EventBus implements OnApplicationBootstrap {
     if (failed !== undefined) throw new Error(`A listener of ${name} failed`, { cause: failed.failure });
     const answered = outcomes.filter((outcome) => outcome !== undefined).length;
     if (answered !== expected) throw new Error(`${answered} of ${expected} listeners of ${name} answered`);
+  }
+
+  /** A listener that hangs must not hold the transaction, and whatever waits for its locks. */
+  private async inTime(name: string, work: Promise<unknown[]>): Promise<(Outcome | undefined)[]> {
+    const limitMs = this.environment.eventListenerTimeoutMs;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`The listeners of ${name} took too long`)), limitMs);
+    });
+    try {
+      return (await Promise.race([work, late])) as (Outcome | undefined)[];
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }

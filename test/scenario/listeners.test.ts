@@ -38,7 +38,8 @@ let failTwofold = false;
 @Module({ providers: [TeamListener, TwofoldListener] })
 class TeamModule {}
 
-const app = useApp({ extensions: [TeamModule] });
+const app = useApp({ extensions: [TeamModule], variables: { EVENT_LISTENER_TIMEOUT: '300ms' } });
+const hangs = () => new Promise<never>(() => {});
 const BROKEN = { name: 'test_broken', text: 'SELECT * FROM a_table_that_does_not_exist' };
 
 beforeEach(() => {
@@ -69,16 +70,26 @@ describe.each(['logout', 'logoutAll'] as const)('%s with a listener that fails',
       async (_, tx) => void tx.manager.query(BROKEN.text).catch(() => []),
     ],
     ['breaks a query of the entity manager', async (_, tx) => void (await tx.manager.query(BROKEN.text))],
+    ['hangs past its time-out', hangs],
+    [
+      'deletes more devices than the event names',
+      async (_, tx) => void (await tx.query({ name: 'test_all', text: 'DELETE FROM devices' })),
+    ],
+    [
+      'deletes accounts, without waiting for it',
+      async (_, tx) => void tx.query({ name: 'test_accounts', text: 'DELETE FROM accounts' }),
+    ],
   ];
 
   it.each(failures)('%s: nothing changes, and the client may try again', async (_, failure) => {
-    const session = await sessionWithKeys();
+    const [session, neighbour] = [await sessionWithKeys(), await sessionWithKeys()];
     const before = await census(app(), session.userId);
     behave = failure;
     const answer = await app().matrix[endpoint](session).expect(500);
     expect(answer.body).toEqual({ errcode: 'M_UNKNOWN', error: 'Internal server error' });
     expect(await census(app(), session.userId)).toEqual(before);
     expect(await app().matrix.whoami(session)).toMatchObject({ status: 200 });
+    expect(await app().matrix.whoami(neighbour)).toMatchObject({ status: 200 });
     behave = async () => {};
     await app().matrix[endpoint](session).expect(200, {});
     expect(await census(app(), session.userId)).toEqual(NOTHING);
@@ -96,6 +107,22 @@ describe('A listener', () => {
     expect(JSON.parse(JSON.stringify(seen))).toEqual([
       { devices: [device('LAPTOP'), device('PHONE')], reason: 'logout_all', deletedTs: expect.any(Number) },
     ]);
+  });
+
+  it('that deletes the devices of the event itself does no harm', async () => {
+    const session = await sessionWithKeys();
+    const text = 'DELETE FROM devices WHERE user_id = $1';
+    behave = async (_, tx) => void (await tx.query({ name: 'test_own', text }, [session.userId]));
+    await app().matrix.logout(session).expect(200);
+    expect(await census(app(), session.userId)).toEqual(NOTHING);
+  });
+
+  it('that hangs holds up nobody for longer than its time-out', async () => {
+    const [guilty, innocent] = [await sessionWithKeys(), await sessionWithKeys()];
+    behave = ({ devices }) =>
+      devices.some(({ userId }) => userId === guilty.userId) ? hangs() : Promise.resolve();
+    const answers = await Promise.all([app().matrix.logout(guilty), app().matrix.logout(innocent)]);
+    expect(answers.map(({ status }) => status)).toEqual([500, 200]);
   });
 
   it('runs again when the transaction met a deadlock', async () => {
@@ -174,7 +201,7 @@ describe('Logouts that come at the same time', () => {
   it('share transactions', async () => {
     const all = await sessions(40);
     // The first ones take their time, so that the others come meanwhile.
-    const slow = new Promise<void>((resolve) => setTimeout(resolve, 500));
+    const slow = new Promise<void>((resolve) => setTimeout(resolve, 250));
     behave = () => slow;
     const query = vi.spyOn(pg.Client.prototype, 'query');
     const answers = await Promise.all(all.map((session) => app().matrix.logout(session)));
@@ -209,7 +236,7 @@ describe('Logouts that come at the same time', () => {
     await bystander.run('SELECT FROM devices WHERE user_id = $1 FOR UPDATE', [held.userId]);
     const statusOf = async (session: ClientSession) => (await app().matrix.logout(session)).status;
     // Slow ones keep both lanes, so that the others come into one batch.
-    const slow = new Promise<void>((resolve) => setTimeout(resolve, 1_000));
+    const slow = new Promise<void>((resolve) => setTimeout(resolve, 250));
     behave = () => {
       running += 1;
       return slow;

@@ -1,0 +1,40 @@
+import { Injectable, Module } from '@nestjs/common';
+import type { Statement, Tx } from '../database/tx.js';
+import { DevicesDeleted } from '../events/devices-deleted.event.js';
+import { InTransaction } from '../events/in-transaction.decorator.js';
+
+/** What this connection has deleted so far; PostgreSQL may count earlier transactions in, so only a difference tells. */
+const DELETED = `(pg_stat_get_xact_tuples_deleted('devices'::regclass)
+  + pg_stat_get_xact_tuples_deleted('accounts'::regclass))`;
+const COUNT: Statement = { name: 'devices_count_deleted', text: `SELECT ${DELETED}::int AS count` };
+/** Fails when more is gone than may be. The message is a parameter: a constant would be cast when the plan is made. */
+const LIMIT: Statement = {
+  name: 'devices_limit_deleted',
+  text: `SELECT CASE WHEN ${DELETED} <= $1::int THEN 0 ELSE $2::text::int END`,
+};
+
+/** Rolls a transaction back in which a listener deleted devices that its event does not name, or accounts. */
+@Injectable()
+class DeletionLimitListener {
+  private readonly allowed = new WeakMap<Tx, { before: number; devices: number }>();
+
+  @InTransaction(DevicesDeleted)
+  async onDevicesDeleted({ devices }: DevicesDeleted, tx: Tx): Promise<void> {
+    const known = this.allowed.get(tx);
+    if (known !== undefined) {
+      known.devices += devices.length;
+      return;
+    }
+    const allowed = { before: 0, devices: devices.length };
+    this.allowed.set(tx, allowed);
+    tx.beforeCommit((query) =>
+      query(LIMIT, [allowed.before + allowed.devices, 'a listener deleted more than its event names']),
+    );
+    const [row] = await tx.query<{ count: number }>(COUNT);
+    allowed.before = row!.count;
+  }
+}
+
+/** Stands before the modules of teams, whose first statements it must precede. */
+@Module({ providers: [DeletionLimitListener] })
+export class DeletionLimitModule {}
