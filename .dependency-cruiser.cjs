@@ -64,6 +64,13 @@ module.exports = {
       to: { path: '^src/testing/' },
     },
     {
+      name: 'audit-knows-no-feature',
+      comment: 'It writes down what events say, and where requests came from.',
+      severity: 'error',
+      from: room('audit'),
+      to: outside('audit', 'events', 'auth', ...UNDERNEATH),
+    },
+    {
       name: 'webhooks-are-a-subscriber',
       comment: 'A target out there is owed events as a team’s own subscriber is.',
       severity: 'error',
@@ -112,7 +119,7 @@ module.exports = {
       comment: 'Sessions ask who somebody is; asked the other way round, the two would be one.',
       severity: 'error',
       from: room('accounts'),
-      to: outside('accounts', 'auth', 'events', 'uia', 'rate-limits', ...UNDERNEATH),
+      to: outside('accounts', 'audit', 'auth', 'events', 'uia', 'rate-limits', ...UNDERNEATH),
     },
     {
       name: 'session-does-not-know-what-hangs-on-a-device',
@@ -124,6 +131,7 @@ module.exports = {
         'session',
         'accounts',
         'appservices',
+        'audit',
         'auth',
         'events',
         'rate-limits',
@@ -136,7 +144,7 @@ module.exports = {
       comment: 'Both listen to the same event; neither needs the other.',
       severity: 'error',
       from: room('devices'),
-      to: outside('devices', 'session', 'accounts', 'auth', 'events', 'uia', ...UNDERNEATH),
+      to: outside('devices', 'session', 'accounts', 'audit', 'auth', 'events', 'uia', ...UNDERNEATH),
     },
     {
       name: 'keys-do-not-know-devices-or-sessions',

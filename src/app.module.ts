@@ -2,6 +2,7 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import { AccountsModule } from './accounts/accounts.module.js';
 import { AdminModule } from './admin/admin.module.js';
 import { AppservicesModule } from './appservices/appservices.module.js';
+import { AuditModule } from './audit/audit.module.js';
 import { AuthModule } from './auth/auth.module.js';
 import { type AsyncComposition, type Composition, CompositionModule } from './composition.js';
 import { DatabaseModule } from './database/database.module.js';
@@ -43,6 +44,7 @@ export class AppModule {
         DatabaseModule,
         EventsModule,
         OutboxModule,
+        AuditModule,
         WebhooksModule,
         // Guards run in the order of this list: nobody's body is read before it is known who sends it.
         AuthModule.verifiedBy(SessionModule, SessionTokenVerifier),

@@ -147,6 +147,11 @@ export const environmentSchema = z.object({
     .describe(
       'How long delivered events are kept, and what is owed to a subscriber that no node has any more.',
     ),
+  AUDIT: z
+    .enum(['on', 'off'], { error: '"on" or "off"' })
+    .default('on')
+    .describe('Whether logins, ends of sessions and refusals are kept for administrators.'),
+  AUDIT_RETENTION: duration().default('90d').describe('How long the audit keeps them.'),
   WEBHOOKS_FILE: z
     .string()
     .optional()
@@ -253,6 +258,8 @@ export class Environment {
   readonly eventDeliveryTimeoutMs: number;
   readonly eventMaxAttempts: number;
   readonly eventRetentionMs: number;
+  readonly audit: boolean;
+  readonly auditRetentionMs: number;
   readonly webhooksFile: string | null;
   readonly webhookSecret: string | null;
   readonly webhookSchemes: readonly string[];
@@ -329,6 +336,8 @@ export class Environment {
     this.eventDeliveryTimeoutMs = milliseconds(parsed.EVENT_DELIVERY_TIMEOUT);
     this.eventMaxAttempts = parsed.EVENT_MAX_ATTEMPTS;
     this.eventRetentionMs = milliseconds(parsed.EVENT_RETENTION);
+    this.audit = parsed.AUDIT === 'on';
+    this.auditRetentionMs = milliseconds(parsed.AUDIT_RETENTION);
     this.webhooksFile = parsed.WEBHOOKS_FILE ?? null;
     this.webhookSecret = parsed.WEBHOOK_SECRET ?? null;
     this.webhookSchemes = list(parsed.WEBHOOK_SCHEMES);

@@ -5,6 +5,7 @@ import { InitialSchema1763900000000 } from './migrations/1763900000000-initial-s
 import { SessionLife1763950000000 } from './migrations/1763950000000-session-life.js';
 import { DevicesAndKeys1763990000000 } from './migrations/1763990000000-devices-and-keys.js';
 import { Outbox1764010000000 } from './migrations/1764010000000-outbox.js';
+import { Audit1764020000000 } from './migrations/1764020000000-audit.js';
 
 /** Where a PostgreSQL is reached: a URL, or the socket directory of the embedded one. */
 export type DatabaseLocation =
@@ -64,6 +65,7 @@ export const migrations: readonly MigrationClass[] = [
   SessionLife1763950000000,
   DevicesAndKeys1763990000000,
   Outbox1764010000000,
+  Audit1764020000000,
 ];
 
 export function dataSourceOptions(

@@ -1,7 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { AccountsService, requireActive, requireUnchanged } from '../accounts/accounts.service.js';
+import { cameFrom } from '../audit/origins.js';
 import type { Requester } from '../auth/requester.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
+import type { Origin } from '../matrix/client-origin.decorator.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { isDeviceId } from '../session/session.rules.js';
 import { SessionService } from '../session/session.service.js';
@@ -10,7 +12,8 @@ import { type Authorised, type Operation, UiaService } from '../uia/uia.service.
 const FLOWS = [['m.login.password']];
 
 /** What a client sends to delete devices. */
-export interface Deletion extends Pick<Operation, 'name' | 'auth' | 'address'> {
+export interface Deletion extends Pick<Operation, 'name' | 'auth'> {
+  readonly origin: Origin;
   /** `undefined` in an answer to a challenge that does not repeat what was asked. */
   readonly deviceIds: readonly string[] | undefined;
 }
@@ -37,6 +40,7 @@ export class DeviceDeletionService {
     const { devices } = parameters as { devices?: string[] };
     if (devices === undefined) throw MatrixError.missingParam('devices');
     await this.unitOfWork.run(async (tx) => {
+      cameFrom(tx, deletion.origin);
       const account = await this.accounts.hold(tx, requester.userId);
       requireActive(account);
       requireUnchanged(account, credential);
@@ -46,7 +50,7 @@ export class DeviceDeletionService {
 
   private async prove(
     { userId, device, isAppservice }: Requester,
-    { deviceIds, ...operation }: Deletion,
+    { deviceIds, origin, ...operation }: Deletion,
   ): Promise<Authorised> {
     const parameters = deviceIds === undefined ? {} : { devices: [...new Set(deviceIds)].filter(isDeviceId) };
     if (isAppservice) return { parameters, userId, credential: null };
@@ -54,6 +58,7 @@ export class DeviceDeletionService {
       throw MatrixError.missingParam('devices');
     return this.uia.authorise({
       ...operation,
+      address: origin.address,
       userId,
       deviceId: device?.deviceId ?? null,
       flows: FLOWS,

@@ -10,7 +10,7 @@ import {
   ApiMatrixError,
   EMPTY_OBJECT,
 } from '../matrix/api.decorators.js';
-import { ClientAddress } from '../matrix/client-address.decorator.js';
+import { ClientOrigin, type Origin } from '../matrix/client-origin.decorator.js';
 import { ClientController, MatrixPost } from '../matrix/client-api.decorators.js';
 import { OptionalBody } from '../matrix/json-body.guard.js';
 import { InteractiveAuthDto } from '../uia/interactive-auth.dto.js';
@@ -90,10 +90,10 @@ export class DevicesController {
     @CurrentRequester() requester: Requester,
     @Param('deviceId') deviceId: string,
     @Body() { auth }: InteractiveAuthDto,
-    @ClientAddress() address: string,
+    @ClientOrigin() origin: Origin,
   ): Promise<object> {
     const name = `DELETE /devices/${deviceId}`;
-    await this.deletion.delete(requester, { name, auth, address, deviceIds: [deviceId] });
+    await this.deletion.delete(requester, { name, auth, origin, deviceIds: [deviceId] });
     return {};
   }
 
@@ -111,9 +111,9 @@ export class DevicesController {
   async deleteMany(
     @CurrentRequester() requester: Requester,
     @Body() { devices: deviceIds, auth }: DeleteDevicesDto,
-    @ClientAddress() address: string,
+    @ClientOrigin() origin: Origin,
   ): Promise<object> {
-    await this.deletion.delete(requester, { name: 'POST /delete_devices', auth, address, deviceIds });
+    await this.deletion.delete(requester, { name: 'POST /delete_devices', auth, origin, deviceIds });
     return {};
   }
 }

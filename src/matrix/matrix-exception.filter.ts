@@ -1,6 +1,7 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Logger } from '@nestjs/common';
 import type { Request, Response } from 'express';
 import { type Errcode, ErrorAnswer, MatrixError } from './matrix-error.js';
+import { Refusals } from './refusals.port.js';
 
 /** What Nest's own exceptions, and those of a team's module, mean in Matrix. */
 const ERRCODE_OF_STATUS: Readonly<Record<number, Errcode>> = {
@@ -16,6 +17,8 @@ const ERRCODE_OF_STATUS: Readonly<Record<number, Errcode>> = {
 export class MatrixExceptionFilter implements ExceptionFilter {
   private readonly logger = new Logger(MatrixExceptionFilter.name);
 
+  constructor(private readonly refusals: Refusals) {}
+
   catch(exception: unknown, host: ArgumentsHost): void {
     const http = host.switchToHttp();
     const request = http.getRequest<Request>();
@@ -23,6 +26,7 @@ export class MatrixExceptionFilter implements ExceptionFilter {
     const answer = toAnswer(exception, request);
     if (answer.status >= 500)
       this.logger.error(`${request.method} ${request.path} failed`, stackOf(exception));
+    this.refusals.refused(request, answer);
     if (response.headersSent) {
       response.end();
     } else {

@@ -9,6 +9,7 @@ import {
 import type { Requester, RequesterDevice } from '../auth/requester.js';
 import { ApiAccessToken, ApiMatrixError, EMPTY_OBJECT } from '../matrix/api.decorators.js';
 import { ClientController, MatrixPost } from '../matrix/client-api.decorators.js';
+import { ClientOrigin, type Origin } from '../matrix/client-origin.decorator.js';
 import { WithoutBody } from '../matrix/json-body.guard.js';
 import { SessionService } from './session.service.js';
 
@@ -43,8 +44,9 @@ export class SessionController {
   async logout(
     @CurrentRequester() requester: Requester,
     @CurrentDevice() device: RequesterDevice,
+    @ClientOrigin() origin: Origin,
   ): Promise<object> {
-    await this.sessions.end(requester, device);
+    await this.sessions.end(requester, device, origin);
     return {};
   }
 
@@ -63,8 +65,8 @@ export class SessionController {
     schema: EMPTY_OBJECT,
   })
   @ApiMatrixError(500, 'Nothing was changed and the token still works: try again.', ['M_UNKNOWN'])
-  async logoutAll(@CurrentRequester() requester: Requester): Promise<object> {
-    await this.sessions.endAll(requester);
+  async logoutAll(@CurrentRequester() requester: Requester, @ClientOrigin() origin: Origin): Promise<object> {
+    await this.sessions.endAll(requester, origin);
     return {};
   }
 }

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { cameFrom } from '../audit/origins.js';
 import { AccountsService, requireActive } from '../accounts/accounts.service.js';
 import type { Requester } from '../auth/requester.js';
 import { Batcher } from '../database/batcher.js';
@@ -14,6 +15,7 @@ import {
 import { EventBus } from '../events/event-bus.js';
 import { SessionStarted } from '../events/session-started.event.js';
 import { SessionsEnded } from '../events/sessions-ended.event.js';
+import type { Origin } from '../matrix/client-origin.decorator.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import type { RefreshTokenEntity } from './refresh-token.entity.js';
 import {
@@ -33,6 +35,7 @@ const DAY_MS = 24 * 60 * 60 * 1_000;
 interface Logout {
   readonly requester: Requester;
   readonly device: DeviceRef;
+  readonly origin: Origin;
 }
 
 /** Two transactions, so that one works while the other commits; beyond 64 devices a shared commit gains little. */
@@ -89,8 +92,8 @@ export class SessionService {
    * time share a transaction.
    * @throws {MatrixError} `M_UNKNOWN_TOKEN` when the session ended meanwhile
    */
-  async end(requester: Requester, device: DeviceRef): Promise<void> {
-    const logout = { requester, device };
+  async end(requester: Requester, device: DeviceRef, origin: Origin): Promise<void> {
+    const logout = { requester, device, origin };
     // Who would have to wait for a lock waits alone.
     const outcome = (await this.logouts.add(logout)) ?? (await this.endTogether([logout]))[0];
     if (outcome !== true) throw MatrixError.unknownToken();
@@ -101,8 +104,9 @@ export class SessionService {
    * later is not touched.
    * @throws {MatrixError} `M_UNKNOWN_TOKEN` when the session ended meanwhile
    */
-  async endAll(requester: Requester): Promise<void> {
+  async endAll(requester: Requester, origin: Origin): Promise<void> {
     await this.unitOfWork.run(async (tx) => {
+      cameFrom(tx, origin);
       await this.accounts.lock(tx, requester.userId);
       const [devices] = await Promise.all([
         this.store.lockAllDevices(tx, requester.userId),
@@ -133,11 +137,12 @@ export class SessionService {
    * the session ends, the device and its keys stay ("Refreshing access tokens").
    * @throws {MatrixError} `M_UNKNOWN_TOKEN`, with `soft_logout` while the device lives; `M_USER_LOCKED`
    */
-  async rotate(refreshToken: string): Promise<TokenPair> {
+  async rotate(refreshToken: string, origin: Origin): Promise<TokenPair> {
     const presented = this.tokens.read('mxr', refreshToken);
     if (presented === null) throw MatrixError.unknownToken();
     const { userId, familyDigest, sessionDigest } = presented;
     const pair = await this.unitOfWork.run(async (tx) => {
+      cameFrom(tx, origin);
       const [account, session] = await Promise.all([
         this.accounts.hold(tx, userId),
         this.store.lockFamily(tx, userId, familyDigest),
@@ -218,7 +223,9 @@ export class SessionService {
    */
   private endTogether(logouts: readonly Logout[]): Promise<(boolean | null)[]> {
     const wanted = new Map(logouts.map(({ device }) => [deviceKey(device), device]));
+    const origins = new Map(logouts.map(({ device, origin }) => [deviceKey(device), origin]));
     return this.unitOfWork.run(async (tx) => {
+      cameFrom(tx, origins);
       const [devices, alive] = await Promise.all([
         logouts.length === 1
           ? this.store.lockDevices(tx, [...wanted.values()])

@@ -10,7 +10,7 @@ import {
   ApiRateLimit,
   EMPTY_OBJECT,
 } from '../../matrix/api.decorators.js';
-import { ClientAddress } from '../../matrix/client-address.decorator.js';
+import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.js';
 import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
 import { ChangePasswordDto, DeactivateDto } from './account.dto.js';
 import { AccountService } from './account.service.js';
@@ -38,9 +38,9 @@ export class AccountController {
   async changePassword(
     @CurrentRequester() requester: Requester | null,
     @Body() request: ChangePasswordDto,
-    @ClientAddress() address: string,
+    @ClientOrigin() origin: Origin,
   ): Promise<object> {
-    await this.account.changePassword(requester, request, address);
+    await this.account.changePassword(requester, request, origin);
     return {};
   }
 
@@ -62,9 +62,9 @@ export class AccountController {
   async deactivate(
     @CurrentRequester() requester: Requester | null,
     @Body() request: DeactivateDto,
-    @ClientAddress() address: string,
+    @ClientOrigin() origin: Origin,
   ): Promise<object> {
-    await this.account.deactivate(requester, request, address);
+    await this.account.deactivate(requester, request, origin);
     return { id_server_unbind_result: 'success' };
   }
 }

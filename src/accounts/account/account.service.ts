@@ -1,10 +1,12 @@
 import { Injectable } from '@nestjs/common';
+import { cameFrom } from '../../audit/origins.js';
 import type { Requester } from '../../auth/requester.js';
 import type { Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { AccountDeactivated } from '../../events/account-deactivated.event.js';
 import { EventBus } from '../../events/event-bus.js';
 import { PasswordChanged } from '../../events/password-changed.event.js';
+import type { Origin } from '../../matrix/client-origin.decorator.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { type Authorised, type Operation, UiaService } from '../../uia/uia.service.js';
 import { RateLimiter } from '../../rate-limits/rate-limiter.js';
@@ -36,10 +38,10 @@ export class AccountService {
   async changePassword(
     requester: Requester | null,
     request: ChangePasswordDto,
-    address: string,
+    origin: Origin,
   ): Promise<void> {
     const { new_password, auth } = request;
-    await this.limiter.count('challenge', address);
+    await this.limiter.count('challenge', origin.address);
     // What cannot be had is told before the user is asked to prove anything.
     if (requester !== null) await this.passwords.requireKeptHere(requester.userId);
     await this.passwords.requireStrong(new_password, requester?.userId ?? '');
@@ -47,7 +49,7 @@ export class AccountService {
       name: 'POST /account/password',
       parameters: { logout_devices: request.logout_devices },
       auth,
-      address,
+      address: origin.address,
     });
     const { logout_devices = true } = {
       ...proof.parameters,
@@ -56,6 +58,7 @@ export class AccountService {
     if (requester === null && proof.userId !== null) await this.passwords.requireKeptHere(proof.userId);
     const passwordHash = await this.passwords.hash(new_password);
     await this.unitOfWork.run(async (tx) => {
+      cameFrom(tx, origin);
       const { userId } = await this.lockProven(tx, proof);
       await this.store.setPassword(tx, userId, passwordHash);
       const keptDeviceId = requester?.device?.deviceId ?? null;
@@ -67,18 +70,19 @@ export class AccountService {
   }
 
   /** Ends the account for good: every session goes in the same commit, and the name stays taken. */
-  async deactivate(requester: Requester | null, request: DeactivateDto, address: string): Promise<void> {
-    await this.limiter.count('challenge', address);
+  async deactivate(requester: Requester | null, request: DeactivateDto, origin: Origin): Promise<void> {
+    await this.limiter.count('challenge', origin.address);
     const proof = requester?.isAppservice
       ? { parameters: {}, userId: requester.userId, credential: null }
       : await this.prove(requester, {
           name: 'POST /account/deactivate',
           parameters: { erase: request.erase },
           auth: request.auth,
-          address,
+          address: origin.address,
         });
     const { erase = false } = { ...proof.parameters, ...defined({ erase: request.erase }) };
     await this.unitOfWork.run(async (tx) => {
+      cameFrom(tx, origin);
       const account = await this.lockProven(tx, proof);
       // Without a proof only for a user of its own; people in a shared namespace are not.
       if (requester?.isAppservice && account.kind !== 'appservice') {

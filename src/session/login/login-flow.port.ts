@@ -1,9 +1,8 @@
 import { Injectable } from '@nestjs/common';
+import type { Origin } from '../../matrix/client-origin.decorator.js';
 
 /** What a client sends with its login that is not in the body. */
-export interface LoginContext {
-  /** The address of the client. */
-  readonly address: string;
+export interface LoginContext extends Origin {
   /** The token it shows, if any: that of an application service. */
   readonly token: string | null;
 }

@@ -3,7 +3,7 @@ import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { PresentedToken, Public } from '../../auth/auth.decorators.js';
 import { Environment } from '../../config/environment.js';
 import { ApiJsonBodyErrors, ApiMatrixError, ApiRateLimit } from '../../matrix/api.decorators.js';
-import { ClientAddress } from '../../matrix/client-address.decorator.js';
+import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.js';
 import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
 import { RateLimiter } from '../../rate-limits/rate-limiter.js';
 import { SessionDto, toSession } from '../session.dto.js';
@@ -52,14 +52,14 @@ export class LoginController {
   @ApiRateLimit()
   async login(
     @Body() request: LoginDto,
-    @ClientAddress() address: string,
+    @ClientOrigin() origin: Origin,
     @PresentedToken() token: string | null,
   ): Promise<SessionDto> {
     // Guesses of every kind count as guessed passwords do; those are counted where they are looked at.
     const counts = !COUNTED_ELSEWHERE.has(request.type);
-    if (counts) await this.limiter.count('login_failed_address', address);
-    const session = await this.logins.login(request, { address, token });
-    if (counts) await this.limiter.forgive('login_failed_address', address);
+    if (counts) await this.limiter.count('login_failed_address', origin.address);
+    const session = await this.logins.login(request, { ...origin, token });
+    if (counts) await this.limiter.forgive('login_failed_address', origin.address);
     return toSession(session, this.environment.serverName);
   }
 }

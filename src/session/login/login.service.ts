@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { AccountsService } from '../../accounts/accounts.service.js';
+import { cameFrom } from '../../audit/origins.js';
 import { toLogin } from '../../accounts/login-identifier.rules.js';
 import { PasswordsService } from '../../accounts/passwords.service.js';
 import type { Proven } from '../../uia/uia-stage.port.js';
@@ -42,14 +43,15 @@ export class LoginService {
   async login(request: LoginDto, context: LoginContext): Promise<StartedSession> {
     requireDeviceId(request.device_id);
     const proof = await this.prove(request, context);
-    return this.unitOfWork.run(async (tx) =>
-      this.sessions.start(tx, {
+    return this.unitOfWork.run(async (tx) => {
+      cameFrom(tx, context);
+      return this.sessions.start(tx, {
         userId: await proof(tx),
         deviceId: request.device_id,
         initialDeviceDisplayName: request.initial_device_display_name ?? null,
         refreshable: request.refresh_token ?? false,
-      }),
-    );
+      });
+    });
   }
 
   private async prove(request: LoginDto, context: LoginContext): Promise<Proof> {

@@ -2,7 +2,7 @@ import { Body } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { Public } from '../../auth/auth.decorators.js';
 import { ApiJsonBodyErrors, ApiMatrixError, ApiRateLimit } from '../../matrix/api.decorators.js';
-import { ClientAddress } from '../../matrix/client-address.decorator.js';
+import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.js';
 import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
 import { RateLimiter } from '../../rate-limits/rate-limiter.js';
 import { TokensDto, toTokens } from '../session.dto.js';
@@ -37,8 +37,8 @@ export class RefreshController {
     },
   )
   @ApiRateLimit()
-  async refresh(@Body() { refresh_token }: RefreshDto, @ClientAddress() address: string): Promise<TokensDto> {
-    await this.limiter.count('refresh', address);
-    return toTokens(await this.sessions.rotate(refresh_token));
+  async refresh(@Body() { refresh_token }: RefreshDto, @ClientOrigin() origin: Origin): Promise<TokensDto> {
+    await this.limiter.count('refresh', origin.address);
+    return toTokens(await this.sessions.rotate(refresh_token, origin));
   }
 }

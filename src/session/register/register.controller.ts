@@ -9,6 +9,7 @@ import {
   ApiRateLimit,
 } from '../../matrix/api.decorators.js';
 import { ClientAddress } from '../../matrix/client-address.decorator.js';
+import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.js';
 import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { toDto } from '../../matrix/validation.pipe.js';
@@ -57,24 +58,24 @@ export class RegisterController {
   @ApiRateLimit()
   async register(
     @Body() body: object,
-    @ClientAddress() address: string,
+    @ClientOrigin() origin: Origin,
     @PresentedToken() token: string | null,
     @Query('kind') kind: unknown = 'user',
   ): Promise<Partial<SessionDto>> {
     if (kind !== 'user' && kind !== 'guest') throw MatrixError.invalidParam('kind must be "user" or "guest"');
     if (kind === 'guest') {
       this.gate.requireOpen(kind);
-      return toAnswer(await this.registrations.registerGuest(body, address), this.environment.serverName);
+      return toAnswer(await this.registrations.registerGuest(body, origin), this.environment.serverName);
     }
     const request = await toDto(RegisterDto, body);
     if (request.type === 'm.login.application_service') {
       return toAnswer(
-        await this.registrations.registerForAppservice(request, token),
+        await this.registrations.registerForAppservice(request, token, origin),
         this.environment.serverName,
       );
     }
     this.gate.requireOpen(kind);
-    return toAnswer(await this.registrations.registerUser(request, address), this.environment.serverName);
+    return toAnswer(await this.registrations.registerUser(request, origin), this.environment.serverName);
   }
 
   @Get('register/available')

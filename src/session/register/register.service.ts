@@ -2,7 +2,9 @@ import { Injectable } from '@nestjs/common';
 import { AccountsService } from '../../accounts/accounts.service.js';
 import type { NewAccount } from '../../accounts/accounts.store.js';
 import type { Tx } from '../../database/tx.js';
+import { cameFrom } from '../../audit/origins.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
+import type { Origin } from '../../matrix/client-origin.decorator.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import type { StartedSession } from '../session.rules.js';
 import { SessionService } from '../session.service.js';
@@ -28,14 +30,14 @@ export class RegisterService {
   ) {}
 
   /** A person, new or so far a guest: lets the gate ask for a proof first. */
-  async registerUser(request: RegisterDto, address: string): Promise<Registration> {
-    await this.gate.countChallenge(address);
+  async registerUser(request: RegisterDto, origin: Origin): Promise<Registration> {
+    await this.gate.countChallenge(origin.address);
     // A name that cannot be had is told before the user is asked to prove anything.
     const named = await this.nameOf(request);
-    const { wanted, passwordHash } = await this.gate.pass(request, named, address);
+    const { wanted, passwordHash } = await this.gate.pass(request, named, origin.address);
     const userId = named ?? (await this.names.forPerson(wanted.username || this.gate.generatedName()));
     const isGuest = request.guest_access_token !== undefined;
-    return this.begin(wanted, userId, (tx) =>
+    return this.begin(wanted, userId, origin, (tx) =>
       isGuest
         ? this.accounts.upgradeGuest(tx, userId, passwordHash)
         : this.accounts.create(tx, { userId, kind: 'user', passwordHash }),
@@ -45,9 +47,9 @@ export class RegisterService {
   /** A guest: whatever is sent is ignored but the name of the device; the server chooses everything else. */
   async registerGuest(
     body: { initial_device_display_name?: unknown },
-    address: string,
+    origin: Origin,
   ): Promise<Registration> {
-    await this.gate.count(address);
+    await this.gate.count(origin.address);
     const { initial_device_display_name: name } = body;
     const account: NewAccount = {
       userId: await this.names.forPerson(this.gate.generatedName()),
@@ -55,15 +57,19 @@ export class RegisterService {
       passwordHash: null,
     };
     const wanted = { initial_device_display_name: typeof name === 'string' ? name : undefined };
-    return this.begin(wanted, account.userId, (tx) => this.accounts.create(tx, account));
+    return this.begin(wanted, account.userId, origin, (tx) => this.accounts.create(tx, account));
   }
 
   /** A user of an application service, which needs neither password nor proof. */
-  async registerForAppservice(request: RegisterDto, token: string | null): Promise<Registration> {
+  async registerForAppservice(
+    request: RegisterDto,
+    token: string | null,
+    origin: Origin,
+  ): Promise<Registration> {
     if (!request.username) throw MatrixError.missingParam('username');
     const userId = await this.names.forAppservice(request.username, token);
     const account: NewAccount = { userId, kind: 'appservice', passwordHash: null };
-    return this.begin(request, userId, (tx) => this.accounts.create(tx, account));
+    return this.begin(request, userId, origin, (tx) => this.accounts.create(tx, account));
   }
 
   private async nameOf({ username, guest_access_token }: RegisterDto): Promise<string | null> {
@@ -75,9 +81,11 @@ export class RegisterService {
   private begin(
     wanted: WantedAccount,
     userId: string,
+    origin: Origin,
     createAccount: (tx: Tx) => Promise<void>,
   ): Promise<Registration> {
     return this.unitOfWork.run(async (tx) => {
+      cameFrom(tx, origin);
       await createAccount(tx);
       if (wanted.inhibit_login) return { userId, session: null };
       const session = await this.sessions.start(tx, {

@@ -1,0 +1,42 @@
+import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
+
+/** What an entry tells of. */
+export type AuditAction = 'session_started' | 'session_ended' | 'refused';
+
+const PRIMARY_KEY = 'audit_entries_pkey';
+
+/** One thing that happened to the sessions of a user. It holds no token and no password. */
+@Entity('audit_entries')
+@Index('audit_entries_time_idx', ['at', 'entryId'])
+export class AuditEntryEntity {
+  /** Of a refusal: whom the request named, whether or not there is such a user; empty when it named nobody. */
+  @PrimaryColumn({ name: 'user_id', type: 'text', primaryKeyConstraintName: PRIMARY_KEY })
+  userId!: string;
+
+  @PrimaryColumn({ name: 'at', type: 'timestamptz', primaryKeyConstraintName: PRIMARY_KEY })
+  at!: Date;
+
+  /** Begins with the order within a transaction. */
+  @PrimaryColumn({ name: 'entry_id', type: 'text', primaryKeyConstraintName: PRIMARY_KEY })
+  entryId!: string;
+
+  @Column({ name: 'action', type: 'text' })
+  action!: AuditAction;
+
+  /** Why a session ended, or the `errcode` of a refusal. */
+  @Column({ name: 'reason', type: 'text', nullable: true })
+  reason!: string | null;
+
+  /** What was refused: method and path. */
+  @Column({ name: 'operation', type: 'text', nullable: true })
+  operation!: string | null;
+
+  @Column({ name: 'device_id', type: 'text', nullable: true })
+  deviceId!: string | null;
+
+  @Column({ name: 'address', type: 'text', nullable: true })
+  address!: string | null;
+
+  @Column({ name: 'user_agent', type: 'text', nullable: true })
+  userAgent!: string | null;
+}

@@ -1,0 +1,18 @@
+import { Global, Module } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { Refusals } from '../matrix/refusals.port.js';
+import { AuditController } from './audit.controller.js';
+import { AuditEntryEntity } from './audit-entry.entity.js';
+import { AuditListener } from './audit.listener.js';
+import { AuditService } from './audit.service.js';
+import { AuditStore } from './audit.store.js';
+
+/** What happened to sessions, for administrators: logins, ends with their reason, refusals; with address and user agent. */
+@Global()
+@Module({
+  imports: [TypeOrmModule.forFeature([AuditEntryEntity])],
+  controllers: [AuditController],
+  providers: [AuditListener, AuditService, AuditStore, { provide: Refusals, useExisting: AuditService }],
+  exports: [AuditService, Refusals],
+})
+export class AuditModule {}

@@ -1,0 +1,124 @@
+import {
+  type BeforeApplicationShutdown,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+} from '@nestjs/common';
+import type { Request } from 'express';
+import { Environment } from '../config/environment.js';
+import type { Tx } from '../database/tx.js';
+import type { DeviceRef } from '../events/devices-deleted.event.js';
+import { originOf } from '../matrix/client-origin.decorator.js';
+import type { ErrorAnswer } from '../matrix/matrix-error.js';
+import { Refusals } from '../matrix/refusals.port.js';
+import { Clock } from '../system/clock.js';
+import { Entropy } from '../system/entropy.js';
+import type { AuditEntryEntity } from './audit-entry.entity.js';
+import { AuditStore, type AuditQuery, type NewAuditEntry } from './audit.store.js';
+import { originIn } from './origins.js';
+import { refusalOf } from './refusal.rules.js';
+
+const PURGE_INTERVAL_MS = 60 * 60 * 1_000;
+const PURGE_BATCH = 5_000;
+const USER_AGENT_LIMIT = 512;
+/** Refusals being written at the same time: what a flood of them brings beyond is counted in the log alone. */
+const REFUSALS_AT_ONCE = 32;
+
+/** Remembers, for administrators, how sessions began and ended, and what was refused. */
+@Injectable()
+export class AuditService implements OnApplicationBootstrap, BeforeApplicationShutdown, Refusals {
+  private readonly logger = new Logger(AuditService.name);
+  private readonly gathered = new WeakMap<Tx, NewAuditEntry[]>();
+  private readonly writing = new Set<Promise<void>>();
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly store: AuditStore,
+    private readonly environment: Environment,
+    private readonly clock: Clock,
+    private readonly entropy: Entropy,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    this.timer = setInterval(() => void this.purge(), PURGE_INTERVAL_MS).unref();
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    clearInterval(this.timer);
+    await Promise.all(this.writing);
+  }
+
+  /** Writes entries with the commit of what they tell of. */
+  record(
+    tx: Tx,
+    action: 'session_started' | 'session_ended',
+    devices: readonly DeviceRef[],
+    reason: string | null,
+  ): void {
+    if (!this.environment.audit) return;
+    const entries = this.entriesOf(tx);
+    for (const device of devices) {
+      const { address = null, userAgent = null } = originIn(tx, device) ?? {};
+      entries.push({
+        userId: device.userId,
+        deviceId: device.deviceId,
+        entryId: this.entryId(entries.length),
+        action,
+        reason,
+        operation: null,
+        address,
+        userAgent: userAgent?.slice(0, USER_AGENT_LIMIT) ?? null,
+      });
+    }
+  }
+
+  /** Remembers refused logins, refreshes and proofs; nobody waits for it. */
+  refused(request: Request, answer: ErrorAnswer): void {
+    const refusal = this.environment.audit ? refusalOf(request, answer, this.environment.serverName) : null;
+    if (refusal === null) return;
+    if (this.writing.size >= REFUSALS_AT_ONCE) {
+      this.logger.warn(`Not in the audit, as there are too many: ${refusal.operation} ${refusal.reason}`);
+      return;
+    }
+    const { address, userAgent } = originOf(request);
+    const entry: NewAuditEntry = {
+      ...refusal,
+      entryId: this.entryId(0),
+      action: 'refused',
+      address,
+      userAgent: userAgent?.slice(0, USER_AGENT_LIMIT) ?? null,
+    };
+    const written = this.store
+      .appendNow(this.clock.now(), entry)
+      .catch((error: unknown) => this.logger.warn(`A refusal is not in the audit: ${String(error)}`))
+      .finally(() => this.writing.delete(written));
+    this.writing.add(written);
+  }
+
+  async list(query: AuditQuery): Promise<AuditEntryEntity[]> {
+    return this.store.list(query);
+  }
+
+  /** Deletes what is older than `AUDIT_RETENTION`. It never rejects: what fails is tried again the next time. */
+  async purge(): Promise<void> {
+    const before = new Date(this.clock.now().getTime() - this.environment.auditRetentionMs);
+    try {
+      while ((await this.store.purge(before, PURGE_BATCH)) === PURGE_BATCH);
+    } catch (error) {
+      this.logger.warn(`Old entries of the audit could not be deleted: ${String(error)}`);
+    }
+  }
+
+  private entriesOf(tx: Tx): NewAuditEntry[] {
+    const known = this.gathered.get(tx);
+    if (known !== undefined) return known;
+    const entries: NewAuditEntry[] = [];
+    this.gathered.set(tx, entries);
+    tx.beforeCommit((query) => this.store.append(query, tx.startedAt, entries));
+    return entries;
+  }
+
+  private entryId(ordinal: number): string {
+    return `${String(ordinal).padStart(5, '0')}${this.entropy.bytes(9).toString('base64url')}`;
+  }
+}

@@ -1,0 +1,95 @@
+import { Injectable } from '@nestjs/common';
+import type { Statement, Tx } from '../database/tx.js';
+import { UnitOfWork } from '../database/unit-of-work.js';
+import type { AuditAction, AuditEntryEntity } from './audit-entry.entity.js';
+
+const INSERT: Statement = {
+  name: 'audit_insert',
+  text: `
+    INSERT INTO audit_entries (at, user_id, entry_id, action, reason, operation, device_id, address, user_agent)
+    SELECT $1, * FROM unnest
+      ($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])`,
+};
+const COLUMNS = `
+  user_id AS "userId", at, entry_id AS "entryId", action, reason, operation, device_id AS "deviceId", address,
+  user_agent AS "userAgent"`;
+// Two statements, as each is to read its own index backwards.
+const LIST_OF_USER: Statement = {
+  name: 'audit_list_of_user',
+  text: `
+    SELECT ${COLUMNS} FROM audit_entries
+    WHERE user_id = $5 AND (at, entry_id) < ($1, $2) AND ($3::text IS NULL OR action = $3)
+    ORDER BY at DESC, entry_id DESC LIMIT $4`,
+};
+const LIST: Statement = {
+  name: 'audit_list',
+  text: `
+    SELECT ${COLUMNS} FROM audit_entries
+    WHERE (at, entry_id) < ($1, $2) AND ($3::text IS NULL OR action = $3)
+    ORDER BY at DESC, entry_id DESC LIMIT $4`,
+};
+const PURGE: Statement = {
+  name: 'audit_purge',
+  text: `
+    WITH old AS MATERIALIZED (
+      SELECT user_id, at, entry_id FROM audit_entries WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)
+    DELETE FROM audit_entries e USING old
+    WHERE (e.user_id, e.at, e.entry_id) = (old.user_id, old.at, old.entry_id)
+    RETURNING 1`,
+};
+
+/** An entry before it is written. */
+export type NewAuditEntry = Omit<AuditEntryEntity, 'at'>;
+
+/** Where a list goes on: before this entry. */
+export interface AuditPosition {
+  readonly at: Date;
+  readonly entryId: string;
+}
+
+export interface AuditQuery {
+  readonly userId: string | null;
+  readonly action: AuditAction | null;
+  readonly before: AuditPosition;
+  readonly limit: number;
+}
+
+@Injectable()
+export class AuditStore {
+  constructor(private readonly unitOfWork: UnitOfWork) {}
+
+  async append(query: Tx['query'], at: Date, entries: readonly NewAuditEntry[]): Promise<void> {
+    await query(INSERT, [at, ...columnsOf(entries)]);
+  }
+
+  async appendNow(at: Date, entry: NewAuditEntry): Promise<void> {
+    await this.unitOfWork.runOne(INSERT, [at, ...columnsOf([entry])]);
+  }
+
+  /** The newest first. */
+  list({ userId, action, before, limit }: AuditQuery): Promise<AuditEntryEntity[]> {
+    const values = [before.at, before.entryId, action, limit];
+    return userId === null
+      ? this.unitOfWork.query(LIST, values)
+      : this.unitOfWork.query(LIST_OF_USER, [...values, userId]);
+  }
+
+  /** Deletes entries from before `before`, `limit` at the most, and says how many. */
+  async purge(before: Date, limit: number): Promise<number> {
+    return (await this.unitOfWork.runOne(PURGE, [before, limit])).length;
+  }
+}
+
+function columnsOf(entries: readonly NewAuditEntry[]): unknown[] {
+  const names = [
+    'userId',
+    'entryId',
+    'action',
+    'reason',
+    'operation',
+    'deviceId',
+    'address',
+    'userAgent',
+  ] as const;
+  return names.map((name) => entries.map((entry) => entry[name]));
+}

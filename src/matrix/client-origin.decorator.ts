@@ -1,0 +1,19 @@
+import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import type { Request } from 'express';
+
+/** Where a request comes from. */
+export interface Origin {
+  /** The address of the client; behind a proxy only as far as `TRUST_PROXY` says. */
+  readonly address: string;
+  /** What the client calls itself. */
+  readonly userAgent: string | null;
+}
+
+export function originOf({ ip, headers }: Request): Origin {
+  return { address: ip ?? 'unknown', userAgent: headers['user-agent'] ?? null };
+}
+
+/** The {@link Origin} of the current request. */
+export const ClientOrigin = createParamDecorator((_: unknown, context: ExecutionContext): Origin =>
+  originOf(context.switchToHttp().getRequest<Request>()),
+);

@@ -1,0 +1,204 @@
+import { describe, expect, it } from 'vitest';
+import { AuditService } from '../../src/audit/audit.service.js';
+import { type ClientSession, PASSWORD, passwordOf, V3 } from '../../src/testing/matrix-client.js';
+import { useApp } from '../support/test-app.js';
+
+const ADMIN = '@admin:localhost';
+const app = useApp({ variables: { SERVER_ADMINS: ADMIN, AUDIT_RETENTION: '30d' } });
+
+interface Entry {
+  readonly ts: number;
+  readonly action: string;
+  readonly reason: string | null;
+  readonly [field: string]: unknown;
+}
+
+let admin: ClientSession | undefined;
+
+async function audit(query: Record<string, string>): Promise<{ entries: Entry[]; next_batch?: string }> {
+  admin ??= await app().matrix.register({ username: 'admin' });
+  const { body } = await app()
+    .http.get('/_session/v1/admin/audit')
+    .query(query)
+    .auth(admin.accessToken, { type: 'bearer' })
+    .expect(200);
+  return body;
+}
+
+/** What the audit says of a user, the oldest first. */
+async function story({ userId }: { userId: string }): Promise<string[]> {
+  const { entries } = await audit({ user_id: userId });
+  return entries.toReversed().map(({ action, reason }) => (reason === null ? action : `${action} ${reason}`));
+}
+
+const change = (session: ClientSession) =>
+  app()
+    .matrix.call(session, 'post', '/account/password')
+    .send({ new_password: 'another long phrase', auth: passwordOf(session) })
+    .expect(200);
+
+describe('The audit', () => {
+  it('tells who logged in and out, from where and with what', async () => {
+    const session = await app().matrix.register({ device_id: 'PHONE' });
+    await app().matrix.logout(session).set('User-Agent', 'Phone/1.0').expect(200);
+    const { entries } = await audit({ user_id: session.userId });
+    const common = { user_id: session.userId, device_id: 'PHONE', operation: null, ts: expect.any(Number) };
+    expect(entries).toEqual([
+      {
+        ...common,
+        action: 'session_ended',
+        reason: 'logout',
+        address: expect.stringContaining('127.0.0.1'),
+        user_agent: 'Phone/1.0',
+      },
+      {
+        ...common,
+        action: 'session_started',
+        reason: null,
+        address: expect.stringContaining('127.0.0.1'),
+        user_agent: null,
+      },
+    ]);
+  });
+
+  it('tells apart those whose logouts shared a commit', async () => {
+    const sessions = await Promise.all(Array.from({ length: 8 }, () => app().matrix.register()));
+    await Promise.all(
+      sessions.map((session) => app().matrix.logout(session).set('User-Agent', session.userId)),
+    );
+    for (const { userId } of sessions) {
+      const { entries } = await audit({ user_id: userId, action: 'session_ended' });
+      expect(entries).toMatchObject([{ user_agent: userId, reason: 'logout' }]);
+    }
+  });
+
+  it.each([
+    ['logout_all', (session: ClientSession) => app().matrix.logoutAll(session).expect(200)],
+    [
+      'device_deleted',
+      async (session: ClientSession) => {
+        const other = await app().matrix.login(session.userId);
+        const auth = passwordOf(session);
+        await app().matrix.call(session, 'delete', `/devices/${other.deviceId}`).send({ auth }).expect(200);
+      },
+    ],
+    [
+      'password_changed',
+      async (session: ClientSession) => {
+        await app().matrix.login(session.userId);
+        await change(session);
+      },
+    ],
+    [
+      'deactivated',
+      (session: ClientSession) =>
+        app()
+          .matrix.call(session, 'post', '/account/deactivate')
+          .send({ auth: passwordOf(session) })
+          .expect(200),
+    ],
+    [
+      'replaced_by_login',
+      (session: ClientSession) => app().matrix.login(session.userId, { device_id: session.deviceId }),
+    ],
+    [
+      'refresh_replay',
+      async ({ refreshToken }: ClientSession) => {
+        const { body } = await app().matrix.refresh(refreshToken!).expect(200);
+        await app().matrix.refresh(body.refresh_token).expect(200);
+        await app().matrix.refresh(refreshToken!).expect(401);
+      },
+    ],
+  ])('says that a session ended by %s', async (reason, end) => {
+    const session = await app().matrix.register({ refresh_token: true });
+    await end(session);
+    const { entries } = await audit({ user_id: session.userId, action: 'session_ended' });
+    expect(entries).toMatchObject([{ reason, address: expect.stringContaining('127.0.0.1') }]);
+  });
+
+  it('remembers refusals: of logins, of proofs and of refreshes', async () => {
+    const session = await app().matrix.register();
+    const login = { type: 'm.login.password', identifier: { type: 'm.id.user', user: session.userId } };
+    await app()
+      .http.post(`${V3}/login`)
+      .send({ ...login, password: 'wrong' })
+      .expect(403);
+    const auth = passwordOf(session, 'wrong');
+    await app().matrix.call(session, 'post', '/delete_devices').send({ devices: [], auth }).expect(401);
+    await app().http.post(`${V3}/refresh`).send({ refresh_token: 'mxr_made_up' }).expect(401);
+    await expect
+      .poll(() => story(session))
+      .toEqual(['session_started', 'refused M_FORBIDDEN', 'refused M_FORBIDDEN']);
+    const { entries } = await audit({ user_id: session.userId, action: 'refused' });
+    expect(entries.map(({ operation }) => operation)).toEqual(['POST /delete_devices', 'POST /login']);
+    const { entries: refused } = await audit({ action: 'refused' });
+    expect(refused).toContainEqual(
+      expect.objectContaining({ operation: 'POST /refresh', reason: 'M_UNKNOWN_TOKEN', user_id: '' }),
+    );
+  });
+
+  it('remembers no challenge, no mistake in a body, and no stranger who makes up tokens', async () => {
+    const session = await app().matrix.register();
+    await app().matrix.call(session, 'post', '/delete_devices').send({ devices: [] }).expect(401);
+    await app().http.post(`${V3}/login`).send({ type: 'm.login.password' }).expect(400);
+    const before = (await audit({ action: 'refused' })).entries.length;
+    await app()
+      .http.post(`${V3}/delete_devices`)
+      .auth('made up', { type: 'bearer' })
+      .send({ devices: [] })
+      .expect(401);
+    await app().nest.get(AuditService).beforeApplicationShutdown();
+    expect(await story(session)).toEqual(['session_started']);
+    expect((await audit({ action: 'refused' })).entries).toHaveLength(before);
+  });
+
+  it('holds nothing of what was rolled back', async () => {
+    const session = await app().matrix.register();
+    await app()
+      .matrix.call(session, 'post', '/account/password')
+      .send({ new_password: 'another long phrase', auth: passwordOf(session, 'wrong') })
+      .expect(401);
+    await app().nest.get(AuditService).beforeApplicationShutdown();
+    expect(await story(session)).toEqual(['session_started', 'refused M_FORBIDDEN']);
+  });
+
+  it('holds no token and no password', async () => {
+    const session = await app().matrix.register({ refresh_token: true });
+    const auth = passwordOf(session, 'a wrong but secret one');
+    await app().matrix.call(session, 'post', '/account/deactivate').send({ auth });
+    await app().matrix.logout(session);
+    const text = JSON.stringify(await app().sql('SELECT * FROM audit_entries'));
+    expect(text).toContain(session.userId);
+    for (const secret of [session.accessToken, session.refreshToken!, PASSWORD, 'a wrong but secret one'])
+      expect(text).not.toContain(secret);
+  });
+
+  it('is read page by page, by administrators only', async () => {
+    const session = await app().matrix.register();
+    for (let n = 0; n < 4; n += 1) await app().matrix.login(session.userId, { device_id: 'D' });
+    const pages: Entry[] = [];
+    let from: string | undefined;
+    do {
+      const query = { user_id: session.userId, limit: '2', ...(from === undefined ? {} : { from }) };
+      const page = await audit(query);
+      pages.push(...page.entries);
+      from = page.next_batch;
+    } while (from !== undefined);
+    expect(pages).toEqual((await audit({ user_id: session.userId })).entries);
+    expect(pages).toHaveLength(8);
+    const ask = (query: object) => app().http.get('/_session/v1/admin/audit').query(query);
+    await ask({}).auth(session.accessToken, { type: 'bearer' }).expect(403);
+    await ask({}).expect(401);
+    for (const wrong of [{ limit: '0' }, { action: 'x' }, { from: 'x' }, { user_id: ['a', 'b'] }])
+      await ask(wrong).auth(admin!.accessToken, { type: 'bearer' }).expect(400);
+  });
+
+  it('forgets after the retention time', async () => {
+    const session = await app().matrix.register();
+    await app().nest.get(AuditService).purge();
+    expect(await story(session)).toEqual(['session_started']);
+    app().clock.advance(31 * 24 * 60 * 60 * 1_000);
+    await app().nest.get(AuditService).purge();
+    expect(await story(session)).toEqual([]);
+  });
+});
