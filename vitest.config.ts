@@ -6,8 +6,11 @@ const built = (file: string) => fileURLToPath(new URL(`dist/${file}`, import.met
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts', 'examples/*/test/**/*.test.ts'],
-    // A real nginx is not on every machine; CI brings one and names it.
-    exclude: process.env['NGINX'] ? [] : ['test/proxy/**'],
+    // Real servers that are not on every machine; CI brings them and names them.
+    exclude: [
+      ...(process.env['NGINX'] ? [] : ['test/proxy/**']),
+      ...(process.env['NATS_SERVER'] ? [] : ['test/nats/**']),
+    ],
     // Examples know the package by its name: what was built stands for what would be installed.
     alias: {
       'matrix-session-service/testing': built('testing/index.js'),

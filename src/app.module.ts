@@ -12,6 +12,7 @@ import { DiscoveryModule } from './discovery/discovery.module.js';
 import { EventsModule } from './events/events.module.js';
 import { KeysModule } from './keys/keys.module.js';
 import { MatrixModule } from './matrix/matrix.module.js';
+import { NatsModule } from './nats/nats.module.js';
 import { OutboxModule } from './outbox/outbox.module.js';
 import { SessionTokenVerifier } from './session/session-token.verifier.js';
 import { SessionModule } from './session/session.module.js';
@@ -46,6 +47,7 @@ export class AppModule {
         OutboxModule,
         AuditModule,
         WebhooksModule,
+        NatsModule,
         // Guards run in the order of this list: nobody's body is read before it is known who sends it.
         AuthModule.verifiedBy(SessionModule, SessionTokenVerifier),
         MatrixModule,

@@ -165,6 +165,18 @@ export const environmentSchema = z.object({
     .regex(/^https?(,https?)?$/, '"https", "http" or both, separated by a comma')
     .default('https')
     .describe('Schemes that URLs of targets may have.'),
+  NATS_URL: z
+    .string()
+    .refine((value) => isUrl(value, ['nats:', 'tls:']), 'a URL that starts with nats:// or tls://')
+    .optional()
+    .describe(
+      'NATS server that every event is published on; with user:password or a token before the @. Default: none.',
+    ),
+  NATS_SUBJECT_PREFIX: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/, 'words of A-Z, a-z, 0-9, _ and -, separated by dots')
+    .default('matrix.session')
+    .describe('What the subjects of events begin with, before .devices.deleted and so on.'),
   TRUST_PROXY: z
     .string()
     .refine(isProxyList, 'a number of hops, or addresses and subnets separated by commas')
@@ -260,6 +272,8 @@ export class Environment {
   readonly eventRetentionMs: number;
   readonly audit: boolean;
   readonly auditRetentionMs: number;
+  readonly natsUrl: string | null;
+  readonly natsSubjectPrefix: string;
   readonly webhooksFile: string | null;
   readonly webhookSecret: string | null;
   readonly webhookSchemes: readonly string[];
@@ -338,6 +352,8 @@ export class Environment {
     this.eventRetentionMs = milliseconds(parsed.EVENT_RETENTION);
     this.audit = parsed.AUDIT === 'on';
     this.auditRetentionMs = milliseconds(parsed.AUDIT_RETENTION);
+    this.natsUrl = parsed.NATS_URL ?? null;
+    this.natsSubjectPrefix = parsed.NATS_SUBJECT_PREFIX;
     this.webhooksFile = parsed.WEBHOOKS_FILE ?? null;
     this.webhookSecret = parsed.WEBHOOK_SECRET ?? null;
     this.webhookSchemes = list(parsed.WEBHOOK_SCHEMES);

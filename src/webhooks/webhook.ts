@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { toPublicJson } from '../outbox/public-json.js';
 import type { EventMessage, Subscriber } from '../outbox/subscribers.js';
 
 /** Secrets of Standard Webhooks: `whsec_` and 24 to 64 bytes in base64. */
@@ -51,7 +52,7 @@ export class Webhook implements Subscriber {
 
   /** Posts the event. Anything but 2xx is a failure, redirects among them: nobody but the target gets the event. */
   async deliver(message: EventMessage, signal: AbortSignal): Promise<void> {
-    const body = JSON.stringify(toBody(message));
+    const body = JSON.stringify(toPublicJson(message));
     const timestamp = Math.floor(Date.now() / 1_000);
     const signature = createHmac('sha256', this.key)
       .update(`${message.eventId}.${timestamp}.${body}`)
@@ -71,24 +72,4 @@ export class Webhook implements Subscriber {
     await response.body?.cancel();
     if (!response.ok) throw new Error(`The target answered ${response.status}`);
   }
-}
-
-function toBody({ event, occurredAt, userId, payload }: EventMessage): object {
-  return {
-    type: event,
-    timestamp: occurredAt.toISOString(),
-    data: { user_id: userId, ...(toSnakeCase(payload) as object) },
-  };
-}
-
-/** Matrix spells fields so. */
-function toSnakeCase(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(toSnakeCase);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([key, inner]) => [
-      key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-      toSnakeCase(inner),
-    ]),
-  );
 }

@@ -1,0 +1,35 @@
+import { Inject, Module, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { Environment } from '../config/environment.js';
+import { EVENT_TYPES } from '../events/event-types.js';
+import { Subscribers } from '../outbox/subscribers.js';
+import { NatsSubscriber } from './nats-subscriber.js';
+
+const NATS = 'NATS';
+
+/** Publishes every event on NATS, where `NATS_URL` names a server. */
+@Module({ providers: [{ provide: NATS, inject: [Environment], useFactory: connectTo }] })
+export class NatsModule implements OnModuleInit, OnApplicationShutdown {
+  constructor(
+    @Inject(NATS) private readonly nats: NatsSubscriber | null,
+    private readonly subscribers: Subscribers,
+  ) {}
+
+  onModuleInit(): void {
+    if (this.nats !== null) this.subscribers.add(this.nats);
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.nats?.close();
+  }
+}
+
+/** The packages take their time, and most services need none. */
+async function connectTo({ natsUrl, natsSubjectPrefix }: Environment): Promise<NatsSubscriber | null> {
+  if (natsUrl === null) return null;
+  const [microservices, nats] = await Promise.all([
+    import('@nestjs/microservices'),
+    import('@nats-io/transport-node'),
+  ]);
+  const events = EVENT_TYPES.map(({ eventName }) => eventName);
+  return new NatsSubscriber(new URL(natsUrl), natsSubjectPrefix, events, { microservices, nats });
+}

@@ -1,0 +1,22 @@
+import type { EventMessage } from './subscribers.js';
+
+/** An event as other systems get it: webhooks and NATS alike. Its fields are a promise (docs/events.md). */
+export function toPublicJson({ event, occurredAt, userId, payload }: EventMessage): object {
+  return {
+    type: event,
+    timestamp: occurredAt.toISOString(),
+    data: { user_id: userId, ...(toSnakeCase(payload) as object) },
+  };
+}
+
+/** Matrix spells fields so. */
+function toSnakeCase(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(toSnakeCase);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [
+      key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      toSnakeCase(inner),
+    ]),
+  );
+}

@@ -1,0 +1,111 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { TestApp } from '../support/test-app.js';
+
+// Runs where NATS_SERVER names the program: in CI, and nowhere without one.
+let port: number;
+let server: ChildProcess | undefined;
+let listener: NatsConnection | undefined;
+let app: TestApp;
+let heard: { subject: string; id: string; pattern: string; data: Record<string, unknown> }[] = [];
+
+async function up(): Promise<void> {
+  server = spawn(
+    process.env['NATS_SERVER']!,
+    ['-a', '127.0.0.1', '-p', String(port), '--user', 'u', '--pass', 'p@ss'],
+    { stdio: 'ignore' },
+  );
+  listener = await vi.waitFor(
+    () => connect({ servers: `127.0.0.1:${port}`, user: 'u', pass: 'p@ss', reconnect: false }),
+    10_000,
+  );
+  const subscription = listener.subscribe('matrix.session.>');
+  await listener.flush();
+  void (async () => {
+    for await (const message of subscription) {
+      const { pattern, data } = message.json<{ pattern: string; data: Record<string, unknown> }>();
+      heard.push({ subject: message.subject, id: message.headers?.get('Nats-Msg-Id') ?? '', pattern, data });
+    }
+  })();
+}
+
+async function down(): Promise<void> {
+  await listener?.close();
+  server!.kill('SIGKILL');
+  await once(server!, 'exit');
+}
+
+beforeAll(async () => {
+  const free = createServer().listen(0, '127.0.0.1');
+  await once(free, 'listening');
+  ({ port } = free.address() as AddressInfo);
+  await new Promise((resolve) => free.close(resolve));
+  app = await TestApp.start({
+    variables: { NATS_URL: `nats://u:p%40ss@127.0.0.1:${port}`, EVENT_DELIVERY_TIMEOUT: '2s' },
+  });
+});
+afterAll(async () => {
+  await app.stop();
+  await down();
+});
+
+const deleted = () => heard.filter(({ subject }) => subject === 'matrix.session.devices.deleted');
+
+describe('NATS', () => {
+  it('gets what happened while it was down, in the order of each user, once it is up', async () => {
+    const { userId } = await app.matrix.register({ device_id: 'D0' });
+    for (let n = 1; n <= 3; n += 1) {
+      const session = await app.matrix.login(userId, { device_id: `D${n}` });
+      await app.matrix.logout(session).expect(200);
+    }
+    await app.drain();
+    await up();
+    await vi.waitFor(async () => {
+      app.clock.advance(10_000);
+      await app.drain();
+      expect(deleted()).toHaveLength(3);
+    }, 20_000);
+    expect(heard.filter(({ data }) => (data['data'] as { user_id: string }).user_id === userId)).toHaveLength(
+      heard.length,
+    );
+    const order = deleted().map(
+      ({ data }) => (data['data'] as { devices: { device_id: string }[] }).devices[0]!.device_id,
+    );
+    expect(order).toEqual(['D1', 'D2', 'D3']);
+  });
+
+  it('gets an event at once, as Nest sends one, with an ID by which a repetition is known', async () => {
+    const session = await app.matrix.register();
+    await app.drain();
+    heard = [];
+    await app.matrix.logout(session).expect(200);
+    await vi.waitFor(() => expect(deleted()).toHaveLength(1));
+    expect(deleted()).toMatchObject([
+      {
+        subject: 'matrix.session.devices.deleted',
+        pattern: 'matrix.session.devices.deleted',
+        id: expect.stringMatching(/^evt_/),
+        data: { id: deleted()[0]!.id, type: 'devices.deleted', data: { user_id: session.userId } },
+      },
+    ]);
+  });
+
+  it('loses nothing when it goes down and comes back', async () => {
+    await down();
+    heard = [];
+    const session = await app.matrix.register();
+    await app.matrix.logout(session).expect(200);
+    await app.drain();
+    expect(heard).toEqual([]);
+    await up();
+    await vi.waitFor(async () => {
+      app.clock.advance(10_000);
+      await app.drain();
+      expect(deleted()).toHaveLength(1);
+    }, 20_000);
+  });
+});
