@@ -1,7 +1,7 @@
 /** The arrows of docs/architecture.md: who may look into whom, and why not. */
 const outside = (...rooms) => ({ path: '^src/', pathNot: [`^src/(${rooms.join('|')})/`] });
 const room = (name) => ({ path: `^src/${name}/` });
-const UNDERNEATH = ['system', 'config', 'database', 'matrix'];
+const UNDERNEATH = ['system', 'config', 'database', 'matrix', 'metrics'];
 
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
@@ -76,6 +76,20 @@ module.exports = {
       severity: 'error',
       from: room('webhooks'),
       to: outside('webhooks', 'outbox', 'events', ...UNDERNEATH),
+    },
+    {
+      name: 'metrics-know-nothing',
+      comment: 'Whoever has something to count brings it.',
+      severity: 'error',
+      from: room('metrics'),
+      to: outside('metrics', 'config'),
+    },
+    {
+      name: 'reconciler-mends-by-the-usual-paths',
+      comment: 'What it ends goes the way of every session; it needs no room that hangs on a device.',
+      severity: 'error',
+      from: room('reconciler'),
+      to: outside('reconciler', 'session', 'outbox', 'auth', 'events', ...UNDERNEATH),
     },
     {
       name: 'nats-is-a-subscriber',

@@ -12,8 +12,10 @@ import { DiscoveryModule } from './discovery/discovery.module.js';
 import { EventsModule } from './events/events.module.js';
 import { KeysModule } from './keys/keys.module.js';
 import { MatrixModule } from './matrix/matrix.module.js';
+import { MetricsModule } from './metrics/metrics.module.js';
 import { NatsModule } from './nats/nats.module.js';
 import { OutboxModule } from './outbox/outbox.module.js';
+import { ReconcilerModule } from './reconciler/reconciler.module.js';
 import { SessionTokenVerifier } from './session/session-token.verifier.js';
 import { SessionModule } from './session/session.module.js';
 import { WebhooksModule } from './webhooks/webhooks.module.js';
@@ -43,6 +45,7 @@ export class AppModule {
       imports: [
         CompositionModule.forRoot(composition),
         DatabaseModule,
+        MetricsModule,
         EventsModule,
         OutboxModule,
         AuditModule,
@@ -61,6 +64,7 @@ export class AppModule {
         KeysModule,
         ...(extensions.length === 0 ? [] : [DeletionLimitModule, ...extensions]),
         DevicesModule,
+        ReconcilerModule,
       ],
     };
   }

@@ -38,6 +38,8 @@ export {
 export { DeviceRenamed } from './events/device-renamed.event.js';
 export { EventBus } from './events/event-bus.js';
 export { AccountDeactivated } from './events/account-deactivated.event.js';
+export { AccountRegistered } from './events/account-registered.event.js';
+export { AccountRestricted } from './events/account-restricted.event.js';
 export { InTransaction } from './events/in-transaction.decorator.js';
 export { PasswordChanged } from './events/password-changed.event.js';
 export { SessionEvent, type SessionEventType, type UserPart } from './events/session-event.js';

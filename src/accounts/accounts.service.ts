@@ -1,6 +1,9 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { Environment, EnvironmentError } from '../config/environment.js';
 import type { Tx } from '../database/tx.js';
+import { AccountRegistered } from '../events/account-registered.event.js';
+import { AccountRestricted } from '../events/account-restricted.event.js';
+import { EventBus } from '../events/event-bus.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { isNewLocalpart, localpartOf, serverNameOf, toUserId } from '../matrix/user-id.js';
 import type { AccountEntity } from './account.entity.js';
@@ -14,6 +17,7 @@ export class AccountsService implements OnModuleInit {
     private readonly store: AccountsStore,
     private readonly environment: Environment,
     private readonly verifier: PasswordVerifier,
+    private readonly events: EventBus,
   ) {}
 
   /** A database of another server name would strand its users, each of them half known. */
@@ -51,7 +55,7 @@ export class AccountsService implements OnModuleInit {
    * @throws {MatrixError} `M_USER_IN_USE` when somebody else was faster
    */
   async create(tx: Tx, account: NewAccount): Promise<void> {
-    if (!(await this.store.insert(tx, account))) throw inUse();
+    if (!(await this.insert(tx, account))) throw inUse();
   }
 
   /**
@@ -61,11 +65,17 @@ export class AccountsService implements OnModuleInit {
   async upgradeGuest(tx: Tx, userId: string, passwordHash: string): Promise<void> {
     if (!(await this.store.upgradeGuest(tx, userId, passwordHash)))
       throw MatrixError.forbidden('This is no guest');
+    await this.events.publish(tx, new AccountRegistered(userId, 'user', tx.startedAt.getTime()));
+  }
+
+  /** Creates the account of an application service itself unless it is there; at the start, when nobody hears of it yet. */
+  async ensureSender(tx: Tx, userId: string): Promise<void> {
+    await this.store.insert(tx, { userId, kind: 'appservice', passwordHash: null });
   }
 
   /** Creates the account unless it is there. */
   async ensure(tx: Tx, account: NewAccount): Promise<void> {
-    await this.store.insert(tx, account);
+    await this.insert(tx, account);
   }
 
   /**
@@ -121,7 +131,16 @@ export class AccountsService implements OnModuleInit {
 
   /** Locks or suspends, or lifts it; the second call changes nothing. */
   async restrict(tx: Tx, userId: string, restriction: Restriction, on: boolean): Promise<void> {
-    await this.store.setRestriction(tx, userId, restriction, on);
+    if (await this.store.setRestriction(tx, userId, restriction, on)) {
+      await this.events.publish(tx, new AccountRestricted(userId, restriction, on, tx.startedAt.getTime()));
+    }
+  }
+
+  private async insert(tx: Tx, account: NewAccount): Promise<boolean> {
+    const isNew = await this.store.insert(tx, account);
+    const { userId, kind } = account;
+    if (isNew) await this.events.publish(tx, new AccountRegistered(userId, kind, tx.startedAt.getTime()));
+    return isNew;
   }
 }
 

@@ -48,11 +48,15 @@ const DEACTIVATE: Statement = {
 const SET_RESTRICTION = {
   locked: {
     name: 'accounts_set_locked',
-    text: 'UPDATE accounts SET locked_at = CASE WHEN $2 THEN COALESCE(locked_at, $3) END WHERE user_id = $1',
+    text: `
+      UPDATE accounts SET locked_at = CASE WHEN $2 THEN $3::timestamptz END
+      WHERE user_id = $1 AND (locked_at IS NOT NULL) <> $2 RETURNING user_id`,
   },
   suspended: {
     name: 'accounts_set_suspended',
-    text: 'UPDATE accounts SET suspended_at = CASE WHEN $2 THEN COALESCE(suspended_at, $3) END WHERE user_id = $1',
+    text: `
+      UPDATE accounts SET suspended_at = CASE WHEN $2 THEN $3::timestamptz END
+      WHERE user_id = $1 AND (suspended_at IS NOT NULL) <> $2 RETURNING user_id`,
   },
 } satisfies Record<string, Statement>;
 
@@ -113,7 +117,8 @@ export class AccountsStore {
     await tx.query(DEACTIVATE, [userId, tx.startedAt]);
   }
 
-  async setRestriction(tx: Tx, userId: string, restriction: Restriction, on: boolean): Promise<void> {
-    await tx.query(SET_RESTRICTION[restriction], [userId, on, tx.startedAt]);
+  /** Answers whether that changed anything. */
+  async setRestriction(tx: Tx, userId: string, restriction: Restriction, on: boolean): Promise<boolean> {
+    return (await tx.query(SET_RESTRICTION[restriction], [userId, on, tx.startedAt])).length > 0;
   }
 }

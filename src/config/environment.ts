@@ -165,6 +165,20 @@ export const environmentSchema = z.object({
     .regex(/^https?(,https?)?$/, '"https", "http" or both, separated by a comma')
     .default('https')
     .describe('Schemes that URLs of targets may have.'),
+  RECONCILE: z
+    .enum(['repair', 'dry_run', 'off'], { error: '"repair", "dry_run" or "off"' })
+    .default('repair')
+    .describe(
+      'Whether what should be impossible (docs/operating.md) is mended, told only, or not looked for.',
+    ),
+  RECONCILE_INTERVAL: duration().default('10m').describe('How often it is looked for.'),
+  DEVICE_WITHOUT_TOKEN_TTL: duration()
+    .default('365d')
+    .describe('How long a device stays on which nobody can sign in any more.'),
+  METRICS_PORT: wholeNumber(0, 65_535)
+    .optional()
+    .describe('TCP port that serves /metrics for Prometheus. Default: none.'),
+  METRICS_HOST: z.string().default('127.0.0.1').describe('Address to serve /metrics on.'),
   NATS_URL: z
     .string()
     .refine((value) => isUrl(value, ['nats:', 'tls:']), 'a URL that starts with nats:// or tls://')
@@ -272,6 +286,11 @@ export class Environment {
   readonly eventRetentionMs: number;
   readonly audit: boolean;
   readonly auditRetentionMs: number;
+  readonly reconcile: 'repair' | 'dry_run' | 'off';
+  readonly reconcileIntervalMs: number;
+  readonly deviceWithoutTokenTtlMs: number;
+  readonly metricsPort: number | null;
+  readonly metricsHost: string;
   readonly natsUrl: string | null;
   readonly natsSubjectPrefix: string;
   readonly webhooksFile: string | null;
@@ -352,6 +371,11 @@ export class Environment {
     this.eventRetentionMs = milliseconds(parsed.EVENT_RETENTION);
     this.audit = parsed.AUDIT === 'on';
     this.auditRetentionMs = milliseconds(parsed.AUDIT_RETENTION);
+    this.reconcile = parsed.RECONCILE;
+    this.reconcileIntervalMs = milliseconds(parsed.RECONCILE_INTERVAL);
+    this.deviceWithoutTokenTtlMs = milliseconds(parsed.DEVICE_WITHOUT_TOKEN_TTL);
+    this.metricsPort = parsed.METRICS_PORT ?? null;
+    this.metricsHost = parsed.METRICS_HOST;
     this.natsUrl = parsed.NATS_URL ?? null;
     this.natsSubjectPrefix = parsed.NATS_SUBJECT_PREFIX;
     this.webhooksFile = parsed.WEBHOOKS_FILE ?? null;

@@ -1,7 +1,16 @@
 import { partsOf, SessionEvent, type UserPart } from './session-event.js';
 
 /** Why a device was deleted. */
-export type DeletionReason = 'logout' | 'logout_all' | 'device_deleted' | 'password_changed' | 'deactivated';
+export type DeletionReason =
+  | 'logout'
+  | 'logout_all'
+  | 'device_deleted'
+  | 'password_changed'
+  | 'deactivated'
+  /** An administrator ended the session. */
+  | 'admin'
+  /** Nobody could sign in on the device any more, for longer than `DEVICE_WITHOUT_TOKEN_TTL`. */
+  | 'expired';
 
 /** A device by its name, which is unique for its user only. */
 export interface DeviceRef {

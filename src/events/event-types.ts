@@ -1,4 +1,6 @@
 import { AccountDeactivated } from './account-deactivated.event.js';
+import { AccountRegistered } from './account-registered.event.js';
+import { AccountRestricted } from './account-restricted.event.js';
 import { DeviceCreated } from './device-created.event.js';
 import { DeviceListsChanged } from './device-lists-changed.event.js';
 import { DeviceRenamed } from './device-renamed.event.js';
@@ -17,5 +19,7 @@ export const EVENT_TYPES: readonly SessionEventType[] = [
   DevicesDeleted,
   DeviceListsChanged,
   PasswordChanged,
+  AccountRegistered,
+  AccountRestricted,
   AccountDeactivated,
 ];

@@ -111,6 +111,11 @@ const LIST: Statement = {
     SELECT ${COLUMNS} FROM event_deliveries
     WHERE state = $1 AND ($2::text IS NULL OR subscriber = $2) ORDER BY occurred_at DESC, event_id LIMIT $3`,
 };
+const COUNT: Statement = {
+  name: 'outbox_count',
+  text: `
+    SELECT count(*)::int AS count FROM (SELECT FROM event_deliveries WHERE state = $1 LIMIT $2) AS counted`,
+};
 const REPLAY: Statement = {
   name: 'outbox_replay',
   text: `
@@ -171,6 +176,12 @@ export class OutboxStore {
 
   list(state: DeliveryState, subscriber: string | null, limit: number): Promise<EventDeliveryEntity[]> {
     return this.unitOfWork.query(LIST, [state, subscriber, limit]);
+  }
+
+  /** How many deliveries are in a state, `most` at the most. */
+  async count(state: DeliveryState, most: number): Promise<number> {
+    const [row] = await this.unitOfWork.query<{ count: number }>(COUNT, [state, most]);
+    return row!.count;
   }
 
   /** Whether there was something buried. */

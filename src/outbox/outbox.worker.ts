@@ -5,6 +5,7 @@ import {
   type OnApplicationBootstrap,
 } from '@nestjs/common';
 import { Environment } from '../config/environment.js';
+import { Metrics } from '../metrics/metrics.js';
 import { Clock } from '../system/clock.js';
 import { Entropy } from '../system/entropy.js';
 import { type LeasedDelivery, OutboxStore } from './outbox.store.js';
@@ -16,6 +17,8 @@ const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 60 * 60 * 1_000;
 const HOUSEKEEPING_MS = 60_000;
 const ERROR_LENGTH = 500;
+/** Counting goes no further: who reads metrics must not wait for millions of rows. */
+const MOST_COUNTED = 10_000;
 
 /**
  * Delivers what subscribers are owed. It starts with the commit of an event on this node, and looks every
@@ -38,9 +41,16 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
     private readonly environment: Environment,
     private readonly clock: Clock,
     private readonly entropy: Entropy,
+    private readonly metrics: Metrics,
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {
+    for (const state of ['pending', 'buried'] as const) {
+      const help = `Deliveries that are ${state}; ${MOST_COUNTED} at the most.`;
+      this.metrics.gauge(`session_event_deliveries_${state}`, help, () =>
+        this.store.count(state, MOST_COUNTED),
+      );
+    }
     await this.keepHouse();
     this.timer = setInterval(() => void this.poll(), this.environment.eventPollIntervalMs).unref();
     this.kick();
@@ -133,6 +143,7 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
     } catch (error) {
       return this.failed(delivery, String(error).slice(0, ERROR_LENGTH));
     }
+    this.metrics.deliveries.inc({ subscriber: subscriber.name, outcome: 'delivered' });
     await this.store.settle(delivery, 'delivered', this.clock.now(), null);
   }
 
@@ -141,8 +152,10 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
     const now = this.clock.now();
     if (attempts >= this.environment.eventMaxAttempts) {
       this.logger.error(`Event ${eventId} for ${subscriber} is buried after ${attempts} attempts: ${error}`);
+      this.metrics.deliveries.inc({ subscriber, outcome: 'buried' });
       return this.store.settle(delivery, 'buried', now, error);
     }
+    this.metrics.deliveries.inc({ subscriber, outcome: 'failed' });
     await this.store.postpone(delivery, new Date(now.getTime() + pauseAfter(attempts)), error);
   }
 }

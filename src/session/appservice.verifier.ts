@@ -24,9 +24,7 @@ export class AppserviceVerifier implements OnApplicationBootstrap {
     const senders = this.registry.services.map(({ sender }) => sender).toSorted();
     if (senders.length === 0) return;
     await this.unitOfWork.run(async (tx) => {
-      for (const userId of senders) {
-        await this.accounts.ensure(tx, { userId, kind: 'appservice', passwordHash: null });
-      }
+      for (const userId of senders) await this.accounts.ensureSender(tx, userId);
     });
   }
 

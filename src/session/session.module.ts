@@ -20,6 +20,7 @@ import { RegistrationTokenController } from './register/registration-token.contr
 import { RegisterService } from './register/register.service.js';
 import { SessionFamilyEntity } from './session-family.entity.js';
 import { SessionTokenVerifier } from './session-token.verifier.js';
+import { SessionAdminController } from './session-admin.controller.js';
 import { SessionController } from './session.controller.js';
 import { SessionService } from './session.service.js';
 import { SessionStore } from './session.store.js';
@@ -37,6 +38,7 @@ import { WhoamiController } from './whoami/whoami.controller.js';
   ],
   controllers: [
     SessionController,
+    SessionAdminController,
     LoginController,
     LoginTokenController,
     RefreshController,

@@ -131,6 +131,29 @@ export class SessionService {
     await this.endLocked(tx, devices, 'device_deleted');
   }
 
+  /** Ends the sessions of a user whom an administrator names: of one device, or all of them. */
+  async endByAdmin(userId: string, deviceId: string | null, origin: Origin): Promise<void> {
+    await this.unitOfWork.run(async (tx) => {
+      cameFrom(tx, origin);
+      if (deviceId === null) return this.endOthers(tx, userId, null, 'admin');
+      await this.endLocked(tx, await this.store.lockDevices(tx, [{ userId, deviceId }]), 'admin');
+    });
+  }
+
+  /**
+   * Ends those of the devices on which nobody can sign in any more, and could not since `before`.
+   * @returns how many those are
+   */
+  async endExpired(devices: readonly DeviceRef[], before: Date): Promise<number> {
+    return this.unitOfWork.run(async (tx) => {
+      const locked = await this.store.lockDevices(tx, devices);
+      const alive = new Set((await this.store.findUsable(tx, locked, before)).map(deviceKey));
+      const dead = locked.filter((device) => !alive.has(deviceKey(device)));
+      await this.endLocked(tx, dead, 'expired');
+      return dead.length;
+    });
+  }
+
   /**
    * A new pair of tokens for a refresh token. The old refresh token stays good until one of the new pair is used,
    * so that a lost answer costs nothing; then it is spent, and who presents it again has stolen it or was robbed:

@@ -65,6 +65,15 @@ const FIND_LIVE: Statement = {
     FROM unnest($1::text[], $2::bytea[]) AS presented (user_id, token_digest)
     JOIN access_tokens USING (user_id, token_digest)`,
 };
+const FIND_USABLE: Statement = {
+  name: 'session_find_usable',
+  text: `
+    SELECT d.user_id AS "userId", d.device_id AS "deviceId"
+    FROM unnest($1::text[], $2::text[]) AS d (user_id, device_id)
+    WHERE EXISTS (SELECT FROM refresh_tokens r WHERE r.user_id = d.user_id AND r.device_id = d.device_id)
+      OR EXISTS (SELECT FROM access_tokens t WHERE t.user_id = d.user_id AND t.device_id = d.device_id
+        AND (t.expires_at IS NULL OR t.expires_at >= $3))`,
+};
 const FIND_DEVICE: Statement = {
   name: 'session_find_device',
   text: 'SELECT created_at AS "createdAt" FROM devices WHERE user_id = $1 AND device_id = $2',
@@ -217,6 +226,11 @@ export class SessionStore {
 
   async hasAccessToken(tx: Tx, userId: string, digest: Buffer): Promise<boolean> {
     return (await tx.query(FIND_LIVE, [[userId], [digest]])).length === 1;
+  }
+
+  /** Those of the devices on which somebody can sign in, or could after `before`. */
+  findUsable(tx: Tx, devices: readonly DeviceRef[], before: Date): Promise<DeviceRef[]> {
+    return tx.query(FIND_USABLE, [...deviceColumns(devices), before]);
   }
 
   /** The digests, in base64, of those access tokens that are there. */

@@ -18,6 +18,8 @@ describe('The public API', () => {
     expect(await exportsOf('index.ts')).toMatchInlineSnapshot(`
       [
         "AccountDeactivated",
+        "AccountRegistered",
+        "AccountRestricted",
         "Additions",
         "AfterCommit",
         "AppModule",

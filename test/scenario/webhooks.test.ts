@@ -43,6 +43,7 @@ beforeAll(async () => {
       WEBHOOKS_FILE: file,
       WEBHOOK_SECRET: SECRET,
       WEBHOOK_SCHEMES: 'https,http',
+      SERVER_ADMINS: '@admin:localhost',
       EVENT_POLL_INTERVAL: '1h',
       EVENT_DELIVERY_TIMEOUT: '300ms',
     },
@@ -157,6 +158,21 @@ describe('The JSON of events', () => {
   it('is frozen', async () => {
     const session = await app.matrix.register();
     const { userId: user_id, deviceId: device_id } = session;
+    const registered = await postedBy(() => app.matrix.register({ username: 'admin' }));
+    expect(registered.get('account.registered')).toEqual(
+      frame('account.registered', { user_id: '@admin:localhost', kind: 'user', registered_ts: time }),
+    );
+    const admin = await app.matrix.login('admin');
+    const restricted = await postedBy(() =>
+      app.http
+        .put(`/_matrix/client/v1/admin/suspend/${user_id}`)
+        .auth(admin.accessToken, { type: 'bearer' })
+        .send({ suspended: true })
+        .expect(200),
+    );
+    expect(restricted.get('account.restricted')).toEqual(
+      frame('account.restricted', { user_id, restriction: 'suspended', on: true, restricted_ts: time }),
+    );
     const login = await postedBy(() => app.matrix.login(user_id, { device_id: 'PHONE' }));
     expect(login.get('session.started')).toEqual(
       frame('session.started', {

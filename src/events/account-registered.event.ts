@@ -1,0 +1,15 @@
+import { SessionEvent } from './session-event.js';
+
+/** There is a new account, or a guest has become a user. */
+export class AccountRegistered extends SessionEvent {
+  static override readonly eventName = 'account.registered';
+
+  constructor(
+    readonly userId: string,
+    readonly kind: 'user' | 'guest' | 'appservice',
+    /** When, in milliseconds since the epoch. */
+    readonly registeredTs: number,
+  ) {
+    super();
+  }
+}

@@ -1,0 +1,17 @@
+import { SessionEvent } from './session-event.js';
+
+/** An administrator has locked or suspended an account, or lifted it. Its sessions stay. */
+export class AccountRestricted extends SessionEvent {
+  static override readonly eventName = 'account.restricted';
+
+  constructor(
+    readonly userId: string,
+    readonly restriction: 'locked' | 'suspended',
+    /** Whether it was set; `false`: it was lifted. */
+    readonly on: boolean,
+    /** When, in milliseconds since the epoch. */
+    readonly restrictedTs: number,
+  ) {
+    super();
+  }
+}

@@ -1,0 +1,52 @@
+import { Controller, HttpCode, Param, Post, Query } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
+import { AccountsService } from '../accounts/accounts.service.js';
+import { CurrentRequester } from '../auth/auth.decorators.js';
+import type { Requester } from '../auth/requester.js';
+import { requireServerAdmin } from '../auth/server-admin.rules.js';
+import { Environment } from '../config/environment.js';
+import { ApiAccessToken, ApiMatrixError, EMPTY_OBJECT } from '../matrix/api.decorators.js';
+import { ClientOrigin, type Origin } from '../matrix/client-origin.decorator.js';
+import { WithoutBody } from '../matrix/json-body.guard.js';
+import { MatrixError } from '../matrix/matrix-error.js';
+import { SessionService } from './session.service.js';
+
+/** Ends sessions of other users, for administrators. Not of the Matrix specification. */
+@Controller('/_session/v1/admin/users/:userId/logout')
+@ApiTags('Session management')
+@ApiAccessToken()
+@ApiMatrixError(403, 'The caller is no administrator.', ['M_FORBIDDEN'])
+@ApiMatrixError(404, 'There is no such user.', ['M_NOT_FOUND'])
+export class SessionAdminController {
+  constructor(
+    private readonly sessions: SessionService,
+    private readonly accounts: AccountsService,
+    private readonly environment: Environment,
+  ) {}
+
+  @Post()
+  @HttpCode(200)
+  @WithoutBody()
+  @ApiOperation({
+    operationId: 'adminLogout',
+    summary: 'Ends every session of a user, or that of one device',
+    description:
+      'Tokens, devices and keys are gone, together, when this answers 200. The second call ends nothing.',
+  })
+  @ApiQuery({ name: 'device_id', required: false, type: String })
+  @ApiOkResponse({ schema: EMPTY_OBJECT })
+  async logout(
+    @CurrentRequester() requester: Requester,
+    @Param('userId') user: string,
+    @Query('device_id') deviceId: unknown,
+    @ClientOrigin() origin: Origin,
+  ): Promise<object> {
+    requireServerAdmin(this.environment, requester);
+    if (deviceId !== undefined && typeof deviceId !== 'string')
+      throw MatrixError.invalidParam('device_id must be one device ID');
+    const account = await this.accounts.find(user);
+    if (account === null) throw MatrixError.notFound('There is no such user');
+    await this.sessions.endByAdmin(account.userId, deviceId ?? null, origin);
+    return {};
+  }
+}

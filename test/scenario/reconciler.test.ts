@@ -1,0 +1,185 @@
+import { Injectable, Module } from '@nestjs/common';
+import { get } from 'node:http';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { AfterCommit, DevicesDeleted } from '../../src/index.js';
+import { MetricsServer } from '../../src/metrics/metrics.server.js';
+import { ReconcilerService } from '../../src/reconciler/reconciler.service.js';
+import { type ClientSession, someKeys } from '../../src/testing/matrix-client.js';
+import { census, NOTHING, useApp } from '../support/test-app.js';
+
+let deleted: DevicesDeleted[] = [];
+
+@Injectable()
+class TeamSubscriber {
+  @AfterCommit(DevicesDeleted, 'team')
+  async onDevicesDeleted(event: DevicesDeleted): Promise<void> {
+    deleted.push(event);
+  }
+}
+
+@Module({ providers: [TeamSubscriber] })
+class TeamModule {}
+
+const ADMIN = '@admin:localhost';
+const app = useApp({
+  extensions: [TeamModule],
+  variables: {
+    SERVER_ADMINS: ADMIN,
+    METRICS_PORT: '0',
+    RECONCILE: 'off',
+    DEVICE_WITHOUT_TOKEN_TTL: '30d',
+    EVENT_POLL_INTERVAL: '1h',
+  },
+});
+let admin: ClientSession;
+
+beforeAll(async () => {
+  admin = await app().matrix.register({ username: 'admin' });
+  // As a backup leaves it that was restored without its constraints.
+  const keys = await app().sql<{ table: string; name: string }>(`
+    SELECT conrelid::regclass::text AS table, conname AS name FROM pg_constraint
+    WHERE contype = 'f' AND confrelid = 'devices'::regclass`);
+  for (const { table, name } of keys) await app().sql(`ALTER TABLE ${table} DROP CONSTRAINT ${name}`);
+});
+
+const round = async (query: string, by = admin) =>
+  app().http.post(`/_session/v1/admin/reconcile${query}`).auth(by.accessToken, { type: 'bearer' });
+
+function metrics(): Promise<string> {
+  const { port } = app().nest.get(MetricsServer, { strict: false });
+  return new Promise((resolve, reject) => {
+    get(`http://127.0.0.1:${port}/metrics`, (response) => {
+      let text = '';
+      response.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      response.on('end', () => resolve(text));
+    }).on('error', reject);
+  });
+}
+
+describe('The reconciler', () => {
+  it('finds what hangs on a device that is not there, mends it unless told not to, and counts', async () => {
+    const lost = await app().matrix.register({ refresh_token: true });
+    const healthy = await app().matrix.register({ refresh_token: true });
+    for (const session of [lost, healthy])
+      await app().matrix.uploadKeys(session, someKeys(session)).expect(200);
+    await app().sql('DELETE FROM devices WHERE user_id = $1', [lost.userId]);
+    const before = await census(app(), healthy.userId);
+
+    const dry = await round('');
+    expect(dry.body).toMatchObject({ dry_run: true });
+    const problems = dry.body.findings.map(({ problem }: { problem: string }) => problem);
+    expect(problems.toSorted()).toEqual(
+      [
+        'access_tokens',
+        'device_keys',
+        'fallback_keys',
+        'one_time_keys',
+        'refresh_tokens',
+        'session_families',
+      ].map((table) => `${table}_without_device`),
+    );
+    expect(dry.body.findings[0]).toMatchObject({
+      found: 1,
+      repaired: 0,
+      examples: [`${lost.userId} ${lost.deviceId}`],
+    });
+    expect((await census(app(), lost.userId))['one_time_keys']).toBe(3);
+
+    // The dry round came to the end of the tables; the next one finds it, and the one after begins anew.
+    await round('?dry_run=false');
+    await round('?dry_run=false');
+    expect(await census(app(), lost.userId)).toEqual(NOTHING);
+    expect(await census(app(), healthy.userId)).toEqual(before);
+    expect(await metrics()).toMatch(
+      /session_reconciler_problems_total\{problem="one_time_keys_without_device",outcome="repaired"\} [1-9]/,
+    );
+  });
+
+  it('ends devices on which nobody can sign in any more, as a logout would', async () => {
+    const dead = await app().matrix.register();
+    const young = await app().matrix.register();
+    const alive = await app().matrix.register();
+    for (const { userId } of [dead, young])
+      await app().sql('DELETE FROM access_tokens WHERE user_id = $1', [userId]);
+    await app().sql(
+      `UPDATE devices SET created_at = created_at - interval '31 days' WHERE user_id = ANY ($1)`,
+      [[dead.userId, alive.userId]],
+    );
+    deleted = [];
+    for (let n = 0; n < 2; n += 1) await app().nest.get(ReconcilerService, { strict: false }).round(true);
+    await app().drain();
+    expect(deleted).toMatchObject([
+      { devices: [{ userId: dead.userId, deviceId: dead.deviceId }], reason: 'expired' },
+    ]);
+    expect((await census(app(), young.userId))['devices']).toBe(1);
+    expect((await app().matrix.whoami(alive)).status).toBe(200);
+  });
+
+  it('has events delivered that lie about', async () => {
+    const session = await app().matrix.register();
+    await app().drain();
+    // As if every node had been gone for an hour.
+    await app().sql(
+      `INSERT INTO event_deliveries
+         (user_id, subscriber, position, ordinal, event_id, event, payload, occurred_at, state, attempts, next_attempt_at)
+       VALUES ($1, 'team', 1, 1, 'evt_old', 'devices.deleted', '{"devices":[]}', $2, 'pending', 1, $2)`,
+      [session.userId, new Date(app().clock.now().getTime() - 60 * 60 * 1_000)],
+    );
+    const [finding] = (await round('?dry_run=false')).body.findings;
+    expect(finding).toEqual({
+      problem: 'events_stuck',
+      found: 1,
+      repaired: 1,
+      examples: ['team evt_old'],
+    });
+    expect((await round('')).body.findings).toEqual([]);
+  });
+
+  it('is for administrators', async () => {
+    expect((await round('', await app().matrix.register())).status).toBe(403);
+    expect((await round('?dry_run=maybe')).status).toBe(400);
+  });
+});
+
+describe('/metrics', () => {
+  it('counts deliveries, and is not on the port of clients', async () => {
+    const text = await metrics();
+    expect(text).toMatch(/session_event_deliveries_total\{subscriber="team",outcome="delivered"\} [1-9]/);
+    expect(text).toMatch(/session_event_deliveries_pending 0/);
+    await app().http.get('/metrics').expect(404);
+  });
+});
+
+describe('An administrator', () => {
+  const end = (userId: string, query = '', by = admin) =>
+    app()
+      .http.post(`/_session/v1/admin/users/${userId}/logout${query}`)
+      .auth(by.accessToken, { type: 'bearer' });
+
+  it('ends the sessions of a user, or one of them', async () => {
+    const phone = await app().matrix.register();
+    const laptop = await app().matrix.login(phone.userId);
+    const tablet = await app().matrix.login(phone.userId);
+    deleted = [];
+    await end(phone.userId, `?device_id=${tablet.deviceId}`).expect(200, {});
+    expect((await app().matrix.whoami(tablet)).status).toBe(401);
+    expect((await app().matrix.whoami(phone)).status).toBe(200);
+    await end(phone.userId).expect(200, {});
+    await end(phone.userId).expect(200, {});
+    expect(await census(app(), phone.userId)).toEqual(NOTHING);
+    await app().drain();
+    expect(deleted.map(({ reason, devices }) => [reason, devices.length])).toEqual([
+      ['admin', 1],
+      ['admin', 2],
+    ]);
+    expect((await app().matrix.whoami(laptop)).status).toBe(401);
+  });
+
+  it('is asked for, and so is a user that exists', async () => {
+    const session = await app().matrix.register();
+    await end(session.userId, '', session).expect(403);
+    await end('@nobody:localhost').expect(404);
+    await end(session.userId, '?device_id=a&device_id=b').expect(400);
+    expect((await app().matrix.whoami(session)).status).toBe(200);
+  });
+});
