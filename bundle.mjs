@@ -39,6 +39,9 @@ await build({
     'class-transformer',
     '@fastify/static',
   ],
+  // Half the text to read and to keep in memory; names stay.
+  minifyWhitespace: true,
+  minifySyntax: true,
   // A stack trace should still name our files (node --enable-source-maps).
   sourcemap: true,
   sourcesContent: false,

@@ -1,40 +1,52 @@
-import { Injectable } from '@nestjs/common';
-import { Counter, Gauge, Registry } from 'prom-client';
+import type { Counter, Gauge, Registry } from 'prom-client';
 
-/** What an operator's monitoring may read, in Prometheus's text format. Counters count since the process started. */
-@Injectable()
-export class Metrics {
-  private readonly registry = new Registry();
+type Client = typeof import('prom-client');
 
-  readonly deliveries = new Counter({
-    name: 'session_event_deliveries_total',
+const COUNTERS = {
+  session_event_deliveries_total: {
     help: 'Attempts to deliver an event to a subscriber, by outcome: delivered, failed or buried.',
     labelNames: ['subscriber', 'outcome'],
-    registers: [this.registry],
-  });
-
-  readonly reconciled = new Counter({
-    name: 'session_reconciler_problems_total',
+  },
+  session_reconciler_problems_total: {
     help: 'Rows that should be impossible, by kind: found, and repaired.',
     labelNames: ['problem', 'outcome'],
-    registers: [this.registry],
-  });
+  },
+};
+type CounterName = keyof typeof COUNTERS;
+
+/** What an operator's monitoring may read, in Prometheus's text format. Counters count since the process started. */
+export class Metrics {
+  private readonly registry: Registry | undefined;
+  private readonly counters = new Map<string, Counter>();
+
+  /** @param client `null`: nobody reads them, so nothing is counted */
+  constructor(private readonly client: Client | null) {
+    if (client === null) return;
+    this.registry = new client.Registry();
+    for (const [name, counter] of Object.entries(COUNTERS))
+      this.counters.set(name, new client.Counter({ name, ...counter, registers: [this.registry] }));
+  }
+
+  count(name: CounterName, labels: Readonly<Record<string, string>>, by = 1): void {
+    this.counters.get(name)?.inc(labels, by);
+  }
 
   /** A value that is asked for when the metrics are read. */
   gauge(name: string, help: string, read: () => Promise<number>): void {
-    const gauge: Gauge = new Gauge({
+    if (this.client === null) return;
+    const gauge: Gauge = new this.client.Gauge({
       name,
       help,
-      registers: [this.registry],
+      registers: [this.registry!],
       collect: async () => gauge.set(await read()),
     });
   }
 
   get contentType(): string {
-    return this.registry.contentType;
+    return this.registry?.contentType ?? 'text/plain';
   }
 
-  text(): Promise<string> {
-    return this.registry.metrics();
+  async text(): Promise<string> {
+    return (await this.registry?.metrics()) ?? '';
   }
 }

@@ -143,7 +143,10 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
     } catch (error) {
       return this.failed(delivery, String(error).slice(0, ERROR_LENGTH));
     }
-    this.metrics.deliveries.inc({ subscriber: subscriber.name, outcome: 'delivered' });
+    this.metrics.count('session_event_deliveries_total', {
+      subscriber: subscriber.name,
+      outcome: 'delivered',
+    });
     await this.store.settle(delivery, 'delivered', this.clock.now(), null);
   }
 
@@ -152,10 +155,10 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
     const now = this.clock.now();
     if (attempts >= this.environment.eventMaxAttempts) {
       this.logger.error(`Event ${eventId} for ${subscriber} is buried after ${attempts} attempts: ${error}`);
-      this.metrics.deliveries.inc({ subscriber, outcome: 'buried' });
+      this.metrics.count('session_event_deliveries_total', { subscriber, outcome: 'buried' });
       return this.store.settle(delivery, 'buried', now, error);
     }
-    this.metrics.deliveries.inc({ subscriber, outcome: 'failed' });
+    this.metrics.count('session_event_deliveries_total', { subscriber, outcome: 'failed' });
     await this.store.postpone(delivery, new Date(now.getTime() + pauseAfter(attempts)), error);
   }
 }

@@ -120,8 +120,8 @@ export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicat
   }
 
   private report({ problem, found, repaired, examples }: Finding): void {
-    this.metrics.reconciled.inc({ problem, outcome: 'found' }, found);
-    this.metrics.reconciled.inc({ problem, outcome: 'repaired' }, repaired);
+    this.metrics.count('session_reconciler_problems_total', { problem, outcome: 'found' }, found);
+    this.metrics.count('session_reconciler_problems_total', { problem, outcome: 'repaired' }, repaired);
     this.logger.warn(`${problem}: ${found} found, ${repaired} repaired; ${examples.join(', ')}`);
   }
 }
