@@ -21,8 +21,10 @@ import { refusalOf } from './refusal.rules.js';
 const PURGE_INTERVAL_MS = 60 * 60 * 1_000;
 const PURGE_BATCH = 5_000;
 const USER_AGENT_LIMIT = 512;
-/** Refusals being written at the same time: what a flood of them brings beyond is counted in the log alone. */
+/** What a flood of refusals brings beyond these is not written down: guesses must not fill the database. */
 const REFUSALS_AT_ONCE = 32;
+const REFUSALS_A_MINUTE = 60;
+const MINUTE_MS = 60_000;
 
 /** Remembers, for administrators, how sessions began and ended, and what was refused. */
 @Injectable()
@@ -31,6 +33,9 @@ export class AuditService implements OnApplicationBootstrap, BeforeApplicationSh
   private readonly gathered = new WeakMap<Tx, NewAuditEntry[]>();
   private readonly writing = new Set<Promise<void>>();
   private timer: NodeJS.Timeout | undefined;
+  /** How many refusals each address has had written down in this minute. */
+  private readonly recent = new Map<string, number>();
+  private minute = 0;
 
   constructor(
     private readonly store: AuditStore,
@@ -76,11 +81,8 @@ export class AuditService implements OnApplicationBootstrap, BeforeApplicationSh
   refused(request: Request, answer: ErrorAnswer): void {
     const refusal = this.environment.audit ? refusalOf(request, answer, this.environment.serverName) : null;
     if (refusal === null) return;
-    if (this.writing.size >= REFUSALS_AT_ONCE) {
-      this.logger.warn(`Not in the audit, as there are too many: ${refusal.operation} ${refusal.reason}`);
-      return;
-    }
     const { address, userAgent } = originOf(request);
+    if (!this.mayWrite(address)) return;
     const entry: NewAuditEntry = {
       ...refusal,
       entryId: this.entryId(0),
@@ -107,6 +109,17 @@ export class AuditService implements OnApplicationBootstrap, BeforeApplicationSh
     } catch (error) {
       this.logger.warn(`Old entries of the audit could not be deleted: ${String(error)}`);
     }
+  }
+
+  private mayWrite(address: string): boolean {
+    const minute = Math.floor(this.clock.now().getTime() / MINUTE_MS);
+    if (minute !== this.minute) this.recent.clear();
+    this.minute = minute;
+    const before = this.recent.get(address) ?? 0;
+    this.recent.set(address, before + 1);
+    if (before === REFUSALS_A_MINUTE)
+      this.logger.warn(`More refusals of ${address} in this minute than the audit takes`);
+    return before < REFUSALS_A_MINUTE && this.writing.size < REFUSALS_AT_ONCE;
   }
 
   private entriesOf(tx: Tx): NewAuditEntry[] {

@@ -51,6 +51,11 @@ export function InTransaction<Event extends SessionEvent>(event: SessionEventTyp
   };
 }
 
+/** Whether a method takes part in transactions, and so answers with an {@link Outcome}. */
+export function isInTransaction(method: object): boolean {
+  return WRAPPED.has(method);
+}
+
 async function outcomeOf(work: () => Promise<void>): Promise<Outcome> {
   try {
     await work();

@@ -9,7 +9,7 @@ import { WithoutBody } from '../matrix/json-body.guard.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { ReconcilerService } from './reconciler.service.js';
 
-/** One round of the reconciler, for administrators. Not of the Matrix specification. */
+/** A look through everything, for administrators. Not of the Matrix specification. */
 @Controller('/_session/v1/admin/reconcile')
 @ApiTags('Reconciler')
 @ApiAccessToken()
@@ -36,6 +36,6 @@ export class ReconcilerController {
     requireServerAdmin(this.environment, requester);
     if (dryRun !== 'true' && dryRun !== 'false')
       throw MatrixError.invalidParam('dry_run must be true or false');
-    return { dry_run: dryRun === 'true', findings: await this.reconciler.round(dryRun === 'false') };
+    return { dry_run: dryRun === 'true', findings: await this.reconciler.lookThrough(dryRun === 'false') };
   }
 }

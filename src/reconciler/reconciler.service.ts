@@ -10,13 +10,18 @@ import { Metrics } from '../metrics/metrics.js';
 import { OutboxWorker } from '../outbox/outbox.worker.js';
 import { SessionService } from '../session/session.service.js';
 import { Clock } from '../system/clock.js';
-import { HANGING_ON_DEVICES, type HangingTable, ReconcilerStore } from './reconciler.store.js';
+import { HANGING_ON_DEVICES, ReconcilerStore } from './reconciler.store.js';
 
 /** Rows of a table that one round looks at; the next one goes on from there. */
 const PAGE = 2_000;
+/** Pages that an administrator's round looks at. */
+const MOST_PAGES = 100;
 const EXAMPLES = 10;
 const EVENT_IS_STUCK_AFTER_MS = 10 * 60 * 1_000;
 const START: DeviceRef = { userId: '', deviceId: '' };
+
+/** The last row that was looked at, by table; `null` at its end. */
+type Positions = Map<string, DeviceRef | null>;
 
 /** What one round found of one kind. */
 export interface Finding {
@@ -36,7 +41,8 @@ export interface Finding {
 @Injectable()
 export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly logger = new Logger(ReconcilerService.name);
-  private readonly positions = new Map<string, DeviceRef>();
+  /** Where the periodic round goes on. */
+  private readonly positions: Positions = new Map();
   private timer: NodeJS.Timeout | undefined;
   private running: Promise<void> = Promise.resolve();
 
@@ -62,15 +68,23 @@ export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicat
     await this.running;
   }
 
-  /** One round. A dry one changes nothing but where the next one goes on. */
+  /** Looks from the beginning, page by page; a dry look changes nothing. */
+  async lookThrough(repair: boolean): Promise<Finding[]> {
+    const positions: Positions = new Map();
+    const findings: Finding[] = [];
+    for (let page = 0; page < MOST_PAGES; page += 1) {
+      findings.push(...(await this.devicesRound(repair, positions)));
+      if ([...positions.values()].every((position) => position === null)) break;
+    }
+    return this.report([...findings, await this.reconcileEvents(repair)]);
+  }
+
+  /** One page of each table, from where the last round ended. */
   async round(repair: boolean): Promise<Finding[]> {
-    const findings = [
-      ...(await Promise.all(HANGING_ON_DEVICES.map((table) => this.reconcileTable(table, repair)))),
-      await this.reconcileDevices(repair),
-      await this.reconcileEvents(repair),
-    ].filter(({ found }) => found > 0);
-    for (const one of findings) this.report(one);
-    return findings;
+    // A table that was looked through begins anew.
+    for (const [table, position] of this.positions) if (position === null) this.positions.delete(table);
+    const findings = await this.devicesRound(repair, this.positions);
+    return this.report([...findings, await this.reconcileEvents(repair)]);
   }
 
   private async roundNow(repair: boolean): Promise<void> {
@@ -81,17 +95,19 @@ export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicat
     }
   }
 
-  private async reconcileTable(table: HangingTable, repair: boolean): Promise<Finding> {
-    const lost = await this.page(table, (from) => this.store.look(table, from, PAGE));
-    const repaired = repair && lost.length > 0 ? await this.store.remove(table, lost) : 0;
-    return finding(`${table}_without_device`, lost, repaired);
-  }
-
-  private async reconcileDevices(repair: boolean): Promise<Finding> {
+  private async devicesRound(repair: boolean, positions: Positions): Promise<Finding[]> {
+    const findings: Finding[] = [];
+    for (const table of HANGING_ON_DEVICES) {
+      const lost = await this.page(table, positions, (from) => this.store.look(table, from, PAGE));
+      const repaired = repair && lost.length > 0 ? await this.store.remove(table, lost) : 0;
+      findings.push(toFinding(`${table}_without_device`, lost, repaired));
+    }
     const before = new Date(this.clock.now().getTime() - this.environment.deviceWithoutTokenTtlMs);
-    const dead = await this.page('devices', (from) => this.store.lookAtDevices(from, PAGE, before));
+    const dead = await this.page('devices', positions, (from) =>
+      this.store.lookAtDevices(from, PAGE, before),
+    );
     const repaired = repair && dead.length > 0 ? await this.sessions.endExpired(dead, before) : 0;
-    return finding('devices_without_token', dead, repaired);
+    return [...findings, toFinding('devices_without_token', dead, repaired)];
   }
 
   private async reconcileEvents(repair: boolean): Promise<Finding> {
@@ -110,23 +126,38 @@ export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicat
   /** The next rows of a table, of which those are given that are wrong. */
   private async page(
     name: string,
+    positions: Positions,
     look: (from: DeviceRef) => Promise<(DeviceRef & { readonly wrong: boolean })[]>,
   ): Promise<DeviceRef[]> {
-    const rows = await look(this.positions.get(name) ?? START);
-    const last = rows.at(-1);
-    if (last === undefined) this.positions.delete(name);
-    else this.positions.set(name, last);
+    const from = positions.get(name);
+    if (from === null) return [];
+    const rows = await look(from ?? START);
+    positions.set(name, rows.at(-1) ?? null);
     return rows.filter(({ wrong }) => wrong);
   }
 
-  private report({ problem, found, repaired, examples }: Finding): void {
-    this.metrics.count('session_reconciler_problems_total', { problem, outcome: 'found' }, found);
-    this.metrics.count('session_reconciler_problems_total', { problem, outcome: 'repaired' }, repaired);
-    this.logger.warn(`${problem}: ${found} found, ${repaired} repaired; ${examples.join(', ')}`);
+  /** One finding for each problem that there is. */
+  private report(findings: readonly Finding[]): Finding[] {
+    const byProblem = new Map<string, Finding>();
+    for (const one of findings.filter(({ found }) => found > 0)) {
+      const sum = byProblem.get(one.problem) ?? { ...one, found: 0, repaired: 0, examples: [] };
+      byProblem.set(one.problem, {
+        problem: one.problem,
+        found: sum.found + one.found,
+        repaired: sum.repaired + one.repaired,
+        examples: [...sum.examples, ...one.examples].slice(0, EXAMPLES),
+      });
+    }
+    for (const { problem, found, repaired, examples } of byProblem.values()) {
+      this.metrics.count('session_reconciler_problems_total', { problem, outcome: 'found' }, found);
+      this.metrics.count('session_reconciler_problems_total', { problem, outcome: 'repaired' }, repaired);
+      this.logger.warn(`${problem}: ${found} found, ${repaired} repaired; ${examples.join(', ')}`);
+    }
+    return [...byProblem.values()];
   }
 }
 
-function finding(problem: string, devices: readonly DeviceRef[], repaired: number): Finding {
+function toFinding(problem: string, devices: readonly DeviceRef[], repaired: number): Finding {
   const examples = devices.slice(0, EXAMPLES).map(({ userId, deviceId }) => `${userId} ${deviceId}`);
   return { problem, found: devices.length, repaired, examples };
 }

@@ -4,6 +4,7 @@ import { DataSource } from 'typeorm';
 import { createApplication } from '../application.js';
 import type { Composition } from '../composition.js';
 import { Environment } from '../config/environment.js';
+import { isInTransaction } from '../events/in-transaction.decorator.js';
 import { OutboxWorker } from '../outbox/outbox.worker.js';
 import { MatrixClient } from './matrix-client.js';
 import { TestClock } from './test-clock.js';
@@ -99,7 +100,8 @@ export class TestApp {
     const failure = { calls: 0, restore: () => Reflect.deleteProperty(instance, method) };
     const fails = (...args: unknown[]) => {
       failure.calls += 1;
-      return failure.calls > times ? works.apply(instance, args) : Promise.reject(error);
+      if (failure.calls > times) return works.apply(instance, args);
+      return isInTransaction(works) ? Promise.resolve({ failure: error }) : Promise.reject(error);
     };
     Object.assign(instance, { [method]: fails });
     return failure;

@@ -173,6 +173,16 @@ describe('The audit', () => {
       expect(text).not.toContain(secret);
   });
 
+  it('takes no more refusals of one address than sixty a minute', async () => {
+    const count = async () => (await audit({ action: 'refused', limit: '1000' })).entries.length;
+    app().clock.advance(60_000 - (app().clock.now().getTime() % 60_000));
+    const before = await count();
+    for (let n = 0; n < 70; n += 1)
+      await app().http.post(`${V3}/refresh`).send({ refresh_token: 'mxr_made_up' }).expect(401);
+    await app().nest.get(AuditService).beforeApplicationShutdown();
+    expect((await count()) - before).toBe(60);
+  });
+
   it('is read page by page, by administrators only', async () => {
     const session = await app().matrix.register();
     for (let n = 0; n < 4; n += 1) await app().matrix.login(session.userId, { device_id: 'D' });
