@@ -10,7 +10,19 @@ import { QuietBootLogger } from './quiet-boot.logger.js';
 const NEST_LEVELS: LogLevel[] = ['verbose', 'debug', 'log', 'warn', 'error', 'fatal'];
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'];
 
-/** The service, ready to listen: the one way in which it is put together, in production and in tests. */
+/**
+ * The service, ready to listen: the one way in which it is put together, in production and in tests. It connects to the
+ * database and brings the schema up to date; each call makes an application of its own.
+ * @throws {EnvironmentError} for a variable, or a file that one names, that is not right
+ *
+ * @example
+ * ```ts
+ * const environment = Environment.load(process.env);
+ * const database = { url: environment.databaseUrl! };
+ * const app = await createApplication({ environment, database, extensions: [PushersModule], migrations: [CreatePushers] });
+ * await app.listen(environment.port, environment.host);
+ * ```
+ */
 export async function createApplication(composition: Composition): Promise<NestExpressApplication> {
   const { environment } = composition;
   const app = await NestFactory.create<NestExpressApplication>(

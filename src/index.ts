@@ -15,6 +15,7 @@ export {
   Public,
   TokenOptional,
 } from './auth/auth.decorators.js';
+export { BearerGuard } from './auth/bearer.guard.js';
 export type { Requester, RequesterDevice } from './auth/requester.js';
 export { Environment, EnvironmentError } from './config/environment.js';
 export type { DatabaseLocation, MigrationClass } from './database/data-source.js';

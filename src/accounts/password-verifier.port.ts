@@ -1,6 +1,15 @@
 /**
  * Tells whether a password is a user's, where passwords are kept elsewhere: LDAP, a table of your own. The account here
  * comes into being with the first password that proves right; it is never given a password of its own.
+ *
+ * @example
+ * ```ts
+ * class LdapPasswords extends PasswordVerifier {
+ *   keeps = (userId: string) => this.directory.has(userId);
+ *   verify = (userId: string, password: string) => this.directory.bind(userId, password);
+ * }
+ * createApplication({ environment, database, passwordVerifier: new LdapPasswords() });
+ * ```
  */
 export abstract class PasswordVerifier {
   /**

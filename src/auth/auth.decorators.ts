@@ -9,7 +9,16 @@ export const EXPIRED_TOKEN_ALLOWED = 'auth:expired-token-allowed';
 export const LOCKED_USER_ALLOWED = 'auth:locked-user-allowed';
 export const GUESTS_ALLOWED = 'auth:guests-allowed';
 
-/** Opens a route to callers without an access token. Every route is closed by default. */
+/**
+ * Opens a route to callers without an access token. Every route is closed by default.
+ *
+ * @example
+ * ```ts
+ * @Public()
+ * @Get('status')
+ * status() {}
+ * ```
+ */
 export const Public = () => SetMetadata(PUBLIC, true);
 
 /** A token is verified when there is one, and may be missing. `@CurrentRequester()` is then `null`. */
@@ -24,7 +33,15 @@ export const LockedUserAllowed = () => SetMetadata(LOCKED_USER_ALLOWED, true);
 /** Lets in guests, who stay outside by default ("Guest Access"). */
 export const GuestsAllowed = () => SetMetadata(GUESTS_ALLOWED, true);
 
-/** The {@link Requester} of the current request; `null` on a `@Public()` or `@TokenOptional()` route without one. */
+/**
+ * The {@link Requester} of the current request; `null` on a `@Public()` or `@TokenOptional()` route without one.
+ *
+ * @example
+ * ```ts
+ * @Get('notes')
+ * list(@CurrentRequester() { userId }: Requester) {}
+ * ```
+ */
 export const CurrentRequester = createParamDecorator(requesterOf);
 
 /**

@@ -26,6 +26,13 @@ export class UnitOfWork {
    *
    * A deadlock or a serialization failure runs `work` again from the start, in a new transaction, up to five
    * times: whatever `work` does outside the transaction must bear being repeated.
+   *
+   * @example
+   * ```ts
+   * await this.unitOfWork.run(async (tx) => {
+   *   await tx.query(INSERT_NOTE, [userId, deviceId, note]);
+   * });
+   * ```
    */
   run<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
     return again(() => this.attempt(work));

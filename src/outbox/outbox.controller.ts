@@ -8,6 +8,7 @@ import { ApiAccessToken, ApiMatrixError } from '../matrix/api.decorators.js';
 import { WithoutBody } from '../matrix/json-body.guard.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import type { DeliveryState, EventDeliveryEntity } from './event-delivery.entity.js';
+import { toPublicJson } from './public-json.js';
 import { OutboxService } from './outbox.service.js';
 
 const STATES: readonly DeliveryState[] = ['buried', 'pending', 'delivered'];
@@ -78,6 +79,6 @@ function toAnswer(delivery: EventDeliveryEntity): object {
     next_attempt_ts: delivery.state === 'pending' ? delivery.nextAttemptAt.getTime() : null,
     settled_ts: delivery.settledAt?.getTime() ?? null,
     last_error: delivery.lastError,
-    data: delivery.payload,
+    data: toPublicJson(delivery).data,
   };
 }

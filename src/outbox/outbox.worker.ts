@@ -141,7 +141,7 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
         subscriber.deliver({ ...message, attempt }, signal),
       );
     } catch (error) {
-      return this.failed(delivery, String(error).slice(0, ERROR_LENGTH));
+      return this.failed(delivery, reasonOf(error).slice(0, ERROR_LENGTH));
     }
     this.metrics.count('session_event_deliveries_total', {
       subscriber: subscriber.name,
@@ -161,6 +161,12 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
     this.metrics.count('session_event_deliveries_total', { subscriber, outcome: 'failed' });
     await this.store.postpone(delivery, new Date(now.getTime() + pauseAfter(attempts)), error);
   }
+}
+
+/** What went wrong, and what caused it: `fetch` itself says no more than that it failed. */
+function reasonOf(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : '';
+  return `${String(error)}${cause}`;
 }
 
 /** Twice as long after each attempt, and never quite the same, so that those who failed together do not come together. */

@@ -1,7 +1,18 @@
 import type { EventMessage } from './subscribers.js';
 
+interface PublicEvent {
+  readonly type: string;
+  readonly timestamp: string;
+  readonly data: object;
+}
+
 /** An event as other systems get it: webhooks and NATS alike. Its fields are a promise (docs/events.md). */
-export function toPublicJson({ event, occurredAt, userId, payload }: EventMessage): object {
+export function toPublicJson({
+  event,
+  occurredAt,
+  userId,
+  payload,
+}: Pick<EventMessage, 'event' | 'occurredAt' | 'userId' | 'payload'>): PublicEvent {
   return {
     type: event,
     timestamp: occurredAt.toISOString(),

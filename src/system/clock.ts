@@ -1,4 +1,4 @@
-/** The only source of the current time. Tests put a clock of their own in its place. */
+/** The only source of the current time. Tests put a clock of their own in its place: `TestClock` of the testing kit. */
 export abstract class Clock {
   abstract now(): Date;
 }

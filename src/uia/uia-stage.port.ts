@@ -24,7 +24,28 @@ export interface Proven {
   readonly credential: string | null;
 }
 
-/** One way to prove something in the middle of a request, such as knowing the password. */
+/**
+ * One way to prove something in the middle of a request, such as knowing the password ("User-Interactive Authentication API").
+ * Added to {@link UiaStages}, it is asked for where a flow of `UiaFlows` names it.
+ *
+ * @example
+ * ```ts
+ * @Injectable()
+ * class CodeStage extends UiaStage implements OnModuleInit {
+ *   readonly type = 'org.example.code';
+ *   constructor(private readonly stages: UiaStages) {
+ *     super();
+ *   }
+ *   onModuleInit() {
+ *     this.stages.add(this);
+ *   }
+ *   async attempt({ auth, userId }: StageAttempt) {
+ *     if (!(await isCodeOf(userId, auth.code))) throw MatrixError.forbidden('Wrong code');
+ *     return null;
+ *   }
+ * }
+ * ```
+ */
 export abstract class UiaStage {
   /** Its name in flows, such as `m.login.dummy`. */
   abstract readonly type: string;

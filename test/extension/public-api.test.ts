@@ -24,6 +24,7 @@ describe('The public API', () => {
         "AfterCommit",
         "AppModule",
         "AsyncComposition",
+        "BearerGuard",
         "ClientController",
         "Clock",
         "Composition",

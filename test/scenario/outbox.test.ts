@@ -169,6 +169,7 @@ describe('A subscriber after the commit', () => {
         user_id: session.userId,
         attempts: 3,
         last_error: 'Error: never',
+        data: { user_id: session.userId, reason: 'logout' },
       },
     ]);
     await app()
@@ -235,6 +236,20 @@ describe('Two nodes', () => {
     );
     expect(new Set(own.map(({ delivery }) => delivery.eventId)).size).toBe(21);
     await Promise.all(nodes.map((node) => node.stop()));
+    await database.drop();
+  });
+
+  it('owe a new subscriber nothing of what was before', async () => {
+    const database = await createDatabase();
+    const before = await TestApp.start({ database });
+    const session = await before.matrix.register();
+    await before.stop();
+    heard = [];
+    const node = await TestApp.start({ extensions: [TeamModule], database });
+    await node.matrix.logout(session).expect(200);
+    await node.drain();
+    expect(heardOf(session)).toMatchObject([{ event: expect.any(DevicesDeleted) }]);
+    await node.stop();
     await database.drop();
   });
 

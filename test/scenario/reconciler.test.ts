@@ -2,10 +2,11 @@ import { Injectable, Module } from '@nestjs/common';
 import { get } from 'node:http';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { AfterCommit, DevicesDeleted } from '../../src/index.js';
+import { Metrics } from '../../src/metrics/metrics.js';
 import { MetricsServer } from '../../src/metrics/metrics.server.js';
 import { ReconcilerService } from '../../src/reconciler/reconciler.service.js';
 import { type ClientSession, someKeys } from '../../src/testing/matrix-client.js';
-import { census, NOTHING, useApp } from '../support/test-app.js';
+import { census, NOTHING, TestApp, useApp } from '../support/test-app.js';
 
 let deleted: DevicesDeleted[] = [];
 
@@ -137,6 +138,28 @@ describe('The reconciler', () => {
   it('is for administrators', async () => {
     expect((await round('', await app().matrix.register())).status).toBe(403);
     expect((await round('?dry_run=maybe')).status).toBe(400);
+  });
+});
+
+describe('The periodic round', () => {
+  it.each([
+    ['repair', 0],
+    ['dry_run', 1],
+  ])('with RECONCILE=%s leaves %d of what it finds', async (RECONCILE, left) => {
+    const { database } = app();
+    const session = await app().matrix.register();
+    await app().sql('DELETE FROM devices WHERE user_id = $1', [session.userId]);
+    const node = await TestApp.start({
+      database,
+      variables: { RECONCILE, RECONCILE_INTERVAL: '20ms', METRICS_PORT: '0' },
+    });
+    const count = () => app().sql('SELECT FROM access_tokens WHERE user_id = $1', [session.userId]);
+    const metrics = node.nest.get(Metrics, { strict: false });
+    await expect
+      .poll(() => metrics.text())
+      .toContain('problem="access_tokens_without_device",outcome="found"');
+    await node.stop();
+    expect(await count()).toHaveLength(left);
   });
 });
 

@@ -10,6 +10,23 @@ export interface LoginContext extends Origin {
 /**
  * A type of login that a team adds, such as `org.example.login.jwt` (client-server API, "Login"). The service counts failed
  * attempts of an address, refuses accounts that are locked or deactivated, and begins the session.
+ *
+ * @example
+ * ```ts
+ * @Injectable()
+ * class JwtLogin extends LoginFlow implements OnModuleInit {
+ *   readonly type = 'org.example.login.jwt';
+ *   constructor(private readonly flows: LoginFlows) {
+ *     super();
+ *   }
+ *   onModuleInit() {
+ *     this.flows.add(this);
+ *   }
+ *   async prove({ token }: Readonly<Record<string, unknown>>) {
+ *     return `@${await subjectOf(token)}:example.org`;
+ *   }
+ * }
+ * ```
  */
 export abstract class LoginFlow {
   /** As clients name it. Types that begin with `m.` are the specification's. */
