@@ -154,9 +154,9 @@ describe('The periodic round', () => {
       variables: { RECONCILE, RECONCILE_INTERVAL: '20ms', METRICS_PORT: '0' },
     });
     const count = () => app().sql('SELECT FROM access_tokens WHERE user_id = $1', [session.userId]);
-    const metrics = node.nest.get(Metrics, { strict: false });
+    const counted = node.nest.get(Metrics, { strict: false });
     await expect
-      .poll(() => metrics.text())
+      .poll(() => counted.text())
       .toContain('problem="access_tokens_without_device",outcome="found"');
     await node.stop();
     expect(await count()).toHaveLength(left);
