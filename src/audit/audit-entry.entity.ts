@@ -8,6 +8,7 @@ const PRIMARY_KEY = 'audit_entries_pkey';
 /** One thing that happened to the sessions of a user. It holds no token and no password. */
 @Entity('audit_entries')
 @Index('audit_entries_time_idx', ['at', 'entryId'])
+@Index('audit_entries_refused_idx', ['at', 'entryId'], { where: "action = 'refused'" })
 export class AuditEntryEntity {
   /** Of a refusal: whom the request named, whether or not there is such a user; empty when it named nobody. */
   @PrimaryColumn({ name: 'user_id', type: 'text', primaryKeyConstraintName: PRIMARY_KEY })
@@ -33,6 +34,10 @@ export class AuditEntryEntity {
 
   @Column({ name: 'device_id', type: 'text', nullable: true })
   deviceId!: string | null;
+
+  /** Who did it, where it was not the user: an administrator. */
+  @Column({ name: 'actor', type: 'text', nullable: true })
+  actor!: string | null;
 
   @Column({ name: 'address', type: 'text', nullable: true })
   address!: string | null;

@@ -97,6 +97,7 @@ function toAnswer(entry: AuditEntryEntity): object {
     device_id: entry.deviceId,
     reason: entry.reason,
     operation: entry.operation,
+    actor: entry.actor,
     address: entry.address,
     user_agent: entry.userAgent,
   };

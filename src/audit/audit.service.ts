@@ -33,6 +33,7 @@ export class AuditService implements OnApplicationBootstrap, BeforeApplicationSh
   private readonly gathered = new WeakMap<Tx, NewAuditEntry[]>();
   private readonly writing = new Set<Promise<void>>();
   private timer: NodeJS.Timeout | undefined;
+  private purging: Promise<void> = Promise.resolve();
   /** How many refusals each address has had written down in this minute. */
   private readonly recent = new Map<string, number>();
   private minute = 0;
@@ -45,12 +46,13 @@ export class AuditService implements OnApplicationBootstrap, BeforeApplicationSh
   ) {}
 
   onApplicationBootstrap(): void {
-    this.timer = setInterval(() => void this.purge(), PURGE_INTERVAL_MS).unref();
+    this.timer = setInterval(() => this.purgeSoon(), PURGE_INTERVAL_MS).unref();
+    this.purgeSoon();
   }
 
   async beforeApplicationShutdown(): Promise<void> {
     clearInterval(this.timer);
-    await Promise.all(this.writing);
+    await Promise.all([this.purging, ...this.writing]);
   }
 
   /** Writes entries with the commit of what they tell of. */
@@ -63,7 +65,7 @@ export class AuditService implements OnApplicationBootstrap, BeforeApplicationSh
     if (!this.environment.audit) return;
     const entries = this.entriesOf(tx);
     for (const device of devices) {
-      const { address = null, userAgent = null } = originIn(tx, device) ?? {};
+      const { address = null, userAgent = null, actor = null } = originIn(tx, device) ?? {};
       entries.push({
         userId: device.userId,
         deviceId: device.deviceId,
@@ -71,6 +73,7 @@ export class AuditService implements OnApplicationBootstrap, BeforeApplicationSh
         action,
         reason,
         operation: null,
+        actor,
         address,
         userAgent: userAgent?.slice(0, USER_AGENT_LIMIT) ?? null,
       });
@@ -87,6 +90,7 @@ export class AuditService implements OnApplicationBootstrap, BeforeApplicationSh
       ...refusal,
       entryId: this.entryId(0),
       action: 'refused',
+      actor: null,
       address,
       userAgent: userAgent?.slice(0, USER_AGENT_LIMIT) ?? null,
     };
@@ -109,6 +113,10 @@ export class AuditService implements OnApplicationBootstrap, BeforeApplicationSh
     } catch (error) {
       this.logger.warn(`Old entries of the audit could not be deleted: ${String(error)}`);
     }
+  }
+
+  private purgeSoon(): void {
+    this.purging = this.purging.then(() => this.purge());
   }
 
   private mayWrite(address: string): boolean {

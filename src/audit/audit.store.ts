@@ -6,12 +6,12 @@ import type { AuditAction, AuditEntryEntity } from './audit-entry.entity.js';
 const INSERT: Statement = {
   name: 'audit_insert',
   text: `
-    INSERT INTO audit_entries (at, user_id, entry_id, action, reason, operation, device_id, address, user_agent)
+    INSERT INTO audit_entries (at, user_id, entry_id, action, reason, operation, device_id, actor, address, user_agent)
     SELECT $1, * FROM unnest
-      ($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])`,
+      ($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])`,
 };
 const COLUMNS = `
-  user_id AS "userId", at, entry_id AS "entryId", action, reason, operation, device_id AS "deviceId", address,
+  user_id AS "userId", at, entry_id AS "entryId", action, reason, operation, device_id AS "deviceId", actor, address,
   user_agent AS "userAgent"`;
 // Two statements, as each is to read its own index backwards.
 const LIST_OF_USER: Statement = {
@@ -27,6 +27,14 @@ const LIST: Statement = {
     SELECT ${COLUMNS} FROM audit_entries
     WHERE (at, entry_id) < ($1, $2) AND ($3::text IS NULL OR action = $3)
     ORDER BY at DESC, entry_id DESC LIMIT $4`,
+};
+// The action is written out: only so the planner sees which index serves.
+const LIST_REFUSED: Statement = {
+  name: 'audit_list_refused',
+  text: `
+    SELECT ${COLUMNS} FROM audit_entries
+    WHERE (at, entry_id) < ($1, $2) AND action = 'refused'
+    ORDER BY at DESC, entry_id DESC LIMIT $3`,
 };
 const PURGE: Statement = {
   name: 'audit_purge',
@@ -68,6 +76,8 @@ export class AuditStore {
 
   /** The newest first. */
   list({ userId, action, before, limit }: AuditQuery): Promise<AuditEntryEntity[]> {
+    if (userId === null && action === 'refused')
+      return this.unitOfWork.query(LIST_REFUSED, [before.at, before.entryId, limit]);
     const values = [before.at, before.entryId, action, limit];
     return userId === null
       ? this.unitOfWork.query(LIST, values)
@@ -88,6 +98,7 @@ function columnsOf(entries: readonly NewAuditEntry[]): unknown[] {
     'reason',
     'operation',
     'deviceId',
+    'actor',
     'address',
     'userAgent',
   ] as const;

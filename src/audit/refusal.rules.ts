@@ -3,7 +3,7 @@ import type { Requester } from '../auth/requester.js';
 import { type ErrorAnswer, MatrixError } from '../matrix/matrix-error.js';
 import { toUserId } from '../matrix/user-id.js';
 
-/** Where a session begins, or somebody proves who they are, and what of it is named without an identifier. */
+/** Where a session begins, somebody proves who they are, or acts as administrator, and what of it is named without an identifier. */
 const OPERATIONS: readonly RegExp[] = [
   /^POST \/login$/,
   /^POST \/login\/get_token$/,
@@ -13,6 +13,8 @@ const OPERATIONS: readonly RegExp[] = [
   /^POST \/delete_devices$/,
   /^DELETE \/devices\/[^/]+$/,
   /^POST \/keys\/device_signing\/upload$/,
+  /^\w+ \/_session\/v1\/admin\//,
+  /^(?:GET|PUT) \/admin\/(?:lock|suspend)\/[^/]+$/,
 ];
 const ERRCODES: ReadonlySet<unknown> = new Set([
   'M_FORBIDDEN',

@@ -147,6 +147,9 @@ export const environmentSchema = z.object({
     .describe(
       'How long delivered events are kept, and what is owed to a subscriber that no node has any more.',
     ),
+  EVENT_BURIED_RETENTION: duration()
+    .default('90d')
+    .describe('How long a buried delivery waits for somebody to replay it.'),
   AUDIT: z
     .enum(['on', 'off'], { error: '"on" or "off"' })
     .default('on')
@@ -284,6 +287,7 @@ export class Environment {
   readonly eventDeliveryTimeoutMs: number;
   readonly eventMaxAttempts: number;
   readonly eventRetentionMs: number;
+  readonly eventBuriedRetentionMs: number;
   readonly audit: boolean;
   readonly auditRetentionMs: number;
   readonly reconcile: 'repair' | 'dry_run' | 'off';
@@ -369,6 +373,7 @@ export class Environment {
     this.eventDeliveryTimeoutMs = milliseconds(parsed.EVENT_DELIVERY_TIMEOUT);
     this.eventMaxAttempts = parsed.EVENT_MAX_ATTEMPTS;
     this.eventRetentionMs = milliseconds(parsed.EVENT_RETENTION);
+    this.eventBuriedRetentionMs = milliseconds(parsed.EVENT_BURIED_RETENTION);
     this.audit = parsed.AUDIT === 'on';
     this.auditRetentionMs = milliseconds(parsed.AUDIT_RETENTION);
     this.reconcile = parsed.RECONCILE;

@@ -6,6 +6,9 @@ import { SessionLife1763950000000 } from './migrations/1763950000000-session-lif
 import { DevicesAndKeys1763990000000 } from './migrations/1763990000000-devices-and-keys.js';
 import { Outbox1764010000000 } from './migrations/1764010000000-outbox.js';
 import { Audit1764020000000 } from './migrations/1764020000000-audit.js';
+import { EventSubscriptions1764030000000 } from './migrations/1764030000000-event-subscriptions.js';
+import { AuditActor1764040000000 } from './migrations/1764040000000-audit-actor.js';
+import { ReconcilerRounds1764050000000 } from './migrations/1764050000000-reconciler-rounds.js';
 
 /** Where a PostgreSQL is reached: a URL, or the socket directory of the embedded one. */
 export type DatabaseLocation =
@@ -66,6 +69,9 @@ export const migrations: readonly MigrationClass[] = [
   DevicesAndKeys1763990000000,
   Outbox1764010000000,
   Audit1764020000000,
+  EventSubscriptions1764030000000,
+  AuditActor1764040000000,
+  ReconcilerRounds1764050000000,
 ];
 
 export function dataSourceOptions(

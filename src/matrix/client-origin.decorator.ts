@@ -7,6 +7,8 @@ export interface Origin {
   readonly address: string;
   /** What the client calls itself. */
   readonly userAgent: string | null;
+  /** The user who asks, when it is about the sessions of another. */
+  readonly actor?: string;
 }
 
 export function originOf({ ip, headers }: Request): Origin {

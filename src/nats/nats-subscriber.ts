@@ -24,14 +24,18 @@ export class NatsSubscriber implements Subscriber {
     this.client = new packages.microservices.ClientNats({
       servers: [`${url.protocol}//${url.host}`],
       ...(pass === '' ? (user === '' ? {} : { token: user }) : { user, pass }),
+      // The client takes the scheme for no more than a hint: without this it would go on in the clear.
+      ...(url.protocol === 'tls:' ? { tls: {} } : {}),
       // The outbox tries again by itself, for as long as it takes.
       maxReconnectAttempts: -1,
     });
   }
 
   /** Resolves when the server has answered for the message: a publisher alone never learns whether it arrived. */
-  async deliver(message: EventMessage): Promise<void> {
+  async deliver(message: EventMessage, signal: AbortSignal): Promise<void> {
     const connection = (await this.client.connect()) as NatsConnection;
+    // Its lease is about to end: another node may be at it.
+    signal.throwIfAborted();
     const headers = this.packages.nats.headers();
     // JetStream drops repetitions by it.
     headers.set('Nats-Msg-Id', message.eventId);

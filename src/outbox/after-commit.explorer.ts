@@ -20,7 +20,14 @@ export class AfterCommitExplorer implements OnModuleInit {
 
   onModuleInit(): void {
     const handlers = new Map<string, Map<string, Handler>>();
-    for (const { instance } of this.discovery.getProviders() as { instance: unknown }[]) {
+    const wrappers = [...this.discovery.getProviders(), ...this.discovery.getControllers()];
+    const statics = new Set<unknown>();
+    for (const wrapper of wrappers) {
+      if (wrapper.isDependencyTreeStatic()) statics.add(wrapper.instance);
+      else this.refuse(wrapper.metatype);
+    }
+    // One instance may stand under several tokens.
+    for (const instance of statics) {
       if (typeof instance !== 'object' || instance === null) continue;
       const methods = instance as Record<string, (event: SessionEvent, delivery: Delivery) => Promise<void>>;
       for (const method of this.scanner.getAllMethodNames(Object.getPrototypeOf(instance) as object)) {
@@ -43,6 +50,17 @@ export class AfterCommitExplorer implements OnModuleInit {
         },
       });
     }
+  }
+
+  /** What lives as long as a request hears of nothing after it. */
+  private refuse(type: unknown): void {
+    const prototype = (typeof type === 'function' ? type.prototype : null) as Record<string, object> | null;
+    if (prototype === null) return;
+    for (const method of this.scanner.getAllMethodNames(prototype))
+      if (subscriptionsOf(prototype[method]!).length > 0)
+        throw new Error(
+          `${(type as Function).name}: @AfterCommit() needs a provider that is not request-scoped`,
+        );
   }
 }
 

@@ -12,6 +12,7 @@ const PRIMARY_KEY = 'event_deliveries_pkey';
 })
 @Index('event_deliveries_settled_idx', ['state', 'settledAt'], { where: "state <> 'pending'" })
 @Index('event_deliveries_event_idx', ['eventId'])
+@Index('event_deliveries_leased_idx', ['userId', 'subscriber'], { where: 'lease IS NOT NULL' })
 export class EventDeliveryEntity {
   @PrimaryColumn({ name: 'user_id', type: 'text', primaryKeyConstraintName: PRIMARY_KEY })
   userId!: string;
@@ -19,7 +20,7 @@ export class EventDeliveryEntity {
   @PrimaryColumn({ name: 'subscriber', type: 'text', primaryKeyConstraintName: PRIMARY_KEY })
   subscriber!: string;
 
-  /** The database's clock at the end of the transaction, in microseconds, while it held what it changed. */
+  /** The database's clock at the end of the transaction, in microseconds, while it held what it changed; never back. */
   @PrimaryColumn({ name: 'position', type: 'bigint', primaryKeyConstraintName: PRIMARY_KEY })
   position!: string;
 

@@ -28,7 +28,8 @@ export class OutboxController {
   @Get()
   @ApiOperation({
     operationId: 'listDeliveries',
-    summary: 'The latest deliveries of events in a state, 100 at the most',
+    summary:
+      'Deliveries of events in a state, 100 at the most: the latest, or of pending ones the longest due',
   })
   @ApiQuery({ name: 'state', required: false, enum: STATES, description: 'Default: buried.' })
   @ApiQuery({ name: 'subscriber', required: false, type: String })
@@ -48,6 +49,22 @@ export class OutboxController {
       throw MatrixError.invalidParam('subscriber must be one name');
     const deliveries = await this.outbox.list(known, subscriber ?? null, LIMIT);
     return { deliveries: deliveries.map(toAnswer) };
+  }
+
+  @Post(':subscriber/replay')
+  @HttpCode(200)
+  @WithoutBody()
+  @ApiOperation({
+    operationId: 'replayDeliveries',
+    summary: 'Try what is buried of a subscriber again, 10,000 deliveries at a time',
+  })
+  @ApiOkResponse({ schema: { type: 'object', properties: { replayed: { type: 'integer' } } } })
+  async replayAll(
+    @CurrentRequester() requester: Requester,
+    @Param('subscriber') subscriber: string,
+  ): Promise<object> {
+    requireServerAdmin(this.environment, requester);
+    return { replayed: await this.outbox.replayAll(subscriber) };
   }
 
   @Post(':subscriber/:eventId/replay')

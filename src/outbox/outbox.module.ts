@@ -4,7 +4,7 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import { EventRecorder } from '../events/event-recorder.port.js';
 import { AfterCommitExplorer } from './after-commit.explorer.js';
 import { EventDeliveryEntity } from './event-delivery.entity.js';
-import { EventSubscriberEntity } from './event-subscriber.entity.js';
+import { EventSubscriptionEntity } from './event-subscription.entity.js';
 import { OutboxController } from './outbox.controller.js';
 import { OutboxService } from './outbox.service.js';
 import { OutboxStore } from './outbox.store.js';
@@ -14,7 +14,7 @@ import { Subscribers } from './subscribers.js';
 /** How an event survives a crash: append, lease, deliver, retry, bury. */
 @Global()
 @Module({
-  imports: [DiscoveryModule, TypeOrmModule.forFeature([EventDeliveryEntity, EventSubscriberEntity])],
+  imports: [DiscoveryModule, TypeOrmModule.forFeature([EventDeliveryEntity, EventSubscriptionEntity])],
   controllers: [OutboxController],
   providers: [
     AfterCommitExplorer,

@@ -10,6 +10,8 @@ import type { DeliveryState, EventDeliveryEntity } from './event-delivery.entity
 import { type NewDelivery, OutboxStore } from './outbox.store.js';
 import { OutboxWorker } from './outbox.worker.js';
 
+const MOST_REPLAYED = 10_000;
+
 /** Keeps events, in the transaction that makes them true, for those who hear of them after the commit. */
 @Injectable()
 export class OutboxService implements EventRecorder {
@@ -49,6 +51,13 @@ export class OutboxService implements EventRecorder {
     this.worker.kick();
   }
 
+  /** Has what is buried of a subscriber tried again, {@link MOST_REPLAYED} deliveries at the most; says how many. */
+  async replayAll(subscriber: string): Promise<number> {
+    const replayed = await this.store.replayAll(subscriber, MOST_REPLAYED, this.clock.now());
+    this.worker.kick();
+    return replayed;
+  }
+
   private deliveriesOf(tx: Tx): NewDelivery[] {
     const known = this.recorded.get(tx);
     if (known !== undefined) return known;
@@ -63,7 +72,7 @@ export class OutboxService implements EventRecorder {
         tx.startedAt,
       ),
     );
-    tx.afterCommit(() => this.worker.kick());
+    tx.afterCommit(() => this.worker.kick(new Set(deliveries.map(({ event }) => event))));
     return deliveries;
   }
 }

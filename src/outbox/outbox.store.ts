@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import type { DeliveryState, EventDeliveryEntity } from './event-delivery.entity.js';
+import type { Subscriber } from './subscribers.js';
 
 /** An event of one user, before it is known who is owed it. */
 export interface NewDelivery {
@@ -25,29 +26,48 @@ export type LeasedDelivery = Pick<
   | 'attempts'
 > & { readonly lease: string };
 
+/** Counts and lists go no further back: who asks must not wait for millions of rows. */
+const LOOKED_AT = 10_000;
+const BATCH = 5_000;
+
 // The position is taken last of all, while the transaction holds the devices it changed: of two transactions that
-// change one device, the later takes the later position.
+// change one device, the later takes the later position, even where the clock went back. What comes behind something that
+// waits need not be looked at earlier.
 const APPEND: Statement = {
   name: 'outbox_append',
   text: `
     WITH clock AS MATERIALIZED (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS position)
     INSERT INTO event_deliveries
       (user_id, subscriber, position, ordinal, event_id, event, payload, occurred_at, state, attempts, next_attempt_at)
-    SELECT e.user_id, s.name, clock.position, e.ordinal, e.event_id, e.event, e.payload, $5, 'pending', 0, $5
+    SELECT e.user_id, s.subscriber, GREATEST(clock.position, latest.position + 1), e.ordinal, e.event_id, e.event, e.payload,
+      $5, 'pending', 0, GREATEST($5, head.next_attempt_at)
     FROM unnest($1::text[], $2::text[], $3::text[], $4::jsonb[]) WITH ORDINALITY
       AS e (user_id, event_id, event, payload, ordinal)
-    JOIN event_subscribers s ON e.event = ANY (s.events) CROSS JOIN clock`,
+    JOIN event_subscriptions s USING (event) CROSS JOIN clock
+    LEFT JOIN LATERAL (
+      SELECT position FROM event_deliveries known
+      WHERE known.user_id = e.user_id AND known.subscriber = s.subscriber
+      ORDER BY position DESC LIMIT 1) AS latest ON true
+    LEFT JOIN LATERAL (
+      SELECT next_attempt_at FROM event_deliveries waiting
+      WHERE waiting.user_id = e.user_id AND waiting.subscriber = s.subscriber AND waiting.state = 'pending'
+      ORDER BY position, ordinal LIMIT 1) AS head ON true`,
 };
-// Of each user only the earliest is ever under way, so their order is kept.
+// Of each user only the earliest is under way, so their order is kept; nothing overtakes what came to light too late.
 const LEASE: Statement = {
   name: 'outbox_lease',
   text: `
     WITH due AS MATERIALIZED (
       SELECT user_id, subscriber, position, ordinal, event_id FROM event_deliveries d
-      WHERE subscriber = $1 AND state = 'pending' AND next_attempt_at <= $2 AND NOT EXISTS (
-        SELECT FROM event_deliveries earlier
-        WHERE earlier.user_id = d.user_id AND earlier.subscriber = d.subscriber AND earlier.state = 'pending'
-          AND (earlier.position, earlier.ordinal) < (d.position, d.ordinal))
+      WHERE subscriber = $1 AND state = 'pending' AND next_attempt_at <= $2 AND event = ANY ($6)
+        AND NOT EXISTS (
+          SELECT FROM event_deliveries earlier
+          WHERE earlier.user_id = d.user_id AND earlier.subscriber = d.subscriber AND earlier.state = 'pending'
+            AND (earlier.position, earlier.ordinal) < (d.position, d.ordinal))
+        AND NOT EXISTS (
+          SELECT FROM event_deliveries leased
+          WHERE leased.user_id = d.user_id AND leased.subscriber = d.subscriber AND leased.lease IS NOT NULL
+            AND leased.next_attempt_at > $2)
       ORDER BY next_attempt_at LIMIT $3
       FOR UPDATE SKIP LOCKED
     )
@@ -57,12 +77,27 @@ const LEASE: Statement = {
     RETURNING d.user_id AS "userId", d.subscriber, d.position, d.ordinal, d.event_id AS "eventId", d.event, d.payload,
       d.occurred_at AS "occurredAt", d.attempts, d.lease`,
 };
+const HELD = `user_id = $1 AND subscriber = $2 AND position = $3 AND ordinal = $4 AND event_id = $5
+        AND lease = $6 AND state = 'pending'`;
+// What waited behind it is due.
 const SETTLE: Statement = {
   name: 'outbox_settle',
   text: `
-    UPDATE event_deliveries SET state = $7, settled_at = $8, lease = NULL, last_error = $9
-    WHERE user_id = $1 AND subscriber = $2 AND position = $3 AND ordinal = $4 AND event_id = $5
-      AND lease = $6 AND state = 'pending'`,
+    WITH settled AS (
+      UPDATE event_deliveries SET state = $7, settled_at = $8, lease = NULL, last_error = $9
+      WHERE ${HELD}
+      RETURNING user_id, subscriber, event_id
+    ), next AS (
+      SELECT waiting.* FROM settled CROSS JOIN LATERAL (
+        SELECT user_id, subscriber, position, ordinal, event_id FROM event_deliveries
+        WHERE user_id = settled.user_id AND subscriber = settled.subscriber AND state = 'pending'
+          AND event_id <> settled.event_id
+        ORDER BY position, ordinal LIMIT 1) AS waiting
+    )
+    UPDATE event_deliveries d SET next_attempt_at = $8 FROM next
+    WHERE (d.user_id, d.subscriber, d.position, d.ordinal, d.event_id)
+      = (next.user_id, next.subscriber, next.position, next.ordinal, next.event_id)
+      AND d.next_attempt_at > $8 AND d.lease IS NULL`,
 };
 // What waits behind it need not be looked at earlier.
 const POSTPONE: Statement = {
@@ -70,8 +105,7 @@ const POSTPONE: Statement = {
   text: `
     WITH failed AS (
       UPDATE event_deliveries SET next_attempt_at = $7, lease = NULL, last_error = $8
-      WHERE user_id = $1 AND subscriber = $2 AND position = $3 AND ordinal = $4 AND event_id = $5
-        AND lease = $6 AND state = 'pending'
+      WHERE ${HELD}
       RETURNING user_id, subscriber, position, ordinal
     )
     UPDATE event_deliveries later SET next_attempt_at = $7 FROM failed
@@ -79,43 +113,87 @@ const POSTPONE: Statement = {
       AND later.next_attempt_at < $7
       AND (later.position, later.ordinal) > (failed.position, failed.ordinal)`,
 };
+const GIVE_BACK: Statement = {
+  name: 'outbox_give_back',
+  text: `
+    UPDATE event_deliveries SET next_attempt_at = $7, lease = NULL, attempts = attempts - 1
+    WHERE ${HELD}`,
+};
 const SUBSCRIBE: Statement = {
   name: 'outbox_subscribe',
   text: `
-    INSERT INTO event_subscribers (name, events, seen_at) VALUES ($1, $2, $3)
-    ON CONFLICT (name) DO UPDATE SET events = excluded.events, seen_at = excluded.seen_at`,
+    INSERT INTO event_subscriptions (subscriber, event, seen_at) SELECT $1, unnest($2::text[]), $3
+    ON CONFLICT (subscriber, event) DO UPDATE SET seen_at = excluded.seen_at`,
+};
+const UNSUBSCRIBE: Statement = {
+  name: 'outbox_unsubscribe',
+  text: 'DELETE FROM event_subscriptions WHERE subscriber = $1 AND event <> ALL ($2::text[]) AND seen_at < $3',
+};
+const FORGET_SUBSCRIBERS: Statement = {
+  name: 'outbox_forget_subscribers',
+  text: 'DELETE FROM event_subscriptions WHERE seen_at < $1',
 };
 const WANTED: Statement = {
   name: 'outbox_wanted',
-  text: 'SELECT DISTINCT unnest(events) AS event FROM event_subscribers',
+  text: 'SELECT DISTINCT event FROM event_subscriptions',
 };
-const FORGET: Statement = {
-  name: 'outbox_forget',
+/** Does something to rows, so many at a time; nodes pass over what others are at. */
+const batch = (name: string, where: string, change: string): Statement => ({
+  name,
   text: `
-    WITH gone AS (
-      DELETE FROM event_subscribers WHERE seen_at < $1 RETURNING name
-    ), buried AS (
-      UPDATE event_deliveries SET state = 'buried', settled_at = $2, last_error = 'Nobody is subscribed any more'
-      WHERE state = 'pending' AND subscriber IN (SELECT name FROM gone)
-    )
-    DELETE FROM event_deliveries WHERE (user_id, subscriber, position, ordinal, event_id) IN (
-      SELECT user_id, subscriber, position, ordinal, event_id FROM event_deliveries
-      WHERE state = 'delivered' AND settled_at < $1 LIMIT 10000)`,
-};
+    WITH picked AS MATERIALIZED (
+      SELECT user_id, subscriber, position, ordinal, event_id FROM event_deliveries d
+      WHERE ${where} LIMIT $2 FOR UPDATE SKIP LOCKED)
+    ${change}
+    WHERE (d.user_id, d.subscriber, d.position, d.ordinal, d.event_id)
+      = (picked.user_id, picked.subscriber, picked.position, picked.ordinal, picked.event_id)
+    RETURNING 1`,
+});
+const DELETE = 'DELETE FROM event_deliveries d USING picked';
+const BURY_UNWANTED = batch(
+  'outbox_bury_unwanted',
+  `state = 'pending' AND NOT EXISTS (
+        SELECT FROM event_subscriptions s WHERE s.subscriber = d.subscriber AND s.event = d.event)`,
+  `UPDATE event_deliveries d SET state = 'buried', settled_at = $1, lease = NULL,
+      last_error = 'Nobody is subscribed any more'
+    FROM picked`,
+);
+// The state is written out, here and below: only so the planner sees which partial index serves.
+const PURGE_DELIVERED = batch('outbox_purge_delivered', `state = 'delivered' AND settled_at < $1`, DELETE);
+const PURGE_BURIED = batch('outbox_purge_buried', `state = 'buried' AND settled_at < $1`, DELETE);
+const REPLAY_ALL = batch(
+  'outbox_replay_all',
+  `state = 'buried' AND subscriber = $1`,
+  `UPDATE event_deliveries d SET state = 'pending', attempts = 0, next_attempt_at = $3, settled_at = NULL FROM picked`,
+);
 const COLUMNS = `
   user_id AS "userId", subscriber, event_id AS "eventId", event, payload, occurred_at AS "occurredAt", state, attempts,
   next_attempt_at AS "nextAttemptAt", settled_at AS "settledAt", last_error AS "lastError"`;
-const LIST: Statement = {
-  name: 'outbox_list',
+const listSettled = (state: DeliveryState): Statement => ({
+  name: `outbox_list_${state}`,
   text: `
-    SELECT ${COLUMNS} FROM event_deliveries
-    WHERE state = $1 AND ($2::text IS NULL OR subscriber = $2) ORDER BY occurred_at DESC, event_id LIMIT $3`,
+    SELECT ${COLUMNS} FROM (
+      SELECT * FROM event_deliveries WHERE state = '${state}' ORDER BY settled_at DESC LIMIT ${LOOKED_AT}) AS latest
+    WHERE $1::text IS NULL OR subscriber = $1 ORDER BY settled_at DESC, event_id LIMIT $2`,
+});
+const LIST: Record<DeliveryState, Statement> = {
+  pending: {
+    name: 'outbox_list_pending',
+    text: `
+      SELECT ${COLUMNS} FROM (
+        SELECT * FROM event_deliveries WHERE state = 'pending' ORDER BY subscriber, next_attempt_at) AS waiting
+      WHERE $1::text IS NULL OR subscriber = $1 LIMIT $2`,
+  },
+  delivered: listSettled('delivered'),
+  buried: listSettled('buried'),
 };
-const COUNT: Statement = {
-  name: 'outbox_count',
+const count = (state: DeliveryState): Statement => ({
+  name: `outbox_count_${state}`,
   text: `
-    SELECT count(*)::int AS count FROM (SELECT FROM event_deliveries WHERE state = $1 LIMIT $2) AS counted`,
-};
+    SELECT count(*)::int AS count FROM (
+      SELECT FROM event_deliveries WHERE state = '${state}' LIMIT ${LOOKED_AT}) AS counted`,
+});
+const COUNT = { pending: count('pending'), buried: count('buried') };
 const REPLAY: Statement = {
   name: 'outbox_replay',
   text: `
@@ -139,10 +217,10 @@ export class OutboxStore {
   }
 
   lease(
-    subscriber: string,
+    { name, events }: Pick<Subscriber, 'name' | 'events'>,
     { now, limit, lease, until }: { now: Date; limit: number; lease: string; until: Date },
   ): Promise<LeasedDelivery[]> {
-    return this.unitOfWork.runOne(LEASE, [subscriber, now, limit, lease, until]);
+    return this.unitOfWork.runOne(LEASE, [name, now, limit, lease, until, events]);
   }
 
   async settle(
@@ -159,8 +237,20 @@ export class OutboxStore {
     await this.unitOfWork.runOne(POSTPONE, [...keyOf(delivery), until, error]);
   }
 
-  async subscribe(name: string, events: readonly string[], now: Date): Promise<void> {
-    await this.unitOfWork.runOne(SUBSCRIBE, [name, events, now]);
+  /** Puts it back as if it had not been tried. */
+  async giveBack(delivery: LeasedDelivery, now: Date): Promise<void> {
+    await this.unitOfWork.runOne(GIVE_BACK, [...keyOf(delivery), now]);
+  }
+
+  /** Says that a node hears of these events, and ends what no node has heard of under the name since `lapsed`. */
+  async subscribe(
+    { name, events }: Pick<Subscriber, 'name' | 'events'>,
+    now: Date,
+    lapsed: Date,
+  ): Promise<void> {
+    const sorted = events.toSorted();
+    await this.unitOfWork.runOne(SUBSCRIBE, [name, sorted, now]);
+    await this.unitOfWork.runOne(UNSUBSCRIBE, [name, sorted, lapsed]);
   }
 
   /** Names of the events that anybody, on any node, wants to hear of. */
@@ -169,24 +259,49 @@ export class OutboxStore {
     return new Set(rows.map(({ event }) => event));
   }
 
-  /** Removes what was delivered before, and subscribers that no node has had since. */
-  async forget(before: Date, now: Date): Promise<void> {
-    await this.unitOfWork.runOne(FORGET, [before, now]);
+  /** Ends the subscriptions that no node has had since. */
+  async forgetSubscribers(before: Date): Promise<void> {
+    await this.unitOfWork.runOne(FORGET_SUBSCRIBERS, [before]);
   }
 
+  /** Buries what is owed to nobody. */
+  buryUnwanted(now: Date): Promise<void> {
+    return this.inBatches(BURY_UNWANTED, now);
+  }
+
+  /** Removes what was delivered before. */
+  purgeDelivered(before: Date): Promise<void> {
+    return this.inBatches(PURGE_DELIVERED, before);
+  }
+
+  /** Removes what was buried before. */
+  purgeBuried(before: Date): Promise<void> {
+    return this.inBatches(PURGE_BURIED, before);
+  }
+
+  /** Of the pending the longest due, of others the latest; of a subscriber only what is among the latest ten thousand. */
   list(state: DeliveryState, subscriber: string | null, limit: number): Promise<EventDeliveryEntity[]> {
-    return this.unitOfWork.query(LIST, [state, subscriber, limit]);
+    return this.unitOfWork.query(LIST[state], [subscriber, limit]);
   }
 
-  /** How many deliveries are in a state, `most` at the most. */
-  async count(state: DeliveryState, most: number): Promise<number> {
-    const [row] = await this.unitOfWork.query<{ count: number }>(COUNT, [state, most]);
+  /** How many deliveries are in a state, ten thousand at the most. */
+  async count(state: 'pending' | 'buried'): Promise<number> {
+    const [row] = await this.unitOfWork.query<{ count: number }>(COUNT[state]);
     return row!.count;
   }
 
   /** Whether there was something buried. */
   async replay(eventId: string, subscriber: string, now: Date): Promise<boolean> {
     return (await this.unitOfWork.runOne(REPLAY, [eventId, subscriber, now])).length > 0;
+  }
+
+  /** How many were buried, `limit` at the most. */
+  async replayAll(subscriber: string, limit: number, now: Date): Promise<number> {
+    return (await this.unitOfWork.runOne(REPLAY_ALL, [subscriber, limit, now])).length;
+  }
+
+  private async inBatches(statement: Statement, at: Date): Promise<void> {
+    while ((await this.unitOfWork.runOne(statement, [at, BATCH])).length === BATCH);
   }
 }
 

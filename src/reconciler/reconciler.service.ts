@@ -10,18 +10,24 @@ import { Metrics } from '../metrics/metrics.js';
 import { OutboxWorker } from '../outbox/outbox.worker.js';
 import { SessionService } from '../session/session.service.js';
 import { Clock } from '../system/clock.js';
-import { HANGING_ON_DEVICES, ReconcilerStore } from './reconciler.store.js';
+import {
+  HANGING_ON_DEVICES,
+  type HangingTable,
+  type Positions,
+  ReconcilerStore,
+} from './reconciler.store.js';
 
-/** Rows of a table that one round looks at; the next one goes on from there. */
+/** Rows of a table that are looked at together. */
 const PAGE = 2_000;
-/** Pages that an administrator's round looks at. */
+/** Pages of each table that a periodic round looks at; the next one goes on from there. */
+const PAGES_A_ROUND = 10;
+/** Pages that an administrator's look takes. */
 const MOST_PAGES = 100;
+/** Devices that are ended in one transaction. */
+const ENDED_TOGETHER = 50;
 const EXAMPLES = 10;
 const EVENT_IS_STUCK_AFTER_MS = 10 * 60 * 1_000;
 const START: DeviceRef = { userId: '', deviceId: '' };
-
-/** The last row that was looked at, by table; `null` at its end. */
-type Positions = Map<string, DeviceRef | null>;
 
 /** What one round found of one kind. */
 export interface Finding {
@@ -36,15 +42,14 @@ export interface Finding {
 /**
  * Looks every `RECONCILE_INTERVAL` for what should be impossible, and mends it: rows that hang on a device that is not
  * there (a foreign key was dropped, or a backup restored without it), devices that nobody can sign in on any more, events that
- * nobody delivers. A round is bounded; it goes on where the last one ended.
+ * nobody delivers. A round is bounded, and one node's at a time; it goes on where the last one ended.
  */
 @Injectable()
 export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly logger = new Logger(ReconcilerService.name);
-  /** Where the periodic round goes on. */
-  private readonly positions: Positions = new Map();
   private timer: NodeJS.Timeout | undefined;
   private running: Promise<void> = Promise.resolve();
+  private isStopping = false;
 
   constructor(
     private readonly store: ReconcilerStore,
@@ -59,66 +64,103 @@ export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicat
     const { reconcile, reconcileIntervalMs } = this.environment;
     if (reconcile === 'off') return;
     this.timer = setInterval(() => {
-      this.running = this.running.then(() => this.roundNow(reconcile === 'repair'));
+      this.running = this.running.then(() => this.round(reconcile === 'repair'));
     }, reconcileIntervalMs).unref();
   }
 
   async beforeApplicationShutdown(): Promise<void> {
     clearInterval(this.timer);
+    this.isStopping = true;
     await this.running;
   }
 
   /** Looks from the beginning, page by page; a dry look changes nothing. */
   async lookThrough(repair: boolean): Promise<Finding[]> {
-    const positions: Positions = new Map();
-    const findings: Finding[] = [];
-    for (let page = 0; page < MOST_PAGES; page += 1) {
-      findings.push(...(await this.devicesRound(repair, positions)));
-      if ([...positions.values()].every((position) => position === null)) break;
-    }
-    return this.report([...findings, await this.reconcileEvents(repair)]);
+    return this.report(await this.look(repair, {}, MOST_PAGES, async () => {}));
   }
 
-  /** One page of each table, from where the last round ended. */
-  async round(repair: boolean): Promise<Finding[]> {
-    // A table that was looked through begins anew.
-    for (const [table, position] of this.positions) if (position === null) this.positions.delete(table);
-    const findings = await this.devicesRound(repair, this.positions);
-    return this.report([...findings, await this.reconcileEvents(repair)]);
-  }
-
-  private async roundNow(repair: boolean): Promise<void> {
+  /** What the timer does. It never rejects: what fails is looked at again the next time. */
+  private async round(repair: boolean): Promise<void> {
     try {
-      await this.round(repair);
+      const now = this.clock.now();
+      const next = new Date(now.getTime() + 0.9 * this.environment.reconcileIntervalMs);
+      const kept = await this.store.beginRound(now, next);
+      if (kept === null) return;
+      // A table that was looked through begins anew.
+      const positions = Object.fromEntries(Object.entries(kept).filter(([, position]) => position !== null));
+      const keep = () => this.store.keepPositions(positions);
+      this.report(await this.look(repair, positions, PAGES_A_ROUND, keep));
     } catch (error) {
       this.logger.warn(`The round failed, and goes on the next time: ${String(error)}`);
     }
   }
 
-  private async devicesRound(repair: boolean, positions: Positions): Promise<Finding[]> {
+  private async look(
+    repair: boolean,
+    positions: Positions,
+    pages: number,
+    keep: () => Promise<void>,
+  ): Promise<Finding[]> {
     const findings: Finding[] = [];
-    for (const table of HANGING_ON_DEVICES) {
-      const lost = await this.page(table, positions, (from) => this.store.look(table, from, PAGE));
-      const repaired = repair && lost.length > 0 ? await this.store.remove(table, lost) : 0;
-      findings.push(toFinding(`${table}_without_device`, lost, repaired));
+    for (let page = 0; page < pages && !this.isStopping; page += 1) {
+      for (const table of HANGING_ON_DEVICES) findings.push(await this.lookAtTable(table, repair, positions));
+      findings.push(await this.lookAtDevices(repair, positions));
+      await keep();
+      if (Object.values(positions).every((position) => position === null)) break;
     }
-    const before = new Date(this.clock.now().getTime() - this.environment.deviceWithoutTokenTtlMs);
-    const dead = await this.page('devices', positions, (from) =>
-      this.store.lookAtDevices(from, PAGE, before),
-    );
-    const repaired = repair && dead.length > 0 ? await this.sessions.endExpired(dead, before) : 0;
-    return [...findings, toFinding('devices_without_token', dead, repaired)];
+    return [...findings, await this.lookAtEvents(repair)];
   }
 
-  private async reconcileEvents(repair: boolean): Promise<Finding> {
+  private async lookAtTable(table: HangingTable, repair: boolean, positions: Positions): Promise<Finding> {
+    const lost = await this.page(table, positions, (from) => this.store.look(table, from, PAGE));
+    const repaired = repair && lost.length > 0 ? await this.store.remove(table, lost) : 0;
+    return toFinding(`${table}_without_device`, lost, repaired);
+  }
+
+  private async lookAtDevices(repair: boolean, positions: Positions): Promise<Finding> {
+    const before = new Date(this.clock.now().getTime() - this.environment.deviceWithoutTokenTtlMs);
+    const unused = await this.page('devices', positions, (from) =>
+      this.store.lookAtDevices(from, PAGE, before),
+    );
+    const dead = unused.length === 0 ? [] : await this.sessions.findExpired(unused, before);
+    let repaired = 0;
+    for (let at = 0; repair && at < dead.length && !this.isStopping; at += ENDED_TOGETHER)
+      repaired += await this.end(dead.slice(at, at + ENDED_TOGETHER), before);
+    return toFinding('devices_without_token', dead, repaired);
+  }
+
+  /** Ends devices together, and where that fails, each by itself: one that a listener holds on to stops no other. */
+  private async end(devices: readonly DeviceRef[], before: Date): Promise<number> {
+    try {
+      return await this.sessions.endExpired(devices, before);
+    } catch (error) {
+      if (devices.length === 1) {
+        const [{ userId, deviceId }] = devices as [DeviceRef];
+        this.logger.warn(`${userId} ${deviceId} could not be ended: ${String(error)}`);
+        return 0;
+      }
+    }
+    let ended = 0;
+    for (const device of devices) ended += await this.end([device], before);
+    return ended;
+  }
+
+  private async lookAtEvents(repair: boolean): Promise<Finding> {
     const before = new Date(this.clock.now().getTime() - EVENT_IS_STUCK_AFTER_MS);
-    const stuck = await this.store.stuckEvents(before, PAGE);
-    if (repair && stuck.length > 0) await this.outbox.drain();
-    const left = repair && stuck.length > 0 ? await this.store.stuckEvents(before, PAGE) : stuck;
+    const stuck = await this.store.stuckEvents(before, PAGE, null);
+    let left = stuck;
+    if (repair && stuck.length > 0) {
+      await this.outbox.pass();
+      left = await this.store.stuckEvents(
+        before,
+        PAGE,
+        stuck.map(({ eventId }) => eventId),
+      );
+    }
     return {
       problem: 'events_stuck',
       found: stuck.length,
-      repaired: stuck.length - left.length,
+      repaired: Math.max(0, stuck.length - left.length),
       examples: stuck.slice(0, EXAMPLES).map(({ subscriber, eventId }) => `${subscriber} ${eventId}`),
     };
   }
@@ -129,10 +171,11 @@ export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicat
     positions: Positions,
     look: (from: DeviceRef) => Promise<(DeviceRef & { readonly wrong: boolean })[]>,
   ): Promise<DeviceRef[]> {
-    const from = positions.get(name);
+    const from = positions[name];
     if (from === null) return [];
     const rows = await look(from ?? START);
-    positions.set(name, rows.at(-1) ?? null);
+    const last = rows.at(-1);
+    positions[name] = last === undefined ? null : { userId: last.userId, deviceId: last.deviceId };
     return rows.filter(({ wrong }) => wrong);
   }
 

@@ -12,6 +12,8 @@ export const HANGING_ON_DEVICES = [
   'device_keys',
   'one_time_keys',
   'fallback_keys',
+  'key_signatures',
+  'uia_sessions',
 ] as const;
 export type HangingTable = (typeof HANGING_ON_DEVICES)[number];
 
@@ -36,6 +38,7 @@ const statements = (name: string, text: string) =>
 const LOOK_AT = statements('look', LOOK);
 const REMOVE_FROM = statements('remove', REMOVE);
 
+// Devices that nobody used for long: whether somebody could sign in on them is for the session room to say.
 const LOOK_AT_DEVICES: Statement = {
   name: 'reconciler_look_devices',
   text: `
@@ -44,23 +47,43 @@ const LOOK_AT_DEVICES: Statement = {
       ORDER BY user_id, device_id LIMIT $3)
     SELECT page.user_id AS "userId", page.device_id AS "deviceId",
       GREATEST(page.created_at, page.last_seen_at) < $4
-        AND EXISTS (SELECT FROM accounts a WHERE a.user_id = page.user_id AND a.kind <> 'appservice')
-        AND NOT EXISTS (SELECT FROM refresh_tokens r WHERE r.user_id = page.user_id AND r.device_id = page.device_id)
-        AND NOT EXISTS (SELECT FROM access_tokens t WHERE t.user_id = page.user_id AND t.device_id = page.device_id
-          AND (t.expires_at IS NULL OR t.expires_at >= $4)) AS wrong
+        AND EXISTS (SELECT FROM accounts a WHERE a.user_id = page.user_id AND a.kind <> 'appservice') AS wrong
     FROM page ORDER BY 1, 2`,
 };
 // The first of each user and subscriber: later ones wait for it, and are not stuck by themselves.
 const STUCK_EVENTS: Statement = {
   name: 'reconciler_stuck_events',
   text: `
-    SELECT d.event_id AS "eventId", d.subscriber FROM event_deliveries d
-    WHERE d.state = 'pending' AND d.next_attempt_at < $1 AND NOT EXISTS (
+    WITH late AS MATERIALIZED (
+      SELECT user_id, subscriber, position, ordinal, event_id FROM event_deliveries
+      WHERE state = 'pending' AND next_attempt_at < $1 AND ($3::text[] IS NULL OR event_id = ANY ($3))
+      ORDER BY subscriber, next_attempt_at LIMIT $2)
+    SELECT d.event_id AS "eventId", d.subscriber FROM late d WHERE NOT EXISTS (
       SELECT FROM event_deliveries earlier
       WHERE earlier.user_id = d.user_id AND earlier.subscriber = d.subscriber AND earlier.state = 'pending'
-        AND (earlier.position, earlier.ordinal) < (d.position, d.ordinal))
-    LIMIT $2`,
+        AND (earlier.position, earlier.ordinal) < (d.position, d.ordinal))`,
 };
+// A little before its time, or a timer that is a moment early would let a whole interval pass.
+const BEGIN_ROUND: Statement = {
+  name: 'reconciler_begin_round',
+  text: `
+    INSERT INTO reconciler_rounds (name, next_at, positions) VALUES ('periodic', $2, '{}')
+    ON CONFLICT (name) DO UPDATE SET next_at = excluded.next_at WHERE reconciler_rounds.next_at <= $1
+    RETURNING positions`,
+};
+const KEEP_POSITIONS: Statement = {
+  name: 'reconciler_keep_positions',
+  text: `UPDATE reconciler_rounds SET positions = $1 WHERE name = 'periodic'`,
+};
+
+/** The last row that was looked at, by table; `null` at its end. */
+export type Positions = Record<string, DeviceRef | null>;
+
+/** An event that waits, and nothing before it does. */
+export interface StuckEvent {
+  readonly eventId: string;
+  readonly subscriber: string;
+}
 
 /** A device that was looked at. */
 interface Looked extends DeviceRef {
@@ -85,7 +108,18 @@ export class ReconcilerStore {
     return this.unitOfWork.query(LOOK_AT_DEVICES, [userId, deviceId, limit, before]);
   }
 
-  stuckEvents(before: Date, limit: number): Promise<{ eventId: string; subscriber: string }[]> {
-    return this.unitOfWork.query(STUCK_EVENTS, [before, limit]);
+  /** Events that have been due since `before`; of those named only, if any are. */
+  stuckEvents(before: Date, limit: number, eventIds: readonly string[] | null): Promise<StuckEvent[]> {
+    return this.unitOfWork.query(STUCK_EVENTS, [before, limit, eventIds]);
+  }
+
+  /** Where the round goes on that is this node's to do now; `null`: another node had it since `next` was set last. */
+  async beginRound(now: Date, next: Date): Promise<Positions | null> {
+    const [round] = await this.unitOfWork.runOne<{ positions: Positions }>(BEGIN_ROUND, [now, next]);
+    return round?.positions ?? null;
+  }
+
+  async keepPositions(positions: Positions): Promise<void> {
+    await this.unitOfWork.runOne(KEEP_POSITIONS, [JSON.stringify(positions)]);
   }
 }

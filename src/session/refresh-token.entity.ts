@@ -36,6 +36,7 @@ export class RefreshTokenEntity {
   @Column({ name: 'created_at', type: 'timestamptz' })
   createdAt!: Date;
 
+  /** When it was last refreshed, or ended. */
   @Column({ name: 'rotated_at', type: 'timestamptz' })
   rotatedAt!: Date;
 

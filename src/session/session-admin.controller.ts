@@ -46,7 +46,7 @@ export class SessionAdminController {
       throw MatrixError.invalidParam('device_id must be one device ID');
     const account = await this.accounts.find(user);
     if (account === null) throw MatrixError.notFound('There is no such user');
-    await this.sessions.endByAdmin(account.userId, deviceId ?? null, origin);
+    await this.sessions.endByAdmin(account.userId, deviceId ?? null, requester, origin);
     return {};
   }
 }

@@ -132,12 +132,18 @@ export class SessionService {
   }
 
   /** Ends the sessions of a user whom an administrator names: of one device, or all of them. */
-  async endByAdmin(userId: string, deviceId: string | null, origin: Origin): Promise<void> {
+  async endByAdmin(userId: string, deviceId: string | null, admin: Requester, origin: Origin): Promise<void> {
     await this.unitOfWork.run(async (tx) => {
-      cameFrom(tx, origin);
+      cameFrom(tx, { ...origin, actor: admin.userId });
       if (deviceId === null) return this.endOthers(tx, userId, null, 'admin');
       await this.endLocked(tx, await this.store.lockDevices(tx, [{ userId, deviceId }]), 'admin');
     });
+  }
+
+  /** Those of the devices on which nobody can sign in any more, and could not since `before`. */
+  async findExpired(devices: readonly DeviceRef[], before: Date): Promise<DeviceRef[]> {
+    const usable = await this.unitOfWork.run((tx) => this.findUsable(tx, devices, before));
+    return devices.filter((device) => !usable.has(deviceKey(device)));
   }
 
   /**
@@ -147,8 +153,8 @@ export class SessionService {
   async endExpired(devices: readonly DeviceRef[], before: Date): Promise<number> {
     return this.unitOfWork.run(async (tx) => {
       const locked = await this.store.lockDevices(tx, devices);
-      const alive = new Set((await this.store.findUsable(tx, locked, before)).map(deviceKey));
-      const dead = locked.filter((device) => !alive.has(deviceKey(device)));
+      const usable = await this.findUsable(tx, locked, before);
+      const dead = locked.filter((device) => !usable.has(deviceKey(device)));
       await this.endLocked(tx, dead, 'expired');
       return dead.length;
     });
@@ -279,6 +285,12 @@ export class SessionService {
       this.store.deleteSessions(tx, devices),
       this.events.publish(tx, new DevicesDeleted(devices, reason, tx.startedAt.getTime())),
     ]);
+  }
+
+  /** Those of the devices on which somebody could sign in at `before` or later. */
+  private async findUsable(tx: Tx, devices: readonly DeviceRef[], before: Date): Promise<Set<string>> {
+    const usable = await this.store.findUsable(tx, devices, before, this.tokens.refreshableSince(before));
+    return new Set(usable.map(deviceKey));
   }
 
   /** The tokens that a known device had before die with the next login on it. */

@@ -70,7 +70,10 @@ const FIND_USABLE: Statement = {
   text: `
     SELECT d.user_id AS "userId", d.device_id AS "deviceId"
     FROM unnest($1::text[], $2::text[]) AS d (user_id, device_id)
-    WHERE EXISTS (SELECT FROM refresh_tokens r WHERE r.user_id = d.user_id AND r.device_id = d.device_id)
+    WHERE EXISTS (SELECT FROM refresh_tokens r WHERE r.user_id = d.user_id AND r.device_id = d.device_id
+        AND CASE WHEN r.ended_reason IS NULL THEN
+          r.created_at > COALESCE($4, '-infinity'::timestamptz) AND r.rotated_at > COALESCE($5, '-infinity'::timestamptz)
+          ELSE r.rotated_at >= $3 END)
       OR EXISTS (SELECT FROM access_tokens t WHERE t.user_id = d.user_id AND t.device_id = d.device_id
         AND (t.expires_at IS NULL OR t.expires_at >= $3))`,
 };
@@ -182,7 +185,7 @@ const RETIRE_PREVIOUS: Statement = {
 };
 const END_FAMILY: Statement = {
   name: 'session_end_family',
-  text: 'UPDATE refresh_tokens SET ended_reason = $3 WHERE user_id = $1 AND device_id = $2',
+  text: 'UPDATE refresh_tokens SET ended_reason = $3, rotated_at = $4 WHERE user_id = $1 AND device_id = $2',
 };
 const EXPIRE_ACCESS_TOKENS: Statement = {
   name: 'session_expire_access_tokens',
@@ -228,9 +231,14 @@ export class SessionStore {
     return (await tx.query(FIND_LIVE, [[userId], [digest]])).length === 1;
   }
 
-  /** Those of the devices on which somebody can sign in, or could after `before`. */
-  findUsable(tx: Tx, devices: readonly DeviceRef[], before: Date): Promise<DeviceRef[]> {
-    return tx.query(FIND_USABLE, [...deviceColumns(devices), before]);
+  /** Those of the devices on which somebody can sign in, or could at `before` or later. */
+  findUsable(
+    tx: Tx,
+    devices: readonly DeviceRef[],
+    before: Date,
+    { begun, refreshed }: { begun: Date | null; refreshed: Date | null },
+  ): Promise<DeviceRef[]> {
+    return tx.query(FIND_USABLE, [...deviceColumns(devices), before, begun, refreshed]);
   }
 
   /** The digests, in base64, of those access tokens that are there. */
@@ -357,7 +365,7 @@ export class SessionStore {
   /** Ends the session and leaves its tokens recognisable, because its device stays. */
   async endKeepingDevice(tx: Tx, { userId, deviceId }: DeviceRef, reason: string): Promise<void> {
     await Promise.all([
-      tx.query(END_FAMILY, [userId, deviceId, reason]),
+      tx.query(END_FAMILY, [userId, deviceId, reason, tx.startedAt]),
       tx.query(EXPIRE_ACCESS_TOKENS, [userId, deviceId, tx.startedAt]),
       this.deleteLoginTokens(tx, [{ userId, deviceId }]),
     ]);

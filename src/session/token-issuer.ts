@@ -32,6 +32,13 @@ export class TokenIssuer {
     return isWithin(createdAt, refreshTokenTtlMs) && isWithin(rotatedAt, refreshTokenIdleTtlMs);
   }
 
+  /** From when on a session must have begun, and been refreshed, to be refreshable at `then`; `null`: at any time. */
+  refreshableSince(then: Date): { begun: Date | null; refreshed: Date | null } {
+    const { refreshTokenTtlMs, refreshTokenIdleTtlMs } = this.environment;
+    const ago = (limit: number | null) => (limit === null ? null : new Date(then.getTime() - limit));
+    return { begun: ago(refreshTokenTtlMs), refreshed: ago(refreshTokenIdleTtlMs) };
+  }
+
   /**
    * The device ID the client asks for, or a new one.
    * @throws {MatrixError} `M_INVALID_PARAM`

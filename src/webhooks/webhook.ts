@@ -32,9 +32,12 @@ export class Webhook implements Subscriber {
   /** @throws {Error} saying what is wrong with the target */
   constructor(target: unknown, defaults: WebhookDefaults) {
     const { name, url, events, secret_file: file } = schema.parse(target);
-    const scheme = new URL(url).protocol.slice(0, -1);
+    const { protocol, username, password } = new URL(url);
+    const scheme = protocol.slice(0, -1);
     if (!defaults.schemes.includes(scheme))
       throw new Error(`${name}: the scheme of the URL must be one of ${defaults.schemes.join(', ')}`);
+    if (username !== '' || password !== '')
+      throw new Error(`${name}: the URL may hold no user and no password; the signature tells who posts`);
     const strange = events.find((event) => event !== '*' && !defaults.events.includes(event));
     if (strange !== undefined)
       throw new Error(`${name}: there is no event ${strange}; there are ${defaults.events.join(', ')}`);

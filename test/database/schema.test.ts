@@ -10,7 +10,8 @@ const app = useApp();
 const WITHOUT_USER: Record<string, string> = {
   schema_migrations: 'bookkeeping of TypeORM, read at start-up only',
   uia_sessions: 'a registration has a session before it has a user',
-  event_subscribers: 'who hears of events, one row each',
+  event_subscriptions: 'who hears of which events',
+  reconciler_rounds: 'where the next round goes on, one row',
   rate_limits: 'counters of addresses as well as of users, in the shape that the library wants',
 };
 

@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { createDatabase } from '../support/database.js';
 import { TestApp } from '../support/test-app.js';
 
 // Runs where NATS_SERVER names the program: in CI, and nowhere without one.
@@ -92,6 +93,24 @@ describe('NATS', () => {
         data: { id: deleted()[0]!.id, type: 'devices.deleted', data: { user_id: session.userId } },
       },
     ]);
+  });
+
+  it('gets nothing in the clear where TLS was asked for', async () => {
+    heard = [];
+    const database = await createDatabase();
+    const secret = await TestApp.start({
+      database,
+      variables: { NATS_URL: `tls://u:p%40ss@127.0.0.1:${port}`, EVENT_DELIVERY_TIMEOUT: '1s' },
+    });
+    await secret.matrix.register();
+    await secret.drain();
+    expect(heard).toEqual([]);
+    const [delivery] = await secret.sql<{ last_error: string }>(
+      `SELECT last_error FROM event_deliveries WHERE attempts = 1`,
+    );
+    expect(delivery!.last_error).toMatch(/TLS|secure|No answer/i);
+    await secret.stop();
+    await database.drop();
   });
 
   it('loses nothing when it goes down and comes back', async () => {

@@ -1,10 +1,29 @@
+import { Injectable, Module } from '@nestjs/common';
 import { describe, expect, it } from 'vitest';
 import { AuditService } from '../../src/audit/audit.service.js';
+import { DevicesDeleted, InTransaction } from '../../src/index.js';
 import { type ClientSession, PASSWORD, passwordOf, V3 } from '../../src/testing/matrix-client.js';
 import { useApp } from '../support/test-app.js';
 
 const ADMIN = '@admin:localhost';
-const app = useApp({ variables: { SERVER_ADMINS: ADMIN, AUDIT_RETENTION: '30d' } });
+let refuses = false;
+
+/** Fails after the audit was told. */
+@Injectable()
+class RefusingListener {
+  @InTransaction(DevicesDeleted)
+  async onDevicesDeleted(): Promise<void> {
+    if (refuses) throw new Error('no');
+  }
+}
+
+@Module({ providers: [RefusingListener] })
+class RefusingModule {}
+
+const app = useApp({
+  extensions: [RefusingModule],
+  variables: { SERVER_ADMINS: ADMIN, AUDIT_RETENTION: '30d' },
+});
 
 interface Entry {
   readonly ts: number;
@@ -42,7 +61,13 @@ describe('The audit', () => {
     const session = await app().matrix.register({ device_id: 'PHONE' });
     await app().matrix.logout(session).set('User-Agent', 'Phone/1.0').expect(200);
     const { entries } = await audit({ user_id: session.userId });
-    const common = { user_id: session.userId, device_id: 'PHONE', operation: null, ts: expect.any(Number) };
+    const common = {
+      user_id: session.userId,
+      device_id: 'PHONE',
+      operation: null,
+      actor: null,
+      ts: expect.any(Number),
+    };
     expect(entries).toEqual([
       {
         ...common,
@@ -154,12 +179,32 @@ describe('The audit', () => {
 
   it('holds nothing of what was rolled back', async () => {
     const session = await app().matrix.register();
-    await app()
-      .matrix.call(session, 'post', '/account/password')
-      .send({ new_password: 'another long phrase', auth: passwordOf(session, 'wrong') })
-      .expect(401);
+    refuses = true;
+    await app().matrix.logout(session).expect(500);
+    refuses = false;
+    expect(await story(session)).toEqual(['session_started']);
+    await app().matrix.logout(session).expect(200);
+    expect(await story(session)).toEqual(['session_started', 'session_ended logout']);
+  });
+
+  it('names the administrator who ended a session, and whoever only tried to', async () => {
+    const [victim, stranger] = [await app().matrix.register(), await app().matrix.register()];
+    const end = (by: ClientSession) =>
+      app()
+        .http.post(`/_session/v1/admin/users/${victim.userId}/logout`)
+        .auth(by.accessToken, { type: 'bearer' });
+    await audit({});
+    await end(stranger).expect(403);
+    await end(admin!).expect(200);
     await app().nest.get(AuditService).beforeApplicationShutdown();
-    expect(await story(session)).toEqual(['session_started', 'refused M_FORBIDDEN']);
+    expect((await audit({ user_id: victim.userId })).entries[0]).toMatchObject({
+      reason: 'admin',
+      actor: ADMIN,
+    });
+    expect((await audit({ user_id: stranger.userId })).entries[0]).toMatchObject({
+      action: 'refused',
+      operation: `POST /_session/v1/admin/users/${victim.userId}/logout`,
+    });
   });
 
   it('holds no token and no password', async () => {

@@ -1,9 +1,10 @@
-import { Injectable, Module } from '@nestjs/common';
+import { Injectable, Module, Scope } from '@nestjs/common';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   AfterCommit,
   type Delivery,
   DevicesDeleted,
+  InTransaction,
   OutboxWorker,
   SessionsEnded,
   SessionStarted,
@@ -16,6 +17,8 @@ type Heard = { readonly event: DevicesDeleted | SessionsEnded | SessionStarted; 
 
 let heard: Heard[] = [];
 let behave: (heard: Heard) => Promise<void>;
+/** Whether the transaction fails after the event was published. */
+let refuses = false;
 
 /** A subscriber as another team would write it. */
 @Injectable()
@@ -26,6 +29,11 @@ class TeamSubscriber {
   async onAny(event: DevicesDeleted | SessionsEnded | SessionStarted, delivery: Delivery): Promise<void> {
     heard.push({ event, delivery });
     await behave({ event, delivery });
+  }
+
+  @InTransaction(DevicesDeleted)
+  async onDevicesDeleted(): Promise<void> {
+    if (refuses) throw new Error('no');
   }
 }
 
@@ -102,11 +110,14 @@ describe('A subscriber after the commit', () => {
 
   it('hears nothing of what was rolled back', async () => {
     const session = await newSession();
-    await app()
-      .matrix.logout({ ...session, accessToken: `${session.accessToken}x` })
-      .expect(401);
+    refuses = true;
+    await app().matrix.logout(session).expect(500);
+    refuses = false;
     await drain();
     expect(heard).toEqual([]);
+    await app().matrix.logout(session).expect(200);
+    await drain();
+    expect(names()).toEqual(['DevicesDeleted']);
   });
 
   it('is tried again with pauses, in the order of events, and the same event keeps its ID', async () => {
@@ -147,6 +158,60 @@ describe('A subscriber after the commit', () => {
     expect((await states(session)).at(-1)).toMatchObject({ state: 'delivered', attempts: 2 });
   });
 
+  it('that hangs with one user hears of another at once', async () => {
+    const [slow, quick] = [await newSession(), await newSession()];
+    behave = (one) => (userOf(one) === slow.userId ? new Promise(() => {}) : Promise.resolve());
+    await app().matrix.logout(slow).expect(200);
+    await vi.waitFor(() => expect(heardOf(slow)).toHaveLength(1));
+    await app().matrix.logout(quick).expect(200);
+    await vi.waitFor(() => expect(heardOf(quick)).toHaveLength(1), { interval: 5 });
+    expect(heardOf(slow)[0]!.delivery.signal.aborted).toBe(false);
+    behave = async () => {};
+    await drain();
+  });
+
+  it('is not called for two events of a user at once, even where the earlier came to light later', async () => {
+    const session = await newSession();
+    let release = () => {};
+    behave = () => new Promise((resolve) => (release = () => resolve()));
+    await app().matrix.logoutAll(session).expect(200);
+    await vi.waitFor(() => expect(heard).toHaveLength(1));
+    // As of a transaction on another device that took its position first and committed last.
+    await app().sql(
+      `INSERT INTO event_deliveries
+         (user_id, subscriber, position, ordinal, event_id, event, payload, occurred_at, state, attempts, next_attempt_at)
+       SELECT user_id, subscriber, position - 1, 1, 'evt_earlier', event, payload, occurred_at, 'pending', 0, occurred_at
+       FROM event_deliveries WHERE user_id = $1 AND event = 'devices.deleted'`,
+      [session.userId],
+    );
+    app().nest.get(OutboxWorker).kick();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(heard).toHaveLength(1);
+    behave = async () => {};
+    release();
+    await drain();
+    expect(heard.map(({ delivery }) => delivery.eventId)).toEqual([expect.any(String), 'evt_earlier']);
+  });
+
+  it('keeps the order of a user where the clock of the database went back', async () => {
+    const session = await newSession();
+    await app().sql(`UPDATE event_deliveries SET position = position + 3600000000 WHERE user_id = $1`, [
+      session.userId,
+    ]);
+    behave = () => Promise.reject(new Error('not yet'));
+    const again = await app().matrix.login(session.userId);
+    await app().matrix.logout(again).expect(200);
+    await drain();
+    behave = async () => {};
+    heard = [];
+    app().clock.advance(10_000);
+    await drain();
+    expect(heardOf(session).map(({ event }) => event.constructor.name)).toEqual([
+      'SessionStarted',
+      'DevicesDeleted',
+    ]);
+  });
+
   it('that never takes an event has it buried, where an administrator sees and replays it', async () => {
     const session = await newSession();
     behave = () => Promise.reject(new Error('never'));
@@ -184,6 +249,41 @@ describe('A subscriber after the commit', () => {
     await asAdmin('post', `/team/${deliveries[0].event_id}/replay`).expect(404);
   });
 
+  it('has all that is buried tried again when an administrator says so', async () => {
+    const sessions = [await newSession(), await newSession()];
+    await app().sql(
+      `UPDATE event_deliveries SET state = 'buried', settled_at = now() WHERE user_id = ANY ($1)`,
+      [sessions.map(({ userId }) => userId)],
+    );
+    const admin = await app().matrix.login(ADMIN);
+    const replay = (session: ClientSession, subscriber: string) =>
+      app()
+        .http.post(`/_session/v1/admin/deliveries/${subscriber}/replay`)
+        .auth(session.accessToken, { type: 'bearer' });
+    await replay(sessions[0]!, 'team').expect(403);
+    expect((await replay(admin, 'nobody').expect(200)).body).toEqual({ replayed: 0 });
+    heard = [];
+    expect((await replay(admin, 'team').expect(200)).body).toEqual({ replayed: 2 });
+    await drain();
+    for (const session of sessions) expect(heardOf(session)).toHaveLength(1);
+  });
+
+  it('whose node died in every attempt has the event buried, too', async () => {
+    const session = await newSession();
+    behave = () => Promise.reject(new Error('no'));
+    await app().matrix.logout(session).expect(200);
+    await drain();
+    await app().sql(
+      `UPDATE event_deliveries SET lease = 'dead', attempts = 3 WHERE user_id = $1 AND state = 'pending'`,
+      [session.userId],
+    );
+    heard = [];
+    app().clock.advance(60_000);
+    await drain();
+    expect(heardOf(session)).toEqual([]);
+    expect((await states(session)).at(-1)).toMatchObject({ state: 'buried' });
+  });
+
   it('takes over what a dead worker had leased, when the lease is over', async () => {
     const session = await newSession();
     behave = () => Promise.reject(new Error('no'));
@@ -211,13 +311,96 @@ describe('A subscriber after the commit', () => {
     await drain();
     expect(await states(session)).not.toEqual([]);
     app().clock.advance(8 * 24 * 60 * 60 * 1_000);
+    await app().sql(`
+      INSERT INTO event_deliveries
+        (user_id, subscriber, position, ordinal, event_id, event, payload, occurred_at, state, attempts, next_attempt_at,
+         settled_at)
+      SELECT '@many:localhost', 'team', n, 1, 'evt_' || n, 'devices.deleted', '{}', now(), 'delivered', 1, now(), now()
+      FROM generate_series(1, 12000) AS n`);
     await app().nest.get(OutboxWorker).poll();
     expect(await states(session)).toEqual([]);
+    expect(await states({ ...session, userId: '@many:localhost' })).toEqual([]);
+  });
+});
+
+@Injectable()
+class NarrowSubscriber {
+  @AfterCommit(SessionStarted, 'team')
+  async onSessionStarted(event: SessionStarted, delivery: Delivery): Promise<void> {
+    heard.push({ event, delivery });
+  }
+}
+
+@Module({ providers: [NarrowSubscriber] })
+class NarrowModule {}
+
+describe('Nodes of two versions', () => {
+  it('do not lose what only the other hears of, until there is no such node any more', async () => {
+    const database = await createDatabase();
+    const variables = { EVENT_POLL_INTERVAL: '1h' };
+    const wide = await TestApp.start({ extensions: [TeamModule], variables, database });
+    const narrow = await TestApp.start({ extensions: [NarrowModule], variables, database });
+    narrow.clock.advance(2 * 60_000);
+    await narrow.nest.get(OutboxWorker).poll();
+    await wide.stop();
+    const session = await narrow.matrix.register();
+    await narrow.matrix.logout(session).expect(200);
+    await narrow.drain();
+    const left = () =>
+      narrow.sql('SELECT event, state, attempts FROM event_deliveries ORDER BY position, ordinal');
+    expect(await left()).toEqual([
+      { event: 'session.started', state: 'delivered', attempts: 1 },
+      { event: 'devices.deleted', state: 'pending', attempts: 0 },
+    ]);
+    narrow.clock.advance(10 * 60_000);
+    await narrow.nest.get(OutboxWorker).poll();
+    expect((await left()).at(-1)).toEqual({ event: 'devices.deleted', state: 'buried', attempts: 0 });
+    await narrow.stop();
+    await database.drop();
+  });
+});
+
+describe('A node that stops', () => {
+  it('gives back what it was delivering, as if it had not tried', async () => {
+    const database = await createDatabase();
+    const variables = { EVENT_POLL_INTERVAL: '1h', EVENT_MAX_ATTEMPTS: '1' };
+    const node = await TestApp.start({ extensions: [TeamModule], variables, database });
+    behave = () => new Promise(() => {});
+    const session = await node.matrix.register();
+    await vi.waitFor(() => expect(heardOf(session)).toHaveLength(1));
+    await node.stop();
+    behave = async () => {};
+    const next = await TestApp.start({ extensions: [TeamModule], variables, database });
+    await vi.waitFor(() => expect(heardOf(session)).toHaveLength(2));
+    expect(heardOf(session)[1]!.delivery.attempt).toBe(1);
+    await next.stop();
+    await database.drop();
+  });
+});
+
+describe('A subscriber', () => {
+  const start = (module: object) => TestApp.start({ extensions: [module as typeof TeamModule] });
+
+  it('may stand under a second token', async () => {
+    @Module({ providers: [NarrowSubscriber, { provide: 'alias', useExisting: NarrowSubscriber }] })
+    class AliasModule {}
+    const node = await start(AliasModule);
+    heard = [];
+    const session = await node.matrix.register();
+    await node.drain();
+    expect(heardOf(session)).toHaveLength(1);
+    await node.stop();
+  });
+
+  it('that lives as long as a request is refused at start', async () => {
+    @Module({ providers: [{ provide: NarrowSubscriber, useClass: NarrowSubscriber, scope: Scope.REQUEST }] })
+    class RequestModule {}
+    await expect(start(RequestModule)).rejects.toThrow(/NarrowSubscriber: @AfterCommit/);
   });
 });
 
 describe('Two nodes', () => {
-  it('deliver each event once between them, in the order of each user, and finish what a dead one left', async () => {
+  it('deliver each event once between them, in the order of each user, and never two of one at once', async () => {
     const database = await createDatabase();
     const variables = { EVENT_POLL_INTERVAL: '50ms' };
     const nodes = await Promise.all(
@@ -225,6 +408,14 @@ describe('Two nodes', () => {
     );
     const [one, other] = nodes as [TestApp, TestApp];
     const { userId } = await one.matrix.register();
+    let underWay = 0;
+    let most = 0;
+    behave = async (what) => {
+      if (userOf(what) !== userId) return;
+      most = Math.max(most, ++underWay);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      underWay -= 1;
+    };
     for (let round = 0; round < 10; round += 1) {
       const session = await (round % 2 === 0 ? one : other).matrix.login(userId, { device_id: 'PHONE' });
       await (round % 2 === 0 ? other : one).matrix.logout(session).expect(200);
@@ -235,6 +426,7 @@ describe('Two nodes', () => {
       Array.from({ length: 20 }, (_, at) => (at % 2 === 0 ? 'SessionStarted' : 'DevicesDeleted')),
     );
     expect(new Set(own.map(({ delivery }) => delivery.eventId)).size).toBe(21);
+    expect(most).toBe(1);
     await Promise.all(nodes.map((node) => node.stop()));
     await database.drop();
   });

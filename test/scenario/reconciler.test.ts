@@ -1,20 +1,26 @@
 import { Injectable, Module } from '@nestjs/common';
 import { get } from 'node:http';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { AfterCommit, DevicesDeleted } from '../../src/index.js';
+import { AfterCommit, DevicesDeleted, InTransaction } from '../../src/index.js';
 import { Metrics } from '../../src/metrics/metrics.js';
 import { MetricsServer } from '../../src/metrics/metrics.server.js';
-import { ReconcilerService } from '../../src/reconciler/reconciler.service.js';
+import { HANGING_ON_DEVICES } from '../../src/reconciler/reconciler.store.js';
 import { type ClientSession, someKeys } from '../../src/testing/matrix-client.js';
 import { census, NOTHING, TestApp, useApp } from '../support/test-app.js';
 
 let deleted: DevicesDeleted[] = [];
+let holdsOnTo = '';
 
 @Injectable()
 class TeamSubscriber {
   @AfterCommit(DevicesDeleted, 'team')
   async onDevicesDeleted(event: DevicesDeleted): Promise<void> {
     deleted.push(event);
+  }
+
+  @InTransaction(DevicesDeleted)
+  async inTransaction({ devices }: DevicesDeleted): Promise<void> {
+    if (devices.some(({ userId }) => userId === holdsOnTo)) throw new Error('mine');
   }
 }
 
@@ -29,6 +35,7 @@ const app = useApp({
     METRICS_PORT: '0',
     RECONCILE: 'off',
     DEVICE_WITHOUT_TOKEN_TTL: '30d',
+    REFRESH_TOKEN_TTL: '10d',
     EVENT_POLL_INTERVAL: '1h',
   },
 });
@@ -40,6 +47,8 @@ beforeAll(async () => {
   const keys = await app().sql<{ table: string; name: string }>(`
     SELECT conrelid::regclass::text AS table, conname AS name FROM pg_constraint
     WHERE contype = 'f' AND confrelid = 'devices'::regclass`);
+  // Of every table: one that is new must be looked at, too.
+  expect(keys.map(({ table }) => table).toSorted()).toEqual(HANGING_ON_DEVICES.toSorted());
   for (const { table, name } of keys) await app().sql(`ALTER TABLE ${table} DROP CONSTRAINT ${name}`);
 });
 
@@ -106,13 +115,51 @@ describe('The reconciler', () => {
       [[dead.userId, alive.userId]],
     );
     deleted = [];
-    for (let n = 0; n < 2; n += 1) await app().nest.get(ReconcilerService, { strict: false }).round(true);
+    await round('?dry_run=false');
     await app().drain();
     expect(deleted).toMatchObject([
       { devices: [{ userId: dead.userId, deviceId: dead.deviceId }], reason: 'expired' },
     ]);
     expect((await census(app(), young.userId))['devices']).toBe(1);
     expect((await app().matrix.whoami(alive)).status).toBe(200);
+  });
+
+  it.each([
+    ['older than REFRESH_TOKEN_TTL allows', `created_at = created_at - interval '41 days'`, 0],
+    ['not so old', `created_at = created_at - interval '39 days'`, 1],
+    [
+      'ended by a replay long ago',
+      `ended_reason = 'refresh_replay', rotated_at = rotated_at - interval '31 days'`,
+      0,
+    ],
+    ['ended by a replay just now', `ended_reason = 'refresh_replay'`, 1],
+  ])('counts a refresh token for what it is worth: %s', async (_, age, left) => {
+    const session = await app().matrix.register({ refresh_token: true });
+    const since = `created_at = created_at - interval '90 days'`;
+    await app().sql(`UPDATE devices SET ${since} WHERE user_id = $1`, [session.userId]);
+    await app().sql('DELETE FROM access_tokens WHERE user_id = $1', [session.userId]);
+    await app().sql(`UPDATE refresh_tokens SET ${age} WHERE user_id = $1`, [session.userId]);
+    await round('?dry_run=false');
+    expect((await census(app(), session.userId))['devices'] ?? 0).toBe(left);
+    await app().sql('DELETE FROM devices WHERE user_id = $1', [session.userId]);
+    await round('?dry_run=false');
+  });
+
+  it('ends the others where a listener holds on to one', async () => {
+    const [held, dead] = [await app().matrix.register(), await app().matrix.register()];
+    const both = [[held.userId, dead.userId]];
+    await app().sql('DELETE FROM access_tokens WHERE user_id = ANY ($1)', both);
+    await app().sql(
+      `UPDATE devices SET created_at = created_at - interval '90 days' WHERE user_id = ANY ($1)`,
+      both,
+    );
+    holdsOnTo = held.userId;
+    await round('?dry_run=false');
+    expect((await census(app(), held.userId))['devices']).toBe(1);
+    expect(await census(app(), dead.userId)).toEqual(NOTHING);
+    holdsOnTo = '';
+    await round('?dry_run=false');
+    expect(await census(app(), held.userId)).toEqual(NOTHING);
   });
 
   it('has events delivered that lie about', async () => {
@@ -142,6 +189,25 @@ describe('The reconciler', () => {
 });
 
 describe('The periodic round', () => {
+  it('is one of a single node at a time, and goes on where the last one ended', async () => {
+    const { database } = app();
+    const variables = { RECONCILE: 'repair', RECONCILE_INTERVAL: '20ms' };
+    await app().sql('DELETE FROM reconciler_rounds');
+    const positions = () =>
+      app().sql<{ next_at: Date; positions: object }>('SELECT next_at, positions FROM reconciler_rounds');
+    const node = await TestApp.start({ database, variables });
+    await expect.poll(positions).toMatchObject([{ positions: { devices: { userId: expect.any(String) } } }]);
+    await node.stop();
+    // Another node's.
+    const kept = [{ next_at: new Date(Date.now() + 3_600_000), positions: {} }];
+    await app().sql('UPDATE reconciler_rounds SET next_at = $1, positions = $2', [kept[0]!.next_at, {}]);
+    const other = await TestApp.start({ database, variables });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await other.stop();
+    expect(await positions()).toEqual(kept);
+    await app().sql('DELETE FROM reconciler_rounds');
+  });
+
   it.each([
     ['repair', 0],
     ['dry_run', 1],

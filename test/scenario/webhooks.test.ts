@@ -137,6 +137,11 @@ describe('A webhook', () => {
   it.each([
     ['a scheme that is not allowed', [{ name: 'x', url: 'ftp://x/', events: ['*'] }], /scheme/],
     ['an event that is not there', [{ name: 'x', url: 'https://x/', events: ['no'] }], /no event no/],
+    [
+      'a password in the URL',
+      [{ name: 'x', url: 'https://u:secret@x/', events: ['*'] }],
+      /x: the URL may hold no user(?!.*secret)/,
+    ],
     ['no secret', [{ name: 'x', url: 'https://x/', events: ['*'] }], /needs a secret/, ''],
     [
       'a name that is taken',

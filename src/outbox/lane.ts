@@ -1,0 +1,171 @@
+import { Logger } from '@nestjs/common';
+import type { Environment } from '../config/environment.js';
+import type { Metrics } from '../metrics/metrics.js';
+import type { Clock } from '../system/clock.js';
+import type { Entropy } from '../system/entropy.js';
+import type { LeasedDelivery, OutboxStore } from './outbox.store.js';
+import type { Subscriber } from './subscribers.js';
+
+/** Deliveries of one subscriber that are under way at the same time. */
+const AT_ONCE = 16;
+const FIRST_PAUSE_MS = 1_000;
+const LONGEST_PAUSE_MS = 60 * 60 * 1_000;
+const ERROR_LENGTH = 500;
+
+/** What a lane works with. */
+export interface LaneParts {
+  readonly store: OutboxStore;
+  readonly environment: Environment;
+  readonly clock: Clock;
+  readonly entropy: Entropy;
+  readonly metrics: Metrics;
+}
+
+/** Delivers what one subscriber is owed. A delivery that hangs holds up its own user, and nobody else. */
+export class Lane {
+  private readonly logger = new Logger(Lane.name);
+  private readonly underWay = new Map<Promise<void>, AbortController>();
+  private look: Promise<void> | undefined;
+  /** Something may be due that was not looked at. */
+  private isDue = false;
+  private isStopped = false;
+
+  constructor(
+    private readonly subscriber: Subscriber,
+    private readonly parts: LaneParts,
+  ) {}
+
+  get events(): readonly string[] {
+    return this.subscriber.events;
+  }
+
+  /** Looks now whether something is due. */
+  kick(): void {
+    this.isDue = true;
+    this.look ??= this.lookOut();
+  }
+
+  /** Resolves when nothing is under way and nothing is due. */
+  async idle(): Promise<void> {
+    while (this.look !== undefined || this.underWay.size > 0)
+      await Promise.all([this.look, ...this.underWay.keys()]);
+  }
+
+  /** Resolves when what is due has been tried, as far as one lease goes, however much comes meanwhile. */
+  async pass(): Promise<void> {
+    this.kick();
+    await this.look;
+    await Promise.all(this.underWay.keys());
+  }
+
+  /** Breaks off what is under way and gives it back, and resolves when that is done. */
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    for (const delivery of this.underWay.values()) delivery.abort(new Error('The service is stopping'));
+    await this.idle();
+  }
+
+  private async lookOut(): Promise<void> {
+    // Not before `look` is set.
+    await null;
+    try {
+      while (this.isDue && !this.isStopped && this.underWay.size < AT_ONCE) {
+        this.isDue = false;
+        const leased = await this.lease(AT_ONCE - this.underWay.size);
+        for (const delivery of leased) this.begin(delivery);
+        this.isDue ||= leased.length > 0;
+      }
+    } catch (error) {
+      this.logger.warn(`Events for ${this.subscriber.name} wait: ${String(error)}`);
+    }
+    this.look = undefined;
+  }
+
+  private lease(limit: number): Promise<LeasedDelivery[]> {
+    const { store, clock, entropy, environment } = this.parts;
+    const now = clock.now();
+    // Longer than a delivery may take: whoever takes it over finds its holder dead.
+    const until = new Date(now.getTime() + 2 * environment.eventDeliveryTimeoutMs + 10_000);
+    const lease = entropy.bytes(12).toString('base64url');
+    return store.lease(this.subscriber, { now, limit, lease, until });
+  }
+
+  private begin(delivery: LeasedDelivery): void {
+    const abort = new AbortController();
+    const work = this.deliver(delivery, abort)
+      // The lease ends by itself, and somebody tries again.
+      .catch((error: unknown) =>
+        this.logger.warn(
+          `Event ${delivery.eventId} for ${delivery.subscriber} is in doubt: ${String(error)}`,
+        ),
+      )
+      .finally(() => {
+        this.underWay.delete(work);
+        this.kick();
+      });
+    this.underWay.set(work, abort);
+  }
+
+  private async deliver(delivery: LeasedDelivery, abort: AbortController): Promise<void> {
+    const { store, clock, environment } = this.parts;
+    const { attempts: attempt, ...message } = delivery;
+    // Who leased it last is dead, perhaps of it.
+    if (attempt > environment.eventMaxAttempts)
+      return this.bury(delivery, 'The process ended during the last attempt');
+    try {
+      await inTime(environment.eventDeliveryTimeoutMs, abort, () =>
+        this.subscriber.deliver({ ...message, attempt }, abort.signal),
+      );
+    } catch (error) {
+      if (this.isStopped) return store.giveBack(delivery, clock.now());
+      return this.failed(delivery, reasonOf(error).slice(0, ERROR_LENGTH));
+    }
+    await store.settle(delivery, 'delivered', clock.now(), null);
+    this.count('delivered');
+  }
+
+  private async failed(delivery: LeasedDelivery, error: string): Promise<void> {
+    const { store, clock, environment } = this.parts;
+    if (delivery.attempts >= environment.eventMaxAttempts) return this.bury(delivery, error);
+    await store.postpone(delivery, new Date(clock.now().getTime() + pauseAfter(delivery.attempts)), error);
+    this.count('failed');
+  }
+
+  private async bury(delivery: LeasedDelivery, error: string): Promise<void> {
+    const { eventId, subscriber } = delivery;
+    const { environment, store, clock } = this.parts;
+    this.logger.error(
+      `Event ${eventId} for ${subscriber} is buried after ${environment.eventMaxAttempts} attempts: ${error}`,
+    );
+    await store.settle(delivery, 'buried', clock.now(), error);
+    this.count('buried');
+  }
+
+  private count(outcome: string): void {
+    this.parts.metrics.count('session_event_deliveries_total', { subscriber: this.subscriber.name, outcome });
+  }
+}
+
+/** What went wrong, and what caused it: `fetch` itself says no more than that it failed. */
+function reasonOf(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : '';
+  return `${String(error)}${cause}`;
+}
+
+/** Twice as long after each attempt, and never quite the same, so that those who failed together do not come together. */
+function pauseAfter(attempts: number): number {
+  return Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (attempts - 1)) * (0.5 + Math.random() / 2);
+}
+
+/** Rejects when the work takes too long, or is broken off, whether or not it listens to its signal. */
+async function inTime(limitMs: number, abort: AbortController, work: () => Promise<void>): Promise<void> {
+  const timer = setTimeout(() => abort.abort(new Error(`No answer within ${limitMs} ms`)), limitMs);
+  const aborted = new Promise<never>((_, reject) => {
+    abort.signal.addEventListener('abort', () => reject(abort.signal.reason as Error), { once: true });
+  });
+  try {
+    await Promise.race([work(), aborted]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
