@@ -42,7 +42,7 @@ export class Lane {
   /** Looks now whether something is due. */
   kick(): void {
     this.isDue = true;
-    this.look ??= this.lookOut();
+    this.look ??= Promise.resolve().then(() => this.lookOut());
   }
 
   /** Resolves when nothing is under way and nothing is due. */
@@ -66,8 +66,6 @@ export class Lane {
   }
 
   private async lookOut(): Promise<void> {
-    // Not before `look` is set.
-    await null;
     try {
       while (this.isDue && !this.isStopped && this.underWay.size < AT_ONCE) {
         this.isDue = false;

@@ -10,6 +10,8 @@ import { census, NOTHING, TestApp, useApp } from '../support/test-app.js';
 
 let deleted: DevicesDeleted[] = [];
 let holdsOnTo = '';
+/** Tables with a foreign key to the devices. */
+let hanging: string[] = [];
 
 @Injectable()
 class TeamSubscriber {
@@ -47,8 +49,7 @@ beforeAll(async () => {
   const keys = await app().sql<{ table: string; name: string }>(`
     SELECT conrelid::regclass::text AS table, conname AS name FROM pg_constraint
     WHERE contype = 'f' AND confrelid = 'devices'::regclass`);
-  // Of every table: one that is new must be looked at, too.
-  expect(keys.map(({ table }) => table).toSorted()).toEqual(HANGING_ON_DEVICES.toSorted());
+  hanging = keys.map(({ table }) => table);
   for (const { table, name } of keys) await app().sql(`ALTER TABLE ${table} DROP CONSTRAINT ${name}`);
 });
 
@@ -67,6 +68,10 @@ function metrics(): Promise<string> {
 }
 
 describe('The reconciler', () => {
+  it('looks at every table that hangs on devices', () => {
+    expect(hanging.toSorted()).toEqual(HANGING_ON_DEVICES.toSorted());
+  });
+
   it('finds what hangs on a device that is not there, mends it unless told not to, and counts', async () => {
     const lost = await app().matrix.register({ refresh_token: true });
     const healthy = await app().matrix.register({ refresh_token: true });
