@@ -201,7 +201,7 @@ describe('The periodic round', () => {
     const positions = () =>
       app().sql<{ next_at: Date; positions: object }>('SELECT next_at, positions FROM reconciler_rounds');
     const node = await TestApp.start({ database, variables });
-    await expect.poll(positions).toMatchObject([{ positions: { devices: { userId: expect.any(String) } } }]);
+    await expect.poll(async () => Object.keys((await positions())[0]?.positions ?? {})).toContain('devices');
     await node.stop();
     // Another node's.
     const kept = [{ next_at: new Date(Date.now() + 3_600_000), positions: {} }];
@@ -220,6 +220,7 @@ describe('The periodic round', () => {
     const { database } = app();
     const session = await app().matrix.register();
     await app().sql('DELETE FROM devices WHERE user_id = $1', [session.userId]);
+    await app().sql('DELETE FROM reconciler_rounds');
     const node = await TestApp.start({
       database,
       variables: { RECONCILE, RECONCILE_INTERVAL: '20ms', METRICS_PORT: '0' },
