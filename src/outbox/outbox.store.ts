@@ -32,7 +32,7 @@ const BATCH = 5_000;
 
 // The position is taken last of all, while the transaction holds the devices it changed: of two transactions that
 // change one device, the later takes the later position, even where the clock went back. What comes behind something that
-// waits need not be looked at earlier.
+// waits need not be looked at earlier; what is under way may be settled before this commits, and then wakes nothing.
 const APPEND: Statement = {
   name: 'outbox_append',
   text: `
@@ -49,9 +49,9 @@ const APPEND: Statement = {
       WHERE known.user_id = e.user_id AND known.subscriber = s.subscriber
       ORDER BY position DESC LIMIT 1) AS latest ON true
     LEFT JOIN LATERAL (
-      SELECT next_attempt_at FROM event_deliveries waiting
+      SELECT next_attempt_at, lease FROM event_deliveries waiting
       WHERE waiting.user_id = e.user_id AND waiting.subscriber = s.subscriber AND waiting.state = 'pending'
-      ORDER BY position, ordinal LIMIT 1) AS head ON true`,
+      ORDER BY position, ordinal LIMIT 1) AS head ON head.lease IS NULL`,
 };
 // Of each user only the earliest is under way, so their order is kept; nothing overtakes what came to light too late.
 const LEASE: Statement = {
