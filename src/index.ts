@@ -52,7 +52,6 @@ export { ClientController, MatrixPost } from './matrix/client-api.decorators.js'
 export { OptionalBody, WithoutBody } from './matrix/json-body.guard.js';
 export { matrixExpress } from './matrix/http.js';
 export { type Errcode, ErrorAnswer, MatrixError } from './matrix/matrix-error.js';
-export { OutboxWorker } from './outbox/outbox.worker.js';
 export { Clock } from './system/clock.js';
 export { Entropy } from './system/entropy.js';
 export { type LoginContext, LoginFlow, LoginFlows } from './session/login/login-flow.port.js';

@@ -37,6 +37,9 @@ export class AuditService implements OnApplicationBootstrap, BeforeApplicationSh
   /** How many refusals each address has had written down in this minute. */
   private readonly recent = new Map<string, number>();
   private minute = 0;
+  /** Whether refusals of this minute were left out, which the log says once. */
+  private isLeavingOut = false;
+  private isStopping = false;
 
   constructor(
     private readonly store: AuditStore,
@@ -52,6 +55,7 @@ export class AuditService implements OnApplicationBootstrap, BeforeApplicationSh
 
   async beforeApplicationShutdown(): Promise<void> {
     clearInterval(this.timer);
+    this.isStopping = true;
     await Promise.all([this.purging, ...this.writing]);
   }
 
@@ -95,7 +99,7 @@ export class AuditService implements OnApplicationBootstrap, BeforeApplicationSh
       userAgent: userAgent?.slice(0, USER_AGENT_LIMIT) ?? null,
     };
     const written = this.store
-      .appendNow(this.clock.now(), entry)
+      .appendRefusal(this.clock.now(), entry)
       .catch((error: unknown) => this.logger.warn(`A refusal is not in the audit: ${String(error)}`))
       .finally(() => this.writing.delete(written));
     this.writing.add(written);
@@ -109,7 +113,7 @@ export class AuditService implements OnApplicationBootstrap, BeforeApplicationSh
   async purge(): Promise<void> {
     const before = new Date(this.clock.now().getTime() - this.environment.auditRetentionMs);
     try {
-      while ((await this.store.purge(before, PURGE_BATCH)) === PURGE_BATCH);
+      while ((await this.store.purge(before, PURGE_BATCH)) === PURGE_BATCH && !this.isStopping);
     } catch (error) {
       this.logger.warn(`Old entries of the audit could not be deleted: ${String(error)}`);
     }
@@ -121,13 +125,18 @@ export class AuditService implements OnApplicationBootstrap, BeforeApplicationSh
 
   private mayWrite(address: string): boolean {
     const minute = Math.floor(this.clock.now().getTime() / MINUTE_MS);
-    if (minute !== this.minute) this.recent.clear();
+    if (minute !== this.minute) {
+      this.recent.clear();
+      this.isLeavingOut = false;
+    }
     this.minute = minute;
     const before = this.recent.get(address) ?? 0;
     this.recent.set(address, before + 1);
-    if (before === REFUSALS_A_MINUTE)
-      this.logger.warn(`More refusals of ${address} in this minute than the audit takes`);
-    return before < REFUSALS_A_MINUTE && this.writing.size < REFUSALS_AT_ONCE;
+    const isTaken = before < REFUSALS_A_MINUTE && this.writing.size < REFUSALS_AT_ONCE;
+    if (!isTaken && !this.isLeavingOut)
+      this.logger.warn(`More refusals in this minute than the audit takes, of ${address} for example`);
+    this.isLeavingOut ||= !isTaken;
+    return isTaken;
   }
 
   private entriesOf(tx: Tx): NewAuditEntry[] {

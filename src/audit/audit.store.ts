@@ -10,6 +10,14 @@ const INSERT: Statement = {
     SELECT $1, * FROM unnest
       ($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])`,
 };
+// Whoever mistakes one field for the other types a password where the name belongs: names of nobody are not kept.
+const INSERT_REFUSAL: Statement = {
+  name: 'audit_insert_refusal',
+  text: `
+    INSERT INTO audit_entries (at, user_id, entry_id, action, reason, operation, device_id, actor, address, user_agent)
+    SELECT $1, coalesce(a.user_id, ''), $3, $4, $5, $6, $7, $8, $9, $10
+    FROM (SELECT $2::text AS user_id) AS named LEFT JOIN accounts a USING (user_id)`,
+};
 const COLUMNS = `
   user_id AS "userId", at, entry_id AS "entryId", action, reason, operation, device_id AS "deviceId", actor, address,
   user_agent AS "userAgent"`;
@@ -49,6 +57,18 @@ const PURGE: Statement = {
 /** An entry before it is written. */
 export type NewAuditEntry = Omit<AuditEntryEntity, 'at'>;
 
+const COLUMN_NAMES = [
+  'userId',
+  'entryId',
+  'action',
+  'reason',
+  'operation',
+  'deviceId',
+  'actor',
+  'address',
+  'userAgent',
+] as const;
+
 /** Where a list goes on: before this entry. */
 export interface AuditPosition {
   readonly at: Date;
@@ -70,8 +90,9 @@ export class AuditStore {
     await query(INSERT, [at, ...columnsOf(entries)]);
   }
 
-  async appendNow(at: Date, entry: NewAuditEntry): Promise<void> {
-    await this.unitOfWork.runOne(INSERT, [at, ...columnsOf([entry])]);
+  /** In a transaction of its own. Of a user who does not exist the name is left out. */
+  async appendRefusal(at: Date, entry: NewAuditEntry): Promise<void> {
+    await this.unitOfWork.runOne(INSERT_REFUSAL, [at, ...COLUMN_NAMES.map((name) => entry[name])]);
   }
 
   /** The newest first. */
@@ -91,16 +112,5 @@ export class AuditStore {
 }
 
 function columnsOf(entries: readonly NewAuditEntry[]): unknown[] {
-  const names = [
-    'userId',
-    'entryId',
-    'action',
-    'reason',
-    'operation',
-    'deviceId',
-    'actor',
-    'address',
-    'userAgent',
-  ] as const;
-  return names.map((name) => entries.map((entry) => entry[name]));
+  return COLUMN_NAMES.map((name) => entries.map((entry) => entry[name]));
 }

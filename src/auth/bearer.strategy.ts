@@ -6,12 +6,18 @@ import { type IdentityAssertion, TokenVerifier, type Verdict } from './token-ver
 
 type Verify = (request: Request, token: string, done: (error: unknown, verdict?: Verdict) => void) => void;
 
+/** Spelled out, so that our declarations need none of the package: its own bring those of a whole other framework. */
+const HttpBearerStrategy = Strategy as unknown as new (
+  options: { passReqToCallback: true },
+  verify: Verify,
+) => { authenticate(request: Request): void };
+
 /**
  * Passport's bearer strategy within Matrix's rules ("Using access tokens"): the token comes from the header, or
  * from `?access_token=`, which version 1.19 and older allow; once, and from one place only.
  */
 @Injectable()
-export class BearerStrategy extends Strategy<Verify> {
+export class BearerStrategy extends HttpBearerStrategy {
   /** The guard gives these to the strategy of each request. */
   declare success: (verdict: Verdict) => void;
   declare fail: (status: number) => void;

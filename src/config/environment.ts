@@ -26,19 +26,29 @@ function isUrl(value: string, protocols: string[]): boolean {
 
 const MILLISECONDS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
-const TEN_YEARS_MS = 10 * 365 * 24 * 60 * 60 * 1_000;
+const DAY_MS = 24 * 60 * 60 * 1_000;
+const TEN_YEARS_MS = 10 * 365 * DAY_MS;
+/** Node's timers count in 31 bits: a longer one would go off at once. */
+const LONGEST_TIMER_MS = 24 * DAY_MS;
+/** Subscribers say once a minute that they are there; none must be forgotten in between. */
+const SHORTEST_EVENT_RETENTION_MS = 10 * 60_000;
 
 function wholeNumber(min: number, max: number) {
   const error = `a whole number from ${min} to ${max}`;
   return z.coerce.number({ error }).int(error).min(min, error).max(max, error);
 }
 
-function duration() {
-  const error = 'a duration such as 90s, 5m or 1h, of ten years at the most';
+function duration({ min = 0, max = TEN_YEARS_MS, bounds = 'of ten years at the most' } = {}) {
+  const error = `a duration such as 90s, 5m or 1h, ${bounds}`;
   return z
     .string()
     .regex(/^[1-9]\d{0,8}(ms|s|m|h|d)$/, error)
-    .refine((text) => milliseconds(text) <= TEN_YEARS_MS, error);
+    .refine((text) => milliseconds(text) >= min && milliseconds(text) <= max, error);
+}
+
+/** A duration that something waits for. */
+function interval() {
+  return duration({ max: LONGEST_TIMER_MS, bounds: 'of 24 days at the most' });
 }
 
 /** So many in so long: `10/1m`. */
@@ -126,23 +136,23 @@ export const environmentSchema = z.object({
   REFRESH_TOKEN_TTL: duration()
     .optional()
     .describe('How long a session may be refreshed after its login. Default: as long as it likes.'),
-  LAST_SEEN_INTERVAL: duration()
+  LAST_SEEN_INTERVAL: interval()
     .default('1m')
     .describe('How often it is written down when devices were last seen.'),
   DEVICE_LIST_RETENTION: duration()
     .default('90d')
     .describe('How long changes of device lists are kept for /keys/changes.'),
-  EVENT_POLL_INTERVAL: duration()
+  EVENT_POLL_INTERVAL: interval()
     .default('5s')
     .describe('How often a node looks for events that other nodes left undelivered, or that are due again.'),
-  EVENT_LISTENER_TIMEOUT: duration()
+  EVENT_LISTENER_TIMEOUT: interval()
     .default('15s')
     .describe('How long listeners may hold a transaction; then it is rolled back.'),
-  EVENT_DELIVERY_TIMEOUT: duration().default('10s').describe('How long one delivery of an event may take.'),
+  EVENT_DELIVERY_TIMEOUT: interval().default('10s').describe('How long one delivery of an event may take.'),
   EVENT_MAX_ATTEMPTS: wholeNumber(1, 1_000)
     .default(30)
-    .describe('After so many failed attempts a delivery is buried; 30 take about 15 hours.'),
-  EVENT_RETENTION: duration()
+    .describe('After so many failed attempts a delivery is buried; 30 take 14 hours or so.'),
+  EVENT_RETENTION: duration({ min: SHORTEST_EVENT_RETENTION_MS, bounds: 'from ten minutes to ten years' })
     .default('7d')
     .describe(
       'How long delivered events are kept, and what is owed to a subscriber that no node has any more.',
@@ -174,7 +184,7 @@ export const environmentSchema = z.object({
     .describe(
       'Whether what should be impossible (docs/operating.md) is mended, told only, or not looked for.',
     ),
-  RECONCILE_INTERVAL: duration().default('10m').describe('How often it is looked for.'),
+  RECONCILE_INTERVAL: interval().default('10m').describe('How often it is looked for.'),
   DEVICE_WITHOUT_TOKEN_TTL: duration()
     .default('365d')
     .describe('How long a device stays on which nobody can sign in any more.'),
@@ -194,6 +204,10 @@ export const environmentSchema = z.object({
     .regex(/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/, 'words of A-Z, a-z, 0-9, _ and -, separated by dots')
     .default('matrix.session')
     .describe('What the subjects of events begin with, before .devices.deleted and so on.'),
+  NATS_JETSTREAM: z
+    .enum(['on', 'off'], { error: '"on" or "off"' })
+    .default('off')
+    .describe('With "on", an event counts as delivered when a JetStream stream has stored it.'),
   TRUST_PROXY: z
     .string()
     .refine(isProxyList, 'a number of hops, or addresses and subnets separated by commas')
@@ -240,6 +254,14 @@ const RATE_LIMITS = {
   get_token: 'RATE_LIMIT_GET_TOKEN',
   validity: 'RATE_LIMIT_VALIDITY',
 } as const;
+
+/** Mistyped, they stay out of terminals and logs all the same. */
+const MAY_HOLD_SECRETS: ReadonlySet<string> = new Set<keyof Parsed>([
+  'DATABASE_URL',
+  'NATS_URL',
+  'REGISTRATION_TOKENS',
+  'WEBHOOK_SECRET',
+]);
 
 export type RateLimitName = keyof typeof RATE_LIMITS;
 
@@ -297,6 +319,7 @@ export class Environment {
   readonly metricsHost: string;
   readonly natsUrl: string | null;
   readonly natsSubjectPrefix: string;
+  readonly natsJetstream: boolean;
   readonly webhooksFile: string | null;
   readonly webhookSecret: string | null;
   readonly webhookSchemes: readonly string[];
@@ -318,8 +341,7 @@ export class Environment {
       throw new EnvironmentError(
         error.issues.map((issue) => {
           const name = String(issue.path[0]);
-          // A mistyped database URL may hold a password; it stays out of terminals and logs.
-          const given = name === 'DATABASE_URL' ? '' : `, not ${JSON.stringify(variables[name])}`;
+          const given = MAY_HOLD_SECRETS.has(name) ? '' : `, not ${JSON.stringify(variables[name])}`;
           return `${name} must be ${issue.message}${given}`;
         }),
       );
@@ -383,6 +405,7 @@ export class Environment {
     this.metricsHost = parsed.METRICS_HOST;
     this.natsUrl = parsed.NATS_URL ?? null;
     this.natsSubjectPrefix = parsed.NATS_SUBJECT_PREFIX;
+    this.natsJetstream = parsed.NATS_JETSTREAM === 'on';
     this.webhooksFile = parsed.WEBHOOKS_FILE ?? null;
     this.webhookSecret = parsed.WEBHOOK_SECRET ?? null;
     this.webhookSchemes = list(parsed.WEBHOOK_SCHEMES);

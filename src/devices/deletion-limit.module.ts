@@ -1,7 +1,9 @@
-import { Injectable, Module } from '@nestjs/common';
+import { applyDecorators, Injectable, Module } from '@nestjs/common';
 import type { Statement, Tx } from '../database/tx.js';
 import { DevicesDeleted } from '../events/devices-deleted.event.js';
+import { EVENT_TYPES } from '../events/event-types.js';
 import { InTransaction } from '../events/in-transaction.decorator.js';
+import type { SessionEvent } from '../events/session-event.js';
 
 /** What this connection has deleted so far; PostgreSQL may count earlier transactions in, so only a difference tells. */
 const DELETED = `(pg_stat_get_xact_tuples_deleted('devices'::regclass)
@@ -13,19 +15,23 @@ const LIMIT: Statement = {
   text: `SELECT CASE WHEN ${DELETED} <= $1::int THEN 0 ELSE $2::text::int END`,
 };
 
-/** Rolls a transaction back in which a listener deleted devices that its event does not name, or accounts. */
+const InEveryTransaction = () =>
+  applyDecorators(...EVENT_TYPES.map((type) => InTransaction(type) as MethodDecorator));
+
+/** Rolls a transaction back in which a listener deleted devices that no event names, or accounts. */
 @Injectable()
 class DeletionLimitListener {
   private readonly allowed = new WeakMap<Tx, { before: number; devices: number }>();
 
-  @InTransaction(DevicesDeleted)
-  async onDevicesDeleted({ devices }: DevicesDeleted, tx: Tx): Promise<void> {
+  @InEveryTransaction()
+  async onEvent(event: SessionEvent, tx: Tx): Promise<void> {
+    const named = event instanceof DevicesDeleted ? event.devices.length : 0;
     const known = this.allowed.get(tx);
     if (known !== undefined) {
-      known.devices += devices.length;
+      known.devices += named;
       return;
     }
-    const allowed = { before: 0, devices: devices.length };
+    const allowed = { before: 0, devices: named };
     this.allowed.set(tx, allowed);
     tx.beforeCommit((query) =>
       query(LIMIT, [allowed.before + allowed.devices, 'a listener deleted more than its event names']),

@@ -24,12 +24,14 @@ export class NatsModule implements OnModuleInit, OnApplicationShutdown {
 }
 
 /** The packages take their time, and most services need none. */
-async function connectTo({ natsUrl, natsSubjectPrefix }: Environment): Promise<NatsSubscriber | null> {
+async function connectTo(environment: Environment): Promise<NatsSubscriber | null> {
+  const { natsUrl, natsSubjectPrefix: prefix, natsJetstream: isStored, eventDeliveryTimeoutMs } = environment;
   if (natsUrl === null) return null;
   const [microservices, nats] = await Promise.all([
     import('@nestjs/microservices'),
     import('@nats-io/transport-node'),
   ]);
   const events = EVENT_TYPES.map(({ eventName }) => eventName);
-  return new NatsSubscriber(new URL(natsUrl), natsSubjectPrefix, events, { microservices, nats });
+  const target = { url: new URL(natsUrl), prefix, isStored, timeoutMs: eventDeliveryTimeoutMs };
+  return new NatsSubscriber(target, events, { microservices, nats });
 }

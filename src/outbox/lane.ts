@@ -10,6 +10,8 @@ import type { Subscriber } from './subscribers.js';
 const AT_ONCE = 16;
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 60 * 60 * 1_000;
+/** What it may take to write down how a delivery went. */
+const SETTLING_MS = 5_000;
 const ERROR_LENGTH = 500;
 
 /** What a lane works with. */
@@ -21,7 +23,10 @@ export interface LaneParts {
   readonly metrics: Metrics;
 }
 
-/** Delivers what one subscriber is owed. A delivery that hangs holds up its own user, and nobody else. */
+/**
+ * Delivers what one subscriber is owed, to {@link AT_ONCE} users at a time. A delivery that hangs holds up its own user, and
+ * others only where so many hang at once.
+ */
 export class Lane {
   private readonly logger = new Logger(Lane.name);
   private readonly underWay = new Map<Promise<void>, AbortController>();
@@ -69,9 +74,15 @@ export class Lane {
     try {
       while (this.isDue && !this.isStopped && this.underWay.size < AT_ONCE) {
         this.isDue = false;
-        const leased = await this.lease(AT_ONCE - this.underWay.size);
-        for (const delivery of leased) this.begin(delivery);
+        const { leased, until } = await this.lease(AT_ONCE - this.underWay.size);
         this.isDue ||= leased.length > 0;
+        // The lease counts from before the wait for a connection: what is left of it must be enough for a delivery.
+        if (
+          until.getTime() - this.parts.clock.now().getTime() <
+          this.parts.environment.eventDeliveryTimeoutMs + SETTLING_MS
+        )
+          await this.giveBack(leased);
+        else for (const delivery of leased) this.begin(delivery);
       }
     } catch (error) {
       this.logger.warn(`Events for ${this.subscriber.name} wait: ${String(error)}`);
@@ -79,13 +90,18 @@ export class Lane {
     this.look = undefined;
   }
 
-  private lease(limit: number): Promise<LeasedDelivery[]> {
+  private async lease(limit: number): Promise<{ leased: LeasedDelivery[]; until: Date }> {
     const { store, clock, entropy, environment } = this.parts;
     const now = clock.now();
     // Longer than a delivery may take: whoever takes it over finds its holder dead.
-    const until = new Date(now.getTime() + 2 * environment.eventDeliveryTimeoutMs + 10_000);
+    const until = new Date(now.getTime() + 2 * (environment.eventDeliveryTimeoutMs + SETTLING_MS));
     const lease = entropy.bytes(12).toString('base64url');
-    return store.lease(this.subscriber, { now, limit, lease, until });
+    return { leased: await store.lease(this.subscriber, { now, limit, lease, until }), until };
+  }
+
+  private async giveBack(deliveries: readonly LeasedDelivery[]): Promise<void> {
+    const now = this.parts.clock.now();
+    for (const delivery of deliveries) await this.parts.store.giveBack(delivery, now);
   }
 
   private begin(delivery: LeasedDelivery): void {
@@ -115,11 +131,10 @@ export class Lane {
         this.subscriber.deliver({ ...message, attempt }, abort.signal),
       );
     } catch (error) {
-      if (this.isStopped) return store.giveBack(delivery, clock.now());
+      if (this.isStopped) return this.giveBack([delivery]);
       return this.failed(delivery, reasonOf(error).slice(0, ERROR_LENGTH));
     }
-    await store.settle(delivery, 'delivered', clock.now(), null);
-    this.count('delivered');
+    if (await store.settle(delivery, 'delivered', clock.now(), null)) this.count('delivered');
   }
 
   private async failed(delivery: LeasedDelivery, error: string): Promise<void> {
@@ -135,8 +150,7 @@ export class Lane {
     this.logger.error(
       `Event ${eventId} for ${subscriber} is buried after ${environment.eventMaxAttempts} attempts: ${error}`,
     );
-    await store.settle(delivery, 'buried', clock.now(), error);
-    this.count('buried');
+    if (await store.settle(delivery, 'buried', clock.now(), error)) this.count('buried');
   }
 
   private count(outcome: string): void {

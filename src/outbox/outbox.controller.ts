@@ -72,7 +72,7 @@ export class OutboxController {
   @WithoutBody()
   @ApiOperation({ operationId: 'replayDelivery', summary: 'Try a buried delivery again' })
   @ApiOkResponse({ schema: { type: 'object', properties: {} } })
-  @ApiMatrixError(404, 'No such delivery is buried.', ['M_NOT_FOUND'])
+  @ApiMatrixError(404, 'No such delivery is buried that anybody is subscribed to.', ['M_NOT_FOUND'])
   async replay(
     @CurrentRequester() requester: Requester,
     @Param('subscriber') subscriber: string,

@@ -43,11 +43,11 @@ export class OutboxService implements EventRecorder {
 
   /**
    * Has a buried delivery tried again, from its first attempt.
-   * @throws {MatrixError} `M_NOT_FOUND` when nothing of that name is buried
+   * @throws {MatrixError} `M_NOT_FOUND` when nothing of that name is buried, or nobody is subscribed to it any more
    */
   async replay(eventId: string, subscriber: string): Promise<void> {
     const isThere = await this.store.replay(eventId, subscriber, this.clock.now());
-    if (!isThere) throw MatrixError.notFound('No such delivery is buried');
+    if (!isThere) throw MatrixError.notFound('No such delivery is buried that anybody is subscribed to');
     this.worker.kick();
   }
 

@@ -28,7 +28,6 @@ export type LeasedDelivery = Pick<
 
 /** Counts and lists go no further back: who asks must not wait for millions of rows. */
 const LOOKED_AT = 10_000;
-const BATCH = 5_000;
 
 // The position is taken last of all, while the transaction holds the devices it changed: of two transactions that
 // change one device, the later takes the later position, even where the clock went back. What comes behind something that
@@ -51,7 +50,7 @@ const APPEND: Statement = {
     LEFT JOIN LATERAL (
       SELECT next_attempt_at, lease FROM event_deliveries waiting
       WHERE waiting.user_id = e.user_id AND waiting.subscriber = s.subscriber AND waiting.state = 'pending'
-      ORDER BY position, ordinal LIMIT 1) AS head ON head.lease IS NULL`,
+      ORDER BY position, ordinal, event_id LIMIT 1) AS head ON head.lease IS NULL`,
 };
 // Of each user only the earliest is under way, so their order is kept; nothing overtakes what came to light too late.
 const LEASE: Statement = {
@@ -63,7 +62,7 @@ const LEASE: Statement = {
         AND NOT EXISTS (
           SELECT FROM event_deliveries earlier
           WHERE earlier.user_id = d.user_id AND earlier.subscriber = d.subscriber AND earlier.state = 'pending'
-            AND (earlier.position, earlier.ordinal) < (d.position, d.ordinal))
+            AND (earlier.position, earlier.ordinal, earlier.event_id) < (d.position, d.ordinal, d.event_id))
         AND NOT EXISTS (
           SELECT FROM event_deliveries leased
           WHERE leased.user_id = d.user_id AND leased.subscriber = d.subscriber AND leased.lease IS NOT NULL
@@ -92,12 +91,14 @@ const SETTLE: Statement = {
         SELECT user_id, subscriber, position, ordinal, event_id FROM event_deliveries
         WHERE user_id = settled.user_id AND subscriber = settled.subscriber AND state = 'pending'
           AND event_id <> settled.event_id
-        ORDER BY position, ordinal LIMIT 1) AS waiting
+        ORDER BY position, ordinal, event_id LIMIT 1) AS waiting
+    ), woken AS (
+      UPDATE event_deliveries d SET next_attempt_at = $8 FROM next
+      WHERE (d.user_id, d.subscriber, d.position, d.ordinal, d.event_id)
+        = (next.user_id, next.subscriber, next.position, next.ordinal, next.event_id)
+        AND d.next_attempt_at > $8 AND d.lease IS NULL
     )
-    UPDATE event_deliveries d SET next_attempt_at = $8 FROM next
-    WHERE (d.user_id, d.subscriber, d.position, d.ordinal, d.event_id)
-      = (next.user_id, next.subscriber, next.position, next.ordinal, next.event_id)
-      AND d.next_attempt_at > $8 AND d.lease IS NULL`,
+    SELECT FROM settled`,
 };
 // What waits behind it need not be looked at earlier.
 const POSTPONE: Statement = {
@@ -106,12 +107,12 @@ const POSTPONE: Statement = {
     WITH failed AS (
       UPDATE event_deliveries SET next_attempt_at = $7, lease = NULL, last_error = $8
       WHERE ${HELD}
-      RETURNING user_id, subscriber, position, ordinal
+      RETURNING user_id, subscriber, position, ordinal, event_id
     )
     UPDATE event_deliveries later SET next_attempt_at = $7 FROM failed
     WHERE later.user_id = failed.user_id AND later.subscriber = failed.subscriber AND later.state = 'pending'
       AND later.next_attempt_at < $7
-      AND (later.position, later.ordinal) > (failed.position, failed.ordinal)`,
+      AND (later.position, later.ordinal, later.event_id) > (failed.position, failed.ordinal, failed.event_id)`,
 };
 const GIVE_BACK: Statement = {
   name: 'outbox_give_back',
@@ -127,11 +128,12 @@ const SUBSCRIBE: Statement = {
 };
 const UNSUBSCRIBE: Statement = {
   name: 'outbox_unsubscribe',
-  text: 'DELETE FROM event_subscriptions WHERE subscriber = $1 AND event <> ALL ($2::text[]) AND seen_at < $3',
+  text: `
+    DELETE FROM event_subscriptions WHERE subscriber = $1 AND event <> ALL ($2::text[]) AND seen_at < $3 RETURNING 1`,
 };
 const FORGET_SUBSCRIBERS: Statement = {
   name: 'outbox_forget_subscribers',
-  text: 'DELETE FROM event_subscriptions WHERE seen_at < $1',
+  text: 'DELETE FROM event_subscriptions WHERE seen_at < $1 RETURNING 1',
 };
 const WANTED: Statement = {
   name: 'outbox_wanted',
@@ -149,11 +151,12 @@ const batch = (name: string, where: string, change: string): Statement => ({
       = (picked.user_id, picked.subscriber, picked.position, picked.ordinal, picked.event_id)
     RETURNING 1`,
 });
+const IS_SUBSCRIBED = `EXISTS (
+        SELECT FROM event_subscriptions s WHERE s.subscriber = d.subscriber AND s.event = d.event)`;
 const DELETE = 'DELETE FROM event_deliveries d USING picked';
 const BURY_UNWANTED = batch(
   'outbox_bury_unwanted',
-  `state = 'pending' AND NOT EXISTS (
-        SELECT FROM event_subscriptions s WHERE s.subscriber = d.subscriber AND s.event = d.event)`,
+  `state = 'pending' AND NOT ${IS_SUBSCRIBED}`,
   `UPDATE event_deliveries d SET state = 'buried', settled_at = $1, lease = NULL,
       last_error = 'Nobody is subscribed any more'
     FROM picked`,
@@ -163,7 +166,7 @@ const PURGE_DELIVERED = batch('outbox_purge_delivered', `state = 'delivered' AND
 const PURGE_BURIED = batch('outbox_purge_buried', `state = 'buried' AND settled_at < $1`, DELETE);
 const REPLAY_ALL = batch(
   'outbox_replay_all',
-  `state = 'buried' AND subscriber = $1`,
+  `state = 'buried' AND subscriber = $1 AND ${IS_SUBSCRIBED}`,
   `UPDATE event_deliveries d SET state = 'pending', attempts = 0, next_attempt_at = $3, settled_at = NULL FROM picked`,
 );
 const COLUMNS = `
@@ -181,8 +184,13 @@ const LIST: Record<DeliveryState, Statement> = {
     name: 'outbox_list_pending',
     text: `
       SELECT ${COLUMNS} FROM (
-        SELECT * FROM event_deliveries WHERE state = 'pending' ORDER BY subscriber, next_attempt_at) AS waiting
-      WHERE $1::text IS NULL OR subscriber = $1 LIMIT $2`,
+        SELECT waiting.* FROM (
+          SELECT $1::text AS subscriber WHERE $1 IS NOT NULL
+          UNION SELECT subscriber FROM event_subscriptions WHERE $1::text IS NULL) AS asked
+        CROSS JOIN LATERAL (
+          SELECT * FROM event_deliveries WHERE subscriber = asked.subscriber AND state = 'pending'
+          ORDER BY next_attempt_at LIMIT $2) AS waiting) AS listed
+      ORDER BY next_attempt_at, event_id LIMIT $2`,
   },
   delivered: listSettled('delivered'),
   buried: listSettled('buried'),
@@ -197,8 +205,8 @@ const COUNT = { pending: count('pending'), buried: count('buried') };
 const REPLAY: Statement = {
   name: 'outbox_replay',
   text: `
-    UPDATE event_deliveries SET state = 'pending', attempts = 0, next_attempt_at = $3, settled_at = NULL
-    WHERE event_id = $1 AND subscriber = $2 AND state = 'buried' RETURNING user_id`,
+    UPDATE event_deliveries d SET state = 'pending', attempts = 0, next_attempt_at = $3, settled_at = NULL
+    WHERE event_id = $1 AND subscriber = $2 AND state = 'buried' AND ${IS_SUBSCRIBED} RETURNING 1`,
 };
 
 /** The SQL of the outbox. */
@@ -223,13 +231,15 @@ export class OutboxStore {
     return this.unitOfWork.runOne(LEASE, [name, now, limit, lease, until, events]);
   }
 
+  /** Answers whether it was still this lease's to settle. */
   async settle(
     delivery: LeasedDelivery,
     state: Exclude<DeliveryState, 'pending'>,
     at: Date,
     error: string | null,
-  ): Promise<void> {
-    await this.unitOfWork.runOne(SETTLE, [...keyOf(delivery), state, at, error]);
+  ): Promise<boolean> {
+    const rows = await this.unitOfWork.runOne(SETTLE, [...keyOf(delivery), state, at, error]);
+    return rows.length > 0;
   }
 
   /** Puts it back; what waits behind it waits as long. */
@@ -242,15 +252,15 @@ export class OutboxStore {
     await this.unitOfWork.runOne(GIVE_BACK, [...keyOf(delivery), now]);
   }
 
-  /** Says that a node hears of these events, and ends what no node has heard of under the name since `lapsed`. */
+  /** Says that a node hears of these events, and ends what no node has heard of under the name since `lapsed`; how many. */
   async subscribe(
     { name, events }: Pick<Subscriber, 'name' | 'events'>,
     now: Date,
     lapsed: Date,
-  ): Promise<void> {
+  ): Promise<number> {
     const sorted = events.toSorted();
     await this.unitOfWork.runOne(SUBSCRIBE, [name, sorted, now]);
-    await this.unitOfWork.runOne(UNSUBSCRIBE, [name, sorted, lapsed]);
+    return (await this.unitOfWork.runOne(UNSUBSCRIBE, [name, sorted, lapsed])).length;
   }
 
   /** Names of the events that anybody, on any node, wants to hear of. */
@@ -259,27 +269,27 @@ export class OutboxStore {
     return new Set(rows.map(({ event }) => event));
   }
 
-  /** Ends the subscriptions that no node has had since. */
-  async forgetSubscribers(before: Date): Promise<void> {
-    await this.unitOfWork.runOne(FORGET_SUBSCRIBERS, [before]);
+  /** Ends the subscriptions that no node has had since, and says how many. */
+  async forgetSubscribers(before: Date): Promise<number> {
+    return (await this.unitOfWork.runOne(FORGET_SUBSCRIBERS, [before])).length;
   }
 
-  /** Buries what is owed to nobody. */
-  buryUnwanted(now: Date): Promise<void> {
-    return this.inBatches(BURY_UNWANTED, now);
+  /** Buries what is owed to nobody, `limit` at the most, and says how many. It reads every pending delivery. */
+  async buryUnwanted(now: Date, limit: number): Promise<number> {
+    return (await this.unitOfWork.runOne(BURY_UNWANTED, [now, limit])).length;
   }
 
-  /** Removes what was delivered before. */
-  purgeDelivered(before: Date): Promise<void> {
-    return this.inBatches(PURGE_DELIVERED, before);
+  /** Removes what was delivered before, `limit` at the most, and says how many. */
+  async purgeDelivered(before: Date, limit: number): Promise<number> {
+    return (await this.unitOfWork.runOne(PURGE_DELIVERED, [before, limit])).length;
   }
 
-  /** Removes what was buried before. */
-  purgeBuried(before: Date): Promise<void> {
-    return this.inBatches(PURGE_BURIED, before);
+  /** Removes what was buried before, `limit` at the most, and says how many. */
+  async purgeBuried(before: Date, limit: number): Promise<number> {
+    return (await this.unitOfWork.runOne(PURGE_BURIED, [before, limit])).length;
   }
 
-  /** Of the pending the longest due, of others the latest; of a subscriber only what is among the latest ten thousand. */
+  /** Of the pending the longest due, of others the latest: of those of one subscriber, what is among the latest ten thousand. */
   list(state: DeliveryState, subscriber: string | null, limit: number): Promise<EventDeliveryEntity[]> {
     return this.unitOfWork.query(LIST[state], [subscriber, limit]);
   }
@@ -290,7 +300,7 @@ export class OutboxStore {
     return row!.count;
   }
 
-  /** Whether there was something buried. */
+  /** Whether there was something buried that somebody wants to hear of. */
   async replay(eventId: string, subscriber: string, now: Date): Promise<boolean> {
     return (await this.unitOfWork.runOne(REPLAY, [eventId, subscriber, now])).length > 0;
   }
@@ -298,10 +308,6 @@ export class OutboxStore {
   /** How many were buried, `limit` at the most. */
   async replayAll(subscriber: string, limit: number, now: Date): Promise<number> {
     return (await this.unitOfWork.runOne(REPLAY_ALL, [subscriber, limit, now])).length;
-  }
-
-  private async inBatches(statement: Statement, at: Date): Promise<void> {
-    while ((await this.unitOfWork.runOne(statement, [at, BATCH])).length === BATCH);
   }
 }
 

@@ -12,9 +12,15 @@ import { Lane } from './lane.js';
 import { OutboxStore } from './outbox.store.js';
 import { Subscribers } from './subscribers.js';
 
+/** How often a node says that it is there, and removes what is old. */
 const HOUSEKEEPING_MS = 60_000;
 /** What a node of an older version heard of is owed to its subscriber until no such node has been seen for so long. */
 const SUBSCRIPTION_LAPSES_AFTER_MS = 5 * HOUSEKEEPING_MS;
+/** What is owed to nobody is looked for when a subscription has ended, and so often in any case. */
+const SWEEP_MS = 60 * HOUSEKEEPING_MS;
+const BATCH = 5_000;
+/** Of each kind of work; what is left waits for the next time. */
+const MOST_BATCHES = 50;
 
 /**
  * Delivers what subscribers are owed. It starts with the commit of an event on this node, and looks every
@@ -26,9 +32,10 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
   /** Events that somebody wants to hear of. */
   private wanted: ReadonlySet<string> = new Set();
   private lanes: readonly Lane[] = [];
-  private timer: NodeJS.Timeout | undefined;
-  private polling: Promise<void> | undefined;
-  private keptHouseAt = 0;
+  private timers: readonly NodeJS.Timeout[] = [];
+  private readonly underWay = new Map<string, Promise<void>>();
+  private sweptAt = 0;
+  private isStopping = false;
 
   constructor(
     private readonly store: OutboxStore,
@@ -51,13 +58,17 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
       .all()
       .map((subscriber) => new Lane(subscriber, { store, environment, clock, entropy, metrics }));
     await this.subscribe();
-    this.timer = setInterval(() => void this.poll(), environment.eventPollIntervalMs).unref();
+    this.timers = [
+      setInterval(() => void this.poll(), environment.eventPollIntervalMs).unref(),
+      setInterval(() => void this.keepHouse(), HOUSEKEEPING_MS).unref(),
+    ];
     this.kick();
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    clearInterval(this.timer);
-    await Promise.all([this.polling, ...this.lanes.map((lane) => lane.stop())]);
+    this.isStopping = true;
+    for (const timer of this.timers) clearInterval(timer);
+    await Promise.all([...this.underWay.values(), ...this.lanes.map((lane) => lane.stop())]);
   }
 
   isWanted(event: string): boolean {
@@ -81,41 +92,53 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
     await Promise.all(this.lanes.map((lane) => lane.pass()));
   }
 
-  /** What the timer does. It never rejects: what fails is tried again the next time. */
+  /** Looks for what is due, and for who is new. It never rejects: what fails is tried again the next time. */
   poll(): Promise<void> {
-    this.polling ??= this.lookAround().finally(() => (this.polling = undefined));
-    return this.polling;
-  }
-
-  private async lookAround(): Promise<void> {
     this.kick();
-    try {
-      await this.keepHouse();
-    } catch (error) {
-      this.logger.warn(`The outbox could not be looked at: ${String(error)}`);
-    }
-  }
-
-  private async keepHouse(): Promise<void> {
-    const now = this.clock.now();
-    const { eventRetentionMs, eventBuriedRetentionMs } = this.environment;
-    const ago = (ms: number) => new Date(now.getTime() - ms);
-    if (now.getTime() - this.keptHouseAt < HOUSEKEEPING_MS) {
+    return this.alone('poll', async () => {
       this.wanted = await this.store.wanted();
-      return;
-    }
-    await this.subscribe();
-    await this.store.forgetSubscribers(ago(eventRetentionMs));
-    await this.store.buryUnwanted(now);
-    await this.store.purgeDelivered(ago(eventRetentionMs));
-    await this.store.purgeBuried(ago(eventBuriedRetentionMs));
-    this.keptHouseAt = now.getTime();
+    });
   }
 
-  private async subscribe(): Promise<void> {
+  /** Says that this node is there, and removes what is old. It never rejects, either. */
+  keepHouse(): Promise<void> {
+    return this.alone('housekeeping', async () => {
+      const { eventRetentionMs, eventBuriedRetentionMs } = this.environment;
+      const now = this.clock.now();
+      const ago = (ms: number) => new Date(now.getTime() - ms);
+      const ended = (await this.subscribe()) + (await this.store.forgetSubscribers(ago(eventRetentionMs)));
+      if (ended > 0) this.sweptAt = 0;
+      await this.inBatches(() => this.store.purgeDelivered(ago(eventRetentionMs), BATCH));
+      await this.inBatches(() => this.store.purgeBuried(ago(eventBuriedRetentionMs), BATCH));
+      if (now.getTime() - this.sweptAt < SWEEP_MS) return;
+      await this.inBatches(() => this.store.buryUnwanted(now, BATCH));
+      this.sweptAt = now.getTime();
+    });
+  }
+
+  /** Takes this node's subscriptions, and gives how many ended. */
+  private async subscribe(): Promise<number> {
     const now = this.clock.now();
     const lapsed = new Date(now.getTime() - SUBSCRIPTION_LAPSES_AFTER_MS);
-    for (const subscriber of this.subscribers.all()) await this.store.subscribe(subscriber, now, lapsed);
+    let ended = 0;
+    for (const subscriber of this.subscribers.all())
+      ended += await this.store.subscribe(subscriber, now, lapsed);
     this.wanted = await this.store.wanted();
+    return ended;
+  }
+
+  private async inBatches(work: () => Promise<number>): Promise<void> {
+    for (let nth = 0; nth < MOST_BATCHES && !this.isStopping; nth += 1) if ((await work()) < BATCH) return;
+  }
+
+  /** One of a kind at a time: who comes meanwhile shares it. */
+  private alone(kind: string, work: () => Promise<void>): Promise<void> {
+    const running = this.underWay.get(kind);
+    if (running !== undefined) return running;
+    const begun = work()
+      .catch((error: unknown) => this.logger.warn(`The outbox could not be looked at: ${String(error)}`))
+      .finally(() => this.underWay.delete(kind));
+    this.underWay.set(kind, begun);
+    return begun;
   }
 }

@@ -48,7 +48,7 @@ export interface Finding {
 export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly logger = new Logger(ReconcilerService.name);
   private timer: NodeJS.Timeout | undefined;
-  private running: Promise<void> = Promise.resolve();
+  private running: Promise<void> | undefined;
   private isStopping = false;
 
   constructor(
@@ -64,7 +64,7 @@ export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicat
     const { reconcile, reconcileIntervalMs } = this.environment;
     if (reconcile === 'off') return;
     this.timer = setInterval(() => {
-      this.running = this.running.then(() => this.round(reconcile === 'repair'));
+      this.running ??= this.round(reconcile === 'repair').finally(() => (this.running = undefined));
     }, reconcileIntervalMs).unref();
   }
 
@@ -147,20 +147,17 @@ export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicat
 
   private async lookAtEvents(repair: boolean): Promise<Finding> {
     const before = new Date(this.clock.now().getTime() - EVENT_IS_STUCK_AFTER_MS);
-    const stuck = await this.store.stuckEvents(before, PAGE, null);
-    let left = stuck;
+    const stuck = await this.store.stuckEvents(before, PAGE);
+    let repaired = 0;
     if (repair && stuck.length > 0) {
       await this.outbox.pass();
-      left = await this.store.stuckEvents(
-        before,
-        PAGE,
-        stuck.map(({ eventId }) => eventId),
-      );
+      // Those that were tried in vain are due again later, and no less stuck.
+      repaired = await this.store.countDelivered(stuck);
     }
     return {
       problem: 'events_stuck',
       found: stuck.length,
-      repaired: Math.max(0, stuck.length - left.length),
+      repaired,
       examples: stuck.slice(0, EXAMPLES).map(({ subscriber, eventId }) => `${subscriber} ${eventId}`),
     };
   }

@@ -56,12 +56,18 @@ const STUCK_EVENTS: Statement = {
   text: `
     WITH late AS MATERIALIZED (
       SELECT user_id, subscriber, position, ordinal, event_id FROM event_deliveries
-      WHERE state = 'pending' AND next_attempt_at < $1 AND ($3::text[] IS NULL OR event_id = ANY ($3))
+      WHERE state = 'pending' AND next_attempt_at < $1
       ORDER BY subscriber, next_attempt_at LIMIT $2)
     SELECT d.event_id AS "eventId", d.subscriber FROM late d WHERE NOT EXISTS (
       SELECT FROM event_deliveries earlier
       WHERE earlier.user_id = d.user_id AND earlier.subscriber = d.subscriber AND earlier.state = 'pending'
-        AND (earlier.position, earlier.ordinal) < (d.position, d.ordinal))`,
+        AND (earlier.position, earlier.ordinal, earlier.event_id) < (d.position, d.ordinal, d.event_id))`,
+};
+const COUNT_DELIVERED: Statement = {
+  name: 'reconciler_count_delivered',
+  text: `
+    SELECT count(*)::int AS count FROM unnest($1::text[], $2::text[]) AS looked (event_id, subscriber)
+    JOIN event_deliveries d USING (event_id, subscriber) WHERE d.state = 'delivered'`,
 };
 // A little before its time, or a timer that is a moment early would let a whole interval pass.
 const BEGIN_ROUND: Statement = {
@@ -108,9 +114,18 @@ export class ReconcilerStore {
     return this.unitOfWork.query(LOOK_AT_DEVICES, [userId, deviceId, limit, before]);
   }
 
-  /** Events that have been due since `before`; of those named only, if any are. */
-  stuckEvents(before: Date, limit: number, eventIds: readonly string[] | null): Promise<StuckEvent[]> {
-    return this.unitOfWork.query(STUCK_EVENTS, [before, limit, eventIds]);
+  /** Events that have been due since `before`. */
+  stuckEvents(before: Date, limit: number): Promise<StuckEvent[]> {
+    return this.unitOfWork.query(STUCK_EVENTS, [before, limit]);
+  }
+
+  /** How many of them have been delivered. */
+  async countDelivered(events: readonly StuckEvent[]): Promise<number> {
+    const [row] = await this.unitOfWork.query<{ count: number }>(COUNT_DELIVERED, [
+      events.map(({ eventId }) => eventId),
+      events.map(({ subscriber }) => subscriber),
+    ]);
+    return row!.count;
   }
 
   /** Where the round goes on that is this node's to do now; `null`: another node had it since `next` was set last. */

@@ -49,7 +49,7 @@ export class Webhook implements Subscriber {
       );
     this.name = `webhook:${name}`;
     this.url = url;
-    this.events = events.includes('*') ? defaults.events : events;
+    this.events = events.includes('*') ? defaults.events : [...new Set(events)];
     this.key = Buffer.from(encoded, 'base64');
   }
 

@@ -57,6 +57,13 @@ describe('The environment', () => {
     ['REGISTRATION', 'maybe', 'REGISTRATION must be "open", "token" or "closed", not "maybe"'],
     ['ACCESS_TOKEN_TTL', 'soon', 'ACCESS_TOKEN_TTL must be a duration such as 90s, 5m or 1h'],
     ['ACCESS_TOKEN_TTL', '999999999d', 'of ten years at the most'],
+    ['LAST_SEEN_INTERVAL', '25d', 'of 24 days at the most'],
+    ['EVENT_POLL_INTERVAL', '25d', 'of 24 days at the most'],
+    ['EVENT_LISTENER_TIMEOUT', '25d', 'of 24 days at the most'],
+    ['EVENT_DELIVERY_TIMEOUT', '25d', 'of 24 days at the most'],
+    ['RECONCILE_INTERVAL', '25d', 'of 24 days at the most'],
+    ['EVENT_RETENTION', '30s', 'from ten minutes to ten years'],
+    ['NATS_JETSTREAM', 'yes', 'NATS_JETSTREAM must be "on" or "off", not "yes"'],
     [
       'RATE_LIMIT_REFRESH',
       'often',
@@ -77,12 +84,16 @@ describe('The environment', () => {
     expect(() => Environment.load({ PORT: 'x', LOG_LEVEL: 'y' })).toThrow(/PORT.*\n.*LOG_LEVEL/);
   });
 
-  it('never repeats a database URL, which may hold a password', () => {
+  it.each([
+    ['DATABASE_URL', 'mysql://sessions:s3cret@db/sessions', 'must be a URL that starts with postgres://'],
+    ['NATS_URL', 'wss://sessions:s3cret@nats', 'must be a URL that starts with nats://'],
+    ['REGISTRATION_TOKENS', 's3cret, and more', 'must be tokens of 1 to 64'],
+  ])('never repeats %s, which may hold a secret', (name, value, message) => {
     try {
-      Environment.load({ DATABASE_URL: 'mysql://sessions:s3cret@db/sessions' });
+      Environment.load({ [name]: value });
       expect.unreachable();
     } catch (error) {
-      expect(String(error)).toContain('DATABASE_URL must be a URL that starts with postgres://');
+      expect(String(error)).toContain(`${name} ${message}`);
       expect(String(error)).not.toContain('s3cret');
     }
   });

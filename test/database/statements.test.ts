@@ -4,8 +4,9 @@ import { DataSource } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { AuditService } from '../../src/audit/audit.service.js';
-import { AfterCommit, DevicesDeleted, OutboxWorker } from '../../src/index.js';
+import { AfterCommit, DevicesDeleted } from '../../src/index.js';
 import { OutboxStore } from '../../src/outbox/outbox.store.js';
+import { OutboxWorker } from '../../src/outbox/outbox.worker.js';
 import { type ClientSession, passwordOf, someKeys } from '../../src/testing/matrix-client.js';
 import { useApp } from '../support/test-app.js';
 
@@ -135,6 +136,7 @@ describe('Every statement on the way of a request', () => {
       await app().drain();
       app().clock.advance(120_000);
       await app().nest.get(OutboxWorker).poll();
+      await app().nest.get(OutboxWorker).keepHouse();
       await app().nest.get(AuditService).purge();
       for (const state of ['pending', 'buried', 'delivered'] as const) await get(`deliveries?state=${state}`);
       for (const state of ['pending', 'buried'] as const) await app().nest.get(OutboxStore).count(state);

@@ -66,7 +66,6 @@ describe('The public API', () => {
         "NoSharedRooms",
         "NoThreepids",
         "OptionalBody",
-        "OutboxWorker",
         "OwnFlows",
         "OwnPasswords",
         "PasswordChanged",

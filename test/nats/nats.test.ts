@@ -1,9 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { temporaryDirectory } from '../../src/testing/test-postgres.js';
 import { createDatabase } from '../support/database.js';
 import { TestApp } from '../support/test-app.js';
 
@@ -14,12 +17,21 @@ let listener: NatsConnection | undefined;
 let app: TestApp;
 let heard: { subject: string; id: string; pattern: string; data: Record<string, unknown> }[] = [];
 
+/** A server in which `u` may do everything, and `mute` may publish nothing. */
 async function up(): Promise<void> {
-  server = spawn(
-    process.env['NATS_SERVER']!,
-    ['-a', '127.0.0.1', '-p', String(port), '--user', 'u', '--pass', 'p@ss'],
-    { stdio: 'ignore' },
+  const directory = await temporaryDirectory();
+  const file = join(directory, 'nats.conf');
+  await writeFile(
+    file,
+    `jetstream { store_dir: ${JSON.stringify(directory)} }
+     authorization { users: [
+       { user: u, password: "p@ss" }
+       { user: mute, password: mute, permissions: { publish: { deny: "matrix.>" } } }
+     ] }`,
   );
+  server = spawn(process.env['NATS_SERVER']!, ['-a', '127.0.0.1', '-p', String(port), '-c', file], {
+    stdio: 'ignore',
+  });
   listener = await vi.waitFor(
     () => connect({ servers: `127.0.0.1:${port}`, user: 'u', pass: 'p@ss', reconnect: false }),
     10_000,
@@ -53,6 +65,14 @@ afterAll(async () => {
   await app.stop();
   await down();
 });
+
+/** Why the latest delivery that was tried has failed. */
+async function errorOf(node: TestApp): Promise<string> {
+  const [delivery] = await node.sql<{ last_error: string }>(
+    `SELECT last_error FROM event_deliveries WHERE state = 'pending' AND attempts > 0 ORDER BY position DESC, ordinal LIMIT 1`,
+  );
+  return delivery!.last_error;
+}
 
 const deleted = () => heard.filter(({ subject }) => subject === 'matrix.session.devices.deleted');
 
@@ -105,12 +125,53 @@ describe('NATS', () => {
     await secret.matrix.register();
     await secret.drain();
     expect(heard).toEqual([]);
-    const [delivery] = await secret.sql<{ last_error: string }>(
-      `SELECT last_error FROM event_deliveries WHERE attempts = 1`,
-    );
-    expect(delivery!.last_error).toMatch(/TLS|secure|No answer/i);
+    expect(await errorOf(secret)).toMatch(/TLS|secure|No answer/i);
     await secret.stop();
     await database.drop();
+  });
+
+  it('has not got what it refuses to publish', async () => {
+    const node = await TestApp.start({ variables: { NATS_URL: `nats://mute:mute@127.0.0.1:${port}` } });
+    await node.matrix.register();
+    await node.drain();
+    expect(await errorOf(node)).toMatch(/refuses to publish matrix\.session\./);
+    await node.stop();
+  });
+
+  it('has an event with JetStream when a stream has stored it', async () => {
+    const node = await TestApp.start({
+      variables: {
+        NATS_URL: `nats://u:p%40ss@127.0.0.1:${port}`,
+        NATS_JETSTREAM: 'on',
+        NATS_SUBJECT_PREFIX: 'kept',
+      },
+    });
+    const { userId } = await node.matrix.register();
+    await node.drain();
+    expect(await errorOf(node)).toMatch(/NoResponders|no responders/i);
+    const manage = async (what: string, ask: object) =>
+      (await listener!.request(`$JS.API.${what}`, JSON.stringify(ask))).json<Record<string, unknown>>();
+    await manage('STREAM.CREATE.KEPT', { name: 'KEPT', subjects: ['kept.>'], storage: 'memory' });
+    await vi.waitFor(async () => {
+      node.clock.advance(10_000);
+      await node.drain();
+      const left = await node.sql(`SELECT FROM event_deliveries WHERE state <> 'delivered'`);
+      expect(left).toEqual([]);
+    }, 10_000);
+    const delivered = await node.sql(`SELECT FROM event_deliveries WHERE user_id = $1`, [userId]);
+    expect(await manage('STREAM.INFO.KEPT', {})).toMatchObject({ state: { messages: delivered.length } });
+    await manage('STREAM.PURGE.KEPT', {});
+    await manage('STREAM.UPDATE.KEPT', {
+      name: 'KEPT',
+      subjects: ['kept.>'],
+      storage: 'memory',
+      max_msgs: 1,
+      discard: 'new',
+    });
+    await node.matrix.register();
+    await node.drain();
+    expect(await errorOf(node)).toMatch(/No stream has stored it: maximum messages exceeded/);
+    await node.stop();
   });
 
   it('loses nothing when it goes down and comes back', async () => {

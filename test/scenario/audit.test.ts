@@ -218,6 +218,22 @@ describe('The audit', () => {
       expect(text).not.toContain(secret);
   });
 
+  it('keeps no name of nobody: it may be a password that was typed into the wrong field', async () => {
+    const login = (user: string) =>
+      app()
+        .http.post(`${V3}/login`)
+        .set('User-Agent', 'Mistaken/1.0')
+        .send({ type: 'm.login.password', identifier: { type: 'm.id.user', user }, password: 'wrong' })
+        .expect(403);
+    const { userId } = await app().matrix.register();
+    await login('correct horse battery');
+    await login(userId);
+    await app().nest.get(AuditService).beforeApplicationShutdown();
+    const { entries } = await audit({ action: 'refused' });
+    const mistaken = entries.filter((entry) => entry['user_agent'] === 'Mistaken/1.0');
+    expect(mistaken.map((entry) => entry['user_id'])).toEqual([userId, '']);
+  });
+
   it('takes no more refusals of one address than sixty a minute', async () => {
     const count = async () => (await audit({ action: 'refused', limit: '1000' })).entries.length;
     app().clock.advance(60_000 - (app().clock.now().getTime() % 60_000));

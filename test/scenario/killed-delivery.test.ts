@@ -58,6 +58,7 @@ beforeEach(async () => {
     REGISTRATION: 'open',
     RATE_LIMITS: 'off',
     LOG_LEVEL: 'fatal',
+    EVENT_POLL_INTERVAL: '1h',
   };
   database = await createDatabase();
 });

@@ -2,9 +2,17 @@ import { Injectable, Module } from '@nestjs/common';
 import { EventEmitter2 } from '@nestjs/event-emitter';
 import pg from 'pg';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { DevicesDeleted, InTransaction, MatrixError, SessionsEnded, type Tx } from '../../src/index.js';
+import {
+  DevicesDeleted,
+  InTransaction,
+  MatrixError,
+  PasswordChanged,
+  SessionsEnded,
+  SessionStarted,
+  type Tx,
+} from '../../src/index.js';
 import { Bystander } from '../support/interleaving.js';
-import { type ClientSession, someKeys } from '../../src/testing/matrix-client.js';
+import { type ClientSession, PASSWORD, passwordOf, someKeys } from '../../src/testing/matrix-client.js';
 import { census, NOTHING, useApp } from '../support/test-app.js';
 
 type Behaviour = (event: DevicesDeleted, tx: Tx) => Promise<void>;
@@ -35,7 +43,19 @@ class TwofoldListener {
 
 let failTwofold = false;
 
-@Module({ providers: [TeamListener, TwofoldListener] })
+/** Deletes what no event names, on demand. */
+@Injectable()
+class GreedyListener {
+  @InTransaction(SessionStarted)
+  @InTransaction(PasswordChanged)
+  async onOther(_: SessionStarted | PasswordChanged, tx: Tx): Promise<void> {
+    if (isGreedy) await tx.query({ name: 'test_greedy', text: 'DELETE FROM devices' });
+  }
+}
+
+let isGreedy = false;
+
+@Module({ providers: [TeamListener, TwofoldListener, GreedyListener] })
 class TeamModule {}
 
 const app = useApp({ extensions: [TeamModule], variables: { EVENT_LISTENER_TIMEOUT: '300ms' } });
@@ -115,6 +135,28 @@ describe('A listener', () => {
     behave = async (_, tx) => void (await tx.query({ name: 'test_own', text }, [session.userId]));
     await app().matrix.logout(session).expect(200);
     expect(await census(app(), session.userId)).toEqual(NOTHING);
+  });
+
+  it('of any event may delete no device that the event does not name', async () => {
+    const [session, neighbour] = [await sessionWithKeys(), await sessionWithKeys()];
+    const { length } = await app().sql('SELECT FROM devices');
+    isGreedy = true;
+    await app()
+      .http.post('/_matrix/client/v3/login')
+      .send({
+        type: 'm.login.password',
+        identifier: { type: 'm.id.user', user: session.userId },
+        password: PASSWORD,
+      })
+      .expect(500);
+    await app()
+      .matrix.call(session, 'post', '/account/password')
+      .send({ new_password: 'another long phrase', auth: passwordOf(session) })
+      .expect(500);
+    isGreedy = false;
+    expect(await app().sql('SELECT FROM devices')).toHaveLength(length);
+    expect(await app().matrix.whoami(neighbour)).toMatchObject({ status: 200 });
+    await app().matrix.login(session.userId);
   });
 
   it('that hangs holds up nobody for longer than its time-out', async () => {

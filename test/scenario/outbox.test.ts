@@ -5,10 +5,11 @@ import {
   type Delivery,
   DevicesDeleted,
   InTransaction,
-  OutboxWorker,
   SessionsEnded,
   SessionStarted,
 } from '../../src/index.js';
+import { OutboxStore } from '../../src/outbox/outbox.store.js';
+import { OutboxWorker } from '../../src/outbox/outbox.worker.js';
 import { createDatabase } from '../support/database.js';
 import type { ClientSession } from '../../src/testing/matrix-client.js';
 import { TestApp, useApp } from '../support/test-app.js';
@@ -51,7 +52,7 @@ const app = useApp({
     SERVER_ADMINS: ADMIN,
   },
 });
-const drain = () => app().nest.get(OutboxWorker).drain();
+const drain = () => app().drain();
 const names = () => heard.map(({ event }) => event.constructor.name);
 const userOf = ({ event }: Heard) =>
   event instanceof SessionStarted
@@ -305,6 +306,110 @@ describe('A subscriber after the commit', () => {
     expect(heardOf(session)).toMatchObject([{ event: expect.any(DevicesDeleted) }]);
   });
 
+  it('is not handed what it would have no time for any more, because the lease was long in coming', async () => {
+    const session = await newSession();
+    const store = app().nest.get(OutboxStore);
+    const lease = vi.spyOn(store, 'lease').mockImplementationOnce(async (...asked) => {
+      const leased = await OutboxStore.prototype.lease.apply(store, asked);
+      app().clock.advance(10_000);
+      return leased;
+    });
+    await app().matrix.logout(session).expect(200);
+    await drain();
+    expect(lease.mock.calls.length).toBeGreaterThan(1);
+    lease.mockRestore();
+    expect(heardOf(session)).toMatchObject([{ delivery: { attempt: 1 } }]);
+    expect((await states(session)).at(-1)).toMatchObject({ state: 'delivered', attempts: 1 });
+  });
+
+  it('has what was buried forgotten after its retention time', async () => {
+    const session = await newSession();
+    await app().sql(`UPDATE event_deliveries SET state = 'buried', settled_at = $2 WHERE user_id = $1`, [
+      session.userId,
+      app().clock.now(),
+    ]);
+    const { length } = await states(session);
+    app().clock.advance(89 * 24 * 60 * 60 * 1_000);
+    await app().nest.get(OutboxWorker).keepHouse();
+    expect(await states(session)).toHaveLength(length);
+    app().clock.advance(2 * 24 * 60 * 60 * 1_000);
+    await app().nest.get(OutboxWorker).keepHouse();
+    expect(await states(session)).toEqual([]);
+  });
+
+  it('that no node has had for the retention time is forgotten, and what it was owed buried, for nobody to replay', async () => {
+    const admin = await app().matrix.login(ADMIN);
+    const session = await newSession();
+    await app().sql(
+      `INSERT INTO event_subscriptions (subscriber, event, seen_at) VALUES ('gone', 'devices.deleted', $1)`,
+      [app().clock.now()],
+    );
+    await app().nest.get(OutboxWorker).poll();
+    await app().matrix.logout(session).expect(200);
+    const owed = () =>
+      app().sql<{ event_id: string; state: string }>(
+        `SELECT event_id, state FROM event_deliveries WHERE subscriber = 'gone'`,
+      );
+    await app().nest.get(OutboxWorker).keepHouse();
+    expect(await owed()).toMatchObject([{ state: 'pending' }]);
+    app().clock.advance(8 * 24 * 60 * 60 * 1_000);
+    await app().nest.get(OutboxWorker).keepHouse();
+    const [buried] = await owed();
+    expect(buried).toMatchObject({ state: 'buried' });
+    const replay = (path: string) =>
+      app()
+        .http.post(`/_session/v1/admin/deliveries/gone${path}/replay`)
+        .auth(admin.accessToken, { type: 'bearer' });
+    await replay(`/${buried!.event_id}`).expect(404);
+    expect((await replay('').expect(200)).body).toEqual({ replayed: 0 });
+  });
+
+  it('has its deliveries listed: of those that wait the longest due first, of others the latest', async () => {
+    const admin = await app().matrix.login(ADMIN);
+    await drain();
+    const day = 24 * 60 * 60 * 1_000;
+    const later = (days: number) => new Date(app().clock.now().getTime() + days * day);
+    await app().sql(
+      `INSERT INTO event_subscriptions (subscriber, event, seen_at) VALUES ('z', 'devices.deleted', $1)`,
+      [later(0)],
+    );
+    const insert = (subscriber: string, eventId: string, due: number, settled: number | null) =>
+      app().sql(
+        `INSERT INTO event_deliveries
+           (user_id, subscriber, position, ordinal, event_id, event, payload, occurred_at, state, attempts, next_attempt_at,
+            settled_at)
+         VALUES ($3, $1, 1, 1, $2, 'devices.deleted', '{}', now(), $4, 1, $5, $6)`,
+        [
+          subscriber,
+          eventId,
+          `@${eventId}:localhost`,
+          settled === null ? 'pending' : 'delivered',
+          later(due),
+          settled === null ? null : later(settled),
+        ],
+      );
+    await insert('team', 'evt_3', 3, null);
+    await insert('z', 'evt_2', 2, null);
+    await insert('team', 'evt_4', 4, null);
+    await insert('team', 'evt_d1', 0, 1);
+    await insert('z', 'evt_d2', 0, 2);
+    const listed = async (query: string) => {
+      const { body } = await app()
+        .http.get(`/_session/v1/admin/deliveries?${query}`)
+        .auth(admin.accessToken, { type: 'bearer' })
+        .expect(200);
+      return body.deliveries.map(({ event_id }: { event_id: string }) => event_id);
+    };
+    expect(await listed('state=pending')).toEqual(['evt_2', 'evt_3', 'evt_4']);
+    expect(await listed('state=pending&subscriber=team')).toEqual(['evt_3', 'evt_4']);
+    expect((await listed('state=delivered')).slice(0, 2)).toEqual(['evt_d2', 'evt_d1']);
+    expect((await listed('state=delivered&subscriber=team'))[0]).toBe('evt_d1');
+    await app().sql(`DELETE FROM event_deliveries WHERE event_id = ANY ($1)`, [
+      ['evt_2', 'evt_3', 'evt_4', 'evt_d1', 'evt_d2'],
+    ]);
+    await app().sql(`DELETE FROM event_subscriptions WHERE subscriber = 'z'`);
+  });
+
   it('has what was delivered forgotten after the retention time, and what was not kept', async () => {
     const session = await newSession();
     await app().matrix.logout(session).expect(200);
@@ -317,7 +422,7 @@ describe('A subscriber after the commit', () => {
          settled_at)
       SELECT '@many:localhost', 'team', n, 1, 'evt_' || n, 'devices.deleted', '{}', now(), 'delivered', 1, now(), now()
       FROM generate_series(1, 12000) AS n`);
-    await app().nest.get(OutboxWorker).poll();
+    await app().nest.get(OutboxWorker).keepHouse();
     expect(await states(session)).toEqual([]);
     expect(await states({ ...session, userId: '@many:localhost' })).toEqual([]);
   });
@@ -341,7 +446,7 @@ describe('Nodes of two versions', () => {
     const wide = await TestApp.start({ extensions: [TeamModule], variables, database });
     const narrow = await TestApp.start({ extensions: [NarrowModule], variables, database });
     narrow.clock.advance(2 * 60_000);
-    await narrow.nest.get(OutboxWorker).poll();
+    await narrow.nest.get(OutboxWorker).keepHouse();
     await wide.stop();
     const session = await narrow.matrix.register();
     await narrow.matrix.logout(session).expect(200);
@@ -353,7 +458,7 @@ describe('Nodes of two versions', () => {
       { event: 'devices.deleted', state: 'pending', attempts: 0 },
     ]);
     narrow.clock.advance(10 * 60_000);
-    await narrow.nest.get(OutboxWorker).poll();
+    await narrow.nest.get(OutboxWorker).keepHouse();
     expect((await left()).at(-1)).toEqual({ event: 'devices.deleted', state: 'buried', attempts: 0 });
     await narrow.stop();
     await database.drop();
@@ -396,6 +501,54 @@ describe('A subscriber', () => {
     @Module({ providers: [{ provide: NarrowSubscriber, useClass: NarrowSubscriber, scope: Scope.REQUEST }] })
     class RequestModule {}
     await expect(start(RequestModule)).rejects.toThrow(/NarrowSubscriber: @AfterCommit/);
+  });
+});
+
+describe('A node', () => {
+  it('finds what others left undelivered within its poll interval', async () => {
+    const node = await TestApp.start({
+      extensions: [TeamModule],
+      variables: { EVENT_POLL_INTERVAL: '50ms' },
+    });
+    const session = await node.matrix.register();
+    await node.drain();
+    // As another node leaves it that dies with its commit.
+    await node.sql(
+      `INSERT INTO event_deliveries
+         (user_id, subscriber, position, ordinal, event_id, event, payload, occurred_at, state, attempts, next_attempt_at)
+       SELECT user_id, subscriber, position + 1, 1, 'evt_left', event, payload, occurred_at, 'pending', 0, occurred_at
+       FROM event_deliveries WHERE user_id = $1`,
+      [session.userId],
+    );
+    await vi.waitFor(() => expect(heardOf(session).at(-1)!.delivery.eventId).toBe('evt_left'), 5_000);
+    await node.stop();
+  });
+
+  it('pauses twice as long after each failure, up to an hour, and never quite as long as before', async () => {
+    const node = await TestApp.start({
+      extensions: [TeamModule],
+      variables: { EVENT_POLL_INTERVAL: '1h', EVENT_MAX_ATTEMPTS: '20' },
+    });
+    behave = () => Promise.reject(new Error('no'));
+    await node.matrix.register();
+    const shares: number[] = [];
+    for (let attempt = 1; attempt <= 15; attempt += 1) {
+      await node.drain();
+      const [delivery] = await node.sql<{ attempts: number; next_attempt_at: Date }>(
+        'SELECT attempts, next_attempt_at FROM event_deliveries',
+      );
+      expect(delivery!.attempts).toBe(attempt);
+      const pauseMs = delivery!.next_attempt_at.getTime() - node.clock.now().getTime();
+      const fullMs = Math.min(60 * 60 * 1_000, 1_000 * 2 ** (attempt - 1));
+      // It was a moment ago that it failed.
+      expect(pauseMs).toBeGreaterThan(0.5 * fullMs - 400);
+      expect(pauseMs).toBeLessThanOrEqual(fullMs);
+      shares.push(pauseMs / fullMs);
+      node.clock.advance(pauseMs + 1);
+    }
+    const late = shares.slice(8);
+    expect(Math.max(...late) - Math.min(...late)).toBeGreaterThan(0.01);
+    await node.stop();
   });
 });
 
@@ -449,7 +602,7 @@ describe('Two nodes', () => {
     const database = await createDatabase();
     const first = await TestApp.start({ extensions: [TeamModule], database });
     const session = await first.matrix.register();
-    await first.nest.get(OutboxWorker).drain();
+    await first.drain();
     await first.stop();
     heard = [];
     const without = await TestApp.start({ database });

@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Webhook as Verifier } from 'standardwebhooks';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { createApplication, Environment, OutboxWorker } from '../../src/index.js';
+import { createApplication, Environment } from '../../src/index.js';
 import { passwordOf } from '../../src/testing/matrix-client.js';
 import { temporaryDirectory } from '../../src/testing/test-postgres.js';
 import { TestApp } from '../support/test-app.js';
@@ -65,7 +65,7 @@ async function fileOf(webhooks: object[]): Promise<string> {
   return file;
 }
 
-const drain = () => app.nest.get(OutboxWorker).drain();
+const drain = () => app.drain();
 const bodies = () =>
   received.map(({ body }) => JSON.parse(body) as { type: string; data: Record<string, unknown> });
 
@@ -88,6 +88,33 @@ describe('A webhook', () => {
       expect(() => new Verifier(SECRET).verify(`${body} `, headers as Record<string, string>)).toThrow();
     }
     expect(new Set(received.map(({ headers }) => headers['webhook-id'])).size).toBe(received.length);
+  });
+
+  it('is signed with the secret of its own file, and hears of an event that is named twice once', async () => {
+    const own = `whsec_${Buffer.alloc(24, 9).toString('base64')}`;
+    const secretFile = join(await temporaryDirectory(), 'secret');
+    await writeFile(secretFile, `${own}\n`);
+    const node = await TestApp.start({
+      variables: {
+        WEBHOOKS_FILE: await fileOf([
+          {
+            name: 'own',
+            url: `${url}/own`,
+            events: ['devices.deleted', 'devices.deleted'],
+            secret_file: secretFile,
+          },
+        ]),
+        WEBHOOK_SECRET: SECRET,
+        WEBHOOK_SCHEMES: 'http',
+      },
+    });
+    await node.matrix.logout(await node.matrix.register()).expect(200);
+    await node.drain();
+    await node.stop();
+    expect(received).toHaveLength(1);
+    const [{ headers, body }] = received as [Received];
+    expect(new Verifier(own).verify(body, headers as Record<string, string>)).toEqual(JSON.parse(body));
+    expect(() => new Verifier(SECRET).verify(body, headers as Record<string, string>)).toThrow();
   });
 
   it.each([
