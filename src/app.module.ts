@@ -33,6 +33,7 @@ import { WebhooksModule } from './webhooks/webhooks.module.js';
  */
 @Module({})
 export class AppModule {
+  /** The service, of values that are there already. */
   static forRoot({ extensions, migrations, ...setup }: Composition): DynamicModule {
     return AppModule.forRootAsync({ extensions, migrations, useFactory: () => setup });
   }

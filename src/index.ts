@@ -4,6 +4,7 @@ export { AppModule } from './app.module.js';
 export type { Additions, AsyncComposition, Composition, Ports, Setup } from './composition.js';
 export { NoThreepids, ThreepidDirectory } from './accounts/threepid-directory.port.js';
 export { PasswordPolicy } from './accounts/password-policy.port.js';
+export { ListPasswordPolicy } from './accounts/password-policy.js';
 export { OwnPasswords, PasswordVerifier } from './accounts/password-verifier.port.js';
 export {
   CurrentDevice,
@@ -17,7 +18,7 @@ export {
 } from './auth/auth.decorators.js';
 export { BearerGuard } from './auth/bearer.guard.js';
 export type { Requester, RequesterDevice } from './auth/requester.js';
-export { Environment, EnvironmentError } from './config/environment.js';
+export { Environment, EnvironmentError, type RateLimit, type RateLimitName } from './config/environment.js';
 export type { DatabaseLocation, MigrationClass } from './database/data-source.js';
 export { EmbeddedPostgres, type EmbeddedPostgresOptions } from './database/embedded/embedded-postgres.js';
 export { type Statement, Tx } from './database/tx.js';
@@ -46,14 +47,16 @@ export { PasswordChanged } from './events/password-changed.event.js';
 export { SessionEvent, type SessionEventType, type UserPart } from './events/session-event.js';
 export { SessionStarted } from './events/session-started.event.js';
 export { type EndReason, SessionsEnded } from './events/sessions-ended.event.js';
-export { DeviceListsService } from './keys/device-lists/device-lists.service.js';
+export { type ChangedUsers, DeviceListsService } from './keys/device-lists/device-lists.service.js';
+export type { NewChange } from './keys/device-lists/device-lists.store.js';
 export { NoSharedRooms, SharedRooms, type SharedRoomsInSpan } from './keys/device-lists/shared-rooms.port.js';
 export { ClientController, MatrixPost } from './matrix/client-api.decorators.js';
+export type { Origin } from './matrix/client-origin.decorator.js';
 export { OptionalBody, WithoutBody } from './matrix/json-body.guard.js';
 export { matrixExpress } from './matrix/http.js';
 export { type Errcode, ErrorAnswer, MatrixError } from './matrix/matrix-error.js';
-export { Clock } from './system/clock.js';
-export { Entropy } from './system/entropy.js';
+export { Clock, SystemClock } from './system/clock.js';
+export { Entropy, SystemEntropy } from './system/entropy.js';
 export { type LoginContext, LoginFlow, LoginFlows } from './session/login/login-flow.port.js';
 export { type Flow, type GuardedCall, OwnFlows, UiaFlows } from './uia/uia-flows.port.js';
 export { type Proven, type StageAttempt, UiaRefusal, UiaStage } from './uia/uia-stage.port.js';

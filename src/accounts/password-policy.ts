@@ -9,7 +9,18 @@ const ESTIMATED_LENGTH = 64;
 
 type Estimate = (password: string, userInputs: string[]) => { score: number };
 
-/** A length, and zxcvbn's lists of common passwords, names and patterns. */
+/**
+ * A length, and zxcvbn's lists of common passwords, names and patterns.
+ *
+ * @example
+ * ```ts
+ * class NoCompanyName extends ListPasswordPolicy {
+ *   override async weakness(password: string, userId: string) {
+ *     return /acme/i.test(password) ? 'Not our own name' : super.weakness(password, userId);
+ *   }
+ * }
+ * ```
+ */
 export class ListPasswordPolicy extends PasswordPolicy {
   private estimate: Promise<Estimate> | undefined;
 

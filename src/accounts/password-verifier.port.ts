@@ -25,7 +25,14 @@ export abstract class PasswordVerifier {
   abstract verify(userId: string, password: string): Promise<boolean>;
 }
 
-/** Every password is kept here. */
+/**
+ * Every password is kept here.
+ *
+ * @example
+ * ```ts
+ * createApplication({ environment, database, passwordVerifier: ldapUrl ? new LdapPasswords(ldapUrl) : new OwnPasswords() });
+ * ```
+ */
 export class OwnPasswords extends PasswordVerifier {
   async keeps(): Promise<boolean> {
     return false;

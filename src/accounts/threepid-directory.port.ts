@@ -1,4 +1,16 @@
-/** Tells whose an e-mail address or telephone number is. A team that keeps such addresses provides it. */
+/**
+ * Tells whose an e-mail address or telephone number is. A team that keeps such addresses provides it.
+ *
+ * @example
+ * ```ts
+ * class Directory extends ThreepidDirectory {
+ *   async find(medium: string, address: string) {
+ *     return medium === 'email' ? this.users.byMail(address) : null;
+ *   }
+ * }
+ * createApplication({ environment, database, threepids: new Directory() });
+ * ```
+ */
 export abstract class ThreepidDirectory {
   /**
    * The user ID that the address belongs to, or `null`.
@@ -8,7 +20,14 @@ export abstract class ThreepidDirectory {
   abstract find(medium: string, address: string): Promise<string | null>;
 }
 
-/** Knows nobody: this service keeps no addresses of its own. */
+/**
+ * Knows nobody: this service keeps no addresses of its own.
+ *
+ * @example
+ * ```ts
+ * createApplication({ environment, database, threepids: new NoThreepids() });
+ * ```
+ */
 export class NoThreepids extends ThreepidDirectory {
   async find(): Promise<null> {
     return null;

@@ -21,16 +21,52 @@ export const GUESTS_ALLOWED = 'auth:guests-allowed';
  */
 export const Public = () => SetMetadata(PUBLIC, true);
 
-/** A token is verified when there is one, and may be missing. `@CurrentRequester()` is then `null`. */
+/**
+ * A token is verified when there is one, and may be missing. `@CurrentRequester()` is then `null`.
+ *
+ * @example
+ * ```ts
+ * @TokenOptional()
+ * @Get('status')
+ * status(@CurrentRequester() requester: Requester | null) {}
+ * ```
+ */
 export const TokenOptional = () => SetMetadata(TOKEN_OPTIONAL, true);
 
-/** Lets an expired token in as well, as long as its device lives: for routes that only take away. */
+/**
+ * Lets an expired token in as well, as long as its device lives: for routes that only take away.
+ *
+ * @example
+ * ```ts
+ * @ExpiredTokenAllowed()
+ * @Delete('notes')
+ * forget(@CurrentRequester() { userId }: Requester) {}
+ * ```
+ */
 export const ExpiredTokenAllowed = () => SetMetadata(EXPIRED_TOKEN_ALLOWED, true);
 
-/** Lets in users whom an administrator has locked ("Account locking"). */
+/**
+ * Lets in users whom an administrator has locked ("Account locking").
+ *
+ * @example
+ * ```ts
+ * @LockedUserAllowed()
+ * @Delete('notes')
+ * forget(@CurrentRequester() { userId }: Requester) {}
+ * ```
+ */
 export const LockedUserAllowed = () => SetMetadata(LOCKED_USER_ALLOWED, true);
 
-/** Lets in guests, who stay outside by default ("Guest Access"). */
+/**
+ * Lets in guests, who stay outside by default ("Guest Access").
+ *
+ * @example
+ * ```ts
+ * @GuestsAllowed()
+ * @Get('notes')
+ * list(@CurrentRequester() { userId }: Requester) {}
+ * ```
+ */
 export const GuestsAllowed = () => SetMetadata(GUESTS_ALLOWED, true);
 
 /**
@@ -47,6 +83,12 @@ export const CurrentRequester = createParamDecorator(requesterOf);
 /**
  * The device of the current request.
  * @throws {MatrixError} `M_MISSING_PARAM` for an application service that names no device
+ *
+ * @example
+ * ```ts
+ * @Get('notes')
+ * list(@CurrentDevice() { userId, deviceId }: RequesterDevice) {}
+ * ```
  */
 export const CurrentDevice = createParamDecorator(
   (data: unknown, context: ExecutionContext): RequesterDevice => {
@@ -59,6 +101,13 @@ export const CurrentDevice = createParamDecorator(
 /**
  * The token that a `@Public()` route was sent, unverified; `null` when there is none, or more than one. For routes
  * where only an application service shows one.
+ *
+ * @example
+ * ```ts
+ * @Public()
+ * @Post('bridge')
+ * bridge(@PresentedToken() asToken: string | null) {}
+ * ```
  */
 export const PresentedToken = createParamDecorator((_: unknown, context: ExecutionContext): string | null => {
   const { headersDistinct, query } = context.switchToHttp().getRequest<Request>();

@@ -23,7 +23,15 @@ interface Door {
   readonly letsGuestsIn: boolean;
 }
 
-/** The one door, closed by default. */
+/**
+ * The one door, closed by default.
+ *
+ * @example
+ * ```ts
+ * // Every controller stands behind it; a gateway of yours asks for it:
+ * @UseGuards(BearerGuard)
+ * ```
+ */
 @Injectable()
 export class BearerGuard implements CanActivate {
   /** Read once: decorators do not change. By class, too, because classes may inherit a handler. */

@@ -263,6 +263,7 @@ const MAY_HOLD_SECRETS: ReadonlySet<string> = new Set<keyof Parsed>([
   'WEBHOOK_SECRET',
 ]);
 
+/** What has a rate limit. */
 export type RateLimitName = keyof typeof RATE_LIMITS;
 
 /** So many attempts in so long. */
@@ -281,7 +282,14 @@ function list(value: string | undefined): string[] {
   return value === undefined ? [] : value.split(',').map((item) => item.trim());
 }
 
-/** The checked configuration of one process. Injectable by this class. */
+/**
+ * The checked configuration of one process. Injectable by this class.
+ *
+ * @example
+ * ```ts
+ * const environment = Environment.load({ ...process.env, REGISTRATION: 'closed' });
+ * ```
+ */
 export class Environment {
   readonly host: string;
   readonly port: number;
@@ -424,7 +432,18 @@ function rateLimitsOf(parsed: Parsed): RateLimit[] {
   });
 }
 
-/** The configuration is wrong; the message has one line for each variable to mend. */
+/**
+ * The configuration is wrong; the message has one line for each variable to mend.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   Environment.load(process.env);
+ * } catch (error) {
+ *   if (error instanceof EnvironmentError) console.error(error.problems.join('\n'));
+ * }
+ * ```
+ */
 export class EnvironmentError extends Error {
   constructor(readonly problems: string[]) {
     super(problems.join('\n'));

@@ -13,6 +13,14 @@ export interface Statement {
 /**
  * One open transaction: the first argument of whatever writes. {@link UnitOfWork.run} makes it, commits it and
  * rolls it back; it is dead when that call returns.
+ *
+ * @example
+ * ```ts
+ * await this.unitOfWork.run(async (tx: Tx) => {
+ *   const notes = await tx.query<{ text: string }>(FIND_NOTES, [userId]);
+ *   await tx.manager.save(NoteEntity, { userId, text: 'another' });
+ * });
+ * ```
  */
 export class Tx {
   /** TypeORM's entity manager on this transaction, for code that prefers entities to statements. */
@@ -63,6 +71,7 @@ export class Tx {
     return settle(this.last.map((work) => work((statement, values) => this.send(statement, values))));
   }
 
+  /** Calls what {@link afterCommit} gathered. */
   tellCommitted(): void {
     for (const work of this.committed) work();
   }

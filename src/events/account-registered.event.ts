@@ -1,6 +1,14 @@
 import { SessionEvent } from './session-event.js';
 
-/** There is a new account, or a guest has become a user. */
+/**
+ * There is a new account, or a guest has become a user.
+ *
+ * @example
+ * ```ts
+ * @AfterCommit(AccountRegistered, 'welcome')
+ * async greet({ userId, kind }: AccountRegistered) {}
+ * ```
+ */
 export class AccountRegistered extends SessionEvent {
   static override readonly eventName = 'account.registered';
 

@@ -1,6 +1,14 @@
 import { SessionEvent } from './session-event.js';
 
-/** An administrator has locked or suspended an account, or lifted it. Its sessions stay. */
+/**
+ * An administrator has locked or suspended an account, or lifted it. Its sessions stay.
+ *
+ * @example
+ * ```ts
+ * @AfterCommit(AccountRestricted, 'moderation-log')
+ * async note({ userId, restriction, on }: AccountRestricted) {}
+ * ```
+ */
 export class AccountRestricted extends SessionEvent {
   static override readonly eventName = 'account.restricted';
 

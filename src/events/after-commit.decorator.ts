@@ -9,7 +9,7 @@ export interface Delivery {
   readonly attempt: number;
   /** When the transaction of the event began. */
   readonly occurredAt: Date;
-  /** Aborted when the delivery takes longer than `EVENT_DELIVERY_TIMEOUT`. */
+  /** Aborted when the delivery takes longer than `EVENT_DELIVERY_TIMEOUT`, and when the service stops. */
   readonly signal: AbortSignal;
 }
 
@@ -27,7 +27,7 @@ const KEY = 'matrix-session-service:after-commit';
  *
  * It is called at least once, on one node of those that run. When it rejects, or takes longer than
  * `EVENT_DELIVERY_TIMEOUT`, it is called again, with growing pauses; after `EVENT_MAX_ATTEMPTS` the delivery is buried,
- * for an administrator to inspect and replay. Events of one user come one at a time, those of a device in their order: later
+ * for an administrator to inspect and replay. Events of a device come one at a time, in their order: later
  * ones wait until an earlier one is delivered or buried. A method that goes on behind its time-out may overlap with its next call.
  *
  * @param subscriber a name that stays: what is owed to it is kept under it. A name that is new hears of what happens from

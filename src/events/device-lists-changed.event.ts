@@ -32,7 +32,17 @@ export interface DeviceListChange {
   readonly signedUserId: string | null;
 }
 
-/** Device lists have changed: what a homeserver or a sync server must tell to those who share a room with the users. */
+/**
+ * Device lists have changed: what a homeserver or a sync server must tell to those who share a room with the users.
+ *
+ * @example
+ * ```ts
+ * @AfterCommit(DeviceListsChanged, 'federation')
+ * async tellServers({ changes }: DeviceListsChanged, { signal }: Delivery) {
+ *   await this.federation.send(changes, signal);
+ * }
+ * ```
+ */
 export class DeviceListsChanged extends SessionEvent {
   static override readonly eventName = 'device_lists.changed';
 

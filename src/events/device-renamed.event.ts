@@ -1,6 +1,14 @@
 import { SessionEvent } from './session-event.js';
 
-/** A device has another name, which everybody may see who shares a room with its user. */
+/**
+ * A device has another name, which everybody may see who shares a room with its user.
+ *
+ * @example
+ * ```ts
+ * @AfterCommit(DeviceRenamed, 'directory')
+ * async rename({ userId, deviceId, displayName }: DeviceRenamed) {}
+ * ```
+ */
 export class DeviceRenamed extends SessionEvent {
   static override readonly eventName = 'device.renamed';
 

@@ -27,6 +27,14 @@ export interface DeletedDevice extends DeviceRef {
 /**
  * Devices are deleted, with their tokens; whatever else hangs on them goes now. One event carries any number of
  * devices of any number of users, and a device stands in it once.
+ *
+ * @example
+ * ```ts
+ * @InTransaction(DevicesDeleted)
+ * async removeNotes({ devices }: DevicesDeleted, tx: Tx) {
+ *   await tx.query(DELETE_NOTES, deviceColumns(devices));
+ * }
+ * ```
  */
 export class DevicesDeleted extends SessionEvent {
   static override readonly eventName = 'devices.deleted';
@@ -50,7 +58,20 @@ export function deviceKey({ userId, deviceId }: DeviceRef): string {
   return `${userId}\0${deviceId}`;
 }
 
-/** User IDs and device IDs as two arrays, for statements with `unnest($1::text[], $2::text[])`. */
+/**
+ * User IDs and device IDs as two arrays, for statements with `unnest($1::text[], $2::text[])`.
+ *
+ * @example
+ * ```ts
+ * const DELETE_NOTES: Statement = {
+ *   name: 'notes_delete',
+ *   text: `
+ *     DELETE FROM notes n USING unnest($1::text[], $2::text[]) AS gone (user_id, device_id)
+ *     WHERE n.user_id = gone.user_id AND n.device_id = gone.device_id`,
+ * };
+ * await tx.query(DELETE_NOTES, deviceColumns(devices));
+ * ```
+ */
 export function deviceColumns(devices: readonly DeviceRef[]): [userIds: string[], deviceIds: string[]] {
   return [devices.map(({ userId }) => userId), devices.map(({ deviceId }) => deviceId)];
 }

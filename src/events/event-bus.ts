@@ -10,6 +10,17 @@ import type { SessionEvent, SessionEventType } from './session-event.js';
 /**
  * Publishes events on Nest's event bus, inside the transaction that makes them true, and keeps them for those who hear of
  * them after the commit.
+ *
+ * @example
+ * ```ts
+ * class NoteAdded extends SessionEvent {
+ *   static override readonly eventName = 'acme.note.added';
+ *   constructor(readonly userId: string) {
+ *     super();
+ *   }
+ * }
+ * await this.unitOfWork.run((tx) => this.events.publish(tx, new NoteAdded(userId)));
+ * ```
  */
 @Injectable()
 export class EventBus implements OnApplicationBootstrap {

@@ -12,7 +12,7 @@ const WRAPPED = new WeakSet<object>();
 /**
  * Makes a method of a provider take part in the transaction that publishes `Event`. It runs before the commit,
  * with the event and the transaction; when it rejects, everything is rolled back and the client gets a 500 whose
- * token still works.
+ * token still works. Of `SessionStarted` and `DeviceCreated`, a `MatrixError` is the answer instead.
  *
  * The method must do its writes through `tx`, await them all, and be set-based: an event may carry one device or
  * ten thousand. It may run more than once for one logout, because a deadlock runs the transaction again; anything
@@ -26,7 +26,7 @@ const WRAPPED = new WeakSet<object>();
  * ```ts
  * @InTransaction(DevicesDeleted)
  * async removePushers(event: DevicesDeleted, tx: Tx): Promise<void> {
- *   await tx.query(DELETE_PUSHERS, columns(event.devices));
+ *   await tx.query(DELETE_PUSHERS, deviceColumns(event.devices));
  * }
  * ```
  */

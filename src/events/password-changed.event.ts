@@ -1,6 +1,14 @@
 import { SessionEvent } from './session-event.js';
 
-/** A user has a new password; the sessions that the old one began may have to end. */
+/**
+ * A user has a new password; the sessions that the old one began may have to end.
+ *
+ * @example
+ * ```ts
+ * @AfterCommit(PasswordChanged, 'mail')
+ * async warn({ userId }: PasswordChanged) {}
+ * ```
+ */
 export class PasswordChanged extends SessionEvent {
   static override readonly eventName = 'password.changed';
 

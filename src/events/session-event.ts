@@ -1,4 +1,16 @@
-/** What happened, as a value that survives JSON: identifiers, reasons and times, never a token or an entity. */
+/**
+ * What happened, as a value that survives JSON: identifiers, reasons and times, never a token or an entity.
+ *
+ * @example
+ * ```ts
+ * class NoteAdded extends SessionEvent {
+ *   static override readonly eventName = 'acme.note.added';
+ *   constructor(readonly userId: string) {
+ *     super();
+ *   }
+ * }
+ * ```
+ */
 export abstract class SessionEvent {
   /** The name on the bus. It never changes: rows that carry it outlive the code that wrote them. */
   static readonly eventName: string;

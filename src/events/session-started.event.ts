@@ -4,6 +4,14 @@ import { SessionEvent } from './session-event.js';
  * A user begins a session on a device, new or known. Published before the token exists: its transaction ends with
  * the device and the token, or with neither. A listener refuses the session by throwing a `MatrixError`, which is then the
  * answer to the request.
+ *
+ * @example
+ * ```ts
+ * @InTransaction(SessionStarted)
+ * async atWork({ userId }: SessionStarted) {
+ *   if (!this.shifts.isOn(userId)) throw MatrixError.forbidden('Come back in the morning');
+ * }
+ * ```
  */
 export class SessionStarted extends SessionEvent {
   static override readonly eventName = 'session.started';

@@ -4,7 +4,17 @@ import { partsOf, SessionEvent, type UserPart } from './session-event.js';
 /** Why a session ended while its device stayed. */
 export type EndReason = 'replaced_by_login' | 'refresh_replay';
 
-/** The tokens of a device died; the device and its keys stay. */
+/**
+ * The tokens of a device died; the device and its keys stay.
+ *
+ * @example
+ * ```ts
+ * @AfterCommit(SessionsEnded, 'alarm')
+ * async onReplay({ sessions, reason }: SessionsEnded) {
+ *   if (reason === 'refresh_replay') await this.alarm.stolen(sessions);
+ * }
+ * ```
+ */
 export class SessionsEnded extends SessionEvent {
   static override readonly eventName = 'sessions.ended';
 

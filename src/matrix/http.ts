@@ -3,7 +3,14 @@ import express, { type NextFunction, type Request, type Response } from 'express
 import { cors } from './cors.middleware.js';
 import { MatrixError } from './matrix-error.js';
 
-/** Express set to Matrix's rules, before Nest or anybody else gives it a route. */
+/**
+ * Express set to Matrix's rules, before Nest or anybody else gives it a route.
+ *
+ * @example
+ * ```ts
+ * const app = await NestFactory.create(RootModule, matrixExpress(environment.trustProxy), { bodyParser: false });
+ * ```
+ */
 export function matrixExpress(trustProxy: string | number | false): ExpressAdapter {
   const server = express();
   server.set('trust proxy', trustProxy);

@@ -6,12 +6,30 @@ import { MatrixError } from './matrix-error.js';
 
 const WITHOUT_BODY = 'matrix:without-body';
 
-/** The endpoint takes no body: whatever is sent is left unread. */
+/**
+ * The endpoint takes no body: whatever is sent is left unread.
+ *
+ * @example
+ * ```ts
+ * @MatrixPost('notes/forget')
+ * @WithoutBody()
+ * async forget(@CurrentRequester() { userId }: Requester) {}
+ * ```
+ */
 export const WithoutBody = () => SetMetadata(WITHOUT_BODY, true);
 
 const OPTIONAL_BODY = 'matrix:optional-body';
 
-/** No body counts as an empty object. */
+/**
+ * No body counts as an empty object.
+ *
+ * @example
+ * ```ts
+ * @MatrixPost('notes/forget')
+ * @OptionalBody()
+ * async forget(@Body() { before }: ForgetDto) {}
+ * ```
+ */
 export const OptionalBody = () => SetMetadata(OPTIONAL_BODY, true);
 
 const METHODS_WITH_BODY = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);

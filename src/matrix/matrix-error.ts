@@ -22,17 +22,37 @@ export type Errcode =
   | 'M_USER_LOCKED'
   | 'M_WEAK_PASSWORD';
 
-/** Anything thrown that knows how it is answered. */
+/**
+ * Anything thrown that knows how it is answered.
+ *
+ * @example
+ * ```ts
+ * class Moved extends ErrorAnswer {
+ *   readonly status = 410;
+ *   toBody() {
+ *     return { errcode: 'ORG.EXAMPLE.MOVED', error: 'Ask the other server' };
+ *   }
+ * }
+ * ```
+ */
 export abstract class ErrorAnswer extends Error {
+  /** The HTTP status. */
   abstract readonly status: number;
   /** Headers that go with the body. */
   readonly headers: Readonly<Record<string, string>> = {};
+  /** The JSON of the answer. */
   abstract toBody(): Record<string, unknown>;
 }
 
 /**
  * An answer that is an error in Matrix's own terms: throw it anywhere below a controller and the client gets
  * `status` with `{ errcode, error, ...extra }`. The message is public; what only the log may know goes into `cause`.
+ *
+ * @example
+ * ```ts
+ * throw MatrixError.notFound('There is no such note');
+ * throw new MatrixError(403, 'M_FORBIDDEN', 'Not yours', { owner }, { cause });
+ * ```
  */
 export class MatrixError extends ErrorAnswer {
   constructor(
@@ -50,6 +70,7 @@ export class MatrixError extends ErrorAnswer {
     return { errcode: this.errcode, error: this.message, ...this.extra };
   }
 
+  /** 401 `M_MISSING_TOKEN`: nobody says who is calling. */
   static missingToken(): MatrixError {
     return new MatrixError(
       401,
@@ -59,6 +80,7 @@ export class MatrixError extends ErrorAnswer {
   }
 
   /**
+   * 401 `M_UNKNOWN_TOKEN`.
    * @param softLogout `true` only while the device lives: the client keeps its encryption keys and may come back.
    *   Otherwise the client takes the session for destroyed and discards them ("Soft logout").
    */
@@ -67,36 +89,45 @@ export class MatrixError extends ErrorAnswer {
     return new MatrixError(401, 'M_UNKNOWN_TOKEN', message, softLogout ? { soft_logout: true } : {});
   }
 
-  /** Sessions of a locked user stay, so that a client keeps its keys ("Account locking"). */
+  /** 401 `M_USER_LOCKED`. Sessions of a locked user stay, so that a client keeps its keys ("Account locking"). */
   static userLocked(): MatrixError {
     return new MatrixError(401, 'M_USER_LOCKED', 'This account has been locked', { soft_logout: true });
   }
 
-  /** @param retryAfterMs when the next attempt may succeed, in milliseconds */
+  /**
+   * 429 `M_LIMIT_EXCEEDED`.
+   * @param retryAfterMs when the next attempt may succeed, in milliseconds
+   */
   static limitExceeded(retryAfterMs: number): MatrixError {
     return new LimitExceeded(retryAfterMs);
   }
 
+  /** 403 `M_FORBIDDEN`. */
   static forbidden(message: string): MatrixError {
     return new MatrixError(403, 'M_FORBIDDEN', message);
   }
 
+  /** 404 `M_NOT_FOUND`. */
   static notFound(message: string): MatrixError {
     return new MatrixError(404, 'M_NOT_FOUND', message);
   }
 
+  /** 400 `M_BAD_JSON`: JSON of the wrong shape. */
   static badJson(message: string): MatrixError {
     return new MatrixError(400, 'M_BAD_JSON', message);
   }
 
+  /** 400 `M_NOT_JSON`. */
   static notJson(message = 'The body is not JSON'): MatrixError {
     return new MatrixError(400, 'M_NOT_JSON', message);
   }
 
+  /** 400 `M_MISSING_PARAM`, naming the parameter. */
   static missingParam(name: string): MatrixError {
     return new MatrixError(400, 'M_MISSING_PARAM', `Missing parameter: ${name}`);
   }
 
+  /** 400 `M_INVALID_PARAM`. */
   static invalidParam(message: string): MatrixError {
     return new MatrixError(400, 'M_INVALID_PARAM', message);
   }

@@ -1,6 +1,22 @@
 import type request from 'supertest';
 
+/**
+ * Where the client-server API stands.
+ *
+ * @example
+ * ```ts
+ * await app.http.get(`${V3}/account/whoami`).expect(401);
+ * ```
+ */
 export const V3 = '/_matrix/client/v3';
+/**
+ * The password of whoever registers without naming one.
+ *
+ * @example
+ * ```ts
+ * await app.http.post(`${V3}/login`).send({ ...login, password: PASSWORD }).expect(200);
+ * ```
+ */
 export const PASSWORD = 'correct horse battery staple';
 
 /** What a client keeps of a session. */
@@ -11,20 +27,43 @@ export interface ClientSession {
   readonly refreshToken?: string;
 }
 
-/** What proves, in mid-request, that the user of a session is calling. */
+/**
+ * What proves, in mid-request, that the user of a session is calling.
+ *
+ * @example
+ * ```ts
+ * await app.matrix.call(session, 'delete', '/devices/PHONE').send({ auth: passwordOf(session) }).expect(200);
+ * ```
+ */
 export function passwordOf({ userId }: ClientSession, password = PASSWORD): object {
   return { type: 'm.login.password', identifier: { type: 'm.id.user', user: userId }, password };
 }
 
 let users = 0;
 
-/** A name that no other test uses. */
+/**
+ * A name that no other test uses.
+ *
+ * @example
+ * ```ts
+ * await app.matrix.register({ username: uniqueUsername() });
+ * ```
+ */
 export function uniqueUsername(): string {
   users += 1;
   return `user${users}-${process.pid}`;
 }
 
-/** A small Matrix client. Its calls fail loudly; tests of refusals speak HTTP themselves. */
+/**
+ * A small Matrix client. Its calls fail loudly; tests of refusals speak HTTP themselves.
+ *
+ * @example
+ * ```ts
+ * const session = await app.matrix.register();
+ * await app.matrix.uploadKeys(session, someKeys(session)).expect(200);
+ * await app.matrix.logout(session).expect(200);
+ * ```
+ */
 export class MatrixClient {
   constructor(private readonly http: ReturnType<typeof request>) {}
 
@@ -92,7 +131,14 @@ export class MatrixClient {
   }
 }
 
-/** Identity, one-time and fallback keys such as a client uploads. */
+/**
+ * Identity, one-time and fallback keys such as a client uploads.
+ *
+ * @example
+ * ```ts
+ * await app.matrix.uploadKeys(session, someKeys(session)).expect(200);
+ * ```
+ */
 export function someKeys({ userId, deviceId }: ClientSession, oneTimeKeys = 3): Record<string, object> {
   const signatures = { [userId]: { [`ed25519:${deviceId}`]: 'c2lnbmF0dXJl' } };
   const signed = (name: string) => ({ key: `${name}-${deviceId}`, signatures });

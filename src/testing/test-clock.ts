@@ -1,6 +1,14 @@
 import { Clock } from '../../src/system/clock.js';
 
-/** Runs with the machine's clock until it is moved. */
+/**
+ * Runs with the machine's clock until it is moved.
+ *
+ * @example
+ * ```ts
+ * app.clock.advance(60_000);
+ * await app.drain();
+ * ```
+ */
 export class TestClock extends Clock {
   private ahead = 0;
 

@@ -12,13 +12,30 @@ export interface GuardedCall {
 /**
  * Says which flows prove enough for a call: any one of them will do. A team may add stages to them, or flows. A stage that
  * proves who it is, such as the password, goes last in its flow: what it proved is looked at again under lock.
+ *
+ * @example
+ * ```ts
+ * class CodeToDelete extends UiaFlows {
+ *   flowsOf({ name }: GuardedCall, own: readonly Flow[]) {
+ *     return name === 'POST /delete_devices' ? [['org.example.code', 'm.login.password']] : own;
+ *   }
+ * }
+ * createApplication({ environment, database, uiaFlows: new CodeToDelete() });
+ * ```
  */
 export abstract class UiaFlows {
   /** @param own what the service asks for by itself */
   abstract flowsOf(call: GuardedCall, own: readonly Flow[]): readonly Flow[] | Promise<readonly Flow[]>;
 }
 
-/** The service's own. */
+/**
+ * The service's own.
+ *
+ * @example
+ * ```ts
+ * createApplication({ environment, database, uiaFlows: new OwnFlows() });
+ * ```
+ */
 export class OwnFlows extends UiaFlows {
   flowsOf(_call: GuardedCall, own: readonly Flow[]): readonly Flow[] {
     return own;

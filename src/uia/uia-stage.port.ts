@@ -10,7 +10,14 @@ export interface StageAttempt {
   readonly address: string;
 }
 
-/** A stage says no for good: the client gets 403 `M_FORBIDDEN` instead of another try. */
+/**
+ * A stage says no for good: the client gets 403 `M_FORBIDDEN` instead of another try.
+ *
+ * @example
+ * ```ts
+ * if (attempts > 3) throw new UiaRefusal('That was wrong three times');
+ * ```
+ */
 export class UiaRefusal extends MatrixError {
   constructor(message: string) {
     super(403, 'M_FORBIDDEN', message);

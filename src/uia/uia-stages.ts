@@ -1,7 +1,16 @@
 import { Injectable } from '@nestjs/common';
 import type { UiaStage } from './uia-stage.port.js';
 
-/** The stages there are. Whoever provides one adds it when its module is initialised (`onModuleInit`). */
+/**
+ * The stages there are. Whoever provides one adds it when its module is initialised (`onModuleInit`).
+ *
+ * @example
+ * ```ts
+ * onModuleInit() {
+ *   this.stages.add(this);
+ * }
+ * ```
+ */
 @Injectable()
 export class UiaStages {
   private readonly byType = new Map<string, UiaStage>();
@@ -11,6 +20,7 @@ export class UiaStages {
     this.byType.set(stage.type, stage);
   }
 
+  /** The stage of this type; `null` when there is none. */
   find(type: unknown): UiaStage | null {
     return (typeof type === 'string' && this.byType.get(type)) || null;
   }

@@ -1,5 +1,7 @@
 import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import ts from 'typescript';
 import * as everything from '../../src/index.js';
 import * as testing from '../../src/testing/index.js';
 
@@ -10,6 +12,28 @@ async function exportsOf(file: string): Promise<string[]> {
   expect(text.match(/^export /gm)).toHaveLength(lists.length);
   const names = lists.flatMap((list) => list.split(',').map((name) => name.replace('type ', '').trim()));
   return names.filter((name) => name !== '').toSorted();
+}
+
+/** What of the file's exports lacks a sentence, or an example where it is more than a type. */
+function undocumented(file: string): string[] {
+  const path = fileURLToPath(new URL(`../../src/${file}`, import.meta.url));
+  const program = ts.createProgram([path], {
+    module: ts.ModuleKind.NodeNext,
+    target: ts.ScriptTarget.ES2023,
+    experimentalDecorators: true,
+    skipLibCheck: true,
+  });
+  const checker = program.getTypeChecker();
+  const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(path)!)!);
+  const hasExample = (symbol: ts.Symbol) =>
+    symbol.getJsDocTags(checker).some(({ name }) => name === 'example');
+  return exported.flatMap((name) => {
+    const symbol = name.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(name) : name;
+    const members = [...(symbol.members?.values() ?? []), ...(symbol.exports?.values() ?? [])];
+    const isDescribed = symbol.getDocumentationComment(checker).length > 0;
+    const isShown = !(symbol.flags & ts.SymbolFlags.Value) || [symbol, ...members].some(hasExample);
+    return isDescribed && isShown ? [] : [symbol.name];
+  });
 }
 
 // Whatever stands here is a promise: a name may come, and none may go.
@@ -25,6 +49,7 @@ describe('The public API', () => {
         "AppModule",
         "AsyncComposition",
         "BearerGuard",
+        "ChangedUsers",
         "ClientController",
         "Clock",
         "Composition",
@@ -56,6 +81,7 @@ describe('The public API', () => {
         "GuardedCall",
         "GuestsAllowed",
         "InTransaction",
+        "ListPasswordPolicy",
         "LockedUserAllowed",
         "LoginContext",
         "LoginFlow",
@@ -63,9 +89,11 @@ describe('The public API', () => {
         "MatrixError",
         "MatrixPost",
         "MigrationClass",
+        "NewChange",
         "NoSharedRooms",
         "NoThreepids",
         "OptionalBody",
+        "Origin",
         "OwnFlows",
         "OwnPasswords",
         "PasswordChanged",
@@ -75,6 +103,8 @@ describe('The public API', () => {
         "PresentedToken",
         "Proven",
         "Public",
+        "RateLimit",
+        "RateLimitName",
         "Requester",
         "RequesterDevice",
         "SessionEvent",
@@ -86,6 +116,8 @@ describe('The public API', () => {
         "SharedRoomsInSpan",
         "StageAttempt",
         "Statement",
+        "SystemClock",
+        "SystemEntropy",
         "ThreepidDirectory",
         "TokenOptional",
         "Tx",
@@ -124,4 +156,11 @@ describe('The public API', () => {
     `);
     expect(Object.values(testing)).not.toContain(undefined);
   });
+
+  it.each(['index.ts', 'testing/index.ts'])(
+    'says of every name in %s what it is, and shows it at work',
+    (file) => {
+      expect(undocumented(file)).toEqual([]);
+    },
+  );
 });

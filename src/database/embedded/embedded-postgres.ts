@@ -39,6 +39,7 @@ exec 3<&-
 exec "$postgres" -D "$cluster" -k "$sockets" "$@"
 `;
 
+/** Where and how an {@link EmbeddedPostgres} runs. */
 export interface EmbeddedPostgresOptions {
   /** Where the data is kept; made when missing. */
   readonly dataDir: string;
@@ -49,6 +50,12 @@ export interface EmbeddedPostgresOptions {
 /**
  * A real PostgreSQL that belongs to this process: reached through a unix socket only, stopped with the process
  * whatever ends it. Started twice on one directory, the second user shares the first one's server.
+ *
+ * @example
+ * ```ts
+ * const embedded = await EmbeddedPostgres.start({ dataDir: './data' });
+ * const app = await createApplication({ environment, database: embedded.location });
+ * ```
  */
 export class EmbeddedPostgres {
   /**

@@ -18,7 +18,15 @@ export interface ChangedUsers {
   readonly left: readonly string[];
 }
 
-/** The log of what changed in whose device list. */
+/**
+ * The log of what changed in whose device list.
+ *
+ * @example
+ * ```ts
+ * // In a sync server: where the log of device lists stands goes into the token of the sync.
+ * const nextBatch = `${position}_${this.deviceLists.token()}`;
+ * ```
+ */
 @Injectable()
 export class DeviceListsService {
   constructor(

@@ -11,13 +11,30 @@ export interface SharedRoomsInSpan {
 /**
  * Tells who shares a room with whom: whose device lists a user follows ("Tracking the device list for a user"). Rooms are
  * a homeserver's knowledge, so a team provides it.
+ *
+ * @example
+ * ```ts
+ * class Rooms extends SharedRooms {
+ *   async inSpan(userId: string, from: Date, to: Date) {
+ *     const [sharing, began, ended] = await this.memberships.of(userId, from, to);
+ *     return { sharing, began, ended };
+ *   }
+ * }
+ * ```
  */
 export abstract class SharedRooms {
   /** The user itself need not be among the answers. Asked once for each `GET /keys/changes`. */
   abstract inSpan(userId: string, from: Date, to: Date): Promise<SharedRoomsInSpan>;
 }
 
-/** Nobody shares a room with anybody: each user follows its own devices only. */
+/**
+ * Nobody shares a room with anybody: each user follows its own devices only.
+ *
+ * @example
+ * ```ts
+ * createApplication({ environment, database, sharedRooms: new NoSharedRooms() });
+ * ```
+ */
 export class NoSharedRooms extends SharedRooms {
   async inSpan(): Promise<SharedRoomsInSpan> {
     return { sharing: [], began: [], ended: [] };

@@ -43,7 +43,16 @@ export abstract class LoginFlow {
   abstract prove(request: Readonly<Record<string, unknown>>, context: LoginContext): Promise<string>;
 }
 
-/** The flows that teams have added. */
+/**
+ * The flows that teams have added.
+ *
+ * @example
+ * ```ts
+ * onModuleInit() {
+ *   this.flows.add(new JwtLogin());
+ * }
+ * ```
+ */
 @Injectable()
 export class LoginFlows {
   private readonly byType = new Map<string, LoginFlow>();
@@ -53,10 +62,12 @@ export class LoginFlows {
     this.byType.set(flow.type, flow);
   }
 
+  /** The flow of this type; `null` when no team has added one. */
   find(type: string): LoginFlow | null {
     return this.byType.get(type) ?? null;
   }
 
+  /** All that were added, in their order. */
   all(): readonly LoginFlow[] {
     return [...this.byType.values()];
   }
