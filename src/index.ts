@@ -48,7 +48,7 @@ export { SessionEvent, type SessionEventType, type UserPart } from './events/ses
 export { SessionStarted } from './events/session-started.event.js';
 export { type EndReason, SessionsEnded } from './events/sessions-ended.event.js';
 export { type ChangedUsers, DeviceListsService } from './keys/device-lists/device-lists.service.js';
-export type { NewChange } from './keys/device-lists/device-lists.store.js';
+export type { NewChange } from './keys/device-lists/device-lists.rules.js';
 export { NoSharedRooms, SharedRooms, type SharedRoomsInSpan } from './keys/device-lists/shared-rooms.port.js';
 export { ClientController, MatrixPost } from './matrix/client-api.decorators.js';
 export type { Origin } from './matrix/client-origin.decorator.js';

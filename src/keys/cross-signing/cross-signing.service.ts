@@ -7,7 +7,7 @@ import { MatrixError } from '../../matrix/matrix-error.js';
 import { isSignedWith, signaturesBy, type SignedJson } from '../../matrix/signed-json.js';
 import { type Authorised, type Operation, UiaService } from '../../uia/uia.service.js';
 import { DeviceListsService } from '../device-lists/device-lists.service.js';
-import type { NewChange } from '../device-lists/device-lists.store.js';
+import type { NewChange } from '../device-lists/device-lists.rules.js';
 import {
   deviceNamed,
   ed25519,

@@ -6,7 +6,7 @@ import { nest } from '../../matrix/json.js';
 import { type Errcode, MatrixError } from '../../matrix/matrix-error.js';
 import { isSameUnsigned, isSignedWith, signaturesBy, type SignedJson } from '../../matrix/signed-json.js';
 import { DeviceListsService } from '../device-lists/device-lists.service.js';
-import type { NewChange } from '../device-lists/device-lists.store.js';
+import type { NewChange } from '../device-lists/device-lists.rules.js';
 import { deviceNamed, ed25519, invalidSignature, type KeySet, publicKeyOf } from './cross-signing.rules.js';
 import { CrossSigningStore } from './cross-signing.store.js';
 import type { KeySignatureEntity } from './key-signature.entity.js';

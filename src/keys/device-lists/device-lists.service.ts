@@ -5,7 +5,8 @@ import { DeviceListsChanged } from '../../events/device-lists-changed.event.js';
 import { EventBus } from '../../events/event-bus.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { Clock } from '../../system/clock.js';
-import { DeviceListsStore, type NewChange } from './device-lists.store.js';
+import type { NewChange } from './device-lists.rules.js';
+import { DeviceListsStore } from './device-lists.store.js';
 import { SharedRooms } from './shared-rooms.port.js';
 
 /** Longer than any transaction may last (`UnitOfWork`), and the clocks of two nodes may be apart. */

@@ -1,50 +1,35 @@
 import { Injectable } from '@nestjs/common';
 import type { Statement, Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
-import type { DeviceListChange, DeviceListChangeKind } from '../../events/device-lists-changed.event.js';
-
-/** A change that has no position yet. */
-export interface NewChange {
-  readonly userId: string;
-  readonly change: DeviceListChangeKind;
-  readonly deviceId?: string;
-  readonly signedUserId?: string;
-}
+import type { DeviceListChange } from '../../events/device-lists-changed.event.js';
+import { type NewChange, numbered } from './device-lists.rules.js';
 
 // Whoever updates the user's row of device_lists holds it until the commit, so positions are committed in their order.
-// They start from the clock, so that positions of different users can be compared as times can. Changes of devices are
-// linked, each to the one before, past whatever other servers never see.
+// They start from the clock, so that positions of different users can be compared as times can.
 const RECORD: Statement = {
   name: 'device_lists_record',
   text: `
-    WITH change AS (
-      SELECT *, max(device_nth) OVER (PARTITION BY user_id ORDER BY nth ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
-        AS device_nth_before
-      FROM (
-        SELECT *, row_number() OVER by_user AS nth, count(*) OVER (PARTITION BY user_id) AS total,
-          CASE WHEN change LIKE 'device\\_%' THEN row_number() OVER by_user END AS device_nth
-        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY
-          AS new (user_id, change, device_id, signed_user_id, n)
-        WINDOW by_user AS (PARTITION BY user_id ORDER BY n)
-      ) numbered
-    ), list AS (
+    WITH list AS (
       INSERT INTO device_lists AS l (user_id, position, device_position)
-      SELECT user_id, $5::bigint + max(nth), $5::bigint + max(device_nth) FROM change GROUP BY user_id ORDER BY user_id
+      SELECT user_id, $11::bigint + count, $11::bigint + last_linked
+      FROM unnest($1::text[], $2::int[], $3::int[]) AS growing (user_id, count, last_linked)
       ON CONFLICT (user_id) DO UPDATE SET
-        position = greatest(l.position, $5::bigint) + excluded.position - $5::bigint,
+        position = greatest(l.position, $11::bigint) + excluded.position - $11::bigint,
         device_position =
-          coalesce(greatest(l.position, $5::bigint) + excluded.device_position - $5::bigint, l.device_position),
+          coalesce(greatest(l.position, $11::bigint) + excluded.device_position - $11::bigint, l.device_position),
         previous_device_position = l.device_position
       RETURNING user_id, position, previous_device_position
     ), forgotten AS (
-      DELETE FROM device_list_changes old USING list WHERE old.user_id = list.user_id AND old.position < $6::bigint
+      DELETE FROM device_list_changes
+      WHERE user_id = ANY (ARRAY(SELECT user_id FROM list)) AND position < $12::bigint
     )
     INSERT INTO device_list_changes (user_id, position, previous_position, change, device_id, signed_user_id)
-    SELECT user_id, position - total + nth,
-      CASE WHEN device_nth IS NOT NULL
-        THEN coalesce(position - total + device_nth_before, previous_device_position) END,
+    SELECT user_id, position - behind,
+      CASE WHEN is_linked THEN coalesce(position - behind_previous, previous_device_position) END,
       change, device_id, signed_user_id
-    FROM change JOIN list USING (user_id)
+    FROM unnest($4::text[], $5::int[], $6::bool[], $7::int[], $8::text[], $9::text[], $10::text[])
+      AS new (user_id, behind, is_linked, behind_previous, change, device_id, signed_user_id)
+    JOIN list USING (user_id)
     RETURNING user_id AS "userId", position::float8, previous_position::float8 AS "previousPosition", change,
       device_id AS "deviceId", signed_user_id AS "signedUserId"`,
 };
@@ -69,12 +54,19 @@ export class DeviceListsStore {
    */
   record(
     tx: Tx,
-    changes: readonly NewChange[],
+    added: readonly NewChange[],
     position: number,
     forgetBefore: number,
   ): Promise<DeviceListChange[]> {
+    const { lists, changes } = numbered(added);
     return tx.query<DeviceListChange>(RECORD, [
+      lists.map(({ userId }) => userId),
+      lists.map(({ count }) => count),
+      lists.map(({ lastLinked }) => lastLinked),
       changes.map(({ userId }) => userId),
+      changes.map(({ behind }) => behind),
+      changes.map(({ isLinked }) => isLinked),
+      changes.map(({ behindPrevious }) => behindPrevious),
       changes.map(({ change }) => change),
       changes.map(({ deviceId }) => deviceId ?? null),
       changes.map(({ signedUserId }) => signedUserId ?? null),
