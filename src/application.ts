@@ -29,7 +29,6 @@ export async function createApplication(composition: Composition): Promise<NestE
     AppModule.forRoot(composition),
     matrixExpress(environment.trustProxy),
     {
-      bodyParser: false,
       abortOnError: false,
       logger: new QuietBootLogger({
         json: environment.production,

@@ -5,10 +5,17 @@
  * @example
  * ```ts
  * class LdapPasswords extends PasswordVerifier {
- *   keeps = (userId: string) => this.directory.has(userId);
- *   verify = (userId: string, password: string) => this.directory.bind(userId, password);
+ *   constructor(private readonly directory: LdapDirectory) {
+ *     super();
+ *   }
+ *   keeps(userId: string) {
+ *     return this.directory.has(userId);
+ *   }
+ *   verify(userId: string, password: string) {
+ *     return this.directory.bind(userId, password);
+ *   }
  * }
- * createApplication({ environment, database, passwordVerifier: new LdapPasswords() });
+ * createApplication({ environment, database, passwordVerifier: new LdapPasswords(directory) });
  * ```
  */
 export abstract class PasswordVerifier {
@@ -30,7 +37,7 @@ export abstract class PasswordVerifier {
  *
  * @example
  * ```ts
- * createApplication({ environment, database, passwordVerifier: ldapUrl ? new LdapPasswords(ldapUrl) : new OwnPasswords() });
+ * createApplication({ environment, database, passwordVerifier: directory ? new LdapPasswords(directory) : new OwnPasswords() });
  * ```
  */
 export class OwnPasswords extends PasswordVerifier {

@@ -6,15 +6,13 @@ import { requireServerAdmin } from '../auth/server-admin.rules.js';
 import { Environment } from '../config/environment.js';
 import { ApiAccessToken, ApiMatrixError } from '../matrix/api.decorators.js';
 import { MatrixError } from '../matrix/matrix-error.js';
+import { readLimit, readName, readPageToken, toPageToken } from '../matrix/page.rules.js';
 import { Clock } from '../system/clock.js';
 import type { AuditAction, AuditEntryEntity } from './audit-entry.entity.js';
 import { AuditService } from './audit.service.js';
-import type { AuditPosition } from './audit.store.js';
 
 const ACTIONS: readonly AuditAction[] = ['session_started', 'session_ended', 'refused'];
-const DEFAULT_LIMIT = 100;
-const MOST = 1_000;
-const POSITION = /^(\d{1,15})_([\w-]{1,64})$/;
+const LIMIT = { byDefault: 100, most: 1_000 };
 
 /** How sessions began and ended, and what was refused, for administrators. Not of the Matrix specification. */
 @Controller('/_session/v1/admin/audit')
@@ -35,7 +33,7 @@ export class AuditController {
   })
   @ApiQuery({ name: 'user_id', required: false, type: String })
   @ApiQuery({ name: 'action', required: false, enum: ACTIONS })
-  @ApiQuery({ name: 'limit', required: false, type: Number, description: `Default ${DEFAULT_LIMIT}.` })
+  @ApiQuery({ name: 'limit', required: false, type: Number, description: `Default ${LIMIT.byDefault}.` })
   @ApiQuery({ name: 'from', required: false, type: String, description: 'The next_batch of an answer.' })
   @ApiOkResponse({
     schema: {
@@ -52,41 +50,26 @@ export class AuditController {
     @Query() query: Record<string, unknown>,
   ): Promise<object> {
     requireServerAdmin(this.environment, requester);
-    const { user_id: userId = null, action = null } = query;
-    if (userId !== null && typeof userId !== 'string')
-      throw MatrixError.invalidParam('user_id must be one user ID');
+    const { action = null } = query;
+    const userId = readName('user_id', query['user_id']);
+    if (userId !== null && !userId.startsWith('@'))
+      throw MatrixError.invalidParam('user_id must be a whole user ID, such as @alice:example.org');
     if (action !== null && !ACTIONS.includes(action as AuditAction))
       throw MatrixError.invalidParam(`action must be one of ${ACTIONS.join(', ')}`);
-    const limit = toLimit(query['limit']);
+    const limit = readLimit(query['limit'], LIMIT);
     const entries = await this.audit.list({
       userId,
       action: action as AuditAction | null,
-      before: this.toPosition(query['from']),
+      // Another node's clock may be ahead.
+      before: readPageToken(query['from']) ?? { at: new Date(this.clock.now().getTime() + 60_000), id: '' },
       limit,
     });
     const last = entries.length === limit ? entries.at(-1) : undefined;
     return {
       entries: entries.map(toAnswer),
-      ...(last === undefined ? {} : { next_batch: `${last.at.getTime()}_${last.entryId}` }),
+      ...(last === undefined ? {} : { next_batch: toPageToken({ at: last.at, id: last.entryId }) }),
     };
   }
-
-  private toPosition(from: unknown): AuditPosition {
-    // Another node's clock may be ahead.
-    if (from === undefined) return { at: new Date(this.clock.now().getTime() + 60_000), entryId: '' };
-    const [, at, entryId] = (typeof from === 'string' && POSITION.exec(from)) || [];
-    if (at === undefined || entryId === undefined)
-      throw MatrixError.invalidParam('from must be the next_batch of an answer');
-    return { at: new Date(Number(at)), entryId };
-  }
-}
-
-function toLimit(text: unknown): number {
-  if (text === undefined) return DEFAULT_LIMIT;
-  const limit = Number(text);
-  if (!Number.isInteger(limit) || limit < 1 || limit > MOST)
-    throw MatrixError.invalidParam(`limit must be a number from 1 to ${MOST}`);
-  return limit;
 }
 
 function toAnswer(entry: AuditEntryEntity): object {

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
+import type { PagePosition } from '../matrix/page.rules.js';
 import type { AuditAction, AuditEntryEntity } from './audit-entry.entity.js';
 
 const INSERT: Statement = {
@@ -69,16 +70,10 @@ const COLUMN_NAMES = [
   'userAgent',
 ] as const;
 
-/** Where a list goes on: before this entry. */
-export interface AuditPosition {
-  readonly at: Date;
-  readonly entryId: string;
-}
-
 export interface AuditQuery {
   readonly userId: string | null;
   readonly action: AuditAction | null;
-  readonly before: AuditPosition;
+  readonly before: PagePosition;
   readonly limit: number;
 }
 
@@ -98,8 +93,8 @@ export class AuditStore {
   /** The newest first. */
   list({ userId, action, before, limit }: AuditQuery): Promise<AuditEntryEntity[]> {
     if (userId === null && action === 'refused')
-      return this.unitOfWork.query(LIST_REFUSED, [before.at, before.entryId, limit]);
-    const values = [before.at, before.entryId, action, limit];
+      return this.unitOfWork.query(LIST_REFUSED, [before.at, before.id, limit]);
+    const values = [before.at, before.id, action, limit];
     return userId === null
       ? this.unitOfWork.query(LIST, values)
       : this.unitOfWork.query(LIST_OF_USER, [...values, userId]);

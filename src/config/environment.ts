@@ -446,7 +446,7 @@ function rateLimitsOf(parsed: Parsed): RateLimit[] {
  */
 export class EnvironmentError extends Error {
   constructor(readonly problems: string[]) {
-    super(problems.join('\n'));
+    super([...new Set(problems)].join('\n'));
     this.name = 'EnvironmentError';
   }
 }

@@ -74,10 +74,18 @@ export const migrations: readonly MigrationClass[] = [
   ReconcilerRounds1764050000000,
 ];
 
+/** What differs between those who connect. */
+export interface ConnectionOptions {
+  /** After which PostgreSQL breaks a statement off, and so lets go of its locks; 0: never. */
+  readonly statementTimeoutMs?: number;
+  /** Migrations of others beside the service's own. */
+  readonly extensions?: readonly MigrationClass[];
+}
+
 export function dataSourceOptions(
   location: DatabaseLocation,
   poolSize: number,
-  extensions: readonly MigrationClass[] = [],
+  { statementTimeoutMs = 0, extensions = [] }: ConnectionOptions = {},
 ): DataSourceOptions & { type: 'postgres' } {
   return {
     type: 'postgres',
@@ -97,7 +105,7 @@ export function dataSourceOptions(
       query_timeout: 30_000,
       // Statements issued without awaiting each other travel together.
       pipeline: true,
-      options: SETTINGS,
+      options: `${SETTINGS} -c statement_timeout=${statementTimeoutMs}`,
     },
   };
 }
@@ -116,7 +124,8 @@ export async function openDataSource(options: DataSourceOptions): Promise<DataSo
 
 /** On a connection of its own, on which a statement may take its time. */
 async function migrate(options: DataSourceOptions): Promise<void> {
-  const patient = { ...options, extra: { ...options.extra, query_timeout: 0 } } as DataSourceOptions;
+  const extra = { ...options.extra, query_timeout: 0, options: SETTINGS };
+  const patient = { ...options, extra } as DataSourceOptions;
   const dataSource = await new DataSource(patient).initialize();
   try {
     await dataSource.transaction(async (manager) => {

@@ -10,7 +10,11 @@ import { UnitOfWork } from './unit-of-work.js';
     TypeOrmModule.forRootAsync({
       inject: [Environment, DatabaseSetup],
       useFactory: (environment: Environment, { location, migrations }: DatabaseSetup) => ({
-        ...dataSourceOptions(location, environment.databasePoolSize, migrations),
+        ...dataSourceOptions(location, environment.databasePoolSize, {
+          // A listener that hangs may hang in a statement.
+          statementTimeoutMs: environment.eventListenerTimeoutMs,
+          extensions: migrations,
+        }),
         autoLoadEntities: true,
         toRetry: () => false,
       }),

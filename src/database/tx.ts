@@ -25,7 +25,10 @@ export interface Statement {
 export class Tx {
   /** TypeORM's entity manager on this transaction, for code that prefers entities to statements. */
   readonly manager: EntityManager;
-  /** The first error the database gave: later ones only say that the transaction is aborted. */
+  /**
+   * The first error the database gave: later ones only say that the transaction is aborted.
+   * @internal
+   */
   failure: unknown;
   private latest: Promise<unknown> = Promise.resolve();
   private over = false;
@@ -66,12 +69,18 @@ export class Tx {
     this.committed.push(work);
   }
 
-  /** Issues what {@link beforeCommit} gathered. */
+  /**
+   * Issues what {@link beforeCommit} gathered.
+   * @internal
+   */
   runLast(): Promise<void> {
     return settle(this.last.map((work) => work((statement, values) => this.send(statement, values))));
   }
 
-  /** Calls what {@link afterCommit} gathered. */
+  /**
+   * Calls what {@link afterCommit} gathered.
+   * @internal
+   */
   tellCommitted(): void {
     for (const work of this.committed) work();
   }
@@ -93,6 +102,7 @@ export class Tx {
   /**
    * Lets no statement in any more and resolves when those issued so far have been answered: a connection answers in
    * order. Whoever still works in the transaction must not reach the next user of its connection.
+   * @internal
    */
   async close(): Promise<void> {
     this.over = true;

@@ -64,6 +64,7 @@ export class UnitOfWork {
         await begun;
         await tx.close();
         if (performance.now() > deadline) throw new Error('The transaction took too long to be committed');
+        if (client.getTransactionStatus() === 'I') throw new Error('A statement ended the transaction');
         // Sent with the COMMIT: should it fail, the COMMIT is answered with ROLLBACK.
         const last = tx.runLast();
         last.catch(() => {});

@@ -8,11 +8,16 @@ import type { SessionEvent } from '../events/session-event.js';
 /** What this connection has deleted so far; PostgreSQL may count earlier transactions in, so only a difference tells. */
 const DELETED = `(pg_stat_get_xact_tuples_deleted('devices'::regclass)
   + pg_stat_get_xact_tuples_deleted('accounts'::regclass))`;
-const COUNT: Statement = { name: 'devices_count_deleted', text: `SELECT ${DELETED}::int AS count` };
+/** TRUNCATE counts nothing, and puts another file in the place of the table's. */
+const FILES = `ARRAY[pg_relation_filenode('devices'::regclass), pg_relation_filenode('accounts'::regclass)]::text`;
+const COUNT: Statement = {
+  name: 'devices_count_deleted',
+  text: `SELECT ${DELETED}::int AS count, ${FILES} AS files`,
+};
 /** Fails when more is gone than may be. The message is a parameter: a constant would be cast when the plan is made. */
 const LIMIT: Statement = {
   name: 'devices_limit_deleted',
-  text: `SELECT CASE WHEN ${DELETED} <= $1::int THEN 0 ELSE $2::text::int END`,
+  text: `SELECT CASE WHEN ${DELETED} <= $1::int AND ${FILES} = $2::text THEN 0 ELSE $3::text::int END`,
 };
 
 const InEveryTransaction = () =>
@@ -21,7 +26,7 @@ const InEveryTransaction = () =>
 /** Rolls a transaction back in which a listener deleted devices that no event names, or accounts. */
 @Injectable()
 class DeletionLimitListener {
-  private readonly allowed = new WeakMap<Tx, { before: number; devices: number }>();
+  private readonly allowed = new WeakMap<Tx, { before: number; files: string; devices: number }>();
 
   @InEveryTransaction()
   async onEvent(event: SessionEvent, tx: Tx): Promise<void> {
@@ -31,13 +36,18 @@ class DeletionLimitListener {
       known.devices += named;
       return;
     }
-    const allowed = { before: 0, devices: named };
+    const allowed = { before: 0, files: '', devices: named };
     this.allowed.set(tx, allowed);
     tx.beforeCommit((query) =>
-      query(LIMIT, [allowed.before + allowed.devices, 'a listener deleted more than its event names']),
+      query(LIMIT, [
+        allowed.before + allowed.devices,
+        allowed.files,
+        'a listener deleted more than its event names',
+      ]),
     );
-    const [row] = await tx.query<{ count: number }>(COUNT);
+    const [row] = await tx.query<{ count: number; files: string }>(COUNT);
     allowed.before = row!.count;
+    allowed.files = row!.files;
   }
 }
 

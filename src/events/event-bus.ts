@@ -55,11 +55,12 @@ export class EventBus implements OnApplicationBootstrap {
     const { eventName: name, refusable } = event.constructor as SessionEventType;
     if (this.listeners === undefined)
       throw new Error(`${name} was published before its listeners were attached`);
+    freeze(event);
     // Before the listeners, whose own events are its consequences.
     this.recorder.record(tx, event);
     const expected = this.listeners.get(name) ?? 0;
     const outcomes = await this.inTime(name, this.emitter.emitAsync(name, event, tx));
-    const failed = outcomes.find((outcome) => outcome?.failure !== undefined);
+    const failed = outcomes.find((outcome) => outcome !== undefined && 'failure' in outcome);
     // One failed statement aborts the transaction and fails its neighbours: the database's first word is the cause.
     if (tx.failure !== undefined) throw tx.failure;
     if (refusable && failed?.failure instanceof ErrorAnswer) throw failed.failure;
@@ -81,4 +82,10 @@ export class EventBus implements OnApplicationBootstrap {
       clearTimeout(timer);
     }
   }
+}
+
+/** What one listener did to an event, others would take for what happened. */
+function freeze(event: object): void {
+  for (const value of Object.values(Object.freeze(event)))
+    if (Array.isArray(value)) Object.freeze(value).forEach(Object.freeze);
 }

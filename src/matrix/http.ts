@@ -8,7 +8,7 @@ import { MatrixError } from './matrix-error.js';
  *
  * @example
  * ```ts
- * const app = await NestFactory.create(RootModule, matrixExpress(environment.trustProxy), { bodyParser: false });
+ * const app = await NestFactory.create(RootModule, matrixExpress(environment.trustProxy));
  * ```
  */
 export function matrixExpress(trustProxy: string | number | false): ExpressAdapter {
@@ -23,7 +23,10 @@ export function matrixExpress(trustProxy: string | number | false): ExpressAdapt
 }
 
 /** Express's `json` looks at settings, types and character sets each time; our answers are objects, in UTF-8. */
-class MatrixExpressAdapter extends ExpressAdapter {
+export class MatrixExpressAdapter extends ExpressAdapter {
+  /** Bodies are read behind the guard (`JsonBodyGuard`): Nest's parsers would read them before it, and leave it none. */
+  override registerParserMiddleware(): void {}
+
   override reply(response: Response, body: unknown, status?: number): unknown {
     if (!isPlainObject(body) || response.hasHeader('Content-Type'))
       return super.reply(response, body, status) as unknown;

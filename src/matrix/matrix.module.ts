@@ -1,5 +1,6 @@
-import { Module } from '@nestjs/common';
-import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
+import { Module, type OnModuleInit } from '@nestjs/common';
+import { APP_FILTER, APP_GUARD, APP_PIPE, HttpAdapterHost } from '@nestjs/core';
+import { MatrixExpressAdapter } from './http.js';
 import { JsonBodyGuard } from './json-body.guard.js';
 import { MatrixExceptionFilter } from './matrix-exception.filter.js';
 import { MatrixValidationPipe } from './validation.pipe.js';
@@ -12,4 +13,14 @@ import { MatrixValidationPipe } from './validation.pipe.js';
     { provide: APP_PIPE, useClass: MatrixValidationPipe },
   ],
 })
-export class MatrixModule {}
+export class MatrixModule implements OnModuleInit {
+  constructor(private readonly host: HttpAdapterHost) {}
+
+  /** On another adapter, bodies would be lost and paths match that should not. */
+  onModuleInit(): void {
+    if (!(this.host.httpAdapter instanceof MatrixExpressAdapter))
+      throw new Error(
+        'The application must be made with matrixExpress(): NestFactory.create(RootModule, matrixExpress(…))',
+      );
+  }
+}

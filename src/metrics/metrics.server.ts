@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
-import { Environment } from '../config/environment.js';
+import { Environment, EnvironmentError } from '../config/environment.js';
 import { Metrics } from './metrics.js';
 
 /** Serves `GET /metrics` on a port of its own, which clients do not reach; on none without `METRICS_PORT`. */
@@ -32,7 +32,11 @@ export class MetricsServer implements OnApplicationBootstrap, OnApplicationShutd
         },
       );
     }).listen(metricsPort, metricsHost);
-    await once(this.server, 'listening');
+    await once(this.server, 'listening').catch((error: Error) => {
+      throw new EnvironmentError([
+        `METRICS_HOST and METRICS_PORT must be free to listen on: ${error.message}`,
+      ]);
+    });
   }
 
   /** The port, once it listens. */

@@ -31,14 +31,22 @@ export class Metrics {
     this.counters.get(name)?.inc(labels, by);
   }
 
-  /** A value that is asked for when the metrics are read. */
-  gauge(name: string, help: string, read: () => Promise<number>): void {
+  /** Values of subscribers, that are asked for when the metrics are read. */
+  gauge(
+    name: string,
+    help: string,
+    read: () => Promise<readonly { subscriber: string; count: number }[]>,
+  ): void {
     if (this.client === null) return;
-    const gauge: Gauge = new this.client.Gauge({
+    const gauge: Gauge<'subscriber'> = new this.client.Gauge({
       name,
       help,
+      labelNames: ['subscriber'],
       registers: [this.registry!],
-      collect: async () => gauge.set(await read()),
+      collect: async () => {
+        gauge.reset();
+        for (const { subscriber, count } of await read()) gauge.set({ subscriber }, count);
+      },
     });
   }
 

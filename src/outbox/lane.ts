@@ -34,6 +34,8 @@ export class Lane {
   /** Something may be due that was not looked at. */
   private isDue = false;
   private isStopped = false;
+  /** Whether the latest attempt failed: the log says when that begins, and when it is over. */
+  private isFailing = false;
 
   constructor(
     private readonly subscriber: Subscriber,
@@ -134,11 +136,16 @@ export class Lane {
       if (this.isStopped) return this.giveBack([delivery]);
       return this.failed(delivery, reasonOf(error).slice(0, ERROR_LENGTH));
     }
+    if (this.isFailing) this.logger.log(`Events arrive at ${this.subscriber.name} again`);
+    this.isFailing = false;
     if (await store.settle(delivery, 'delivered', clock.now(), null)) this.count('delivered');
   }
 
   private async failed(delivery: LeasedDelivery, error: string): Promise<void> {
     const { store, clock, environment } = this.parts;
+    if (!this.isFailing)
+      this.logger.warn(`Events do not arrive at ${this.subscriber.name}, and are tried again: ${error}`);
+    this.isFailing = true;
     if (delivery.attempts >= environment.eventMaxAttempts) return this.bury(delivery, error);
     await store.postpone(delivery, new Date(clock.now().getTime() + pauseAfter(delivery.attempts)), error);
     this.count('failed');

@@ -8,11 +8,12 @@ import { ApiAccessToken, ApiMatrixError } from '../matrix/api.decorators.js';
 import { WithoutBody } from '../matrix/json-body.guard.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import type { DeliveryState, EventDeliveryEntity } from './event-delivery.entity.js';
+import { readLimit, readName, readPageToken, toPageToken } from '../matrix/page.rules.js';
 import { toPublicJson } from './public-json.js';
 import { OutboxService } from './outbox.service.js';
 
 const STATES: readonly DeliveryState[] = ['buried', 'pending', 'delivered'];
-const LIMIT = 100;
+const LIMIT = { byDefault: 100, most: 1_000 };
 
 /** What subscribers are owed, for administrators. Not of the Matrix specification. */
 @Controller('/_session/v1/admin/deliveries')
@@ -28,27 +29,42 @@ export class OutboxController {
   @Get()
   @ApiOperation({
     operationId: 'listDeliveries',
-    summary:
-      'Deliveries of events in a state, 100 at the most: the latest, or of pending ones the longest due',
+    summary: 'Deliveries of events in a state: the latest first, or of pending ones the longest due',
   })
   @ApiQuery({ name: 'state', required: false, enum: STATES, description: 'Default: buried.' })
   @ApiQuery({ name: 'subscriber', required: false, type: String })
+  @ApiQuery({ name: 'event_id', required: false, type: String, description: 'One event, in whatever state.' })
+  @ApiQuery({ name: 'limit', required: false, type: Number, description: `Default ${LIMIT.byDefault}.` })
+  @ApiQuery({ name: 'from', required: false, type: String, description: 'The next_batch of an answer.' })
   @ApiOkResponse({
-    schema: { type: 'object', properties: { deliveries: { type: 'array', items: { type: 'object' } } } },
+    schema: {
+      type: 'object',
+      properties: {
+        deliveries: { type: 'array', items: { type: 'object' } },
+        next_batch: { type: 'string', description: 'Where the list goes on; missing at its end.' },
+      },
+    },
   })
-  @ApiMatrixError(400, 'There is no such state.', ['M_INVALID_PARAM'])
+  @ApiMatrixError(400, 'A parameter is wrong.', ['M_INVALID_PARAM'])
   async list(
     @CurrentRequester() requester: Requester,
-    @Query('state') state: unknown = 'buried',
-    @Query('subscriber') subscriber?: unknown,
+    @Query() query: Record<string, unknown>,
   ): Promise<object> {
     requireServerAdmin(this.environment, requester);
-    const known = STATES.find((name) => name === state);
-    if (known === undefined) throw MatrixError.invalidParam(`state must be one of ${STATES.join(', ')}`);
-    if (subscriber !== undefined && typeof subscriber !== 'string')
-      throw MatrixError.invalidParam('subscriber must be one name');
-    const deliveries = await this.outbox.list(known, subscriber ?? null, LIMIT);
-    return { deliveries: deliveries.map(toAnswer) };
+    const eventId = readName('event_id', query['event_id']);
+    if (eventId !== null) return { deliveries: (await this.outbox.listOfEvent(eventId)).map(toAnswer) };
+    const state = STATES.find((name) => name === (query['state'] ?? 'buried'));
+    if (state === undefined) throw MatrixError.invalidParam(`state must be one of ${STATES.join(', ')}`);
+    const subscriber = readName('subscriber', query['subscriber']);
+    const limit = readLimit(query['limit'], LIMIT);
+    const deliveries = await this.outbox.list(state, subscriber, limit, readPageToken(query['from']));
+    const last = deliveries.length === limit ? deliveries.at(-1) : undefined;
+    return {
+      deliveries: deliveries.map(toAnswer),
+      ...(last === undefined
+        ? {}
+        : { next_batch: toPageToken({ at: last.settledAt ?? last.nextAttemptAt, id: last.eventId }) }),
+    };
   }
 
   @Post(':subscriber/replay')
@@ -65,6 +81,23 @@ export class OutboxController {
   ): Promise<object> {
     requireServerAdmin(this.environment, requester);
     return { replayed: await this.outbox.replayAll(subscriber) };
+  }
+
+  @Post(':subscriber/discard')
+  @HttpCode(200)
+  @WithoutBody()
+  @ApiOperation({
+    operationId: 'discardDeliveries',
+    summary:
+      'Forget a subscriber that does not come back, with what it is owed, 10,000 deliveries of a state at a time',
+  })
+  @ApiOkResponse({ schema: { type: 'object', properties: { discarded: { type: 'integer' } } } })
+  async discard(
+    @CurrentRequester() requester: Requester,
+    @Param('subscriber') subscriber: string,
+  ): Promise<object> {
+    requireServerAdmin(this.environment, requester);
+    return { discarded: await this.outbox.discard(subscriber) };
   }
 
   @Post(':subscriber/:eventId/replay')

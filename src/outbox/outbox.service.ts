@@ -4,13 +4,16 @@ import type { EventRecorder } from '../events/event-recorder.port.js';
 import { SessionsEnded } from '../events/sessions-ended.event.js';
 import type { SessionEvent, SessionEventType } from '../events/session-event.js';
 import { MatrixError } from '../matrix/matrix-error.js';
+import type { PagePosition } from '../matrix/page.rules.js';
 import { Clock } from '../system/clock.js';
 import { Entropy } from '../system/entropy.js';
 import type { DeliveryState, EventDeliveryEntity } from './event-delivery.entity.js';
 import { type NewDelivery, OutboxStore } from './outbox.store.js';
 import { OutboxWorker } from './outbox.worker.js';
 
-const MOST_REPLAYED = 10_000;
+const MOST_AT_ONCE = 10_000;
+/** Where lists begin. */
+const [EARLIEST, LATEST] = [new Date(0), new Date('9999-12-31')];
 
 /** Keeps events, in the transaction that makes them true, for those who hear of them after the commit. */
 @Injectable()
@@ -37,8 +40,32 @@ export class OutboxService implements EventRecorder {
     );
   }
 
-  list(state: DeliveryState, subscriber: string | null, limit: number): Promise<EventDeliveryEntity[]> {
-    return this.store.list(state, subscriber, limit);
+  /** The deliveries in a state behind `after`, or from the beginning. */
+  list(
+    state: DeliveryState,
+    subscriber: string | null,
+    limit: number,
+    after: PagePosition | null,
+  ): Promise<EventDeliveryEntity[]> {
+    const beginning = { at: state === 'pending' ? EARLIEST : LATEST, id: '' };
+    return this.store.list(state, subscriber, limit, after ?? beginning);
+  }
+
+  listOfEvent(eventId: string): Promise<EventDeliveryEntity[]> {
+    return this.store.listOfEvent(eventId);
+  }
+
+  /**
+   * Forgets a subscriber that does not come back, with what it is owed, {@link MOST_AT_ONCE} deliveries of each state at the
+   * most; says how many. A node that still has it subscribes anew.
+   */
+  async discard(subscriber: string): Promise<number> {
+    await this.store.unsubscribeAll(subscriber);
+    const discarded = [
+      await this.store.discard('pending', subscriber, MOST_AT_ONCE),
+      await this.store.discard('buried', subscriber, MOST_AT_ONCE),
+    ];
+    return discarded[0]! + discarded[1]!;
   }
 
   /**
@@ -51,9 +78,9 @@ export class OutboxService implements EventRecorder {
     this.worker.kick();
   }
 
-  /** Has what is buried of a subscriber tried again, {@link MOST_REPLAYED} deliveries at the most; says how many. */
+  /** Has what is buried of a subscriber tried again, {@link MOST_AT_ONCE} deliveries at the most; says how many. */
   async replayAll(subscriber: string): Promise<number> {
-    const replayed = await this.store.replayAll(subscriber, MOST_REPLAYED, this.clock.now());
+    const replayed = await this.store.replayAll(subscriber, MOST_AT_ONCE, this.clock.now());
     this.worker.kick();
     return replayed;
   }

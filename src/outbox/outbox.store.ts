@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
+import type { PagePosition } from '../matrix/page.rules.js';
 import type { DeliveryState, EventDeliveryEntity } from './event-delivery.entity.js';
 import type { Subscriber } from './subscribers.js';
 
@@ -176,8 +177,9 @@ const listSettled = (state: DeliveryState): Statement => ({
   name: `outbox_list_${state}`,
   text: `
     SELECT ${COLUMNS} FROM (
-      SELECT * FROM event_deliveries WHERE state = '${state}' ORDER BY settled_at DESC LIMIT ${LOOKED_AT}) AS latest
-    WHERE $1::text IS NULL OR subscriber = $1 ORDER BY settled_at DESC, event_id LIMIT $2`,
+      SELECT * FROM event_deliveries WHERE state = '${state}' AND (settled_at, event_id) < ($3, $4)
+      ORDER BY settled_at DESC, event_id DESC LIMIT ${LOOKED_AT}) AS latest
+    WHERE $1::text IS NULL OR subscriber = $1 ORDER BY settled_at DESC, event_id DESC LIMIT $2`,
 });
 const LIST: Record<DeliveryState, Statement> = {
   pending: {
@@ -189,19 +191,43 @@ const LIST: Record<DeliveryState, Statement> = {
           UNION SELECT subscriber FROM event_subscriptions WHERE $1::text IS NULL) AS asked
         CROSS JOIN LATERAL (
           SELECT * FROM event_deliveries WHERE subscriber = asked.subscriber AND state = 'pending'
-          ORDER BY next_attempt_at LIMIT $2) AS waiting) AS listed
+            AND (next_attempt_at, event_id) > ($3, $4)
+          ORDER BY next_attempt_at, event_id LIMIT $2) AS waiting) AS listed
       ORDER BY next_attempt_at, event_id LIMIT $2`,
   },
   delivered: listSettled('delivered'),
   buried: listSettled('buried'),
 };
-const count = (state: DeliveryState): Statement => ({
-  name: `outbox_count_${state}`,
-  text: `
-    SELECT count(*)::int AS count FROM (
-      SELECT FROM event_deliveries WHERE state = '${state}' LIMIT ${LOOKED_AT}) AS counted`,
-});
-const COUNT = { pending: count('pending'), buried: count('buried') };
+const LIST_OF_EVENT: Statement = {
+  name: 'outbox_list_of_event',
+  text: `SELECT ${COLUMNS} FROM event_deliveries WHERE event_id = $1 ORDER BY subscriber`,
+};
+const COUNT: Record<'pending' | 'buried', Statement> = {
+  pending: {
+    name: 'outbox_count_pending',
+    text: `
+      SELECT subscriber, count(waiting.found)::int AS count
+      FROM (SELECT DISTINCT subscriber FROM event_subscriptions) AS known
+      LEFT JOIN LATERAL (
+        SELECT 1 AS found FROM event_deliveries d WHERE d.subscriber = known.subscriber AND d.state = 'pending'
+        LIMIT ${LOOKED_AT}) AS waiting ON true
+      GROUP BY subscriber`,
+  },
+  buried: {
+    name: 'outbox_count_buried',
+    text: `
+      SELECT subscriber, count(*)::int AS count FROM (
+        SELECT subscriber FROM event_deliveries WHERE state = 'buried' LIMIT ${LOOKED_AT}) AS counted
+      GROUP BY subscriber`,
+  },
+};
+const discard = (state: 'pending' | 'buried'): Statement =>
+  batch(`outbox_discard_${state}`, `state = '${state}' AND subscriber = $1`, DELETE);
+const DISCARD = { pending: discard('pending'), buried: discard('buried') };
+const UNSUBSCRIBE_ALL: Statement = {
+  name: 'outbox_unsubscribe_all',
+  text: 'DELETE FROM event_subscriptions WHERE subscriber = $1',
+};
 const REPLAY: Statement = {
   name: 'outbox_replay',
   text: `
@@ -290,14 +316,33 @@ export class OutboxStore {
   }
 
   /** Of the pending the longest due, of others the latest: of those of one subscriber, what is among the latest ten thousand. */
-  list(state: DeliveryState, subscriber: string | null, limit: number): Promise<EventDeliveryEntity[]> {
-    return this.unitOfWork.query(LIST[state], [subscriber, limit]);
+  list(
+    state: DeliveryState,
+    subscriber: string | null,
+    limit: number,
+    { at, id }: PagePosition,
+  ): Promise<EventDeliveryEntity[]> {
+    return this.unitOfWork.query(LIST[state], [subscriber, limit, at, id]);
   }
 
-  /** How many deliveries are in a state, ten thousand at the most. */
-  async count(state: 'pending' | 'buried'): Promise<number> {
-    const [row] = await this.unitOfWork.query<{ count: number }>(COUNT[state]);
-    return row!.count;
+  /** What subscribers are owed of one event, or were. */
+  listOfEvent(eventId: string): Promise<EventDeliveryEntity[]> {
+    return this.unitOfWork.query(LIST_OF_EVENT, [eventId]);
+  }
+
+  /** How many deliveries of each subscriber are in a state: of those that wait ten thousand each, of the buried in all, at the most. */
+  count(state: 'pending' | 'buried'): Promise<{ subscriber: string; count: number }[]> {
+    return this.unitOfWork.query(COUNT[state]);
+  }
+
+  /** Ends the subscriptions of a subscriber, on whatever node. */
+  async unsubscribeAll(subscriber: string): Promise<void> {
+    await this.unitOfWork.runOne(UNSUBSCRIBE_ALL, [subscriber]);
+  }
+
+  /** Removes what waits or is buried of a subscriber, `limit` at the most, and says how many. */
+  async discard(state: 'pending' | 'buried', subscriber: string, limit: number): Promise<number> {
+    return (await this.unitOfWork.runOne(DISCARD[state], [subscriber, limit])).length;
   }
 
   /** Whether there was something buried that somebody wants to hear of. */

@@ -51,12 +51,19 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
     for (const state of ['pending', 'buried'] as const)
       metrics.gauge(
         `session_event_deliveries_${state}`,
-        `Deliveries that are ${state}; 10000 at the most.`,
+        `Deliveries that are ${state}, by subscriber; 10000 at the most.`,
         () => store.count(state),
       );
     this.lanes = this.subscribers
       .all()
       .map((subscriber) => new Lane(subscriber, { store, environment, clock, entropy, metrics }));
+    if (this.lanes.length > 0)
+      this.logger.log(
+        `Events go to ${this.subscribers
+          .all()
+          .map(({ name }) => name)
+          .join(', ')}`,
+      );
     await this.subscribe();
     this.timers = [
       setInterval(() => void this.poll(), environment.eventPollIntervalMs).unref(),

@@ -22,12 +22,18 @@ export interface Subscriber {
   deliver(message: EventMessage, signal: AbortSignal): Promise<void>;
 }
 
+const NAME = /^[\w.:-]{1,100}$/;
+
 /** The subscribers of this process. They are added before the application has started. */
 @Injectable()
 export class Subscribers {
   private readonly byName = new Map<string, Subscriber>();
 
   add(subscriber: Subscriber): void {
+    if (!NAME.test(subscriber.name))
+      throw new Error(
+        `The name of a subscriber has 1 to 100 of A-Z, a-z, 0-9, _ . : and -, unlike "${subscriber.name}"`,
+      );
     if (this.byName.has(subscriber.name))
       throw new Error(`There are two subscribers called ${subscriber.name}`);
     this.byName.set(subscriber.name, subscriber);

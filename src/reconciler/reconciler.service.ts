@@ -82,13 +82,14 @@ export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicat
   /** What the timer does. It never rejects: what fails is looked at again the next time. */
   private async round(repair: boolean): Promise<void> {
     try {
-      const now = this.clock.now();
-      const next = new Date(now.getTime() + 0.9 * this.environment.reconcileIntervalMs);
-      const kept = await this.store.beginRound(now, next);
+      const { reconcileIntervalMs } = this.environment;
+      // A dry round does not take the place of one that mends.
+      const name = repair ? 'periodic' : 'dry_run';
+      const kept = await this.store.beginRound(name, this.clock.now(), reconcileIntervalMs);
       if (kept === null) return;
       // A table that was looked through begins anew.
       const positions = Object.fromEntries(Object.entries(kept).filter(([, position]) => position !== null));
-      const keep = () => this.store.keepPositions(positions);
+      const keep = () => this.store.keepPositions(name, positions);
       this.report(await this.look(repair, positions, PAGES_A_ROUND, keep));
     } catch (error) {
       this.logger.warn(`The round failed, and goes on the next time: ${String(error)}`);

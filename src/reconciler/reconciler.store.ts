@@ -69,17 +69,20 @@ const COUNT_DELIVERED: Statement = {
     SELECT count(*)::int AS count FROM unnest($1::text[], $2::text[]) AS looked (event_id, subscriber)
     JOIN event_deliveries d USING (event_id, subscriber) WHERE d.state = 'delivered'`,
 };
-// A little before its time, or a timer that is a moment early would let a whole interval pass.
+// A little before its time, or a timer that is a moment early would let a whole interval pass. What is further away than an
+// interval was set while the interval was longer.
 const BEGIN_ROUND: Statement = {
   name: 'reconciler_begin_round',
   text: `
-    INSERT INTO reconciler_rounds (name, next_at, positions) VALUES ('periodic', $2, '{}')
-    ON CONFLICT (name) DO UPDATE SET next_at = excluded.next_at WHERE reconciler_rounds.next_at <= $1
+    INSERT INTO reconciler_rounds AS r (name, next_at, positions)
+    VALUES ($1, $2::timestamptz + 0.9 * $3::bigint * interval '1 millisecond', '{}')
+    ON CONFLICT (name) DO UPDATE SET next_at = excluded.next_at
+    WHERE r.next_at <= $2 OR r.next_at > $2::timestamptz + $3::bigint * interval '1 millisecond'
     RETURNING positions`,
 };
 const KEEP_POSITIONS: Statement = {
   name: 'reconciler_keep_positions',
-  text: `UPDATE reconciler_rounds SET positions = $1 WHERE name = 'periodic'`,
+  text: 'UPDATE reconciler_rounds SET positions = $2 WHERE name = $1',
 };
 
 /** The last row that was looked at, by table; `null` at its end. */
@@ -128,13 +131,14 @@ export class ReconcilerStore {
     return row!.count;
   }
 
-  /** Where the round goes on that is this node's to do now; `null`: another node had it since `next` was set last. */
-  async beginRound(now: Date, next: Date): Promise<Positions | null> {
-    const [round] = await this.unitOfWork.runOne<{ positions: Positions }>(BEGIN_ROUND, [now, next]);
+  /** Where the round of this name goes on that is this node's to do now; `null`: a node had it less than an interval ago. */
+  async beginRound(name: string, now: Date, intervalMs: number): Promise<Positions | null> {
+    const values = [name, now, intervalMs];
+    const [round] = await this.unitOfWork.runOne<{ positions: Positions }>(BEGIN_ROUND, values);
     return round?.positions ?? null;
   }
 
-  async keepPositions(positions: Positions): Promise<void> {
-    await this.unitOfWork.runOne(KEEP_POSITIONS, [JSON.stringify(positions)]);
+  async keepPositions(name: string, positions: Positions): Promise<void> {
+    await this.unitOfWork.runOne(KEEP_POSITIONS, [name, JSON.stringify(positions)]);
   }
 }

@@ -1,4 +1,4 @@
-import { Controller, HttpCode, Param, Post, Query } from '@nestjs/common';
+import { Body, Controller, HttpCode, Param, Post, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
 import { AccountsService } from '../accounts/accounts.service.js';
 import { CurrentRequester } from '../auth/auth.decorators.js';
@@ -7,7 +7,7 @@ import { requireServerAdmin } from '../auth/server-admin.rules.js';
 import { Environment } from '../config/environment.js';
 import { ApiAccessToken, ApiMatrixError, EMPTY_OBJECT } from '../matrix/api.decorators.js';
 import { ClientOrigin, type Origin } from '../matrix/client-origin.decorator.js';
-import { WithoutBody } from '../matrix/json-body.guard.js';
+import { OptionalBody } from '../matrix/json-body.guard.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { SessionService } from './session.service.js';
 
@@ -16,7 +16,7 @@ import { SessionService } from './session.service.js';
 @ApiTags('Session management')
 @ApiAccessToken()
 @ApiMatrixError(403, 'The caller is no administrator.', ['M_FORBIDDEN'])
-@ApiMatrixError(404, 'There is no such user.', ['M_NOT_FOUND'])
+@ApiMatrixError(404, 'There is no such user, or the user has no such device.', ['M_NOT_FOUND'])
 export class SessionAdminController {
   constructor(
     private readonly sessions: SessionService,
@@ -26,27 +26,34 @@ export class SessionAdminController {
 
   @Post()
   @HttpCode(200)
-  @WithoutBody()
+  @OptionalBody()
   @ApiOperation({
     operationId: 'adminLogout',
     summary: 'Ends every session of a user, or that of one device',
     description:
-      'Tokens, devices and keys are gone, together, when this answers 200. The second call ends nothing.',
+      'Tokens, devices and keys are gone, together, when this answers 200. The second call ends nothing; of a device it is 404. ' +
+      'A body, and any parameter but device_id, is refused: mistyped, it would end every session of the user.',
   })
   @ApiQuery({ name: 'device_id', required: false, type: String })
   @ApiOkResponse({ schema: EMPTY_OBJECT })
+  @ApiMatrixError(400, 'A parameter or a body that says nothing here.', ['M_INVALID_PARAM'])
   async logout(
     @CurrentRequester() requester: Requester,
     @Param('userId') user: string,
-    @Query('device_id') deviceId: unknown,
+    @Query() { device_id: deviceId, ...others }: Record<string, unknown>,
+    @Body() body: object,
     @ClientOrigin() origin: Origin,
   ): Promise<object> {
     requireServerAdmin(this.environment, requester);
-    if (deviceId !== undefined && typeof deviceId !== 'string')
+    const strange = [...Object.keys(others), ...Object.keys(body)].find((name) => name !== 'access_token');
+    if (strange !== undefined)
+      throw MatrixError.invalidParam(`${strange} says nothing here: ?device_id= names a device`);
+    if (deviceId !== undefined && (typeof deviceId !== 'string' || deviceId === ''))
       throw MatrixError.invalidParam('device_id must be one device ID');
     const account = await this.accounts.find(user);
     if (account === null) throw MatrixError.notFound('There is no such user');
-    await this.sessions.endByAdmin(account.userId, deviceId ?? null, requester, origin);
+    if (!(await this.sessions.endByAdmin(account.userId, deviceId ?? null, requester, origin)))
+      throw MatrixError.notFound('The user has no such device');
     return {};
   }
 }

@@ -131,12 +131,20 @@ export class SessionService {
     await this.endLocked(tx, devices, 'device_deleted');
   }
 
-  /** Ends the sessions of a user whom an administrator names: of one device, or all of them. */
-  async endByAdmin(userId: string, deviceId: string | null, admin: Requester, origin: Origin): Promise<void> {
-    await this.unitOfWork.run(async (tx) => {
+  /**
+   * Ends the sessions of a user whom an administrator names: of one device, or all of them.
+   * @returns whether the user has such a device
+   */
+  endByAdmin(userId: string, deviceId: string | null, admin: Requester, origin: Origin): Promise<boolean> {
+    return this.unitOfWork.run(async (tx) => {
       cameFrom(tx, { ...origin, actor: admin.userId });
-      if (deviceId === null) return this.endOthers(tx, userId, null, 'admin');
-      await this.endLocked(tx, await this.store.lockDevices(tx, [{ userId, deviceId }]), 'admin');
+      if (deviceId === null) {
+        await this.endOthers(tx, userId, null, 'admin');
+        return true;
+      }
+      const devices = await this.store.lockDevices(tx, [{ userId, deviceId }]);
+      await this.endLocked(tx, devices, 'admin');
+      return devices.length > 0;
     });
   }
 

@@ -88,7 +88,11 @@ export class MatrixClient {
   }
 
   /** Any call under /_matrix/client/v3, with the token of the session. */
-  call({ accessToken }: ClientSession, method: 'get' | 'put' | 'post' | 'delete', path: string) {
+  call(
+    { accessToken }: ClientSession,
+    method: 'get' | 'put' | 'post' | 'delete',
+    path: string,
+  ): request.Test {
     return this.http[method](`${V3}${path}`).auth(accessToken, { type: 'bearer' });
   }
 
@@ -97,19 +101,19 @@ export class MatrixClient {
     return this.http.get(`${V3}/account/whoami`).auth(accessToken, { type: 'bearer' });
   }
 
-  logout({ accessToken }: ClientSession) {
+  logout({ accessToken }: ClientSession): request.Test {
     return this.http.post(`${V3}/logout`).auth(accessToken, { type: 'bearer' });
   }
 
-  logoutAll({ accessToken }: ClientSession) {
+  logoutAll({ accessToken }: ClientSession): request.Test {
     return this.http.post(`${V3}/logout/all`).auth(accessToken, { type: 'bearer' });
   }
 
-  refresh(refreshToken: string) {
+  refresh(refreshToken: string): request.Test {
     return this.http.post(`${V3}/refresh`).send({ refresh_token: refreshToken });
   }
 
-  uploadKeys({ accessToken }: ClientSession, body: object) {
+  uploadKeys({ accessToken }: ClientSession, body: object): request.Test {
     return this.http.post(`${V3}/keys/upload`).auth(accessToken, { type: 'bearer' }).send(body);
   }
 

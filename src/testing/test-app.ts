@@ -97,6 +97,7 @@ export class TestApp {
   ): Failure {
     const instance = this.nest.get<Provider, Provider>(provider, { strict: false });
     const works = instance[method] as (...args: unknown[]) => unknown;
+    if (typeof works !== 'function') throw new TypeError(`${provider.name} has no method ${method}`);
     const failure = { calls: 0, restore: () => Reflect.deleteProperty(instance, method) };
     const fails = (...args: unknown[]) => {
       failure.calls += 1;

@@ -1,4 +1,4 @@
-import { Clock } from '../../src/system/clock.js';
+import { Clock } from '../system/clock.js';
 
 /**
  * Runs with the machine's clock until it is moved.

@@ -27,11 +27,12 @@ export class Webhook implements Subscriber {
   readonly name: string;
   readonly events: readonly string[];
   private readonly url: string;
-  private readonly key: Buffer;
+  /** The current one, and while it is being replaced, the next or the last. */
+  private readonly keys: readonly Buffer[];
 
   /** @throws {Error} saying what is wrong with the target */
   constructor(target: unknown, defaults: WebhookDefaults) {
-    const { name, url, events, secret_file: file } = schema.parse(target);
+    const { name, url, events, secret_file: file } = parse(target);
     const { protocol, username, password } = new URL(url);
     const scheme = protocol.slice(0, -1);
     if (!defaults.schemes.includes(scheme))
@@ -41,25 +42,25 @@ export class Webhook implements Subscriber {
     const strange = events.find((event) => event !== '*' && !defaults.events.includes(event));
     if (strange !== undefined)
       throw new Error(`${name}: there is no event ${strange}; there are ${defaults.events.join(', ')}`);
-    const secret = file === undefined ? defaults.secret : readFileSync(file, 'utf8').trim();
-    const encoded = SECRET.exec(secret ?? '')?.[1];
-    if (encoded === undefined)
-      throw new Error(
-        `${name}: needs a secret, whsec_ and 24 to 64 bytes in base64: secret_file or WEBHOOK_SECRET`,
-      );
+    const secrets = file === undefined ? defaults.secret : read(name, file);
+    if (secrets === null) throw new Error(`${name}: needs a secret: secret_file or WEBHOOK_SECRET`);
     this.name = `webhook:${name}`;
     this.url = url;
     this.events = events.includes('*') ? defaults.events : [...new Set(events)];
-    this.key = Buffer.from(encoded, 'base64');
+    this.keys = secrets
+      .trim()
+      .split(/\s+/)
+      .map((secret) => toKey(secret, `${name}: ${file ?? 'WEBHOOK_SECRET'}`));
   }
 
   /** Posts the event. Anything but 2xx is a failure, redirects among them: nobody but the target gets the event. */
   async deliver(message: EventMessage, signal: AbortSignal): Promise<void> {
     const body = JSON.stringify(toPublicJson(message));
     const timestamp = Math.floor(Date.now() / 1_000);
-    const signature = createHmac('sha256', this.key)
-      .update(`${message.eventId}.${timestamp}.${body}`)
-      .digest('base64');
+    const signed = `${message.eventId}.${timestamp}.${body}`;
+    const signatures = this.keys.map(
+      (key) => `v1,${createHmac('sha256', key).update(signed).digest('base64')}`,
+    );
     const response = await fetch(this.url, {
       method: 'POST',
       redirect: 'manual',
@@ -68,11 +69,37 @@ export class Webhook implements Subscriber {
         'Content-Type': 'application/json',
         'webhook-id': message.eventId,
         'webhook-timestamp': String(timestamp),
-        'webhook-signature': `v1,${signature}`,
+        'webhook-signature': signatures.join(' '),
       },
       body,
     });
     await response.body?.cancel();
     if (!response.ok) throw new Error(`The target answered ${response.status}`);
   }
+}
+
+/** A target by the rules of its shape; what is wrong is told with its name. */
+function parse(target: unknown): z.infer<typeof schema> {
+  const { success, data, error } = schema.safeParse(target);
+  if (success) return data;
+  const { name } = (target ?? {}) as { name?: unknown };
+  const wrong = error.issues.map(
+    ({ path, message }) => `${path.join('.')}${path.length > 0 ? ' must be ' : ''}${message}`,
+  );
+  throw new Error(`${typeof name === 'string' ? name : 'a target without a name'}: ${wrong.join('; ')}`);
+}
+
+function read(name: string, file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new Error(`${name}: secret_file cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function toKey(secret: string, where: string): Buffer {
+  const encoded = SECRET.exec(secret)?.[1];
+  if (encoded === undefined)
+    throw new Error(`${where} must hold secrets of whsec_ and 24 to 64 bytes in base64`);
+  return Buffer.from(encoded, 'base64');
 }

@@ -8,7 +8,7 @@ import { Subscribers } from '../outbox/subscribers.js';
 import { Webhook } from './webhook.js';
 
 const WEBHOOKS = 'WEBHOOKS';
-const file = z.strictObject({ webhooks: z.array(z.unknown()) });
+const file = z.strictObject({ webhooks: z.array(z.unknown()) }, { error: 'it holds a list of webhooks' });
 
 /** Posts events to the targets of `WEBHOOKS_FILE`. A file that is not right stops the start. */
 @Module({ providers: [{ provide: WEBHOOKS, inject: [Environment], useFactory: load }] })
@@ -36,13 +36,11 @@ function load({ webhooksFile, webhookSecret, webhookSchemes }: Environment): Web
     if (new Set(names).size < names.length) throw new Error('two targets have the same name');
     return targets;
   } catch (error) {
-    throw new EnvironmentError([
-      `WEBHOOKS_FILE must name a file of targets; ${webhooksFile}: ${reasonOf(error)}`,
-    ]);
+    throw new EnvironmentError([`WEBHOOKS_FILE is not right: ${webhooksFile}: ${reasonOf(error)}`]);
   }
 }
 
 function reasonOf(error: unknown): string {
   if (!(error instanceof z.ZodError)) return error instanceof Error ? error.message : String(error);
-  return error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
+  return error.issues.map(({ path, message }) => [...path, message].join(': ')).join('; ');
 }

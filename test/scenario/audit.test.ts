@@ -260,7 +260,13 @@ describe('The audit', () => {
     const ask = (query: object) => app().http.get('/_session/v1/admin/audit').query(query);
     await ask({}).auth(session.accessToken, { type: 'bearer' }).expect(403);
     await ask({}).expect(401);
-    for (const wrong of [{ limit: '0' }, { action: 'x' }, { from: 'x' }, { user_id: ['a', 'b'] }])
+    for (const wrong of [
+      { limit: '0' },
+      { action: 'x' },
+      { from: 'x' },
+      { user_id: ['a', 'b'] },
+      { user_id: 'alice' },
+    ])
       await ask(wrong).auth(admin!.accessToken, { type: 'bearer' }).expect(400);
   });
 

@@ -92,6 +92,19 @@ describe.each(['logout', 'logoutAll'] as const)('%s with a listener that fails',
     ['breaks a query of the entity manager', async (_, tx) => void (await tx.manager.query(BROKEN.text))],
     ['hangs past its time-out', hangs],
     [
+      'hangs in a statement',
+      async (_, tx) => void (await tx.query({ name: 'test_sleep', text: 'SELECT pg_sleep(60)' })),
+    ],
+    // oxlint-disable-next-line prefer-promise-reject-errors -- JavaScript may.
+    ['rejects with nothing', async () => Promise.reject()],
+    ['rolls the transaction back', async (_, tx) => void (await tx.manager.query('ROLLBACK'))],
+    [
+      'empties the devices',
+      async (_, tx) => void (await tx.query({ name: 'test_truncate', text: 'TRUNCATE devices CASCADE' })),
+    ],
+    ['changes the event', async (event) => void Object.assign(event, { devices: [] })],
+    ['changes the devices of the event', async ({ devices }) => void (devices as unknown[]).pop()],
+    [
       'deletes more devices than the event names',
       async (_, tx) => void (await tx.query({ name: 'test_all', text: 'DELETE FROM devices' })),
     ],

@@ -362,6 +362,11 @@ describe('A subscriber after the commit', () => {
         .auth(admin.accessToken, { type: 'bearer' });
     await replay(`/${buried!.event_id}`).expect(404);
     expect((await replay('').expect(200)).body).toEqual({ replayed: 0 });
+    const discard = (by: ClientSession) =>
+      app().http.post('/_session/v1/admin/deliveries/gone/discard').auth(by.accessToken, { type: 'bearer' });
+    await discard(await app().matrix.register()).expect(403);
+    expect((await discard(admin).expect(200)).body).toEqual({ discarded: 1 });
+    expect(await owed()).toEqual([]);
   });
 
   it('has its deliveries listed: of those that wait the longest due first, of others the latest', async () => {
@@ -393,15 +398,28 @@ describe('A subscriber after the commit', () => {
     await insert('team', 'evt_4', 4, null);
     await insert('team', 'evt_d1', 0, 1);
     await insert('z', 'evt_d2', 0, 2);
+    const ask = (query: string) =>
+      app().http.get(`/_session/v1/admin/deliveries?${query}`).auth(admin.accessToken, { type: 'bearer' });
     const listed = async (query: string) => {
-      const { body } = await app()
-        .http.get(`/_session/v1/admin/deliveries?${query}`)
-        .auth(admin.accessToken, { type: 'bearer' })
-        .expect(200);
+      const { body } = await ask(query).expect(200);
       return body.deliveries.map(({ event_id }: { event_id: string }) => event_id);
     };
     expect(await listed('state=pending')).toEqual(['evt_2', 'evt_3', 'evt_4']);
     expect(await listed('state=pending&subscriber=team')).toEqual(['evt_3', 'evt_4']);
+    expect(await listed('event_id=evt_4')).toEqual(['evt_4']);
+    const pages: string[][] = [];
+    for (const state of ['pending', 'delivered']) {
+      let from: string | undefined;
+      for (let page = 0; page < 3; page += 1) {
+        const { body } = await ask(
+          `state=${state}&limit=1${from === undefined ? '' : `&from=${from}`}`,
+        ).expect(200);
+        pages.push(body.deliveries.map(({ event_id }: { event_id: string }) => event_id));
+        from = body.next_batch;
+      }
+    }
+    expect(pages.slice(0, 5)).toEqual([['evt_2'], ['evt_3'], ['evt_4'], ['evt_d2'], ['evt_d1']]);
+    for (const wrong of ['limit=0', 'from=x', 'subscriber=a&subscriber=b']) await ask(wrong).expect(400);
     expect((await listed('state=delivered')).slice(0, 2)).toEqual(['evt_d2', 'evt_d1']);
     expect((await listed('state=delivered&subscriber=team'))[0]).toBe('evt_d1');
     await app().sql(`DELETE FROM event_deliveries WHERE event_id = ANY ($1)`, [
@@ -495,6 +513,17 @@ describe('A subscriber', () => {
     await node.drain();
     expect(heardOf(session)).toHaveLength(1);
     await node.stop();
+  });
+
+  it.each(['', 'a b', 'ü'])('is refused at start under the name "%s"', async (name) => {
+    @Injectable()
+    class MisnamedSubscriber {
+      @AfterCommit(SessionStarted, name)
+      async onSessionStarted(): Promise<void> {}
+    }
+    @Module({ providers: [MisnamedSubscriber] })
+    class MisnamedModule {}
+    await expect(start(MisnamedModule)).rejects.toThrow(/The name of a subscriber/);
   });
 
   it('that lives as long as a request is refused at start', async () => {

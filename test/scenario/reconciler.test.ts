@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { AfterCommit, DevicesDeleted, InTransaction } from '../../src/index.js';
 import { Metrics } from '../../src/metrics/metrics.js';
 import { MetricsServer } from '../../src/metrics/metrics.server.js';
+import { ReconcilerService } from '../../src/reconciler/reconciler.service.js';
 import { HANGING_ON_DEVICES } from '../../src/reconciler/reconciler.store.js';
 import { type ClientSession, someKeys } from '../../src/testing/matrix-client.js';
 import { census, NOTHING, TestApp, useApp } from '../support/test-app.js';
@@ -205,12 +206,35 @@ describe('The periodic round', () => {
     await expect.poll(async () => Object.keys((await positions())[0]?.positions ?? {})).toContain('devices');
     await node.stop();
     // Another node's.
-    const kept = [{ next_at: new Date(Date.now() + 3_600_000), positions: {} }];
+    const kept = [{ next_at: new Date(Date.now() + 3_000_000), positions: {} }];
     await app().sql('UPDATE reconciler_rounds SET next_at = $1, positions = $2', [kept[0]!.next_at, {}]);
-    const other = await TestApp.start({ database, variables });
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    const other = await TestApp.start({ database, variables: { ...variables, RECONCILE_INTERVAL: '1h' } });
+    await other.nest.get(ReconcilerService)['round'](true);
     await other.stop();
     expect(await positions()).toEqual(kept);
+    await app().sql('DELETE FROM reconciler_rounds');
+  });
+
+  it('does not wait for what a longer interval, or a dry round, has left behind', async () => {
+    const { database } = app();
+    await app().sql('DELETE FROM reconciler_rounds');
+    await app().sql(
+      `INSERT INTO reconciler_rounds (name, next_at, positions)
+       VALUES ('periodic', now() + interval '60 days', '{}'), ('dry_run', now(), '{}')`,
+    );
+    const node = await TestApp.start({
+      database,
+      variables: { RECONCILE: 'repair', RECONCILE_INTERVAL: '20ms' },
+    });
+    const rounds = async () =>
+      (
+        await app().sql<{ name: string; positions: object }>('SELECT * FROM reconciler_rounds ORDER BY name')
+      ).map(({ name, positions }) => [name, Object.keys(positions).length > 0]);
+    await expect.poll(rounds).toEqual([
+      ['dry_run', false],
+      ['periodic', true],
+    ]);
+    await node.stop();
     await app().sql('DELETE FROM reconciler_rounds');
   });
 
@@ -240,7 +264,7 @@ describe('/metrics', () => {
   it('counts deliveries, and is not on the port of clients', async () => {
     const text = await metrics();
     expect(text).toMatch(/session_event_deliveries_total\{subscriber="team",outcome="delivered"\} [1-9]/);
-    expect(text).toMatch(/session_event_deliveries_pending 0/);
+    expect(text).toMatch(/session_event_deliveries_pending\{subscriber="team"\} 0/);
     await app().http.get('/metrics').expect(404);
   });
 });
@@ -257,6 +281,7 @@ describe('An administrator', () => {
     const tablet = await app().matrix.login(phone.userId);
     deleted = [];
     await end(phone.userId, `?device_id=${tablet.deviceId}`).expect(200, {});
+    await end(phone.userId, `?device_id=${tablet.deviceId}`).expect(404);
     expect((await app().matrix.whoami(tablet)).status).toBe(401);
     expect((await app().matrix.whoami(phone)).status).toBe(200);
     await end(phone.userId).expect(200, {});
@@ -274,7 +299,9 @@ describe('An administrator', () => {
     const session = await app().matrix.register();
     await end(session.userId, '', session).expect(403);
     await end('@nobody:localhost').expect(404);
-    await end(session.userId, '?device_id=a&device_id=b').expect(400);
+    for (const mistyped of ['?device_id=a&device_id=b', '?device_id=', '?device=A', '?deviceId=A'])
+      await end(session.userId, mistyped).expect(400);
+    await end(session.userId).send({ device_id: session.deviceId }).expect(400);
     expect((await app().matrix.whoami(session)).status).toBe(200);
   });
 });

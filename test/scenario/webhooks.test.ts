@@ -90,10 +90,13 @@ describe('A webhook', () => {
     expect(new Set(received.map(({ headers }) => headers['webhook-id'])).size).toBe(received.length);
   });
 
-  it('is signed with the secret of its own file, and hears of an event that is named twice once', async () => {
-    const own = `whsec_${Buffer.alloc(24, 9).toString('base64')}`;
+  it('is signed with the secrets of its own file, and hears of an event that is named twice once', async () => {
+    const [own, next] = [9, 10].map((byte) => `whsec_${Buffer.alloc(24, byte).toString('base64')}`) as [
+      string,
+      string,
+    ];
     const secretFile = join(await temporaryDirectory(), 'secret');
-    await writeFile(secretFile, `${own}\n`);
+    await writeFile(secretFile, `${own}\n${next}\n`);
     const node = await TestApp.start({
       variables: {
         WEBHOOKS_FILE: await fileOf([
@@ -113,7 +116,9 @@ describe('A webhook', () => {
     await node.stop();
     expect(received).toHaveLength(1);
     const [{ headers, body }] = received as [Received];
-    expect(new Verifier(own).verify(body, headers as Record<string, string>)).toEqual(JSON.parse(body));
+    // Both, while one takes the place of the other.
+    for (const secret of [own, next])
+      expect(new Verifier(secret).verify(body, headers as Record<string, string>)).toEqual(JSON.parse(body));
     expect(() => new Verifier(SECRET).verify(body, headers as Record<string, string>)).toThrow();
   });
 
@@ -169,7 +174,21 @@ describe('A webhook', () => {
       [{ name: 'x', url: 'https://u:secret@x/', events: ['*'] }],
       /x: the URL may hold no user(?!.*secret)/,
     ],
-    ['no secret', [{ name: 'x', url: 'https://x/', events: ['*'] }], /needs a secret/, ''],
+    ['no secret', [{ name: 'x', url: 'https://x/', events: ['*'] }], /x: needs a secret/, ''],
+    [
+      'a secret that is none',
+      [{ name: 'x', url: 'https://x/', events: ['*'] }],
+      /x: WEBHOOK_SECRET must hold/,
+      'x',
+    ],
+    [
+      'a secret file that is not there',
+      [{ name: 'x', url: 'https://x/', events: ['*'], secret_file: '/no/such/file' }],
+      /x: secret_file cannot be read: ENOENT/,
+    ],
+    ['no URL', [{ name: 'x', url: 'x', events: ['*'] }], /x: url must be a URL/],
+    ['no list of events', [{ name: 'x', url: 'https://x/', events: '*' }], /x: events must be/],
+    ['no name', [{ url: 'https://x/', events: ['*'] }], /a target without a name: name must be/],
     [
       'a name that is taken',
       [1, 2].map(() => ({ name: 'x', url: 'https://x/', events: ['*'] })),

@@ -41,9 +41,7 @@ class SettingsModule {}
 })
 class RootModule {}
 
-const app = await NestFactory.create(RootModule, matrixExpress(environment.trustProxy), {
-  bodyParser: false,
-});
+const app = await NestFactory.create(RootModule, matrixExpress(environment.trustProxy));
 app.enableShutdownHooks();
 await app.listen(environment.port, environment.host);
 console.log(`My application at ${await app.getUrl()}`);

@@ -1,0 +1,48 @@
+import { MatrixError } from './matrix-error.js';
+
+const TOKEN = /^(\d{1,15})_([\w-]{1,64})$/;
+
+/** A place in a list that is ordered by time: right behind the entry of this time and ID. */
+export interface PagePosition {
+  readonly at: Date;
+  readonly id: string;
+}
+
+/** The `next_batch` of a page that ends there. */
+export function toPageToken({ at, id }: PagePosition): string {
+  return `${at.getTime()}_${id}`;
+}
+
+/**
+ * The place that a `from` names, or `null` without one.
+ * @throws {MatrixError} `M_INVALID_PARAM`
+ */
+export function readPageToken(from: unknown): PagePosition | null {
+  if (from === undefined) return null;
+  const [, at, id] = (typeof from === 'string' && TOKEN.exec(from)) || [];
+  if (at === undefined || id === undefined)
+    throw MatrixError.invalidParam('from must be the next_batch of an answer');
+  return { at: new Date(Number(at)), id };
+}
+
+/**
+ * How many entries a page has.
+ * @throws {MatrixError} `M_INVALID_PARAM`
+ */
+export function readLimit(text: unknown, { byDefault, most }: { byDefault: number; most: number }): number {
+  if (text === undefined) return byDefault;
+  const limit = Number(text);
+  if (!Number.isInteger(limit) || limit < 1 || limit > most)
+    throw MatrixError.invalidParam(`limit must be a number from 1 to ${most}`);
+  return limit;
+}
+
+/**
+ * A parameter that may be given once.
+ * @throws {MatrixError} `M_INVALID_PARAM`
+ */
+export function readName(name: string, value: unknown): string | null {
+  if (value !== undefined && typeof value !== 'string')
+    throw MatrixError.invalidParam(`${name} may be given once`);
+  return value ?? null;
+}
