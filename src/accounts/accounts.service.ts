@@ -122,6 +122,19 @@ export class AccountsService implements OnModuleInit {
   }
 
   /**
+   * Holds the accounts of several users.
+   * @param isPatient whether to wait for those that somebody has locked; they are left out otherwise
+   */
+  async holdAll(
+    tx: Tx,
+    userIds: readonly string[],
+    isPatient: boolean,
+  ): Promise<ReadonlyMap<string, AccountEntity>> {
+    const accounts = await this.store.holdAll(tx, userIds, isPatient);
+    return new Map(accounts.map((account) => [account.userId, account]));
+  }
+
+  /**
    * Waits for whoever holds the account and keeps others from holding it until the transaction ends; for what ends
    * every session of the user, so that none begins unseen meanwhile.
    */
@@ -142,6 +155,11 @@ export class AccountsService implements OnModuleInit {
     if (isNew) await this.events.publish(tx, new AccountRegistered(userId, kind, tx.startedAt.getTime()));
     return isNew;
   }
+}
+
+/** Whether the account may get a token. */
+export function isActive(account: AccountEntity | null): account is AccountEntity {
+  return account !== null && account.deactivatedAt === null && account.lockedAt === null;
 }
 
 /**

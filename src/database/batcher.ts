@@ -12,6 +12,9 @@ export interface Sharing {
   readonly limit: number;
 }
 
+/** Two transactions, so that one works while the other commits; beyond 64 items a shared commit gains little. */
+export const GROUP_COMMIT: Sharing = { lanes: 2, limit: 64 };
+
 /**
  * Serves together what is asked for at the same time. Items that come in one turn of the event loop, or while every lane is
  * taken, go with the next call. There is no timer: who comes alone waits for nobody.

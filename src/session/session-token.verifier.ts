@@ -3,7 +3,7 @@ import type { Requester } from '../auth/requester.js';
 import { type IdentityAssertion, TokenVerifier, type Verdict } from '../auth/token-verifier.port.js';
 import { Clock } from '../system/clock.js';
 import { AppserviceVerifier } from './appservice.verifier.js';
-import { SessionService } from './session.service.js';
+import { RefreshService } from './refresh/refresh.service.js';
 import { type FoundAccessToken, SessionStore } from './session.store.js';
 import { TokenIssuer } from './token-issuer.js';
 import type { WireToken } from './token.rules.js';
@@ -14,7 +14,7 @@ export class SessionTokenVerifier extends TokenVerifier {
   constructor(
     private readonly tokens: TokenIssuer,
     private readonly store: SessionStore,
-    private readonly sessions: SessionService,
+    private readonly refreshes: RefreshService,
     private readonly appservices: AppserviceVerifier,
     private readonly clock: Clock,
   ) {
@@ -30,7 +30,7 @@ export class SessionTokenVerifier extends TokenVerifier {
     if (found.expiresAt !== null && found.expiresAt <= this.clock.now())
       return { kind: 'expired', requester };
     const isAlive =
-      !found.confirmsRotation || (await this.sessions.confirmRotation(requester.device!, presented.digest));
+      !found.confirmsRotation || (await this.refreshes.confirmRotation(requester.device!, presented.digest));
     return isAlive ? { kind: 'valid', requester } : this.unknown(presented);
   }
 

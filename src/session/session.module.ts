@@ -12,6 +12,7 @@ import { LoginController } from './login/login.controller.js';
 import { LoginService } from './login/login.service.js';
 import { RefreshTokenEntity } from './refresh-token.entity.js';
 import { RefreshController } from './refresh/refresh.controller.js';
+import { RefreshService } from './refresh/refresh.service.js';
 import { RegistrationGate } from './register/registration-gate.js';
 import { RegistrationNames } from './register/registration-names.js';
 import { SessionAccountsListener } from './session-accounts.listener.js';
@@ -47,6 +48,7 @@ import { WhoamiController } from './whoami/whoami.controller.js';
     WhoamiController,
   ],
   providers: [
+    RefreshService,
     SessionService,
     SessionStore,
     TokenIssuer,

@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { cameFrom } from '../audit/origins.js';
 import { AccountsService, requireActive } from '../accounts/accounts.service.js';
-import type { Requester } from '../auth/requester.js';
-import { Batcher } from '../database/batcher.js';
+import type { Requester, RequesterDevice } from '../auth/requester.js';
+import { Batcher, GROUP_COMMIT } from '../database/batcher.js';
 import { settle, type Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import {
@@ -17,37 +17,22 @@ import { SessionStarted } from '../events/session-started.event.js';
 import { SessionsEnded } from '../events/sessions-ended.event.js';
 import type { Origin } from '../matrix/client-origin.decorator.js';
 import { MatrixError } from '../matrix/matrix-error.js';
-import type { RefreshTokenEntity } from './refresh-token.entity.js';
-import {
-  requireShortName,
-  rotationOf,
-  type SessionStart,
-  type StartedSession,
-  type TokenPair,
-} from './session.rules.js';
+import { requireShortName, type SessionStart, type StartedSession } from './session.rules.js';
 import { SessionStore } from './session.store.js';
 import { TokenIssuer } from './token-issuer.js';
-import { accessFamily, type WireToken } from './token.rules.js';
-
-const DAY_MS = 24 * 60 * 60 * 1_000;
 
 /** One request to end a session. */
 interface Logout {
   readonly requester: Requester;
-  readonly device: DeviceRef;
+  readonly tokenDigest: Buffer;
+  readonly device: RequesterDevice;
   readonly origin: Origin;
 }
 
-/** Two transactions, so that one works while the other commits; beyond 64 devices a shared commit gains little. */
-const GROUP_COMMIT = { lanes: 2, limit: 64 };
-
-/** Begins, refreshes and ends sessions. Nothing else writes a token. */
+/** Begins and ends sessions. Beside it only `RefreshService` writes a token. */
 @Injectable()
 export class SessionService {
-  private readonly logouts = new Batcher<Logout, boolean | null>(
-    (batch) => this.endTogether(batch),
-    GROUP_COMMIT,
-  );
+  private readonly logouts = new Batcher<Logout, undefined>((batch) => this.endTogether(batch), GROUP_COMMIT);
 
   constructor(
     private readonly unitOfWork: UnitOfWork,
@@ -68,7 +53,7 @@ export class SessionService {
     const deviceId = this.tokens.deviceId(wanted.deviceId);
     requireShortName(initialDeviceDisplayName);
     const device = { userId, deviceId };
-    const pair = this.issue(tx, userId, refreshable);
+    const pair = refreshable ? this.tokens.issuePair(userId, tx.startedAt) : this.tokens.issueLasting(userId);
     // A logout of all devices locks the account; a login either was there to be ended or comes after.
     const holding = this.accounts.hold(tx, userId);
     // Sent without waiting for each other: a connection runs its statements in their order.
@@ -92,11 +77,16 @@ export class SessionService {
    * time share a transaction.
    * @throws {MatrixError} `M_UNKNOWN_TOKEN` when the session ended meanwhile
    */
-  async end(requester: Requester, device: DeviceRef, origin: Origin): Promise<void> {
-    const logout = { requester, device, origin };
-    // Who would have to wait for a lock waits alone.
-    const outcome = (await this.logouts.add(logout)) ?? (await this.endTogether([logout]))[0];
-    if (outcome !== true) throw MatrixError.unknownToken();
+  async end(requester: Requester, device: RequesterDevice, origin: Origin): Promise<void> {
+    const { tokenDigest } = requester;
+    if (tokenDigest !== null) {
+      await this.logouts.add({ requester, tokenDigest, device, origin });
+      return;
+    }
+    await this.unitOfWork.run(async (tx) => {
+      cameFrom(tx, origin);
+      await this.endLocked(tx, await this.store.lockDevices(tx, [device]), 'logout');
+    });
   }
 
   /**
@@ -169,41 +159,6 @@ export class SessionService {
   }
 
   /**
-   * A new pair of tokens for a refresh token. The old refresh token stays good until one of the new pair is used,
-   * so that a lost answer costs nothing; then it is spent, and who presents it again has stolen it or was robbed:
-   * the session ends, the device and its keys stay ("Refreshing access tokens").
-   * @throws {MatrixError} `M_UNKNOWN_TOKEN`, with `soft_logout` while the device lives; `M_USER_LOCKED`
-   */
-  async rotate(refreshToken: string, origin: Origin): Promise<TokenPair> {
-    const presented = this.tokens.read('mxr', refreshToken);
-    if (presented === null) throw MatrixError.unknownToken();
-    const { userId, familyDigest, sessionDigest } = presented;
-    const pair = await this.unitOfWork.run(async (tx) => {
-      cameFrom(tx, origin);
-      const [account, session] = await Promise.all([
-        this.accounts.hold(tx, userId),
-        this.store.lockFamily(tx, userId, familyDigest),
-      ]);
-      if (session === null) return null;
-      requireActive(account);
-      return this.rotateLocked(tx, session, presented);
-    });
-    // Ending the session is what must be remembered of a replay, so the refusal comes after the commit.
-    if (pair === null) throw MatrixError.unknownToken(await this.store.isFamilyKnown(userId, sessionDigest));
-    return pair;
-  }
-
-  /** The first use of a refreshed access token retires the refresh token it was bought with. */
-  async confirmRotation(device: DeviceRef, digest: Buffer): Promise<boolean> {
-    return this.unitOfWork.run(async (tx) => {
-      await this.store.lockDevices(tx, [device]);
-      if (!(await this.store.hasAccessToken(tx, device.userId, digest))) return false;
-      await Promise.all([this.store.confirmAccessTokens(tx, device), this.store.retirePrevious(tx, device)]);
-      return true;
-    });
-  }
-
-  /**
    * Ends every session of the user but, if one is named, that of one device; its refresh token stays, too. Login
    * tokens go, whichever device asked for them.
    */
@@ -255,35 +210,33 @@ export class SessionService {
   }
 
   /**
-   * Answers for each logout whether its token was still alive; the devices of those that were are gone. `null`: somebody
-   * holds the device, and nothing was done; a lonely logout waits instead.
+   * Ends the sessions of all these logouts, or fails and changes nothing. Everything leaves at once: that the tokens were
+   * still alive is known with what was done about them, and before the commit.
+   * @throws {MatrixError} `M_UNKNOWN_TOKEN` when one of them was not
    */
-  private endTogether(logouts: readonly Logout[]): Promise<(boolean | null)[]> {
-    const wanted = new Map(logouts.map(({ device }) => [deviceKey(device), device]));
+  private endTogether(logouts: readonly Logout[]): Promise<undefined[]> {
+    const devices = new Map(logouts.map(({ device }) => [deviceKey(device), toDeleted(device)]));
     const origins = new Map(logouts.map(({ device, origin }) => [deviceKey(device), origin]));
     return this.unitOfWork.run(async (tx) => {
       cameFrom(tx, origins);
-      const [devices, alive] = await Promise.all([
-        logouts.length === 1
-          ? this.store.lockDevices(tx, [...wanted.values()])
-          : this.store.lockFreeDevices(tx, [...wanted.values()]),
-        this.store.findLive(
-          tx,
-          logouts.map(({ requester }) => requester),
-        ),
+      await settle([
+        this.lockLive(tx, logouts),
+        // A connection runs its statements in their order: nothing is deleted before it is locked.
+        this.endLocked(tx, [...devices.values()], 'logout'),
       ]);
-      const locked = new Set(devices.map(deviceKey));
-      const outcomes = logouts.map(({ requester: { tokenDigest }, device }) => {
-        if (tokenDigest !== null && !alive.has(tokenDigest.toString('base64'))) return false;
-        return locked.has(deviceKey(device)) || logouts.length === 1 ? true : null;
-      });
-      const ending = new Set(
-        logouts.filter((_, at) => outcomes[at] === true).map(({ device }) => deviceKey(device)),
-      );
-      const ended = devices.filter((device) => ending.has(deviceKey(device)));
-      await this.endLocked(tx, ended, 'logout');
-      return outcomes;
+      return logouts.map(() => undefined);
     });
+  }
+
+  private async lockLive(tx: Tx, logouts: readonly Logout[]): Promise<void> {
+    // Whose device somebody holds waits alone: who is in company fails, and is tried again.
+    const isPatient = logouts.length === 1;
+    const live = await this.store.lockLive(
+      tx,
+      logouts.map(({ requester: { userId }, tokenDigest }) => ({ userId, tokenDigest })),
+      isPatient,
+    );
+    if (live < logouts.length) throw MatrixError.unknownToken();
   }
 
   /** Ends devices that the caller has locked: the one path on which devices are deleted. */
@@ -308,52 +261,13 @@ export class SessionService {
     }
   }
 
-  private async rotateLocked(
-    tx: Tx,
-    session: RefreshTokenEntity,
-    presented: WireToken,
-  ): Promise<TokenPair | null> {
-    const rotation = rotationOf(session, presented.digest);
-    if (
-      rotation === 'ended' ||
-      rotation === 'superseded' ||
-      !this.tokens.isRefreshable(session, tx.startedAt)
-    )
-      return null;
-    if (rotation === 'replay') {
-      await this.store.endKeepingDevice(tx, session, 'refresh_replay');
-      await this.events.publish(
-        tx,
-        new SessionsEnded([toRef(session)], 'refresh_replay', tx.startedAt.getTime()),
-      );
-      return null;
-    }
-    const pair = this.issue(tx, session.userId, true, presented.family);
-    await this.store.rotate(tx, session, pair, {
-      presented: presented.digest,
-      isRetry: rotation === 'retry',
-      forgetBefore: new Date(tx.startedAt.getTime() - DAY_MS),
-    });
-    return pair;
-  }
-
   /** An answer of 200 means that this very token ended: one that died a moment ago is refused. */
   private async requireLiveToken(tx: Tx, { userId, tokenDigest }: Requester): Promise<void> {
     if (tokenDigest === null) return;
     if (!(await this.store.hasAccessToken(tx, userId, tokenDigest))) throw MatrixError.unknownToken();
   }
-
-  private issue(tx: Tx, userId: string, refreshable: boolean, family?: Buffer): TokenPair {
-    if (!refreshable) {
-      return { access: this.tokens.issue('mxa', userId), refresh: null, lifetimeMs: null, expiresAt: null };
-    }
-    const refresh = this.tokens.issue('mxr', userId, family);
-    const access = this.tokens.issue('mxa', userId, accessFamily(refresh.family));
-    const lifetimeMs = this.tokens.accessTokenTtlMs;
-    return { access, refresh, lifetimeMs, expiresAt: new Date(tx.startedAt.getTime() + lifetimeMs) };
-  }
 }
 
-function toRef({ userId, deviceId }: DeviceRef): DeviceRef {
-  return { userId, deviceId };
+function toDeleted({ userId, deviceId, createdAt }: RequesterDevice): DeletedDevice {
+  return { userId, deviceId, createdTs: createdAt.getTime() };
 }

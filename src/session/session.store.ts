@@ -6,6 +6,7 @@ import { UnitOfWork } from '../database/unit-of-work.js';
 import { type DeletedDevice, deviceColumns, type DeviceRef } from '../events/devices-deleted.event.js';
 import type { RefreshTokenEntity } from './refresh-token.entity.js';
 import type { TokenPair } from './session.rules.js';
+import type { WireToken } from './token.rules.js';
 
 /** What the guard reads of an access token. */
 export interface FoundAccessToken {
@@ -23,6 +24,15 @@ interface LookUp {
   readonly digest: Buffer;
 }
 
+/** A refresh token that makes way for a new pair. */
+export interface Rotated {
+  readonly session: RefreshTokenEntity;
+  /** Digest of the token that was presented. */
+  readonly presented: Buffer;
+  readonly isRetry: boolean;
+  readonly pair: TokenPair;
+}
+
 const LOOK_UPS = { lanes: 2, limit: 256 };
 
 // Session never writes devices, but it locks them: whoever changes what hangs on a device locks its row first,
@@ -36,10 +46,16 @@ const LOCK_DEVICES: Statement = {
     ORDER BY d.user_id, d.device_id
     FOR UPDATE OF d`,
 };
-const LOCK_FREE_DEVICES: Statement = {
-  name: 'session_lock_free_devices',
-  text: `${LOCK_DEVICES.text} SKIP LOCKED`,
+// A row is locked in its newest version, and one that was deleted meanwhile is left out: what comes back is alive.
+const LOCK_LIVE: Statement = {
+  name: 'session_lock_live',
+  text: `
+    SELECT FROM unnest($1::text[], $2::bytea[]) AS presented (user_id, token_digest)
+    JOIN access_tokens t USING (user_id, token_digest) JOIN devices d USING (user_id, device_id)
+    ORDER BY user_id, device_id
+    FOR UPDATE OF d, t`,
 };
+const LOCK_LIVE_NOW: Statement = { name: 'session_lock_live_now', text: `${LOCK_LIVE.text} NOWAIT` };
 const LOCK_ALL_DEVICES: Statement = {
   name: 'session_lock_all_devices',
   text: `
@@ -60,10 +76,7 @@ const FIND_ACCESS_TOKENS: Statement = {
 };
 const FIND_LIVE: Statement = {
   name: 'session_find_live',
-  text: `
-    SELECT token_digest AS "tokenDigest"
-    FROM unnest($1::text[], $2::bytea[]) AS presented (user_id, token_digest)
-    JOIN access_tokens USING (user_id, token_digest)`,
+  text: 'SELECT FROM access_tokens WHERE user_id = $1 AND token_digest = $2',
 };
 const FIND_USABLE: Statement = {
   name: 'session_find_usable',
@@ -149,29 +162,40 @@ const DELETE_SESSIONS: Statement = {
 const ROTATE: Statement = {
   name: 'session_rotate',
   text: `
-    WITH forgotten AS (
-      DELETE FROM access_tokens
-      WHERE user_id = $1 AND device_id = $2 AND (confirms_rotation AND $3 OR expires_at < $4)
+    WITH rotation AS (
+      SELECT * FROM unnest($1::text[], $2::text[], $3::bool[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bytea[])
+        AS rotation (user_id, device_id, is_retry, current_digest, previous_digest, superseded_digest, access_digest)
+    ), forgotten AS (
+      DELETE FROM access_tokens t USING rotation r
+      WHERE t.user_id = r.user_id AND t.device_id = r.device_id
+        AND (t.confirms_rotation AND r.is_retry OR t.expires_at < $8)
     ), confirmed AS (
-      UPDATE access_tokens SET confirms_rotation = false
-      WHERE user_id = $1 AND device_id = $2 AND confirms_rotation AND NOT $3 AND NOT (expires_at < $4) IS TRUE
+      UPDATE access_tokens t SET confirms_rotation = false FROM rotation r
+      WHERE t.user_id = r.user_id AND t.device_id = r.device_id
+        AND t.confirms_rotation AND NOT r.is_retry AND NOT (t.expires_at < $8) IS TRUE
     ), rotated AS (
-      UPDATE refresh_tokens SET current_digest = $5, previous_digest = $6, superseded_digest = $7, rotated_at = $8
-      WHERE user_id = $1 AND device_id = $2
+      UPDATE refresh_tokens t SET current_digest = r.current_digest, previous_digest = r.previous_digest,
+        superseded_digest = r.superseded_digest, rotated_at = $9
+      FROM rotation r WHERE t.user_id = r.user_id AND t.device_id = r.device_id
     )
     INSERT INTO access_tokens (user_id, token_digest, device_id, confirms_rotation, created_at, expires_at)
-    VALUES ($1, $9, $2, true, $8, $10)`,
+    SELECT user_id, access_digest, device_id, true, $9, $10 FROM rotation`,
 };
 // Whoever held the device may have changed the session: of rows that are locked, PostgreSQL reads the newest version.
-const LOCK_FAMILY: Statement = {
-  name: 'session_lock_family',
+const LOCK_FAMILIES: Statement = {
+  name: 'session_lock_families',
   text: `
     SELECT user_id AS "userId", device_id AS "deviceId", r.family, r.current_digest AS "currentDigest",
       r.previous_digest AS "previousDigest", r.superseded_digest AS "supersededDigest", r.created_at AS "createdAt",
       r.rotated_at AS "rotatedAt", r.ended_reason AS "endedReason"
-    FROM devices d JOIN refresh_tokens r USING (user_id, device_id)
-    WHERE user_id = $1 AND r.family = $2
+    FROM unnest($1::text[], $2::bytea[]) AS presented (user_id, family)
+    JOIN refresh_tokens r USING (user_id, family) JOIN devices d USING (user_id, device_id)
+    ORDER BY user_id, device_id
     FOR UPDATE OF d, r`,
+};
+const LOCK_FREE_FAMILIES: Statement = {
+  name: 'session_lock_free_families',
+  text: `${LOCK_FAMILIES.text} SKIP LOCKED`,
 };
 const CONFIRM_ACCESS_TOKENS: Statement = {
   name: 'session_confirm_access_tokens',
@@ -212,9 +236,20 @@ export class SessionStore {
     return this.lock(tx, LOCK_DEVICES, deviceColumns(refs));
   }
 
-  /** The same, without those that somebody else has locked. */
-  lockFreeDevices(tx: Tx, refs: readonly DeviceRef[]): Promise<DeletedDevice[]> {
-    return this.lock(tx, LOCK_FREE_DEVICES, deviceColumns(refs));
+  /**
+   * Locks the devices of access tokens, and the tokens, until the transaction ends; says how many of the tokens are alive.
+   * @param isPatient whether to wait for what somebody has locked; the transaction fails otherwise
+   */
+  async lockLive(
+    tx: Tx,
+    tokens: readonly { userId: string; tokenDigest: Buffer }[],
+    isPatient: boolean,
+  ): Promise<number> {
+    const rows = await tx.query(isPatient ? LOCK_LIVE : LOCK_LIVE_NOW, [
+      tokens.map(({ userId }) => userId),
+      tokens.map(({ tokenDigest }) => tokenDigest),
+    ]);
+    return rows.length;
   }
 
   /** All devices of a user, locked until the transaction ends. */
@@ -228,7 +263,7 @@ export class SessionStore {
   }
 
   async hasAccessToken(tx: Tx, userId: string, digest: Buffer): Promise<boolean> {
-    return (await tx.query(FIND_LIVE, [[userId], [digest]])).length === 1;
+    return (await tx.query(FIND_LIVE, [userId, digest])).length === 1;
   }
 
   /** Those of the devices on which somebody can sign in, or could at `before` or later. */
@@ -239,19 +274,6 @@ export class SessionStore {
     { begun, refreshed }: { begun: Date | null; refreshed: Date | null },
   ): Promise<DeviceRef[]> {
     return tx.query(FIND_USABLE, [...deviceColumns(devices), before, begun, refreshed]);
-  }
-
-  /** The digests, in base64, of those access tokens that are there. */
-  async findLive(
-    tx: Tx,
-    tokens: readonly { userId: string; tokenDigest: Buffer | null }[],
-  ): Promise<Set<string>> {
-    const sessions = tokens.filter(({ tokenDigest }) => tokenDigest !== null);
-    const rows = await tx.query<{ tokenDigest: Buffer }>(FIND_LIVE, [
-      sessions.map(({ userId }) => userId),
-      sessions.map(({ tokenDigest }) => tokenDigest),
-    ]);
-    return new Set(rows.map(({ tokenDigest }) => tokenDigest.toString('base64')));
   }
 
   /** Writes the tokens of a session, and remembers it for as long as its device lives, or until it is one of many. */
@@ -321,34 +343,41 @@ export class SessionStore {
     return token !== undefined && token.expiresAt > tx.startedAt;
   }
 
-  /** The session that refresh tokens of this family belong to, with its device locked. */
-  async lockFamily(tx: Tx, userId: string, family: Buffer): Promise<RefreshTokenEntity | null> {
-    const [session] = await tx.query<RefreshTokenEntity>(LOCK_FAMILY, [userId, family]);
-    return session ?? null;
+  /**
+   * The sessions that refresh tokens of these families belong to, with their devices locked.
+   * @param isPatient whether to wait for those that somebody has locked; they are left out otherwise
+   */
+  lockFamilies(
+    tx: Tx,
+    presented: readonly Pick<WireToken, 'userId' | 'familyDigest'>[],
+    isPatient: boolean,
+  ): Promise<RefreshTokenEntity[]> {
+    return tx.query<RefreshTokenEntity>(isPatient ? LOCK_FAMILIES : LOCK_FREE_FAMILIES, [
+      presented.map(({ userId }) => userId),
+      presented.map(({ familyDigest }) => familyDigest),
+    ]);
   }
 
   /**
-   * Puts a new pair in the place of the presented refresh token.
+   * Puts new pairs in the place of presented refresh tokens, of sessions that are locked.
+   * @param expiresAt when the new access tokens do
    * @param forgetBefore access tokens that expired earlier are removed
    */
   async rotate(
     tx: Tx,
-    session: RefreshTokenEntity,
-    pair: TokenPair,
-    { presented, isRetry, forgetBefore }: { presented: Buffer; isRetry: boolean; forgetBefore: Date },
+    rotations: readonly Rotated[],
+    { expiresAt, forgetBefore }: { expiresAt: Date; forgetBefore: Date },
   ): Promise<void> {
-    const { userId, deviceId, currentDigest } = session;
     await tx.query(ROTATE, [
-      userId,
-      deviceId,
-      isRetry,
+      ...deviceColumns(rotations.map(({ session }) => session)),
+      rotations.map(({ isRetry }) => isRetry),
+      rotations.map(({ pair }) => pair.refresh!.digest),
+      rotations.map(({ presented }) => presented),
+      rotations.map(({ isRetry, session }) => (isRetry ? session.currentDigest : null)),
+      rotations.map(({ pair }) => pair.access.digest),
       forgetBefore,
-      pair.refresh!.digest,
-      presented,
-      isRetry ? currentDigest : null,
       tx.startedAt,
-      pair.access.digest,
-      pair.expiresAt,
+      expiresAt,
     ]);
   }
 

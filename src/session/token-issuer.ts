@@ -1,8 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import { Environment } from '../config/environment.js';
 import { Entropy } from '../system/entropy.js';
-import { chooseDeviceId } from './session.rules.js';
+import { chooseDeviceId, type TokenPair } from './session.rules.js';
 import {
+  accessFamily,
   FAMILY_BYTES,
   readToken,
   SECRET_BYTES,
@@ -18,11 +19,6 @@ export class TokenIssuer {
     private readonly entropy: Entropy,
     private readonly environment: Environment,
   ) {}
-
-  /** How long an access token lives whose client can refresh it. */
-  get accessTokenTtlMs(): number {
-    return this.environment.accessTokenTtlMs;
-  }
 
   /** Whether a session that began and was last refreshed at these times may be refreshed still. */
   isRefreshable({ createdAt, rotatedAt }: { createdAt: Date; rotatedAt: Date }, now: Date): boolean {
@@ -50,6 +46,19 @@ export class TokenIssuer {
   /** A new token, of a new family unless one is given. */
   issue(kind: TokenKind, userId: string, family = this.entropy.bytes(FAMILY_BYTES)): WireToken {
     return this.read(kind, writeToken(kind, userId, family, this.entropy.bytes(SECRET_BYTES)))!;
+  }
+
+  /** The tokens of a client that can refresh, of a new session unless a family of refresh tokens is given. */
+  issuePair(userId: string, now: Date, family?: Buffer): TokenPair {
+    const refresh = this.issue('mxr', userId, family);
+    const access = this.issue('mxa', userId, accessFamily(refresh.family));
+    const { accessTokenTtlMs: lifetimeMs } = this.environment;
+    return { access, refresh, lifetimeMs, expiresAt: new Date(now.getTime() + lifetimeMs) };
+  }
+
+  /** The token of a client that cannot refresh: it does not expire. */
+  issueLasting(userId: string): TokenPair {
+    return { access: this.issue('mxa', userId), refresh: null, lifetimeMs: null, expiresAt: null };
   }
 
   /** The token's parts, or `null` when this server never made it. */

@@ -6,15 +6,15 @@ import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.
 import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
 import { RateLimiter } from '../../rate-limits/rate-limiter.js';
 import { TokensDto, toTokens } from '../session.dto.js';
-import { SessionService } from '../session.service.js';
 import { RefreshDto } from './refresh.dto.js';
+import { RefreshService } from './refresh.service.js';
 
 @ClientController()
 @ApiTags('Session management')
 @Public()
 export class RefreshController {
   constructor(
-    private readonly sessions: SessionService,
+    private readonly refreshes: RefreshService,
     private readonly limiter: RateLimiter,
   ) {}
 
@@ -39,6 +39,6 @@ export class RefreshController {
   @ApiRateLimit()
   async refresh(@Body() { refresh_token }: RefreshDto, @ClientOrigin() origin: Origin): Promise<TokensDto> {
     await this.limiter.count('refresh', origin.address);
-    return toTokens(await this.sessions.rotate(refresh_token, origin));
+    return toTokens(await this.refreshes.rotate(refresh_token, origin));
   }
 }

@@ -1,0 +1,135 @@
+import { Injectable } from '@nestjs/common';
+import { AccountsService, isActive, requireActive } from '../../accounts/accounts.service.js';
+import { cameFrom } from '../../audit/origins.js';
+import { Batcher, GROUP_COMMIT } from '../../database/batcher.js';
+import { settle, type Tx } from '../../database/tx.js';
+import { UnitOfWork } from '../../database/unit-of-work.js';
+import { deviceKey, type DeviceRef } from '../../events/devices-deleted.event.js';
+import { EventBus } from '../../events/event-bus.js';
+import { SessionsEnded } from '../../events/sessions-ended.event.js';
+import type { Origin } from '../../matrix/client-origin.decorator.js';
+import { MatrixError } from '../../matrix/matrix-error.js';
+import type { RefreshTokenEntity } from '../refresh-token.entity.js';
+import { rotationOf, type TokenPair } from '../session.rules.js';
+import { type Rotated, SessionStore } from '../session.store.js';
+import { TokenIssuer } from '../token-issuer.js';
+import type { WireToken } from '../token.rules.js';
+
+const DAY_MS = 24 * 60 * 60 * 1_000;
+
+/** One request for a new pair. */
+interface Refresh {
+  readonly presented: WireToken;
+  readonly origin: Origin;
+}
+
+/** `null`: refused. `undefined`: nothing was done, because it cannot be said in company. */
+type Outcome = TokenPair | null | undefined;
+
+/** Keeps sessions going: a refresh token makes way for a new pair of tokens. */
+@Injectable()
+export class RefreshService {
+  private readonly refreshes = new Batcher<Refresh, Outcome>(
+    (batch) => this.rotateTogether(batch),
+    GROUP_COMMIT,
+  );
+
+  constructor(
+    private readonly unitOfWork: UnitOfWork,
+    private readonly store: SessionStore,
+    private readonly tokens: TokenIssuer,
+    private readonly accounts: AccountsService,
+    private readonly events: EventBus,
+  ) {}
+
+  /**
+   * A new pair of tokens for a refresh token. The old refresh token stays good until one of the new pair is used,
+   * so that a lost answer costs nothing; then it is spent, and who presents it again has stolen it or was robbed:
+   * the session ends, the device and its keys stay ("Refreshing access tokens"). Refreshes that come at the same time share
+   * a transaction.
+   * @throws {MatrixError} `M_UNKNOWN_TOKEN`, with `soft_logout` while the device lives; `M_USER_LOCKED`
+   */
+  async rotate(refreshToken: string, origin: Origin): Promise<TokenPair> {
+    const presented = this.tokens.read('mxr', refreshToken);
+    if (presented === null) throw MatrixError.unknownToken();
+    const refresh = { presented, origin };
+    let pair = await this.refreshes.add(refresh);
+    if (pair === undefined) [pair] = await this.rotateTogether([refresh]);
+    const { userId, sessionDigest } = presented;
+    // Ending the session is what must be remembered of a replay, so the refusal comes after the commit.
+    if (!pair) throw MatrixError.unknownToken(await this.store.isFamilyKnown(userId, sessionDigest));
+    return pair;
+  }
+
+  /** The first use of a refreshed access token retires the refresh token it was bought with. */
+  async confirmRotation(device: DeviceRef, digest: Buffer): Promise<boolean> {
+    return this.unitOfWork.run(async (tx) => {
+      await this.store.lockDevices(tx, [device]);
+      if (!(await this.store.hasAccessToken(tx, device.userId, digest))) return false;
+      await Promise.all([this.store.confirmAccessTokens(tx, device), this.store.retirePrevious(tx, device)]);
+      return true;
+    });
+  }
+
+  private rotateTogether(refreshes: readonly Refresh[]): Promise<Outcome[]> {
+    const isAlone = refreshes.length === 1;
+    const presented = refreshes.map((refresh) => refresh.presented);
+    const userIds = [...new Set(presented.map(({ userId }) => userId))];
+    return this.unitOfWork.run(async (tx) => {
+      const [accounts, locked] = await Promise.all([
+        this.accounts.holdAll(tx, userIds, isAlone),
+        this.store.lockFamilies(tx, presented, isAlone),
+      ]);
+      const sessions = new Map(locked.map((session) => [familyKey(session.userId, session.family), session]));
+      const origins = new Map<string, Origin>();
+      const rotations: Rotated[] = [];
+      const replayed: RefreshTokenEntity[] = [];
+      const outcomes = refreshes.map(({ presented: token, origin }): Outcome => {
+        const key = familyKey(token.userId, token.familyDigest);
+        const session = sessions.get(key);
+        const account = accounts.get(token.userId) ?? null;
+        // In company: somebody may hold it, or came with the same token a moment earlier.
+        if (session === undefined) return isAlone ? null : undefined;
+        if (!isAlone && !isActive(account)) return undefined;
+        requireActive(account);
+        sessions.delete(key);
+        origins.set(deviceKey(session), origin);
+        const rotation = rotationOf(session, token.digest);
+        if (rotation === 'ended' || rotation === 'superseded') return null;
+        if (!this.tokens.isRefreshable(session, tx.startedAt)) return null;
+        if (rotation === 'replay') {
+          replayed.push(session);
+          return null;
+        }
+        const pair = this.tokens.issuePair(session.userId, tx.startedAt, token.family);
+        rotations.push({ session, presented: token.digest, isRetry: rotation === 'retry', pair });
+        return pair;
+      });
+      cameFrom(tx, origins);
+      await settle([this.putInPlace(tx, rotations), this.endReplayed(tx, replayed)]);
+      return outcomes;
+    });
+  }
+
+  private async putInPlace(tx: Tx, rotations: readonly Rotated[]): Promise<void> {
+    const [first] = rotations;
+    if (first === undefined) return;
+    await this.store.rotate(tx, rotations, {
+      expiresAt: first.pair.expiresAt!,
+      forgetBefore: new Date(tx.startedAt.getTime() - DAY_MS),
+    });
+  }
+
+  private async endReplayed(tx: Tx, sessions: readonly RefreshTokenEntity[]): Promise<void> {
+    if (sessions.length === 0) return;
+    const ended = sessions.map(({ userId, deviceId }) => ({ userId, deviceId }));
+    await settle([
+      ...sessions.map((session) => this.store.endKeepingDevice(tx, session, 'refresh_replay')),
+      this.events.publish(tx, new SessionsEnded(ended, 'refresh_replay', tx.startedAt.getTime())),
+    ]);
+  }
+}
+
+function familyKey(userId: string, family: Buffer): string {
+  return `${userId}\0${family.toString('base64')}`;
+}
