@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { RequesterDevice } from '../auth/requester.js';
+import { Batcher, GROUP_COMMIT } from '../database/batcher.js';
 import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { deviceColumns, type DeviceRef } from '../events/devices-deleted.event.js';
@@ -16,6 +17,26 @@ export interface FoundKeys {
   /** Those of the user, and those of whoever asks. */
   readonly signatures: readonly Omit<KeySignatureEntity, 'userId' | 'deviceId'>[] | null;
 }
+
+/** Whose keys somebody wants to see. */
+interface Query {
+  readonly userIds: readonly string[];
+  readonly requesterId: string;
+}
+
+/** Keys that somebody wants to have. */
+interface Claim {
+  readonly wishes: readonly Wish[];
+  readonly at: Date;
+}
+
+/** Which of those who share a statement a row is for. */
+interface Numbered {
+  readonly n: number;
+}
+
+const QUERIES = { lanes: 2, limit: 64 };
+const FEW = 50;
 
 /** A key that somebody has got. */
 export type ClaimedKey = Wish & Pick<UploadedKey, 'keyId' | 'key'>;
@@ -59,13 +80,14 @@ const ADD_ONE_TIME_KEYS: Statement = {
     ORDER BY algorithm, key_id
     ON CONFLICT DO NOTHING`,
 };
-const FIND_ONE_TIME_KEYS: Statement = {
-  name: 'keys_find_one_time_keys',
+const FIND_OTHER_ONE_TIME_KEYS: Statement = {
+  name: 'keys_find_other_one_time_keys',
   text: `
     SELECT k.algorithm, k.key_id AS "keyId", k.key
-    FROM unnest($3::text[], $4::text[]) AS uploaded (algorithm, key_id)
+    FROM unnest($3::text[], $4::text[], $5::jsonb[]) AS uploaded (algorithm, key_id, key)
     JOIN one_time_keys k ON k.user_id = $1 AND k.device_id = $2
-      AND k.algorithm = uploaded.algorithm AND k.key_id = uploaded.key_id`,
+      AND k.algorithm = uploaded.algorithm AND k.key_id = uploaded.key_id
+    WHERE k.key <> uploaded.key`,
 };
 const PUT_FALLBACK_KEYS: Statement = {
   name: 'keys_put_fallback_keys',
@@ -89,46 +111,50 @@ const COUNT_ONE_TIME_KEYS: Statement = {
 const QUERY: Statement = {
   name: 'keys_query',
   text: `
-    SELECT asked.user_id AS "userId",
+    SELECT asked.n, asked.user_id AS "userId",
       (SELECT json_agg(json_build_object('deviceId', k.device_id, 'keys', k.keys, 'displayName', d.display_name))
        FROM device_keys k JOIN devices d USING (user_id, device_id) WHERE k.user_id = asked.user_id) AS devices,
       (SELECT json_agg(json_build_object('usage', usage, 'publicKey', public_key, 'key', key))
        FROM cross_signing_keys WHERE user_id = asked.user_id AND replaced_at IS NULL) AS "crossSigningKeys",
       (SELECT json_agg(json_build_object(
          'target', target, 'signerUserId', signer_user_id, 'keyId', key_id, 'signature', signature))
-       FROM key_signatures WHERE user_id = asked.user_id AND signer_user_id IN (asked.user_id, $2)
+       FROM key_signatures WHERE user_id = asked.user_id AND signer_user_id IN (asked.user_id, asked.requester_id)
          AND (signer_user_id = asked.user_id OR key_id = 'ed25519:' ||
            (SELECT public_key FROM cross_signing_keys
-            WHERE user_id = $2 AND usage = 'user_signing' AND replaced_at IS NULL))) AS signatures
-    FROM unnest($1::text[]) AS asked (user_id) JOIN accounts USING (user_id)`,
+            WHERE user_id = asked.requester_id AND usage = 'user_signing' AND replaced_at IS NULL))) AS signatures
+    FROM unnest($1::int[], $2::text[], $3::text[]) AS asked (n, user_id, requester_id) JOIN accounts USING (user_id)`,
 };
 // Devices are held in the order in which a logout takes them. Whoever claims a key holds it until the commit; the next one
 // waits and then takes the key after it. Passing over locked keys instead would hand out the fallback key while there are
-// others.
-const CLAIM: Statement = {
-  name: 'keys_claim',
+// others. Of several who ask for one device at once, each skips as many keys as others take before it.
+const claim = (name: string, waiting: '' | 'NOWAIT'): Statement => ({
+  name,
   text: `
     WITH held AS MATERIALIZED (
-      SELECT wish.* FROM unnest($1::text[], $2::text[], $3::text[]) AS wish (user_id, device_id, algorithm)
-      JOIN devices d USING (user_id, device_id)
-      ORDER BY d.user_id, d.device_id
-      FOR KEY SHARE OF d
+      SELECT wish.*, row_number() OVER (PARTITION BY user_id, device_id, algorithm ORDER BY n) - 1 AS earlier
+      FROM unnest($1::int[], $2::text[], $3::text[], $4::text[]) AS wish (n, user_id, device_id, algorithm)
     ), oldest AS MATERIALIZED (
-      SELECT k.*
-      FROM held, LATERAL (
+      SELECT held.n, k.*
+      FROM (
+        SELECT held.* FROM held JOIN devices d USING (user_id, device_id)
+        ORDER BY d.user_id, d.device_id
+        FOR KEY SHARE OF d ${waiting}
+      ) AS held, LATERAL (
         SELECT user_id, device_id, algorithm, key_id FROM one_time_keys k
         WHERE k.user_id = held.user_id AND k.device_id = held.device_id AND k.algorithm = held.algorithm
           AND claimed_at IS NULL
         ORDER BY batch, key_id
-        LIMIT 1
-        FOR NO KEY UPDATE
+        LIMIT 1 OFFSET held.earlier
+        FOR NO KEY UPDATE ${waiting}
       ) k
     )
-    UPDATE one_time_keys k SET claimed_at = $4 FROM oldest
+    UPDATE one_time_keys k SET claimed_at = $5 FROM oldest
     WHERE k.user_id = oldest.user_id AND k.device_id = oldest.device_id AND k.algorithm = oldest.algorithm
       AND k.key_id = oldest.key_id
-    RETURNING k.user_id AS "userId", k.device_id AS "deviceId", k.algorithm, k.key_id AS "keyId", k.key`,
-};
+    RETURNING oldest.n, k.user_id AS "userId", k.device_id AS "deviceId", k.algorithm, k.key_id AS "keyId", k.key`,
+});
+const CLAIM = claim('keys_claim', '');
+const CLAIM_NOW = claim('keys_claim_now', 'NOWAIT');
 const FIND_FALLBACK_KEYS: Statement = {
   name: 'keys_find_fallback_keys',
   text: `
@@ -168,6 +194,12 @@ const DELETE_OF_DEVICES: Statement = {
 /** The SQL of keys. */
 @Injectable()
 export class KeysStore {
+  private readonly queries = new Batcher<Query, FoundKeys[]>((batch) => this.queryTogether(batch), QUERIES);
+  private readonly claims = new Batcher<Claim, ClaimedKey[]>(
+    (batch) => this.claimTogether(batch),
+    GROUP_COMMIT,
+  );
+
   constructor(private readonly unitOfWork: UnitOfWork) {}
 
   /** Keeps the device from being deleted until the transaction ends; `false` when it is gone already. */
@@ -194,14 +226,14 @@ export class KeysStore {
     await tx.query(DELETE_SIGNATURES, [userId, deviceId]);
   }
 
-  /** Adds the keys whose ID is free and gives what now stands under all of their IDs. */
+  /** Adds the keys whose ID is free, and gives what stands under the IDs of the others unless it is the same to the letter. */
   async addOneTimeKeys(tx: Tx, device: DeviceRef, keys: readonly UploadedKey[]): Promise<UploadedKey[]> {
     const values = keyColumns(device, keys);
-    const [, stored] = await Promise.all([
+    const [, others] = await Promise.all([
       tx.query(ADD_ONE_TIME_KEYS, [...values, tx.startedAt]),
-      tx.query<UploadedKey>(FIND_ONE_TIME_KEYS, values.slice(0, 4)),
+      tx.query<UploadedKey>(FIND_OTHER_ONE_TIME_KEYS, values),
     ]);
-    return stored;
+    return others;
   }
 
   /** Replaces the fallback keys of these algorithms; a key that is there already keeps its mark of use. */
@@ -217,14 +249,22 @@ export class KeysStore {
     return Object.fromEntries(rows.map(({ algorithm, count }) => [algorithm, count]));
   }
 
-  /** What there is of those of `userIds` who exist, as `requesterId` may see it. */
+  /** What there is of those of `userIds` who exist, as `requesterId` may see it. Those who ask at the same time share a statement. */
   query(userIds: readonly string[], requesterId: string): Promise<FoundKeys[]> {
-    return this.unitOfWork.query<FoundKeys>(QUERY, [userIds, requesterId]);
+    const query = { userIds, requesterId };
+    // Who asks for many would keep the others waiting.
+    if (userIds.length <= FEW) return this.queries.add(query);
+    return this.queryTogether([query]).then(([found]) => found!);
   }
 
-  /** Takes one one-time key for each wish, the oldest, and commits; wishes that cannot be had are left out. */
+  /**
+   * Takes one one-time key for each wish, the oldest, and commits; wishes that cannot be had are left out. Claims that come
+   * at the same time share a transaction.
+   */
   claimOneTimeKeys(wishes: readonly Wish[], at: Date): Promise<ClaimedKey[]> {
-    return this.unitOfWork.runOne<ClaimedKey>(CLAIM, [...wishColumns(wishes), at]);
+    const claim = { wishes, at };
+    if (wishes.length <= FEW) return this.claims.add(claim);
+    return this.claimTogether([claim]).then(([claimed]) => claimed!);
   }
 
   /** The fallback keys for wishes, which are from now on used. */
@@ -240,6 +280,35 @@ export class KeysStore {
   async deleteOfDevices(tx: Tx, devices: readonly DeviceRef[]): Promise<void> {
     await tx.query(DELETE_OF_DEVICES, deviceColumns(devices));
   }
+
+  private async queryTogether(queries: readonly Query[]): Promise<FoundKeys[][]> {
+    const asked = queries.flatMap(({ userIds, requesterId }, n) =>
+      userIds.map((userId) => ({ n, userId, requesterId })),
+    );
+    const rows = await this.unitOfWork.query<FoundKeys & Numbered>(QUERY, [
+      asked.map(({ n }) => n),
+      asked.map(({ userId }) => userId),
+      asked.map(({ requesterId }) => requesterId),
+    ]);
+    return byNumber(queries.length, rows);
+  }
+
+  private async claimTogether(claims: readonly Claim[]): Promise<ClaimedKey[][]> {
+    const wishes = claims.flatMap((claim, n) => claim.wishes.map((wish) => ({ n, ...wish })));
+    // Where somebody holds a device or a key, each waits for itself: who is in company fails, and is tried again.
+    const rows = await this.unitOfWork.runOne<ClaimedKey & Numbered>(
+      claims.length === 1 ? CLAIM : CLAIM_NOW,
+      [wishes.map(({ n }) => n), ...wishColumns(wishes), claims[0]!.at],
+    );
+    return byNumber(claims.length, rows);
+  }
+}
+
+/** Rows of several who share a statement, for each of them. */
+function byNumber<Row extends Numbered>(count: number, rows: readonly Row[]): Row[][] {
+  const shares: Row[][] = Array.from({ length: count }, () => []);
+  for (const row of rows) shares[row.n]!.push(row);
+  return shares;
 }
 
 function wishColumns(wishes: readonly Wish[]): string[][] {
