@@ -124,10 +124,10 @@ export class KeysService {
 
   private async putOneTimeKeys(tx: Tx, device: RequesterDevice, keys: readonly UploadedKey[]): Promise<void> {
     if (keys.length === 0) return;
-    const others = await this.store.addOneTimeKeys(tx, device, keys);
-    if (others.length === 0) return;
+    const known = await this.store.addOneTimeKeys(tx, device, keys);
+    if (known.length === 0) return;
     const uploaded = new Map(keys.map(({ algorithm, keyId, key }) => [`${algorithm}:${keyId}`, key]));
-    const taken = others.find(
+    const taken = known.find(
       ({ algorithm, keyId, key }) => !isSameKey(key, uploaded.get(`${algorithm}:${keyId}`)!),
     );
     if (taken !== undefined) {

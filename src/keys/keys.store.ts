@@ -73,21 +73,25 @@ const DELETE_SIGNATURES: Statement = {
 const ADD_ONE_TIME_KEYS: Statement = {
   name: 'keys_add_one_time_keys',
   text: `
-    INSERT INTO one_time_keys (user_id, device_id, algorithm, key_id, key, uploaded_at, batch)
-    SELECT $1, $2, algorithm, key_id, key, $6,
-      (SELECT coalesce(max(batch), 0) + 1 FROM one_time_keys WHERE user_id = $1 AND device_id = $2 AND claimed_at IS NULL)
-    FROM unnest($3::text[], $4::text[], $5::jsonb[]) AS uploaded (algorithm, key_id, key)
-    ORDER BY algorithm, key_id
-    ON CONFLICT DO NOTHING`,
+    WITH added AS (
+      INSERT INTO one_time_keys (user_id, device_id, algorithm, key_id, key, uploaded_at, batch)
+      SELECT $1, $2, algorithm, key_id, key, $6,
+        (SELECT coalesce(max(batch), 0) + 1 FROM one_time_keys
+         WHERE user_id = $1 AND device_id = $2 AND claimed_at IS NULL)
+      FROM unnest($3::text[], $4::text[], $5::jsonb[]) AS uploaded (algorithm, key_id, key)
+      ORDER BY algorithm, key_id
+      ON CONFLICT DO NOTHING
+      RETURNING 1
+    )
+    SELECT count(*)::int AS count FROM added`,
 };
-const FIND_OTHER_ONE_TIME_KEYS: Statement = {
-  name: 'keys_find_other_one_time_keys',
+const FIND_ONE_TIME_KEYS: Statement = {
+  name: 'keys_find_one_time_keys',
   text: `
     SELECT k.algorithm, k.key_id AS "keyId", k.key
-    FROM unnest($3::text[], $4::text[], $5::jsonb[]) AS uploaded (algorithm, key_id, key)
+    FROM unnest($3::text[], $4::text[]) AS uploaded (algorithm, key_id)
     JOIN one_time_keys k ON k.user_id = $1 AND k.device_id = $2
-      AND k.algorithm = uploaded.algorithm AND k.key_id = uploaded.key_id
-    WHERE k.key <> uploaded.key`,
+      AND k.algorithm = uploaded.algorithm AND k.key_id = uploaded.key_id`,
 };
 const PUT_FALLBACK_KEYS: Statement = {
   name: 'keys_put_fallback_keys',
@@ -226,14 +230,11 @@ export class KeysStore {
     await tx.query(DELETE_SIGNATURES, [userId, deviceId]);
   }
 
-  /** Adds the keys whose ID is free, and gives what stands under the IDs of the others unless it is the same to the letter. */
+  /** Adds the keys whose ID is free; unless all were, gives what now stands under their IDs. */
   async addOneTimeKeys(tx: Tx, device: DeviceRef, keys: readonly UploadedKey[]): Promise<UploadedKey[]> {
     const values = keyColumns(device, keys);
-    const [, others] = await Promise.all([
-      tx.query(ADD_ONE_TIME_KEYS, [...values, tx.startedAt]),
-      tx.query<UploadedKey>(FIND_OTHER_ONE_TIME_KEYS, values),
-    ]);
-    return others;
+    const [added] = await tx.query<{ count: number }>(ADD_ONE_TIME_KEYS, [...values, tx.startedAt]);
+    return added!.count === keys.length ? [] : tx.query<UploadedKey>(FIND_ONE_TIME_KEYS, values.slice(0, 4));
   }
 
   /** Replaces the fallback keys of these algorithms; a key that is there already keeps its mark of use. */
