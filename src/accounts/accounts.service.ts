@@ -121,16 +121,9 @@ export class AccountsService implements OnModuleInit {
     return this.store.hold(tx, userId);
   }
 
-  /**
-   * Holds the accounts of several users.
-   * @param isPatient whether to wait for those that somebody has locked; they are left out otherwise
-   */
-  async holdAll(
-    tx: Tx,
-    userIds: readonly string[],
-    isPatient: boolean,
-  ): Promise<ReadonlyMap<string, AccountEntity>> {
-    const accounts = await this.store.holdAll(tx, userIds, isPatient);
+  /** The same for several users. */
+  async holdAll(tx: Tx, userIds: readonly string[]): Promise<ReadonlyMap<string, AccountEntity>> {
+    const accounts = await this.store.holdAll(tx, userIds);
     return new Map(accounts.map((account) => [account.userId, account]));
   }
 

@@ -30,7 +30,6 @@ const HOLD_ALL: Statement = {
   name: 'accounts_hold_all',
   text: `SELECT ${COLUMNS} FROM accounts WHERE user_id = ANY ($1) ORDER BY user_id FOR SHARE`,
 };
-const HOLD_FREE: Statement = { name: 'accounts_hold_free', text: `${HOLD_ALL.text} SKIP LOCKED` };
 const LOCK: Statement = {
   name: 'accounts_lock',
   text: `SELECT ${COLUMNS} FROM accounts WHERE user_id = $1 FOR NO KEY UPDATE`,
@@ -104,9 +103,9 @@ export class AccountsStore {
     return account ?? null;
   }
 
-  /** Holds several, in their order; `isPatient`: also those that somebody has locked. */
-  holdAll(tx: Tx, userIds: readonly string[], isPatient: boolean): Promise<AccountEntity[]> {
-    return tx.query<AccountEntity>(isPatient ? HOLD_ALL : HOLD_FREE, [userIds]);
+  /** Holds several, in their order. */
+  holdAll(tx: Tx, userIds: readonly string[]): Promise<AccountEntity[]> {
+    return tx.query<AccountEntity>(HOLD_ALL, [userIds]);
   }
 
   async lock(tx: Tx, userId: string): Promise<AccountEntity | null> {

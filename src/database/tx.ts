@@ -73,8 +73,8 @@ export class Tx {
    * Issues what {@link beforeCommit} gathered.
    * @internal
    */
-  runLast(): Promise<void> {
-    return settle(this.last.map((work) => work((statement, values) => this.send(statement, values))));
+  async runLast(): Promise<void> {
+    await settle(this.last.map((work) => work((statement, values) => this.send(statement, values))));
   }
 
   /**
@@ -111,11 +111,14 @@ export class Tx {
 }
 
 /**
- * Resolves when all have resolved. Unlike `Promise.all` it waits for every one before it rejects, with the first
- * failure: work that goes on behind a rolled back transaction would meet it again in the next attempt.
+ * Resolves when all have resolved, with what they gave. Unlike `Promise.all` it waits for every one before it rejects, with the
+ * first failure: work that goes on behind a rolled back transaction would meet it again in the next attempt.
  */
-export async function settle(work: readonly Promise<unknown>[]): Promise<void> {
+export async function settle<Work extends readonly unknown[]>(
+  work: Work,
+): Promise<{ -readonly [At in keyof Work]: Awaited<Work[At]> }> {
   const outcomes = await Promise.allSettled(work);
   const failed = outcomes.find((outcome) => outcome.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
+  return outcomes.map((outcome) => (outcome as PromiseFulfilledResult<unknown>).value) as never;
 }

@@ -12,6 +12,9 @@ const ATTEMPTS = 5;
 /** Nothing commits later after its beginning: whoever reads "what was committed by then" must know how long to wait. */
 const LIFETIME_MS = 45_000;
 
+/** Longer than a commit takes, and shorter than anybody notices. */
+const BEGIN_IN_COMPANY = `BEGIN; SET LOCAL lock_timeout = '20ms'`;
+
 /** The only way to a transaction. */
 @Injectable()
 export class UnitOfWork {
@@ -27,6 +30,9 @@ export class UnitOfWork {
    * A deadlock or a serialization failure runs `work` again from the start, in a new transaction, up to five
    * times: whatever `work` does outside the transaction must bear being repeated.
    *
+   * @param inCompany for work of several requests that share the transaction: a statement that would wait long for a lock
+   *   fails, so that nobody waits for a neighbour; each is then to be tried alone
+   *
    * @example
    * ```ts
    * await this.unitOfWork.run(async (tx) => {
@@ -34,8 +40,8 @@ export class UnitOfWork {
    * });
    * ```
    */
-  run<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
-    return again(() => this.attempt(work));
+  run<Result>(work: (tx: Tx) => Promise<Result>, { inCompany = false } = {}): Promise<Result> {
+    return again(() => this.attempt(work, inCompany ? BEGIN_IN_COMPANY : 'BEGIN'));
   }
 
   /** Runs one statement that writes and needs no other with it: it is a transaction of its own, without BEGIN and COMMIT. */
@@ -49,12 +55,12 @@ export class UnitOfWork {
     return (await pool.query<Row>({ ...statement, values })).rows;
   }
 
-  private async attempt<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
+  private async attempt<Result>(work: (tx: Tx) => Promise<Result>, begin: string): Promise<Result> {
     const runner = this.dataSource.createQueryRunner();
     try {
       const client = (await runner.connect()) as Client;
       // TypeORM would wait for the answer; sent without waiting, it travels with the first statements.
-      const begun = client.query('BEGIN');
+      const begun = client.query(begin);
       begun.catch(() => {});
       Object.assign(runner, { isTransactionActive: true, transactionDepth: 1 });
       const deadline = performance.now() + LIFETIME_MS;

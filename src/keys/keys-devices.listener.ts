@@ -5,6 +5,7 @@ import { DeviceRenamed } from '../events/device-renamed.event.js';
 import { DevicesDeleted } from '../events/devices-deleted.event.js';
 import { InTransaction } from '../events/in-transaction.decorator.js';
 import { MatrixError } from '../matrix/matrix-error.js';
+import { isPublicKey } from '../matrix/signed-json.js';
 import { CrossSigningStore } from './cross-signing/cross-signing.store.js';
 import { DeviceListsService } from './device-lists/device-lists.service.js';
 import { KeysStore } from './keys.store.js';
@@ -22,7 +23,7 @@ export class KeysDevicesListener {
   @InTransaction(DeviceCreated)
   async onDeviceCreated({ userId, deviceId }: DeviceCreated, tx: Tx): Promise<void> {
     const [isKey] = await Promise.all([
-      this.crossSigning.isKey(tx, userId, deviceId),
+      isPublicKey(deviceId) && this.crossSigning.isKey(tx, userId, deviceId),
       this.deviceLists.record(tx, [{ userId, deviceId, change: 'device_created' }]),
     ]);
     if (isKey) throw MatrixError.forbidden('This device ID is that of a cross-signing key of the user');

@@ -1,5 +1,6 @@
 import type { Entropy } from '../system/entropy.js';
 import type { RefreshTokenEntity } from './refresh-token.entity.js';
+import type { Origin } from '../matrix/client-origin.decorator.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import type { WireToken } from './token.rules.js';
 
@@ -11,6 +12,8 @@ export interface SessionStart {
   readonly initialDeviceDisplayName: string | null;
   /** Whether the client can refresh: then its access token expires and comes with a refresh token. */
   readonly refreshable: boolean;
+  /** Where it was asked for. */
+  readonly origin: Origin;
 }
 
 /** The tokens of a session, as they are handed out once. */

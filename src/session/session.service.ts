@@ -23,7 +23,6 @@ import { TokenIssuer } from './token-issuer.js';
 
 /** One request to end a session. */
 interface Logout {
-  readonly requester: Requester;
   readonly tokenDigest: Buffer;
   readonly device: RequesterDevice;
   readonly origin: Origin;
@@ -49,10 +48,11 @@ export class SessionService {
    *   `M_INVALID_PARAM` or `M_TOO_LARGE` for a device ID or name that cannot be
    */
   async start(tx: Tx, wanted: SessionStart): Promise<StartedSession> {
-    const { userId, initialDeviceDisplayName, refreshable } = wanted;
+    const { userId, initialDeviceDisplayName, refreshable, origin } = wanted;
     const deviceId = this.tokens.deviceId(wanted.deviceId);
     requireShortName(initialDeviceDisplayName);
     const device = { userId, deviceId };
+    cameFrom(tx, origin, device);
     const pair = refreshable ? this.tokens.issuePair(userId, tx.startedAt) : this.tokens.issueLasting(userId);
     // A logout of all devices locks the account; a login either was there to be ended or comes after.
     const holding = this.accounts.hold(tx, userId);
@@ -62,7 +62,8 @@ export class SessionService {
         tx,
         new SessionStarted(userId, deviceId, initialDeviceDisplayName, tx.startedAt.getTime()),
       ),
-      this.endEarlier(tx, device),
+      // A device ID that was made up a moment ago is nobody's yet.
+      wanted.deviceId ? this.endEarlier(tx, device) : undefined,
       this.store.insertSession(tx, device, pair),
     ]);
     beginning.catch(() => {});
@@ -80,7 +81,7 @@ export class SessionService {
   async end(requester: Requester, device: RequesterDevice, origin: Origin): Promise<void> {
     const { tokenDigest } = requester;
     if (tokenDigest !== null) {
-      await this.logouts.add({ requester, tokenDigest, device, origin });
+      await this.logouts.add({ tokenDigest, device, origin });
       return;
     }
     await this.unitOfWork.run(async (tx) => {
@@ -216,27 +217,21 @@ export class SessionService {
    */
   private endTogether(logouts: readonly Logout[]): Promise<undefined[]> {
     const devices = new Map(logouts.map(({ device }) => [deviceKey(device), toDeleted(device)]));
-    const origins = new Map(logouts.map(({ device, origin }) => [deviceKey(device), origin]));
-    return this.unitOfWork.run(async (tx) => {
-      cameFrom(tx, origins);
+    const end = async (tx: Tx) => {
+      for (const { device, origin } of logouts) cameFrom(tx, origin, device);
       await settle([
-        this.lockLive(tx, logouts),
+        this.requireLive(tx, logouts),
         // A connection runs its statements in their order: nothing is deleted before it is locked.
         this.endLocked(tx, [...devices.values()], 'logout'),
       ]);
       return logouts.map(() => undefined);
-    });
+    };
+    return this.unitOfWork.run(end, { inCompany: logouts.length > 1 });
   }
 
-  private async lockLive(tx: Tx, logouts: readonly Logout[]): Promise<void> {
-    // Whose device somebody holds waits alone: who is in company fails, and is tried again.
-    const isPatient = logouts.length === 1;
-    const live = await this.store.lockLive(
-      tx,
-      logouts.map(({ requester: { userId }, tokenDigest }) => ({ userId, tokenDigest })),
-      isPatient,
-    );
-    if (live < logouts.length) throw MatrixError.unknownToken();
+  private async requireLive(tx: Tx, logouts: readonly Logout[]): Promise<void> {
+    const tokens = logouts.map(({ device: { userId }, tokenDigest }) => ({ userId, tokenDigest }));
+    if ((await this.store.lockLive(tx, tokens)) < logouts.length) throw MatrixError.unknownToken();
   }
 
   /** Ends devices that the caller has locked: the one path on which devices are deleted. */

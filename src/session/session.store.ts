@@ -55,7 +55,6 @@ const LOCK_LIVE: Statement = {
     ORDER BY user_id, device_id
     FOR UPDATE OF d, t`,
 };
-const LOCK_LIVE_NOW: Statement = { name: 'session_lock_live_now', text: `${LOCK_LIVE.text} NOWAIT` };
 const LOCK_ALL_DEVICES: Statement = {
   name: 'session_lock_all_devices',
   text: `
@@ -193,10 +192,6 @@ const LOCK_FAMILIES: Statement = {
     ORDER BY user_id, device_id
     FOR UPDATE OF d, r`,
 };
-const LOCK_FREE_FAMILIES: Statement = {
-  name: 'session_lock_free_families',
-  text: `${LOCK_FAMILIES.text} SKIP LOCKED`,
-};
 const CONFIRM_ACCESS_TOKENS: Statement = {
   name: 'session_confirm_access_tokens',
   text: `
@@ -236,16 +231,9 @@ export class SessionStore {
     return this.lock(tx, LOCK_DEVICES, deviceColumns(refs));
   }
 
-  /**
-   * Locks the devices of access tokens, and the tokens, until the transaction ends; says how many of the tokens are alive.
-   * @param isPatient whether to wait for what somebody has locked; the transaction fails otherwise
-   */
-  async lockLive(
-    tx: Tx,
-    tokens: readonly { userId: string; tokenDigest: Buffer }[],
-    isPatient: boolean,
-  ): Promise<number> {
-    const rows = await tx.query(isPatient ? LOCK_LIVE : LOCK_LIVE_NOW, [
+  /** Locks the devices of access tokens, and the tokens, until the transaction ends; says how many of the tokens are alive. */
+  async lockLive(tx: Tx, tokens: readonly { userId: string; tokenDigest: Buffer }[]): Promise<number> {
+    const rows = await tx.query(LOCK_LIVE, [
       tokens.map(({ userId }) => userId),
       tokens.map(({ tokenDigest }) => tokenDigest),
     ]);
@@ -343,16 +331,12 @@ export class SessionStore {
     return token !== undefined && token.expiresAt > tx.startedAt;
   }
 
-  /**
-   * The sessions that refresh tokens of these families belong to, with their devices locked.
-   * @param isPatient whether to wait for those that somebody has locked; they are left out otherwise
-   */
+  /** The sessions that refresh tokens of these families belong to, with their devices locked. */
   lockFamilies(
     tx: Tx,
     presented: readonly Pick<WireToken, 'userId' | 'familyDigest'>[],
-    isPatient: boolean,
   ): Promise<RefreshTokenEntity[]> {
-    return tx.query<RefreshTokenEntity>(isPatient ? LOCK_FAMILIES : LOCK_FREE_FAMILIES, [
+    return tx.query<RefreshTokenEntity>(LOCK_FAMILIES, [
       presented.map(({ userId }) => userId),
       presented.map(({ familyDigest }) => familyDigest),
     ]);

@@ -1,10 +1,10 @@
 import { Injectable } from '@nestjs/common';
 import { AccountsService } from '../../accounts/accounts.service.js';
-import { cameFrom } from '../../audit/origins.js';
 import { toLogin } from '../../accounts/login-identifier.rules.js';
 import { PasswordsService } from '../../accounts/passwords.service.js';
 import type { Proven } from '../../uia/uia-stage.port.js';
-import type { Tx } from '../../database/tx.js';
+import { Batcher, GROUP_COMMIT } from '../../database/batcher.js';
+import { settle, type Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { requireDeviceId, type StartedSession } from '../session.rules.js';
@@ -23,9 +23,21 @@ export const OWN_FLOWS = [
 /** Looks into the transaction that begins the session, and gives who has proven to be who they are. */
 type Proof = (tx: Tx) => Promise<string>;
 
+/** Somebody who has proven, but for what the transaction says, who they are. */
+interface Login {
+  readonly request: LoginDto;
+  readonly context: LoginContext;
+  readonly proof: Proof;
+}
+
 /** Proves who logs in, and begins their session. */
 @Injectable()
 export class LoginService {
+  private readonly logins = new Batcher<Login, StartedSession>(
+    (batch) => this.beginTogether(batch),
+    GROUP_COMMIT,
+  );
+
   constructor(
     private readonly passwords: PasswordsService,
     private readonly accounts: AccountsService,
@@ -40,17 +52,29 @@ export class LoginService {
     return [...OWN_FLOWS, ...this.added.all().map(({ type, details }) => ({ ...details, type }))];
   }
 
+  /** Begins a session. Logins that come at the same time, each on a new device, share a transaction. */
   async login(request: LoginDto, context: LoginContext): Promise<StartedSession> {
     requireDeviceId(request.device_id);
-    const proof = await this.prove(request, context);
-    return this.unitOfWork.run(async (tx) => {
-      cameFrom(tx, context);
-      return this.sessions.start(tx, {
-        userId: await proof(tx),
-        deviceId: request.device_id,
-        initialDeviceDisplayName: request.initial_device_display_name ?? null,
-        refreshable: request.refresh_token ?? false,
-      });
+    const login = { request, context, proof: await this.prove(request, context) };
+    // On a device that is there, or with a token of one, it would have to wait for whoever holds that.
+    if (!request.device_id && request.type !== 'm.login.token') return this.logins.add(login);
+    const [session] = await this.beginTogether([login]);
+    return session!;
+  }
+
+  private beginTogether(logins: readonly Login[]): Promise<StartedSession[]> {
+    return this.unitOfWork.run((tx) => settle(logins.map((login) => this.begin(tx, login))), {
+      inCompany: logins.length > 1,
+    });
+  }
+
+  private async begin(tx: Tx, { request, context, proof }: Login): Promise<StartedSession> {
+    return this.sessions.start(tx, {
+      userId: await proof(tx),
+      deviceId: request.device_id,
+      initialDeviceDisplayName: request.initial_device_display_name ?? null,
+      refreshable: request.refresh_token ?? false,
+      origin: context,
     });
   }
 

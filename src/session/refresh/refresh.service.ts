@@ -4,7 +4,7 @@ import { cameFrom } from '../../audit/origins.js';
 import { Batcher, GROUP_COMMIT } from '../../database/batcher.js';
 import { settle, type Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
-import { deviceKey, type DeviceRef } from '../../events/devices-deleted.event.js';
+import type { DeviceRef } from '../../events/devices-deleted.event.js';
 import { EventBus } from '../../events/event-bus.js';
 import { SessionsEnded } from '../../events/sessions-ended.event.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
@@ -75,25 +75,24 @@ export class RefreshService {
     const isAlone = refreshes.length === 1;
     const presented = refreshes.map((refresh) => refresh.presented);
     const userIds = [...new Set(presented.map(({ userId }) => userId))];
-    return this.unitOfWork.run(async (tx) => {
+    const rotate = async (tx: Tx) => {
       const [accounts, locked] = await Promise.all([
-        this.accounts.holdAll(tx, userIds, isAlone),
-        this.store.lockFamilies(tx, presented, isAlone),
+        this.accounts.holdAll(tx, userIds),
+        this.store.lockFamilies(tx, presented),
       ]);
       const sessions = new Map(locked.map((session) => [familyKey(session.userId, session.family), session]));
-      const origins = new Map<string, Origin>();
       const rotations: Rotated[] = [];
       const replayed: RefreshTokenEntity[] = [];
       const outcomes = refreshes.map(({ presented: token, origin }): Outcome => {
         const key = familyKey(token.userId, token.familyDigest);
         const session = sessions.get(key);
         const account = accounts.get(token.userId) ?? null;
-        // In company: somebody may hold it, or came with the same token a moment earlier.
+        // In company: another request may have come with the same token a moment earlier.
         if (session === undefined) return isAlone ? null : undefined;
         if (!isAlone && !isActive(account)) return undefined;
         requireActive(account);
         sessions.delete(key);
-        origins.set(deviceKey(session), origin);
+        cameFrom(tx, origin, session);
         const rotation = rotationOf(session, token.digest);
         if (rotation === 'ended' || rotation === 'superseded') return null;
         if (!this.tokens.isRefreshable(session, tx.startedAt)) return null;
@@ -105,10 +104,10 @@ export class RefreshService {
         rotations.push({ session, presented: token.digest, isRetry: rotation === 'retry', pair });
         return pair;
       });
-      cameFrom(tx, origins);
       await settle([this.putInPlace(tx, rotations), this.endReplayed(tx, replayed)]);
       return outcomes;
-    });
+    };
+    return this.unitOfWork.run(rotate, { inCompany: !isAlone });
   }
 
   private async putInPlace(tx: Tx, rotations: readonly Rotated[]): Promise<void> {

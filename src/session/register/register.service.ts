@@ -2,7 +2,6 @@ import { Injectable } from '@nestjs/common';
 import { AccountsService } from '../../accounts/accounts.service.js';
 import type { NewAccount } from '../../accounts/accounts.store.js';
 import type { Tx } from '../../database/tx.js';
-import { cameFrom } from '../../audit/origins.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
@@ -85,7 +84,6 @@ export class RegisterService {
     createAccount: (tx: Tx) => Promise<void>,
   ): Promise<Registration> {
     return this.unitOfWork.run(async (tx) => {
-      cameFrom(tx, origin);
       await createAccount(tx);
       if (wanted.inhibit_login) return { userId, session: null };
       const session = await this.sessions.start(tx, {
@@ -93,6 +91,7 @@ export class RegisterService {
         deviceId: wanted.device_id,
         initialDeviceDisplayName: wanted.initial_device_display_name ?? null,
         refreshable: wanted.refresh_token ?? false,
+        origin,
       });
       return { userId, session };
     });
