@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { Batcher, LOOK_UPS } from '../database/batcher.js';
 import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import type { AccountEntity, AccountKind } from './account.entity.js';
@@ -16,7 +17,9 @@ const INSERT: Statement = {
 };
 const FIND: Statement = {
   name: 'accounts_find',
-  text: `SELECT ${COLUMNS} FROM accounts WHERE user_id IN ($1, $2) ORDER BY user_id = $1 DESC LIMIT 1`,
+  text: `
+    SELECT named.n::int, found.* FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS named (one, other, n),
+      LATERAL (SELECT ${COLUMNS} FROM accounts WHERE user_id IN (one, other) ORDER BY user_id = one DESC LIMIT 1) AS found`,
 };
 const FIND_ANY: Statement = {
   name: 'accounts_find_any',
@@ -74,9 +77,19 @@ export interface NewAccount {
   readonly passwordHash: string | null;
 }
 
+interface LookUp {
+  readonly userId: string;
+  readonly otherwise: string;
+}
+
 /** The SQL of accounts. */
 @Injectable()
 export class AccountsStore {
+  private readonly lookUps = new Batcher<LookUp, AccountEntity | null>(
+    (batch) => this.findTogether(batch),
+    LOOK_UPS,
+  );
+
   constructor(private readonly unitOfWork: UnitOfWork) {}
 
   /** Answers whether the account is new. */
@@ -85,10 +98,9 @@ export class AccountsStore {
     return rows.length === 1;
   }
 
-  /** The account of this exact user ID, or else the one of `otherwise`. */
-  async find(userId: string, otherwise = userId): Promise<AccountEntity | null> {
-    const [account] = await this.unitOfWork.query<AccountEntity>(FIND, [userId, otherwise]);
-    return account ?? null;
+  /** The account of this exact user ID, or else the one of `otherwise`. Look-ups that come at the same time share a statement. */
+  find(userId: string, otherwise = userId): Promise<AccountEntity | null> {
+    return this.lookUps.add({ userId, otherwise });
   }
 
   /** The user ID of some account, if there is one. */
@@ -129,5 +141,14 @@ export class AccountsStore {
   /** Answers whether that changed anything. */
   async setRestriction(tx: Tx, userId: string, restriction: Restriction, on: boolean): Promise<boolean> {
     return (await tx.query(SET_RESTRICTION[restriction], [userId, on, tx.startedAt])).length > 0;
+  }
+
+  private async findTogether(lookUps: readonly LookUp[]): Promise<(AccountEntity | null)[]> {
+    const rows = await this.unitOfWork.query<AccountEntity & { n: number }>(FIND, [
+      lookUps.map(({ userId }) => userId),
+      lookUps.map(({ otherwise }) => otherwise),
+    ]);
+    const found = new Map(rows.map(({ n, ...account }) => [n, account]));
+    return lookUps.map((_, at) => found.get(at + 1) ?? null);
   }
 }

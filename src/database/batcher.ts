@@ -12,6 +12,9 @@ export interface Sharing {
   readonly limit: number;
 }
 
+/** Reads that share a statement. */
+export const LOOK_UPS: Sharing = { lanes: 2, limit: 256 };
+
 /** Two transactions, so that one works while the other commits; beyond 64 items a shared commit gains little. */
 export const GROUP_COMMIT: Sharing = { lanes: 2, limit: 64 };
 

@@ -131,7 +131,7 @@ const QUERY: Statement = {
 // Devices are held in the order in which a logout takes them. Whoever claims a key holds it until the commit; the next one
 // waits and then takes the key after it. Passing over locked keys instead would hand out the fallback key while there are
 // others. Of several who ask for one device at once, each skips as many keys as others take before it.
-const claim = (name: string, waiting: '' | 'NOWAIT'): Statement => ({
+const claimWith = (name: string, waiting: '' | 'NOWAIT'): Statement => ({
   name,
   text: `
     WITH held AS MATERIALIZED (
@@ -157,8 +157,8 @@ const claim = (name: string, waiting: '' | 'NOWAIT'): Statement => ({
       AND k.key_id = oldest.key_id
     RETURNING oldest.n, k.user_id AS "userId", k.device_id AS "deviceId", k.algorithm, k.key_id AS "keyId", k.key`,
 });
-const CLAIM = claim('keys_claim', '');
-const CLAIM_NOW = claim('keys_claim_now', 'NOWAIT');
+const CLAIM = claimWith('keys_claim', '');
+const CLAIM_NOW = claimWith('keys_claim_now', 'NOWAIT');
 const FIND_FALLBACK_KEYS: Statement = {
   name: 'keys_find_fallback_keys',
   text: `

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { AccountKind } from '../accounts/account.entity.js';
-import { Batcher } from '../database/batcher.js';
+import { Batcher, LOOK_UPS } from '../database/batcher.js';
 import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { type DeletedDevice, deviceColumns, type DeviceRef } from '../events/devices-deleted.event.js';
@@ -32,8 +32,6 @@ export interface Rotated {
   readonly isRetry: boolean;
   readonly pair: TokenPair;
 }
-
-const LOOK_UPS = { lanes: 2, limit: 256 };
 
 // Session never writes devices, but it locks them: whoever changes what hangs on a device locks its row first,
 // in the order of user and device ID. That one rule makes a login, a refresh, a key upload and a logout of the
