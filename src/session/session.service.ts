@@ -98,8 +98,9 @@ export class SessionService {
   async endAll(requester: Requester, origin: Origin): Promise<void> {
     await this.unitOfWork.run(async (tx) => {
       cameFrom(tx, origin);
-      await this.accounts.lock(tx, requester.userId);
-      const [devices] = await Promise.all([
+      // In this order, and without waiting for each other: no session begins unseen once the account is locked.
+      const [, devices] = await settle([
+        this.accounts.lock(tx, requester.userId),
         this.store.lockAllDevices(tx, requester.userId),
         this.requireLiveToken(tx, requester),
       ]);
@@ -169,8 +170,7 @@ export class SessionService {
     keptDeviceId: string | null,
     reason: DeletionReason,
   ): Promise<void> {
-    await this.accounts.lock(tx, userId);
-    const devices = await this.store.lockAllDevices(tx, userId);
+    const [, devices] = await settle([this.accounts.lock(tx, userId), this.store.lockAllDevices(tx, userId)]);
     const isKept = ({ deviceId }: DeviceRef) => deviceId === keptDeviceId;
     await this.store.deleteLoginTokens(tx, devices.filter(isKept));
     await this.endLocked(

@@ -14,6 +14,8 @@ export abstract class Entropy {
   abstract text(length: number, alphabet: string): string;
 }
 
+const POOL_BYTES = 4_096;
+
 /**
  * The machine's randomness.
  *
@@ -23,8 +25,16 @@ export abstract class Entropy {
  * ```
  */
 export class SystemEntropy extends Entropy {
+  private pool = Buffer.alloc(0);
+
+  /** The system is asked for many at once: each call costs more than its bytes. */
   bytes(size: number): Buffer {
-    return randomBytes(size);
+    if (this.pool.length < size) this.pool = randomBytes(Math.max(size, POOL_BYTES));
+    const drawn = Buffer.from(this.pool.subarray(0, size));
+    // Nothing of a secret stays behind.
+    this.pool.fill(0, 0, size);
+    this.pool = this.pool.subarray(size);
+    return drawn;
   }
 
   text(length: number, alphabet: string): string {
