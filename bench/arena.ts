@@ -1,12 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { dataSourceOptions, type DatabaseLocation, openDataSource } from '../src/database/data-source.js';
 import { EmbeddedPostgres } from '../src/database/embedded/embedded-postgres.js';
 import { Contestant } from './contestant.js';
 import { AS_TOKEN, type Baseline } from './scenarios.js';
-import { execute, inDatabase } from '../src/testing/test-postgres.js';
+import { execute, inDatabase, temporaryDirectory } from '../src/testing/test-postgres.js';
 import { Seed } from './seed.js';
 
 const APPSERVICE = `
@@ -20,7 +19,7 @@ namespaces: { users: [{ exclusive: false, regex: '@u.*' }] }
 /** A database of its own on a real PostgreSQL, fsync on, and the servers that are compared on it. */
 export class Arena {
   static async open(): Promise<Arena> {
-    const directory = await mkdtemp(join(tmpdir(), 'mss-bench-'));
+    const directory = await temporaryDirectory();
     const url = process.env['DATABASE_URL'];
     const embedded = url ? null : await EmbeddedPostgres.start({ dataDir: join(directory, 'data') });
     await writeFile(join(directory, 'appservice.yaml'), APPSERVICE);
