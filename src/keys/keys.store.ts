@@ -130,7 +130,8 @@ const QUERY: Statement = {
 };
 // Devices are held in the order in which a logout takes them. Whoever claims a key holds it until the commit; the next one
 // waits and then takes the key after it. Passing over locked keys instead would hand out the fallback key while there are
-// others. Of several who ask for one device at once, each skips as many keys as others take before it.
+// others. Of several who ask for one device at once, each skips as many keys as others take before it; sorting has all of
+// them chosen before the first is marked, which would hide it from the rest.
 const claimWith = (name: string, waiting: '' | 'NOWAIT'): Statement => ({
   name,
   text: `
@@ -151,6 +152,7 @@ const claimWith = (name: string, waiting: '' | 'NOWAIT'): Statement => ({
         LIMIT 1 OFFSET held.earlier
         FOR NO KEY UPDATE ${waiting}
       ) k
+      ORDER BY held.n
     )
     UPDATE one_time_keys k SET claimed_at = $5 FROM oldest
     WHERE k.user_id = oldest.user_id AND k.device_id = oldest.device_id AND k.algorithm = oldest.algorithm
