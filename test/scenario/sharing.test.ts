@@ -17,7 +17,13 @@ afterEach(() => query.mockClear());
 
 interface Answer {
   readonly status: number;
-  readonly body: Record<string, any>;
+  readonly body: {
+    readonly errcode?: string;
+    readonly soft_logout?: boolean;
+    readonly access_token?: string;
+    readonly one_time_keys?: Record<string, Record<string, object>>;
+    readonly device_keys?: Record<string, object>;
+  };
 }
 
 const answerOf = async (call: PromiseLike<Answer>): Promise<Answer> => {
@@ -67,7 +73,7 @@ describe('Refreshes that come at the same time', () => {
     expect(answers.map(({ status }) => status)).toEqual(all.map(() => 200));
     expect(count).toBeLessThan(6);
     for (const [at, { body }] of answers.entries()) {
-      const who = await app().matrix.whoami({ ...all[at]!, accessToken: body['access_token'] });
+      const who = await app().matrix.whoami({ ...all[at]!, accessToken: body.access_token! });
       expect(who.body['user_id']).toBe(all[at]!.userId);
     }
   });
@@ -89,18 +95,18 @@ describe('Refreshes that come at the same time', () => {
       refresh,
       asked.map((session) => () => refresh(session)),
     );
-    expect(answers.map(({ status, body }) => [status, body['errcode']])).toEqual([
+    expect(answers.map(({ status, body }) => [status, body.errcode])).toEqual([
       [200, undefined],
       [200, undefined],
       [401, 'M_UNKNOWN_TOKEN'],
       [401, 'M_USER_LOCKED'],
       ...others.map(() => [200, undefined]),
     ]);
-    expect(answers[2]!.body['soft_logout']).toBe(true);
+    expect(answers[2]!.body.soft_logout).toBe(true);
     // Of the two answers to one token the later counts, and only one of them is later.
     const alive = [];
     for (const { body } of answers.slice(0, 2))
-      alive.push((await app().matrix.whoami({ ...twice!, accessToken: body['access_token'] })).status);
+      alive.push((await app().matrix.whoami({ ...twice!, accessToken: body.access_token! })).status);
     expect(alive.toSorted()).toEqual([200, 401]);
     // A replay ends the session, and the device stays.
     const left = await app().sql('SELECT ended_reason FROM refresh_tokens WHERE user_id = $1', [
@@ -187,7 +193,7 @@ describe('Claims that come at the same time', () => {
     );
     const names = answers.map(({ status, body }) => {
       expect(status).toBe(200);
-      return Object.keys(body['one_time_keys'][wanted!.userId][wanted!.deviceId])[0]!;
+      return Object.keys(body.one_time_keys![wanted!.userId][wanted!.deviceId])[0]!;
     });
     const oneTime = Array.from({ length: 10 }, (_, at) => `signed_curve25519:AAAA${at}`);
     expect(names.filter((name) => name !== 'signed_curve25519:FALL').toSorted()).toEqual(oneTime);
@@ -205,7 +211,7 @@ describe('Claims that come at the same time', () => {
       askers.map((session) => () => claim(session, wanted!)),
     );
     const names = answers.map(
-      ({ body }) => Object.keys(body['one_time_keys'][wanted!.userId][wanted!.deviceId])[0]!,
+      ({ body }) => Object.keys(body.one_time_keys![wanted!.userId][wanted!.deviceId])[0]!,
     );
     expect(names.toSorted()).toEqual(Array.from({ length: 5 }, (_, at) => `signed_curve25519:AAAA${at}`));
   });
@@ -226,7 +232,7 @@ describe('Key queries that come at the same time', () => {
         ),
       ),
     );
-    expect(answers.map(({ body }) => body['device_keys'])).toEqual(
+    expect(answers.map(({ body }) => body.device_keys)).toEqual(
       all.map((_, at) => {
         const [{ userId, deviceId }, { userId: without }] = [all[(at + 1) % 12]!, all[(at + 2) % 12]!];
         return { [userId]: { [deviceId]: expect.objectContaining({ user_id: userId }) }, [without]: {} };
