@@ -193,7 +193,7 @@ describe('Claims that come at the same time', () => {
     );
     const names = answers.map(({ status, body }) => {
       expect(status).toBe(200);
-      return Object.keys(body.one_time_keys![wanted!.userId][wanted!.deviceId])[0]!;
+      return Object.keys(body.one_time_keys![wanted!.userId]![wanted!.deviceId]!)[0]!;
     });
     const oneTime = Array.from({ length: 10 }, (_, at) => `signed_curve25519:AAAA${at}`);
     expect(names.filter((name) => name !== 'signed_curve25519:FALL').toSorted()).toEqual(oneTime);
@@ -211,7 +211,7 @@ describe('Claims that come at the same time', () => {
       askers.map((session) => () => claim(session, wanted!)),
     );
     const names = answers.map(
-      ({ body }) => Object.keys(body.one_time_keys![wanted!.userId][wanted!.deviceId])[0]!,
+      ({ body }) => Object.keys(body.one_time_keys![wanted!.userId]![wanted!.deviceId]!)[0]!,
     );
     expect(names.toSorted()).toEqual(Array.from({ length: 5 }, (_, at) => `signed_curve25519:AAAA${at}`));
   });
