@@ -9,7 +9,7 @@ import { SERVER_NAME } from './seed.js';
 // What sharing is worth shows without it: each logout in a transaction of its own, each look-up in a statement.
 if (process.env['BENCH_SHARING'] === 'off') {
   Batcher.prototype.add = async function serveAlone(this: Batcher<unknown, unknown>, item) {
-    const [result] = await this['serve']([item]);
+    const [result] = await this['serve']([item], false);
     return result;
   };
 }

@@ -1,3 +1,5 @@
+import pLimit from 'p-limit';
+
 interface Waiting<Item, Result> {
   readonly item: Item;
   readonly resolve: (result: Result) => void;
@@ -18,20 +20,40 @@ export const LOOK_UPS: Sharing = { lanes: 2, limit: 256 };
 /** Two transactions, so that one works while the other commits; beyond 64 items a shared commit gains little. */
 export const GROUP_COMMIT: Sharing = { lanes: 2, limit: 64 };
 
+/** Said of an item that cannot be served in company. */
+export const NOT_SERVED = Symbol('not served');
+
+/**
+ * Gives one result for each item, in their order.
+ * @param inCompany whether others wait behind the call: whatever would take long is to fail with {@link Impatience}, or
+ *   with PostgreSQL's `lock_not_available`
+ */
+export type Serve<Item, Result> = (
+  items: readonly Item[],
+  inCompany: boolean,
+) => Promise<readonly (Result | typeof NOT_SERVED)[]>;
+
+/** Something took longer than others may be kept waiting. */
+export class Impatience extends Error {}
+
+/** Items that are tried by themselves at the same time, or wait for what somebody holds: they must not take every connection. */
+const ALONE_AT_ONCE = 4;
+
 /**
  * Serves together what is asked for at the same time. Items that come in one turn of the event loop, or while every lane is
  * taken, go with the next call. There is no timer: who comes alone waits for nobody.
  *
- * When a shared call fails, each of its items is served once more, alone: nobody pays for a neighbour.
+ * When a shared call fails, each of its items is tried by itself, and when that would take long, once more beside the lanes:
+ * nobody pays for a neighbour. When it is the database that failed, nothing is tried again.
  */
 export class Batcher<Item, Result> {
   private waiting: Waiting<Item, Result>[] = [];
   private underWay = 0;
   private isScheduled = false;
+  private readonly beside = pLimit(ALONE_AT_ONCE);
 
-  /** @param serve gives one result for each item, in their order */
   constructor(
-    private readonly serve: (items: readonly Item[]) => Promise<readonly Result[]>,
+    private readonly serve: Serve<Item, Result>,
     private readonly sharing: Sharing,
   ) {}
 
@@ -56,24 +78,73 @@ export class Batcher<Item, Result> {
 
   private async run(batch: readonly Waiting<Item, Result>[]): Promise<void> {
     this.underWay += 1;
+    let left = await this.serveInCompany(batch);
+    if (batch.length > 1) left = await this.serveOneByOne(left);
+    this.underWay -= 1;
+    if (this.waiting.length > 0) this.schedule();
+    for (const waiting of left) void this.beside(() => this.serveAlone(waiting));
+  }
+
+  /** Gives those that are to be tried again. */
+  private async serveInCompany(batch: readonly Waiting<Item, Result>[]): Promise<Waiting<Item, Result>[]> {
     try {
-      const results = await this.serve(batch.map(({ item }) => item));
-      batch.forEach(({ resolve }, at) => resolve(results[at]!));
+      const results = await this.serve(itemsOf(batch), true);
+      return batch.filter((waiting, at) => !settled(waiting, results[at]!));
     } catch (error) {
-      if (batch.length === 1) batch[0]!.reject(error);
-      else await Promise.all(batch.map((waiting) => this.serveAlone(waiting)));
-    } finally {
-      this.underWay -= 1;
-      if (this.waiting.length > 0) this.schedule();
+      const isOwn = batch.length === 1 && !isImpatience(error);
+      if (!isOwn && !isOutage(error)) return [...batch];
+      for (const { reject } of batch) reject(error);
+      return [];
     }
   }
 
-  private async serveAlone({ item, resolve, reject }: Waiting<Item, Result>): Promise<void> {
+  private async serveOneByOne(batch: readonly Waiting<Item, Result>[]): Promise<Waiting<Item, Result>[]> {
+    const left: Waiting<Item, Result>[] = [];
+    for (let at = 0; at < batch.length; at += ALONE_AT_ONCE) {
+      const few = batch.slice(at, at + ALONE_AT_ONCE);
+      left.push(...(await Promise.all(few.map((waiting) => this.serveInCompany([waiting])))).flat());
+    }
+    return left;
+  }
+
+  private async serveAlone(waiting: Waiting<Item, Result>): Promise<void> {
     try {
-      const [result] = await this.serve([item]);
-      resolve(result!);
+      const [result] = await this.serve([waiting.item], false);
+      if (!settled(waiting, result!)) throw new Error('There is no result');
     } catch (error) {
-      reject(error);
+      waiting.reject(error);
     }
   }
+}
+
+function itemsOf<Item>(batch: readonly { readonly item: Item }[]): Item[] {
+  return batch.map(({ item }) => item);
+}
+
+function settled<Result>(
+  { resolve }: { readonly resolve: (result: Result) => void },
+  result: Result | typeof NOT_SERVED,
+): boolean {
+  if (result === NOT_SERVED) return false;
+  resolve(result);
+  return true;
+}
+
+/** The error and what caused it. */
+function* causesOf(error: unknown): Generator<Error & { code?: unknown }> {
+  for (let one = error; one instanceof Error; one = one.cause) yield one;
+}
+
+function isImpatience(error: unknown): boolean {
+  return [...causesOf(error)].some((one) => one instanceof Impatience || one.code === '55P03');
+}
+
+/** SQLSTATE classes, and the codes of operating systems, that say that there is no database to be had just now. */
+const OUTAGE = /^(?:08|53|57P|58|XX|E[A-Z]+$)/;
+/** What `pg` says without a code. */
+const LOST =
+  /^(?:Connection terminated|Query read timeout|timeout exceeded|Client (?:has encountered|was closed))/;
+
+function isOutage(error: unknown): boolean {
+  return [...causesOf(error)].some(({ code, message }) => OUTAGE.test(String(code)) || LOST.test(message));
 }

@@ -42,6 +42,11 @@ export class Tx {
     manager: EntityManager,
     private readonly client: ClientBase,
     startedAt: Date,
+    /**
+     * Whether several requests share the transaction: nothing in it may take long.
+     * @internal
+     */
+    readonly inCompany = false,
   ) {
     this.manager = manager;
     this.startedAt = startedAt;
@@ -74,7 +79,15 @@ export class Tx {
    * @internal
    */
   async runLast(): Promise<void> {
-    await settle(this.last.map((work) => work((statement, values) => this.send(statement, values))));
+    let isOpen = true;
+    const issued = this.last.map((work) =>
+      work((statement, values) =>
+        // Behind the COMMIT it would be a transaction of its own.
+        isOpen ? this.send(statement, values) : Promise.reject(new Error('The COMMIT is on its way')),
+      ),
+    );
+    isOpen = false;
+    await settle(issued);
   }
 
   /**

@@ -12,7 +12,7 @@ const ATTEMPTS = 5;
 /** Nothing commits later after its beginning: whoever reads "what was committed by then" must know how long to wait. */
 const LIFETIME_MS = 45_000;
 
-/** Longer than a commit takes, and shorter than anybody notices. */
+/** Longer than a commit takes on most machines, and shorter than anybody notices. */
 const BEGIN_IN_COMPANY = `BEGIN; SET LOCAL lock_timeout = '20ms'`;
 
 /** The only way to a transaction. */
@@ -41,7 +41,7 @@ export class UnitOfWork {
    * ```
    */
   run<Result>(work: (tx: Tx) => Promise<Result>, { inCompany = false } = {}): Promise<Result> {
-    return again(() => this.attempt(work, inCompany ? BEGIN_IN_COMPANY : 'BEGIN'));
+    return again(() => this.attempt(work, inCompany));
   }
 
   /** Runs one statement that writes and needs no other with it: it is a transaction of its own, without BEGIN and COMMIT. */
@@ -55,16 +55,16 @@ export class UnitOfWork {
     return (await pool.query<Row>({ ...statement, values })).rows;
   }
 
-  private async attempt<Result>(work: (tx: Tx) => Promise<Result>, begin: string): Promise<Result> {
+  private async attempt<Result>(work: (tx: Tx) => Promise<Result>, inCompany: boolean): Promise<Result> {
     const runner = this.dataSource.createQueryRunner();
     try {
       const client = (await runner.connect()) as Client;
       // TypeORM would wait for the answer; sent without waiting, it travels with the first statements.
-      const begun = client.query(begin);
+      const begun = client.query(inCompany ? BEGIN_IN_COMPANY : 'BEGIN');
       begun.catch(() => {});
       Object.assign(runner, { isTransactionActive: true, transactionDepth: 1 });
       const deadline = performance.now() + LIFETIME_MS;
-      const tx = new Tx(runner.manager, client, this.clock.now());
+      const tx = new Tx(runner.manager, client, this.clock.now(), inCompany);
       try {
         const result = await work(tx);
         await begun;

@@ -1,6 +1,7 @@
 import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { EventEmitter2, EventEmitterReadinessWatcher } from '@nestjs/event-emitter';
 import { Environment } from '../config/environment.js';
+import { Impatience } from '../database/batcher.js';
 import type { Tx } from '../database/tx.js';
 import { ErrorAnswer } from '../matrix/matrix-error.js';
 import { EventRecorder } from './event-recorder.port.js';
@@ -59,7 +60,7 @@ export class EventBus implements OnApplicationBootstrap {
     // Before the listeners, whose own events are its consequences.
     this.recorder.record(tx, event);
     const expected = this.listeners.get(name) ?? 0;
-    const outcomes = await this.inTime(name, this.emitter.emitAsync(name, event, tx));
+    const outcomes = await this.inTime(name, tx, this.emitter.emitAsync(name, event, tx));
     const failed = outcomes.find((outcome) => outcome !== undefined && 'failure' in outcome);
     // One failed statement aborts the transaction and fails its neighbours: the database's first word is the cause.
     if (tx.failure !== undefined) throw tx.failure;
@@ -70,11 +71,18 @@ export class EventBus implements OnApplicationBootstrap {
   }
 
   /** A listener that hangs must not hold the transaction, and whatever waits for its locks. */
-  private async inTime(name: string, work: Promise<unknown[]>): Promise<(Outcome | undefined)[]> {
-    const limitMs = this.environment.eventListenerTimeoutMs;
+  private async inTime(
+    name: string,
+    { inCompany }: Tx,
+    work: Promise<unknown[]>,
+  ): Promise<(Outcome | undefined)[]> {
+    const { eventListenerTimeoutMs } = this.environment;
+    // Who then goes on alone has all of the time once more.
+    const limitMs = inCompany ? eventListenerTimeoutMs / 3 : eventListenerTimeoutMs;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`The listeners of ${name} took too long`)), limitMs);
+      const message = `The listeners of ${name} took too long`;
+      timer = setTimeout(() => reject(inCompany ? new Impatience(message) : new Error(message)), limitMs);
     });
     try {
       return (await Promise.race([work, late])) as (Outcome | undefined)[];

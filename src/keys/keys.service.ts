@@ -8,7 +8,6 @@ import { type Json, nest } from '../matrix/json.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { isSameJson, isSameUnsigned } from '../matrix/signed-json.js';
 import { serverNameOf } from '../matrix/user-id.js';
-import { Clock } from '../system/clock.js';
 import type { ClaimedKeysDto, ClaimKeysDto } from './claim-keys.dto.js';
 import { DeviceListsService } from './device-lists/device-lists.service.js';
 import {
@@ -33,7 +32,6 @@ export class KeysService {
     private readonly store: KeysStore,
     private readonly deviceLists: DeviceListsService,
     private readonly unitOfWork: UnitOfWork,
-    private readonly clock: Clock,
     private readonly environment: Environment,
   ) {}
 
@@ -84,7 +82,7 @@ export class KeysService {
     const wishes = toWishes(one_time_keys)
       .filter(({ userId }) => isLocal.has(userId))
       .toSorted(byName);
-    const keys = await this.store.claimOneTimeKeys(wishes, this.clock.now());
+    const keys = await this.store.claimOneTimeKeys(wishes);
     const served = new Set(keys.map(deviceKey));
     const others = wishes.filter((wish) => !served.has(deviceKey(wish)));
     const claimed = others.length === 0 ? keys : [...keys, ...(await this.useFallbackKeys(others))];

@@ -24,19 +24,14 @@ interface Query {
   readonly requesterId: string;
 }
 
-/** Keys that somebody wants to have. */
-interface Claim {
-  readonly wishes: readonly Wish[];
-  readonly at: Date;
-}
-
 /** Which of those who share a statement a row is for. */
 interface Numbered {
   readonly n: number;
 }
 
-const QUERIES = { lanes: 2, limit: 64 };
-const FEW = 50;
+/** So few that many of them together are not much. */
+const FEW = 10;
+const QUERIES = { lanes: 2, limit: 32 };
 
 /** A key that somebody has got. */
 export type ClaimedKey = Wish & Pick<UploadedKey, 'keyId' | 'key'>;
@@ -132,8 +127,8 @@ const QUERY: Statement = {
 // waits and then takes the key after it. Passing over locked keys instead would hand out the fallback key while there are
 // others. Of several who ask for one device at once, each skips as many keys as others take before it; sorting has all of
 // them chosen before the first is marked, which would hide it from the rest.
-const claimWith = (name: string, waiting: '' | 'NOWAIT'): Statement => ({
-  name,
+const CLAIM: Statement = {
+  name: 'keys_claim',
   text: `
     WITH held AS MATERIALIZED (
       SELECT wish.*, row_number() OVER (PARTITION BY user_id, device_id, algorithm ORDER BY n) - 1 AS earlier
@@ -143,14 +138,14 @@ const claimWith = (name: string, waiting: '' | 'NOWAIT'): Statement => ({
       FROM (
         SELECT held.* FROM held JOIN devices d USING (user_id, device_id)
         ORDER BY d.user_id, d.device_id
-        FOR KEY SHARE OF d ${waiting}
+        FOR KEY SHARE OF d
       ) AS held, LATERAL (
         SELECT user_id, device_id, algorithm, key_id FROM one_time_keys k
         WHERE k.user_id = held.user_id AND k.device_id = held.device_id AND k.algorithm = held.algorithm
           AND claimed_at IS NULL
         ORDER BY batch, key_id
         LIMIT 1 OFFSET held.earlier
-        FOR NO KEY UPDATE ${waiting}
+        FOR NO KEY UPDATE
       ) k
       ORDER BY held.n
     )
@@ -158,9 +153,7 @@ const claimWith = (name: string, waiting: '' | 'NOWAIT'): Statement => ({
     WHERE k.user_id = oldest.user_id AND k.device_id = oldest.device_id AND k.algorithm = oldest.algorithm
       AND k.key_id = oldest.key_id
     RETURNING oldest.n, k.user_id AS "userId", k.device_id AS "deviceId", k.algorithm, k.key_id AS "keyId", k.key`,
-});
-const CLAIM = claimWith('keys_claim', '');
-const CLAIM_NOW = claimWith('keys_claim_now', 'NOWAIT');
+};
 const FIND_FALLBACK_KEYS: Statement = {
   name: 'keys_find_fallback_keys',
   text: `
@@ -201,8 +194,8 @@ const DELETE_OF_DEVICES: Statement = {
 @Injectable()
 export class KeysStore {
   private readonly queries = new Batcher<Query, FoundKeys[]>((batch) => this.queryTogether(batch), QUERIES);
-  private readonly claims = new Batcher<Claim, ClaimedKey[]>(
-    (batch) => this.claimTogether(batch),
+  private readonly claims = new Batcher<readonly Wish[], ClaimedKey[]>(
+    (batch, inCompany) => this.claimTogether(batch, inCompany),
     GROUP_COMMIT,
   );
 
@@ -264,10 +257,9 @@ export class KeysStore {
    * Takes one one-time key for each wish, the oldest, and commits; wishes that cannot be had are left out. Claims that come
    * at the same time share a transaction.
    */
-  claimOneTimeKeys(wishes: readonly Wish[], at: Date): Promise<ClaimedKey[]> {
-    const claim = { wishes, at };
-    if (wishes.length <= FEW) return this.claims.add(claim);
-    return this.claimTogether([claim]).then(([claimed]) => claimed!);
+  claimOneTimeKeys(wishes: readonly Wish[]): Promise<ClaimedKey[]> {
+    if (wishes.length <= FEW) return this.claims.add(wishes);
+    return this.claimTogether([wishes], false).then(([claimed]) => claimed!);
   }
 
   /** The fallback keys for wishes, which are from now on used. */
@@ -296,14 +288,18 @@ export class KeysStore {
     return byNumber(queries.length, rows);
   }
 
-  private async claimTogether(claims: readonly Claim[]): Promise<ClaimedKey[][]> {
-    const wishes = claims.flatMap((claim, n) => claim.wishes.map((wish) => ({ n, ...wish })));
-    // Where somebody holds a device or a key, each waits for itself: who is in company fails, and is tried again.
-    const rows = await this.unitOfWork.runOne<ClaimedKey & Numbered>(
-      claims.length === 1 ? CLAIM : CLAIM_NOW,
-      [wishes.map(({ n }) => n), ...wishColumns(wishes), claims[0]!.at],
-    );
-    return byNumber(claims.length, rows);
+  private async claimTogether(
+    claims: readonly (readonly Wish[])[],
+    inCompany: boolean,
+  ): Promise<ClaimedKey[][]> {
+    const wishes = claims.flatMap((claim, n) => claim.map((wish) => ({ n, ...wish })));
+    const take = (tx: Tx) =>
+      tx.query<ClaimedKey & Numbered>(CLAIM, [
+        wishes.map(({ n }) => n),
+        ...wishColumns(wishes),
+        tx.startedAt,
+      ]);
+    return byNumber(claims.length, await this.unitOfWork.run(take, { inCompany }));
   }
 }
 

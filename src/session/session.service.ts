@@ -31,7 +31,10 @@ interface Logout {
 /** Begins and ends sessions. Beside it only `RefreshService` writes a token. */
 @Injectable()
 export class SessionService {
-  private readonly logouts = new Batcher<Logout, undefined>((batch) => this.endTogether(batch), GROUP_COMMIT);
+  private readonly logouts = new Batcher<Logout, true>(
+    (batch, inCompany) => this.endTogether(batch, inCompany),
+    GROUP_COMMIT,
+  );
 
   constructor(
     private readonly unitOfWork: UnitOfWork,
@@ -215,23 +218,24 @@ export class SessionService {
    * still alive is known with what was done about them, and before the commit.
    * @throws {MatrixError} `M_UNKNOWN_TOKEN` when one of them was not
    */
-  private endTogether(logouts: readonly Logout[]): Promise<undefined[]> {
+  private endTogether(logouts: readonly Logout[], inCompany: boolean): Promise<true[]> {
     const devices = new Map(logouts.map(({ device }) => [deviceKey(device), toDeleted(device)]));
     const end = async (tx: Tx) => {
       for (const { device, origin } of logouts) cameFrom(tx, origin, device);
       await settle([
-        this.requireLive(tx, logouts),
         // A connection runs its statements in their order: nothing is deleted before it is locked.
+        this.store.lockDevices(tx, [...devices.values()]),
+        this.requireLive(tx, logouts),
         this.endLocked(tx, [...devices.values()], 'logout'),
       ]);
-      return logouts.map(() => undefined);
+      return logouts.map(() => true as const);
     };
-    return this.unitOfWork.run(end, { inCompany: logouts.length > 1 });
+    return this.unitOfWork.run(end, { inCompany });
   }
 
   private async requireLive(tx: Tx, logouts: readonly Logout[]): Promise<void> {
     const tokens = logouts.map(({ device: { userId }, tokenDigest }) => ({ userId, tokenDigest }));
-    if ((await this.store.lockLive(tx, tokens)) < logouts.length) throw MatrixError.unknownToken();
+    if ((await this.store.countLive(tx, tokens)) < logouts.length) throw MatrixError.unknownToken();
   }
 
   /** Ends devices that the caller has locked: the one path on which devices are deleted. */

@@ -44,15 +44,6 @@ const LOCK_DEVICES: Statement = {
     ORDER BY d.user_id, d.device_id
     FOR UPDATE OF d`,
 };
-// A row is locked in its newest version, and one that was deleted meanwhile is left out: what comes back is alive.
-const LOCK_LIVE: Statement = {
-  name: 'session_lock_live',
-  text: `
-    SELECT FROM unnest($1::text[], $2::bytea[]) AS presented (user_id, token_digest)
-    JOIN access_tokens t USING (user_id, token_digest) JOIN devices d USING (user_id, device_id)
-    ORDER BY user_id, device_id
-    FOR UPDATE OF d, t`,
-};
 const LOCK_ALL_DEVICES: Statement = {
   name: 'session_lock_all_devices',
   text: `
@@ -73,7 +64,9 @@ const FIND_ACCESS_TOKENS: Statement = {
 };
 const FIND_LIVE: Statement = {
   name: 'session_find_live',
-  text: 'SELECT FROM access_tokens WHERE user_id = $1 AND token_digest = $2',
+  text: `
+    SELECT FROM unnest($1::text[], $2::bytea[]) AS presented (user_id, token_digest)
+    JOIN access_tokens USING (user_id, token_digest)`,
 };
 const FIND_USABLE: Statement = {
   name: 'session_find_usable',
@@ -229,15 +222,6 @@ export class SessionStore {
     return this.lock(tx, LOCK_DEVICES, deviceColumns(refs));
   }
 
-  /** Locks the devices of access tokens, and the tokens, until the transaction ends; says how many of the tokens are alive. */
-  async lockLive(tx: Tx, tokens: readonly { userId: string; tokenDigest: Buffer }[]): Promise<number> {
-    const rows = await tx.query(LOCK_LIVE, [
-      tokens.map(({ userId }) => userId),
-      tokens.map(({ tokenDigest }) => tokenDigest),
-    ]);
-    return rows.length;
-  }
-
   /** All devices of a user, locked until the transaction ends. */
   lockAllDevices(tx: Tx, userId: string): Promise<DeletedDevice[]> {
     return this.lock(tx, LOCK_ALL_DEVICES, [userId]);
@@ -249,7 +233,19 @@ export class SessionStore {
   }
 
   async hasAccessToken(tx: Tx, userId: string, digest: Buffer): Promise<boolean> {
-    return (await tx.query(FIND_LIVE, [userId, digest])).length === 1;
+    return (await this.countLive(tx, [{ userId, tokenDigest: digest }])) === 1;
+  }
+
+  /** How many of the access tokens are there. */
+  async countLive(
+    tx: Tx,
+    tokens: readonly { readonly userId: string; readonly tokenDigest: Buffer }[],
+  ): Promise<number> {
+    const rows = await tx.query(FIND_LIVE, [
+      tokens.map(({ userId }) => userId),
+      tokens.map(({ tokenDigest }) => tokenDigest),
+    ]);
+    return rows.length;
   }
 
   /** Those of the devices on which somebody can sign in, or could at `before` or later. */

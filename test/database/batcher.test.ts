@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Batcher } from '../../src/database/batcher.js';
+import { Batcher, Impatience, NOT_SERVED } from '../../src/database/batcher.js';
 
 /** A batcher whose calls end when the test says so. */
 function held(sharing: { lanes: number; limit: number }) {
@@ -67,5 +67,54 @@ describe('A batcher', () => {
     expect(results).toMatchObject([{ value: 2 }, { reason: new Error('unlucky') }, { value: 6 }]);
     expect(served).toEqual([[1, 13, 3], [1], [13], [3]]);
     expect(await batcher.add(5)).toBe(10);
+  });
+
+  it('waits for nobody in its lanes: what would take long is served beside them, and whatever comes meanwhile as ever', async () => {
+    let release = () => {};
+    const free = new Promise<void>((resolve) => (release = resolve));
+    const calls: [number[], boolean][] = [];
+    const batcher = new Batcher<number, number>(
+      async (items, inCompany) => {
+        calls.push([[...items], inCompany]);
+        if (items.some((item) => item < 0)) {
+          if (inCompany) throw new Error('A listener failed', { cause: new Impatience('somebody holds it') });
+          await free;
+        }
+        return items;
+      },
+      { lanes: 2, limit: 64 },
+    );
+    const held = [-1, -2, -3].map((item) => batcher.add(item));
+    await turns();
+    expect(await Promise.all([1, 2].map((item) => batcher.add(item)))).toEqual([1, 2]);
+    release();
+    expect(await Promise.all(held)).toEqual([-1, -2, -3]);
+    expect(calls.filter(([, inCompany]) => !inCompany).map(([items]) => items)).toEqual([[-1], [-2], [-3]]);
+  });
+
+  it('serves alone what cannot be served in company', async () => {
+    const batcher = new Batcher<number, number>(
+      async (items) => items.map((item, at) => (at > 0 ? NOT_SERVED : item)),
+      { lanes: 1, limit: 64 },
+    );
+    expect(await Promise.all([1, 2, 3].map((item) => batcher.add(item)))).toEqual([1, 2, 3]);
+  });
+
+  it.each([
+    Object.assign(new Error('terminating connection'), { code: '57P01' }),
+    Object.assign(new Error('connect'), { code: 'ECONNREFUSED' }),
+    new Error('Connection terminated unexpectedly'),
+  ])('tries nothing again when the database itself failed: %s', async (error) => {
+    let calls = 0;
+    const batcher = new Batcher<number, number>(
+      () => {
+        calls += 1;
+        return Promise.reject(error);
+      },
+      { lanes: 1, limit: 64 },
+    );
+    const results = await Promise.allSettled([1, 2, 3].map((item) => batcher.add(item)));
+    expect(results).toMatchObject([{ reason: error }, { reason: error }, { reason: error }]);
+    expect(calls).toBe(1);
   });
 });

@@ -58,7 +58,7 @@ let isGreedy = false;
 @Module({ providers: [TeamListener, TwofoldListener, GreedyListener] })
 class TeamModule {}
 
-const app = useApp({ extensions: [TeamModule], variables: { EVENT_LISTENER_TIMEOUT: '300ms' } });
+const app = useApp({ extensions: [TeamModule], variables: { EVENT_LISTENER_TIMEOUT: '900ms' } });
 const hangs = () => new Promise<never>(() => {});
 const BROKEN = { name: 'test_broken', text: 'SELECT * FROM a_table_that_does_not_exist' };
 

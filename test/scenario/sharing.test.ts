@@ -1,35 +1,44 @@
+import { Injectable, Module, type OnModuleInit } from '@nestjs/common';
 import pg from 'pg';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { type ClientSession, PASSWORD, someKeys, V3 } from '../../src/testing/matrix-client.js';
+import { LoginFlow, LoginFlows, type LoginContext } from '../../src/index.js';
+import { KeysService } from '../../src/keys/keys.service.js';
+import { LoginService } from '../../src/session/login/login.service.js';
+import { RefreshService } from '../../src/session/refresh/refresh.service.js';
+import { type ClientSession, someKeys } from '../../src/testing/matrix-client.js';
 import { Bystander, lockWaiters } from '../support/interleaving.js';
 import { useApp } from '../support/test-app.js';
 
-// Whoever comes while two transactions are under way shares the next one. Two are kept under way here, by locks that somebody
-// holds, until everybody else has come.
-const ADMIN = '@admin:localhost';
-const app = useApp({ variables: { SERVER_ADMINS: ADMIN } });
+/** Believes everybody, so that logins come in one turn of the event loop: hashes would come one after the other. */
+@Injectable()
+class CredulousLogin extends LoginFlow implements OnModuleInit {
+  readonly type = 'org.example.credulous';
+
+  constructor(private readonly flows: LoginFlows) {
+    super();
+  }
+
+  onModuleInit(): void {
+    this.flows.add(this);
+  }
+
+  async prove({ user }: Readonly<Record<string, unknown>>): Promise<string> {
+    return String(user);
+  }
+}
+
+@Module({ providers: [CredulousLogin] })
+class CredulousModule {}
+
+const app = useApp({ extensions: [CredulousModule] });
+const service = <Service>(type: new (...args: never[]) => Service) =>
+  app().nest.get<Service>(type, { strict: false });
 const query = vi.spyOn(pg.Client.prototype, 'query');
 const commits = () => query.mock.calls.filter(([text]) => (text as unknown) === 'COMMIT').length;
 const LOCK_DEVICES = 'SELECT FROM devices WHERE user_id = ANY ($1) FOR UPDATE';
-const LOCK_ACCOUNTS = 'SELECT FROM accounts WHERE user_id = ANY ($1) FOR UPDATE';
+const ORIGIN = { address: '192.0.2.1', userAgent: null };
 
 afterEach(() => query.mockClear());
-
-interface Answer {
-  readonly status: number;
-  readonly body: {
-    readonly errcode?: string;
-    readonly soft_logout?: boolean;
-    readonly access_token?: string;
-    readonly one_time_keys?: Record<string, Record<string, object>>;
-    readonly device_keys?: Record<string, object>;
-  };
-}
-
-const answerOf = async (call: PromiseLike<Answer>): Promise<Answer> => {
-  const { status, body } = await call;
-  return { status, body };
-};
 
 async function sessions(count: number, extra: object = {}): Promise<ClientSession[]> {
   const all: ClientSession[] = [];
@@ -37,205 +46,174 @@ async function sessions(count: number, extra: object = {}): Promise<ClientSessio
   return all;
 }
 
-/** Answers of those who came while two others waited for a lock, and how many transactions that took. */
-async function inCompany(
-  lock: string,
-  [first, second]: readonly [ClientSession, ClientSession],
-  call: (session: ClientSession) => PromiseLike<Answer>,
-  calls: readonly (() => PromiseLike<Answer>)[],
-): Promise<{ answers: Answer[]; commits: number }> {
-  const bystander = await Bystander.begin(app());
-  await bystander.run(lock, [[first.userId, second.userId]]);
-  const waiting = [answerOf(call(first))];
-  await lockWaiters(app(), 1);
-  waiting.push(answerOf(call(second)));
-  await lockWaiters(app(), 2);
-  const answering = Promise.all(calls.map((one) => answerOf(one())));
-  await new Promise((resolve) => setTimeout(resolve, 200));
+/** What comes of calls in one turn of the event loop, and how many transactions that took. */
+async function atOnce<Result>(calls: readonly (() => Promise<Result>)[]) {
   query.mockClear();
-  await bystander.commit();
-  const answers = await answering;
-  expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual([200, 200]);
-  return { answers, commits: commits() };
+  const outcomes = await Promise.allSettled(calls.map((call) => call()));
+  return { outcomes, commits: commits() };
+}
+
+/** The values of outcomes that must all be good. */
+function valuesOf<Result>(outcomes: readonly PromiseSettledResult<Result>[]): Result[] {
+  return outcomes.map((outcome) => {
+    if (outcome.status === 'rejected') throw outcome.reason;
+    return outcome.value;
+  });
 }
 
 describe('Refreshes that come at the same time', () => {
-  const refresh = ({ refreshToken }: ClientSession) => app().matrix.refresh(refreshToken!);
+  const rotate =
+    ({ refreshToken }: ClientSession) =>
+    () =>
+      service(RefreshService).rotate(refreshToken!, ORIGIN);
+  const statusOf = async (session: ClientSession, accessToken: string) =>
+    (await app().matrix.whoami({ ...session, accessToken })).status;
 
   it('share a transaction, and each gets its own pair', async () => {
-    const [one, other, ...all] = await sessions(14, { refresh_token: true });
-    const { answers, commits: count } = await inCompany(
-      LOCK_DEVICES,
-      [one!, other!],
-      refresh,
-      all.map((session) => () => refresh(session)),
-    );
-    expect(answers.map(({ status }) => status)).toEqual(all.map(() => 200));
-    expect(count).toBeLessThan(6);
-    for (const [at, { body }] of answers.entries()) {
-      const who = await app().matrix.whoami({ ...all[at]!, accessToken: body.access_token! });
+    const all = await sessions(12, { refresh_token: true });
+    const { outcomes, commits: count } = await atOnce(all.map(rotate));
+    expect(count).toBe(1);
+    for (const [at, { access }] of valuesOf(outcomes).entries()) {
+      const who = await app().matrix.whoami({ ...all[at]!, accessToken: access.token });
       expect(who.body['user_id']).toBe(all[at]!.userId);
     }
   });
 
   it('answer one token twice, and refuse who is to be refused, without harm to the others', async () => {
-    const [one, other, twice, spent, locked, ...others] = await sessions(9, { refresh_token: true });
-    const admin = await app().matrix.register({ username: 'admin' });
-    const { body: next } = await refresh(spent!).expect(200);
+    const [twice, spent, locked, ...others] = await sessions(7, { refresh_token: true });
+    const { body: next } = await app().matrix.refresh(spent!.refreshToken!).expect(200);
     await app().matrix.refresh(next.refresh_token).expect(200);
-    await app()
-      .http.put(`/_matrix/client/v1/admin/lock/${locked!.userId}`)
-      .auth(admin.accessToken, { type: 'bearer' })
-      .send({ locked: true })
-      .expect(200);
-    const asked = [twice!, twice!, spent!, locked!, ...others];
-    const { answers } = await inCompany(
-      LOCK_DEVICES,
-      [one!, other!],
-      refresh,
-      asked.map((session) => () => refresh(session)),
-    );
-    expect(answers.map(({ status, body }) => [status, body.errcode])).toEqual([
-      [200, undefined],
-      [200, undefined],
-      [401, 'M_UNKNOWN_TOKEN'],
-      [401, 'M_USER_LOCKED'],
-      ...others.map(() => [200, undefined]),
-    ]);
-    expect(answers[2]!.body.soft_logout).toBe(true);
-    // Of the two answers to one token the later counts, and only one of them is later.
-    const alive = [];
-    for (const { body } of answers.slice(0, 2))
-      alive.push((await app().matrix.whoami({ ...twice!, accessToken: body.access_token! })).status);
-    expect(alive.toSorted()).toEqual([200, 401]);
-    // A replay ends the session, and the device stays.
+    await app().sql('UPDATE accounts SET locked_at = now() WHERE user_id = $1', [locked!.userId]);
+    const { outcomes } = await atOnce([twice!, twice!, spent!, locked!, ...others].map(rotate));
+    const [one, other, replayed, refused, ...rest] = outcomes;
+    expect(valuesOf(rest)).toHaveLength(4);
+    expect(replayed).toMatchObject({ reason: { errcode: 'M_UNKNOWN_TOKEN', extra: { soft_logout: true } } });
+    expect(refused).toMatchObject({ reason: { errcode: 'M_USER_LOCKED' } });
+    // Of the two answers to one token the later counts.
+    const [first, second] = valuesOf([one!, other!]);
+    expect(await statusOf(twice!, first!.access.token)).toBe(401);
+    expect(await statusOf(twice!, second!.access.token)).toBe(200);
     const left = await app().sql('SELECT ended_reason FROM refresh_tokens WHERE user_id = $1', [
       spent!.userId,
     ]);
     expect(left).toEqual([{ ended_reason: 'refresh_replay' }]);
   });
 
-  it('do not wait for a neighbour whose device somebody holds', async () => {
-    const [one, other, held, ...others] = await sessions(7, { refresh_token: true });
+  it('wait for nobody whose device is held, though there be more of them than lanes', async () => {
+    const held = await sessions(3, { refresh_token: true });
+    const others = await sessions(3, { refresh_token: true });
     const bystander = await Bystander.begin(app());
-    await bystander.run(LOCK_DEVICES, [[held!.userId]]);
-    const late: Promise<Answer>[] = [];
-    const { answers } = await inCompany(
-      LOCK_DEVICES,
-      [one!, other!],
-      refresh,
-      others.map((session, at) => () => {
-        if (at === 0) late.push(answerOf(refresh(held!)));
-        return refresh(session);
-      }),
-    );
-    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+    await bystander.run(LOCK_DEVICES, [held.map(({ userId }) => userId)]);
+    const late = held.map((session) => rotate(session)());
+    await lockWaiters(app(), 3);
+    for (const session of others) await app().matrix.refresh(session.refreshToken!).expect(200);
     await bystander.commit();
-    expect((await late[0]!).status).toBe(200);
+    expect(await Promise.all(late)).toHaveLength(3);
+  });
+});
+
+describe('Logouts that come at the same time', () => {
+  it('wait for nobody whose device is held, though there be more of them than lanes', async () => {
+    const [held, others] = [await sessions(3), await sessions(3)];
+    const bystander = await Bystander.begin(app());
+    await bystander.run(LOCK_DEVICES, [held.map(({ userId }) => userId)]);
+    const late = held.map(async (session) => (await app().matrix.logout(session)).status);
+    await lockWaiters(app(), 3);
+    for (const session of others) await app().matrix.logout(session).expect(200);
+    await bystander.commit();
+    expect(await Promise.all(late)).toEqual([200, 200, 200]);
   });
 });
 
 describe('Logins that come at the same time', () => {
-  const login = ({ userId }: ClientSession, agent = '') =>
-    app()
-      .http.post(`${V3}/login`)
-      .set('User-Agent', agent)
-      .send({
-        type: 'm.login.password',
-        identifier: { type: 'm.id.user', user: userId },
-        password: PASSWORD,
-      });
+  const login = ({ userId }: ClientSession) => {
+    const request = { type: 'org.example.credulous', user: userId };
+    const context: LoginContext = { ...ORIGIN, userAgent: userId, token: null };
+    return () => service(LoginService).login(request, context);
+  };
 
-  it('share a transaction; who is refused in it harms nobody, and each is written down with where it came from', async () => {
-    const [one, other, refused, ...others] = await sessions(9);
-    // Deactivated in the moment between the proof of the password and the transaction.
-    const sql = 'UPDATE accounts SET deactivated_at = now() WHERE user_id = $1';
-    const bystander = await Bystander.begin(app());
-    await bystander.run(LOCK_ACCOUNTS, [[one!.userId, other!.userId]]);
-    const waiting = [answerOf(login(one!))];
-    await lockWaiters(app(), 1);
-    waiting.push(answerOf(login(other!)));
-    await lockWaiters(app(), 2);
-    const answering = [refused!, ...others].map((session) => answerOf(login(session, session.userId)));
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
-    await app().sql(sql, [refused!.userId]);
-    query.mockClear();
-    await bystander.commit();
-    const [denied, ...answers] = await Promise.all(answering);
-    expect(denied).toMatchObject({ status: 403, body: { errcode: 'M_USER_DEACTIVATED' } });
-    expect(answers.map(({ status }) => status)).toEqual(others.map(() => 200));
-    expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual([200, 200]);
-    for (const { userId } of others) {
-      const [entry] = await app().sql<{ user_agent: string }>(
-        `SELECT user_agent FROM audit_entries WHERE user_id = $1 AND action = 'session_started' ORDER BY at DESC LIMIT 1`,
-        [userId],
+  it('share a transaction, and each is written down with where it came from', async () => {
+    const all = await sessions(8);
+    const { outcomes, commits: count } = await atOnce(all.map(login));
+    expect(count).toBe(1);
+    for (const { userId, deviceId, pair } of valuesOf(outcomes)) {
+      const session = { userId, deviceId, accessToken: pair.access.token };
+      expect(await app().matrix.whoami(session)).toMatchObject({ status: 200 });
+      const entries = await app().sql(
+        `SELECT user_agent FROM audit_entries WHERE user_id = $1 AND device_id = $2`,
+        [userId, deviceId],
       );
-      expect(entry!.user_agent).toBe(userId);
+      expect(entries).toEqual([{ user_agent: userId }]);
     }
+  });
+
+  it('are not harmed by one that is refused in the transaction', async () => {
+    const [refused, ...others] = await sessions(5);
+    await app().sql('UPDATE accounts SET deactivated_at = now() WHERE user_id = $1', [refused!.userId]);
+    const { outcomes } = await atOnce([refused!, ...others].map(login));
+    expect(outcomes[0]).toMatchObject({ reason: { errcode: 'M_USER_DEACTIVATED' } });
+    expect(valuesOf(outcomes.slice(1))).toHaveLength(4);
+    const started = await app().sql(
+      `SELECT FROM audit_entries WHERE action = 'session_started' AND user_id = ANY ($1)`,
+      [others.map(({ userId }) => userId)],
+    );
+    // One by the registration, one by the login.
+    expect(started).toHaveLength(8);
   });
 });
 
 describe('Claims that come at the same time', () => {
-  const claim = (by: ClientSession, { userId, deviceId }: ClientSession) =>
-    app()
-      .matrix.call(by, 'post', '/keys/claim')
-      .send({ one_time_keys: { [userId]: { [deviceId]: 'signed_curve25519' } } });
-
-  it('get each a key of its own, the oldest first, and the fallback key when there is none left', async () => {
-    const [one, other, wanted, ...askers] = await sessions(15);
-    for (const session of [one!, other!, wanted!])
-      await app().matrix.uploadKeys(session, someKeys(session, 10)).expect(200);
-    const { answers } = await inCompany(
-      LOCK_DEVICES,
-      [one!, other!],
-      (session) => claim(wanted!, session),
-      askers.map((session) => () => claim(session, wanted!)),
+  const claims = async (count: number, { userId, deviceId }: ClientSession) => {
+    const one_time_keys = { [userId]: { [deviceId]: 'signed_curve25519' } };
+    const { outcomes } = await atOnce(
+      Array.from({ length: count }, () => () => service(KeysService).claim({ one_time_keys })),
     );
-    const names = answers.map(({ status, body }) => {
-      expect(status).toBe(200);
-      return Object.keys(body.one_time_keys![wanted!.userId]![wanted!.deviceId]!)[0]!;
-    });
-    const oneTime = Array.from({ length: 10 }, (_, at) => `signed_curve25519:AAAA${at}`);
-    expect(names.filter((name) => name !== 'signed_curve25519:FALL').toSorted()).toEqual(oneTime);
-    expect(names.filter((name) => name === 'signed_curve25519:FALL')).toHaveLength(2);
+    return valuesOf(outcomes).map(
+      (claimed) =>
+        Object.keys(
+          (claimed.one_time_keys as Record<string, Record<string, object>>)[userId]![deviceId]!,
+        )[0]!,
+    );
+  };
+  const oneTime = (count: number) => Array.from({ length: count }, (_, at) => `signed_curve25519:AAAA${at}`);
+
+  it('get each a key of its own, the oldest first', async () => {
+    const session = await app().matrix.register();
+    await app().matrix.uploadKeys(session, someKeys(session, 10)).expect(200);
+    expect((await claims(5, session)).toSorted()).toEqual(oneTime(5));
+    expect(await claims(1, session)).toEqual(['signed_curve25519:AAAA5']);
   });
 
-  it('take the oldest keys of a device that has more', async () => {
-    const [one, other, wanted, ...askers] = await sessions(8);
-    for (const session of [one!, other!, wanted!])
-      await app().matrix.uploadKeys(session, someKeys(session, 10)).expect(200);
-    const { answers } = await inCompany(
-      LOCK_DEVICES,
-      [one!, other!],
-      (session) => claim(wanted!, session),
-      askers.map((session) => () => claim(session, wanted!)),
-    );
-    const names = answers.map(
-      ({ body }) => Object.keys(body.one_time_keys![wanted!.userId]![wanted!.deviceId]!)[0]!,
-    );
-    expect(names.toSorted()).toEqual(Array.from({ length: 5 }, (_, at) => `signed_curve25519:AAAA${at}`));
+  it('get the fallback key when there is none left', async () => {
+    const session = await app().matrix.register();
+    await app().matrix.uploadKeys(session, someKeys(session, 10)).expect(200);
+    const fallback = Array.from({ length: 2 }, () => 'signed_curve25519:FALL');
+    expect((await claims(12, session)).toSorted()).toEqual([...oneTime(10), ...fallback]);
   });
 });
 
 describe('Key queries that come at the same time', () => {
-  it('answer each what it asked, with what it may see', async () => {
+  it('answer each what it asked', async () => {
     const all = await sessions(12);
     for (const session of all) await app().matrix.uploadKeys(session, someKeys(session)).expect(200);
+    const next = (at: number) => all[at % all.length]!;
     const answers = await Promise.all(
-      all.map((session, at) =>
-        answerOf(
-          app()
-            .matrix.call(session, 'post', '/keys/query')
-            .send({
-              device_keys: { [all[(at + 1) % 12]!.userId]: [], [all[(at + 2) % 12]!.userId]: ['no such'] },
-            }),
-        ),
-      ),
+      all.map(async (session, at) => {
+        const device_keys = { [next(at + 1).userId]: [], [next(at + 2).userId]: ['no such'] };
+        const { body } = await app()
+          .matrix.call(session, 'post', '/keys/query')
+          .send({ device_keys })
+          .expect(200);
+        return body.device_keys;
+      }),
     );
-    expect(answers.map(({ body }) => body.device_keys)).toEqual(
+    expect(answers).toEqual(
       all.map((_, at) => {
-        const [{ userId, deviceId }, { userId: without }] = [all[(at + 1) % 12]!, all[(at + 2) % 12]!];
-        return { [userId]: { [deviceId]: expect.objectContaining({ user_id: userId }) }, [without]: {} };
+        const { userId, deviceId } = next(at + 1);
+        return {
+          [userId]: { [deviceId]: expect.objectContaining({ user_id: userId }) },
+          [next(at + 2).userId]: {},
+        };
       }),
     );
   });

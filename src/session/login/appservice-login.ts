@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { AccountsService } from '../../accounts/accounts.service.js';
+import { AccountsService, requireActive } from '../../accounts/accounts.service.js';
 import { type Named, toLogin } from '../../accounts/login-identifier.rules.js';
 import { AppserviceRegistry } from '../../appservices/appservice-registry.js';
 import type { Appservice } from '../../appservices/appservice.js';
@@ -43,6 +43,7 @@ export class AppserviceLogin {
       );
     }
     if (account === null) throw MatrixError.forbidden('This user is not registered');
+    requireActive(account);
     return account.userId;
   }
 

@@ -7,7 +7,7 @@ import { Batcher, GROUP_COMMIT } from '../../database/batcher.js';
 import { settle, type Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
-import { requireDeviceId, type StartedSession } from '../session.rules.js';
+import { requireDeviceId, requireShortName, type StartedSession } from '../session.rules.js';
 import { SessionService } from '../session.service.js';
 import { AppserviceLogin } from './appservice-login.js';
 import { type LoginContext, LoginFlows } from './login-flow.port.js';
@@ -34,7 +34,7 @@ interface Login {
 @Injectable()
 export class LoginService {
   private readonly logins = new Batcher<Login, StartedSession>(
-    (batch) => this.beginTogether(batch),
+    (batch, inCompany) => this.beginTogether(batch, inCompany),
     GROUP_COMMIT,
   );
 
@@ -55,17 +55,16 @@ export class LoginService {
   /** Begins a session. Logins that come at the same time, each on a new device, share a transaction. */
   async login(request: LoginDto, context: LoginContext): Promise<StartedSession> {
     requireDeviceId(request.device_id);
+    requireShortName(request.initial_device_display_name ?? null);
     const login = { request, context, proof: await this.prove(request, context) };
     // On a device that is there, or with a token of one, it would have to wait for whoever holds that.
     if (!request.device_id && request.type !== 'm.login.token') return this.logins.add(login);
-    const [session] = await this.beginTogether([login]);
+    const [session] = await this.beginTogether([login], false);
     return session!;
   }
 
-  private beginTogether(logins: readonly Login[]): Promise<StartedSession[]> {
-    return this.unitOfWork.run((tx) => settle(logins.map((login) => this.begin(tx, login))), {
-      inCompany: logins.length > 1,
-    });
+  private beginTogether(logins: readonly Login[], inCompany: boolean): Promise<StartedSession[]> {
+    return this.unitOfWork.run((tx) => settle(logins.map((login) => this.begin(tx, login))), { inCompany });
   }
 
   private async begin(tx: Tx, { request, context, proof }: Login): Promise<StartedSession> {

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { AccountsService, isActive, requireActive } from '../../accounts/accounts.service.js';
 import { cameFrom } from '../../audit/origins.js';
-import { Batcher, GROUP_COMMIT } from '../../database/batcher.js';
+import { Batcher, GROUP_COMMIT, NOT_SERVED } from '../../database/batcher.js';
 import { settle, type Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import type { DeviceRef } from '../../events/devices-deleted.event.js';
@@ -23,14 +23,14 @@ interface Refresh {
   readonly origin: Origin;
 }
 
-/** `null`: refused. `undefined`: nothing was done, because it cannot be said in company. */
-type Outcome = TokenPair | null | undefined;
+/** `null`: refused. */
+type Outcome = TokenPair | null;
 
 /** Keeps sessions going: a refresh token makes way for a new pair of tokens. */
 @Injectable()
 export class RefreshService {
   private readonly refreshes = new Batcher<Refresh, Outcome>(
-    (batch) => this.rotateTogether(batch),
+    (batch, inCompany) => this.rotateTogether(batch, inCompany),
     GROUP_COMMIT,
   );
 
@@ -52,12 +52,10 @@ export class RefreshService {
   async rotate(refreshToken: string, origin: Origin): Promise<TokenPair> {
     const presented = this.tokens.read('mxr', refreshToken);
     if (presented === null) throw MatrixError.unknownToken();
-    const refresh = { presented, origin };
-    let pair = await this.refreshes.add(refresh);
-    if (pair === undefined) [pair] = await this.rotateTogether([refresh]);
+    const pair = await this.refreshes.add({ presented, origin });
     const { userId, sessionDigest } = presented;
     // Ending the session is what must be remembered of a replay, so the refusal comes after the commit.
-    if (!pair) throw MatrixError.unknownToken(await this.store.isFamilyKnown(userId, sessionDigest));
+    if (pair === null) throw MatrixError.unknownToken(await this.store.isFamilyKnown(userId, sessionDigest));
     return pair;
   }
 
@@ -66,30 +64,33 @@ export class RefreshService {
     return this.unitOfWork.run(async (tx) => {
       await this.store.lockDevices(tx, [device]);
       if (!(await this.store.hasAccessToken(tx, device.userId, digest))) return false;
-      await Promise.all([this.store.confirmAccessTokens(tx, device), this.store.retirePrevious(tx, device)]);
+      await settle([this.store.confirmAccessTokens(tx, device), this.store.retirePrevious(tx, device)]);
       return true;
     });
   }
 
-  private rotateTogether(refreshes: readonly Refresh[]): Promise<Outcome[]> {
+  private rotateTogether(
+    refreshes: readonly Refresh[],
+    inCompany: boolean,
+  ): Promise<(Outcome | typeof NOT_SERVED)[]> {
     const isAlone = refreshes.length === 1;
     const presented = refreshes.map((refresh) => refresh.presented);
     const userIds = [...new Set(presented.map(({ userId }) => userId))];
     const rotate = async (tx: Tx) => {
-      const [accounts, locked] = await Promise.all([
+      const [accounts, locked] = await settle([
         this.accounts.holdAll(tx, userIds),
         this.store.lockFamilies(tx, presented),
       ]);
       const sessions = new Map(locked.map((session) => [familyKey(session.userId, session.family), session]));
       const rotations: Rotated[] = [];
       const replayed: RefreshTokenEntity[] = [];
-      const outcomes = refreshes.map(({ presented: token, origin }): Outcome => {
+      const outcomes = refreshes.map(({ presented: token, origin }): Outcome | typeof NOT_SERVED => {
         const key = familyKey(token.userId, token.familyDigest);
         const session = sessions.get(key);
         const account = accounts.get(token.userId) ?? null;
         // In company: another request may have come with the same token a moment earlier.
-        if (session === undefined) return isAlone ? null : undefined;
-        if (!isAlone && !isActive(account)) return undefined;
+        if (session === undefined) return isAlone ? null : NOT_SERVED;
+        if (!isAlone && !isActive(account)) return NOT_SERVED;
         requireActive(account);
         sessions.delete(key);
         cameFrom(tx, origin, session);
@@ -107,7 +108,7 @@ export class RefreshService {
       await settle([this.putInPlace(tx, rotations), this.endReplayed(tx, replayed)]);
       return outcomes;
     };
-    return this.unitOfWork.run(rotate, { inCompany: !isAlone });
+    return this.unitOfWork.run(rotate, { inCompany });
   }
 
   private async putInPlace(tx: Tx, rotations: readonly Rotated[]): Promise<void> {
