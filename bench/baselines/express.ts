@@ -3,9 +3,11 @@ import { serve } from '../contestant.js';
 import { bareEndpoints, takesBody } from './endpoints.js';
 import { barePool } from './pool.js';
 
-// Baseline 2: express as it comes, and the same statements.
+// Baseline 2: express, without what the service switches off in it, too, and the same statements.
 const answer = bareEndpoints(barePool());
 const app = express();
+app.disable('etag');
+app.disable('x-powered-by');
 const json = express.json();
 app.use((request, response, next) => (takesBody(request.path) ? json(request, response, next) : next()));
 app.use((request, response, next) => {

@@ -147,7 +147,9 @@ export const environmentSchema = z.object({
     .describe('How often a node looks for events that other nodes left undelivered, or that are due again.'),
   EVENT_LISTENER_TIMEOUT: interval()
     .default('15s')
-    .describe('How long listeners may hold a transaction, and one statement may take; then it is rolled back.'),
+    .describe(
+      'How long listeners may hold a transaction, and one statement may take; then it is rolled back.',
+    ),
   EVENT_DELIVERY_TIMEOUT: interval().default('10s').describe('How long one delivery of an event may take.'),
   EVENT_MAX_ATTEMPTS: wholeNumber(1, 1_000)
     .default(30)
