@@ -1,7 +1,7 @@
 import type { Statement } from '../../src/database/tx.js';
 
 // What a bare server asks of PostgreSQL for each request: one statement, prepared, that does all the work of ours,
-// down to the log of device-list changes. $1 and $2 are the user and the digest of the access token.
+// down to the log of device-list changes and the audit. $1 and $2 are the user and the digest of the access token.
 
 const TOKEN = `token AS (
   SELECT user_id, device_id FROM access_tokens WHERE user_id = $1 AND token_digest = $2
@@ -16,6 +16,14 @@ function deletions(tables: readonly string[]): string {
       )`,
     )
     .join(', ');
+}
+
+/** The entry of the audit for each row of `source`. */
+function audited(source: string, action: string, device: string): string {
+  return `audited AS (
+    INSERT INTO audit_entries (at, user_id, entry_id, action, device_id, address)
+    SELECT now(), user_id, '00000' || substr(md5(random()::text), 1, 12), '${action}', ${device}, '127.0.0.1' FROM ${source}
+  )`;
 }
 
 const HANGING = [
@@ -44,7 +52,8 @@ const DELETE_GONE = `
     INSERT INTO device_list_changes (user_id, position, previous_position, change, device_id)
     SELECT user_id, position - row_number() OVER () + 1, previous_device_position, 'device_deleted', device_id
     FROM gone JOIN list USING (user_id)
-  )
+  ),
+  ${audited('gone', 'session_ended', 'device_id')}
   DELETE FROM devices d USING gone WHERE d.user_id = gone.user_id AND d.device_id = gone.device_id
   RETURNING d.device_id`;
 
@@ -137,6 +146,7 @@ export const LOGIN: Statement = {
       INSERT INTO device_list_changes (user_id, position, previous_position, change, device_id)
       SELECT user_id, position, previous_device_position, 'device_created', $2 FROM list
     ),
+    ${audited('account', 'session_started', '$2')},
     family AS (
       INSERT INTO session_families (user_id, family, device_id, started_at) SELECT user_id, $4, $2, now() FROM account
     )

@@ -5,11 +5,11 @@ import { chooseDeviceId, type TokenPair } from './session.rules.js';
 import {
   accessFamily,
   FAMILY_BYTES,
+  makeToken,
   readToken,
   SECRET_BYTES,
   type TokenKind,
   type WireToken,
-  writeToken,
 } from './token.rules.js';
 
 /** Makes tokens and device IDs, and reads the tokens of this server. */
@@ -45,7 +45,7 @@ export class TokenIssuer {
 
   /** A new token, of a new family unless one is given. */
   issue(kind: TokenKind, userId: string, family = this.entropy.bytes(FAMILY_BYTES)): WireToken {
-    return this.read(kind, writeToken(kind, userId, family, this.entropy.bytes(SECRET_BYTES)))!;
+    return makeToken(kind, userId, family, this.entropy.bytes(SECRET_BYTES));
   }
 
   /** The tokens of a client that can refresh, of a new session unless a family of refresh tokens is given. */

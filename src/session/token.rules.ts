@@ -50,10 +50,23 @@ export function readToken(kind: TokenKind, token: string, serverName: string): W
   const localpart = Buffer.from(parts['user']!, 'base64url').toString();
   // The checksum is no secret: what looks like a name may still be one that no user can have.
   if (encode(localpart) !== parts['user'] || !isStorable(localpart)) return null;
-  const family = Buffer.from(parts['family']!, 'base64url');
+  return toWireToken(
+    kind,
+    token,
+    toUserId(localpart, serverName),
+    Buffer.from(parts['family']!, 'base64url'),
+  );
+}
+
+/** A token that {@link writeToken} has just written, without reading it. */
+export function makeToken(kind: TokenKind, userId: string, family: Buffer, secret: Buffer): WireToken {
+  return toWireToken(kind, writeToken(kind, userId, family, secret), userId, family);
+}
+
+function toWireToken(kind: TokenKind, token: string, userId: string, family: Buffer): WireToken {
   return {
     token,
-    userId: toUserId(localpart, serverName),
+    userId,
     digest: sha256(token),
     family,
     // Most requests never ask for these.
