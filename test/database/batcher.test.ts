@@ -84,11 +84,11 @@ describe('A batcher', () => {
       },
       { lanes: 2, limit: 64 },
     );
-    const held = [-1, -2, -3].map((item) => batcher.add(item));
+    const late = [-1, -2, -3].map((item) => batcher.add(item));
     await turns();
     expect(await Promise.all([1, 2].map((item) => batcher.add(item)))).toEqual([1, 2]);
     release();
-    expect(await Promise.all(held)).toEqual([-1, -2, -3]);
+    expect(await Promise.all(late)).toEqual([-1, -2, -3]);
     expect(calls.filter(([, inCompany]) => !inCompany).map(([items]) => items)).toEqual([[-1], [-2], [-3]]);
   });
 
@@ -101,10 +101,11 @@ describe('A batcher', () => {
   });
 
   it.each([
-    Object.assign(new Error('terminating connection'), { code: '57P01' }),
-    Object.assign(new Error('connect'), { code: 'ECONNREFUSED' }),
-    new Error('Connection terminated unexpectedly'),
-  ])('tries nothing again when the database itself failed: %s', async (error) => {
+    ['terminating connection', '57P01'],
+    ['connect', 'ECONNREFUSED'],
+    ['Connection terminated unexpectedly', undefined],
+  ])('tries nothing again when the database itself failed: %s', async (message, code) => {
+    const error = Object.assign(new Error(message), { code });
     let calls = 0;
     const batcher = new Batcher<number, number>(
       () => {

@@ -168,12 +168,7 @@ describe('Claims that come at the same time', () => {
     const { outcomes } = await atOnce(
       Array.from({ length: count }, () => () => service(KeysService).claim({ one_time_keys })),
     );
-    return valuesOf(outcomes).map(
-      (claimed) =>
-        Object.keys(
-          (claimed.one_time_keys as Record<string, Record<string, object>>)[userId]![deviceId]!,
-        )[0]!,
-    );
+    return valuesOf(outcomes).map((claimed) => Object.keys(claimed.one_time_keys[userId]![deviceId]!)[0]!);
   };
   const oneTime = (count: number) => Array.from({ length: count }, (_, at) => `signed_curve25519:AAAA${at}`);
 
