@@ -1,13 +1,13 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Arena } from './arena.js';
 import { median } from './report.js';
+import { temporaryDirectory } from '../src/testing/test-postgres.js';
 
 /** How soon the service answers, and what it holds. */
 export interface Start {
@@ -26,7 +26,7 @@ const VERSIONS = '/_matrix/client/versions';
 
 /** Starts the service as an operator does: on an embedded server whose data are there already, and on a database of the arena's server. */
 export async function start(arena: Arena, rounds: number): Promise<Start[]> {
-  const directory = await mkdtemp(join(tmpdir(), 'mss-bench-start-'));
+  const directory = await temporaryDirectory();
   const empty = await arena.neighbour();
   const results: Start[] = [];
   const kinds = {
