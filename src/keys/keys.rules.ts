@@ -105,7 +105,7 @@ function toDeviceKeys(keys: Json, { userId, deviceId }: DeviceRef): Json {
   if (!isObject(keys['keys']) || !Object.values(keys['keys']).every((key) => typeof key === 'string')) {
     throw MatrixError.badJson('device_keys.keys must be an object of strings');
   }
-  if (!isObject(keys['signatures']) || !Object.values(keys['signatures']).every(isObject)) {
+  if (!areSignatures(keys['signatures'])) {
     throw MatrixError.badJson('device_keys.signatures must be an object of objects');
   }
   return keys;
@@ -121,11 +121,16 @@ function toKeys(field: string, keys: Json | undefined): UploadedKey[] {
       throw MatrixError.badJson(`Names in ${field} may hold ${NAME_LIMIT_BYTES} bytes at the most`);
     }
     if (typeof key === 'string') return { algorithm, keyId, key };
-    if (!isObject(key) || typeof key['key'] !== 'string' || !isObject(key['signatures'])) {
+    if (!isObject(key) || typeof key['key'] !== 'string' || !areSignatures(key['signatures'])) {
       throw MatrixError.badJson(`${field}.${name} must be a string, or an object with key and signatures`);
     }
     return { algorithm, keyId, key };
   });
+}
+
+/** Signatures by user, and then by key: whoever claims the key is given them as they are. */
+function areSignatures(value: unknown): boolean {
+  return isObject(value) && Object.values(value).every(isObject);
 }
 
 function material(key: string | object): unknown {

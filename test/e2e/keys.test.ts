@@ -153,3 +153,12 @@ describe('POST /keys/query', () => {
     },
   );
 });
+
+it('takes no one-time key whose signatures of a user are no object', async () => {
+  const session = await app().matrix.register();
+  const key = { key: 'k', signatures: { [session.userId]: ['s'] } };
+  const { body } = await app()
+    .matrix.uploadKeys(session, { one_time_keys: { 'signed_curve25519:A': key } })
+    .expect(400);
+  expect(body.errcode).toBe('M_BAD_JSON');
+});
