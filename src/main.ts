@@ -6,7 +6,8 @@ import { EmbeddedPostgres } from './database/embedded/embedded-postgres.js';
 import { reasonOf } from './start-failure.js';
 import { welcome } from './welcome.js';
 
-const STOP_DEADLINE_MS = 10_000;
+/** Longer than requests have to end, and than what is written down after them takes. */
+const STOP_DEADLINE_MS = 25_000;
 
 let embedded: EmbeddedPostgres | null = null;
 let app: NestExpressApplication | null = null;
@@ -31,7 +32,8 @@ async function start(): Promise<void> {
 /** Requests first, then the connections, then the server that they led to; nobody waits for the slow ones for ever. */
 async function stop(code: number): Promise<void> {
   setTimeout(() => process.exit(1), STOP_DEADLINE_MS).unref();
-  await app?.close();
-  await embedded?.stop();
-  process.exit(code);
+  const failures = [];
+  for (const part of [() => app?.close(), () => embedded?.stop()])
+    await Promise.resolve(part()).catch((error: unknown) => failures.push(console.error(reasonOf(error))));
+  process.exit(failures.length > 0 ? 1 : code);
 }

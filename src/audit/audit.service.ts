@@ -13,6 +13,7 @@ import type { ErrorAnswer } from '../matrix/matrix-error.js';
 import { Refusals } from '../matrix/refusals.port.js';
 import { Clock } from '../system/clock.js';
 import { Entropy } from '../system/entropy.js';
+import { warnUnlessOutage } from '../system/outage.js';
 import type { AuditEntryEntity } from './audit-entry.entity.js';
 import { AuditStore, type AuditQuery, type NewAuditEntry } from './audit.store.js';
 import { originIn } from './origins.js';
@@ -100,7 +101,7 @@ export class AuditService implements OnApplicationBootstrap, BeforeApplicationSh
     };
     const written = this.store
       .appendRefusal(this.clock.now(), entry)
-      .catch((error: unknown) => this.logger.warn(`A refusal is not in the audit: ${String(error)}`))
+      .catch((error: unknown) => warnUnlessOutage(this.logger, 'A refusal is not in the audit', error))
       .finally(() => this.writing.delete(written));
     this.writing.add(written);
   }
@@ -115,7 +116,7 @@ export class AuditService implements OnApplicationBootstrap, BeforeApplicationSh
     try {
       while ((await this.store.purge(before, PURGE_BATCH)) === PURGE_BATCH && !this.isStopping);
     } catch (error) {
-      this.logger.warn(`Old entries of the audit could not be deleted: ${String(error)}`);
+      warnUnlessOutage(this.logger, 'Old entries of the audit could not be deleted', error);
     }
   }
 
@@ -144,7 +145,7 @@ export class AuditService implements OnApplicationBootstrap, BeforeApplicationSh
     if (known !== undefined) return known;
     const entries: NewAuditEntry[] = [];
     this.gathered.set(tx, entries);
-    tx.beforeCommit((query) => this.store.append(query, tx.startedAt, entries));
+    tx.beforeCommit(() => this.store.appending(tx.startedAt, entries));
     return entries;
   }
 

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { Statement, Tx } from '../database/tx.js';
+import type { PendingStatement, Statement } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import type { PagePosition } from '../matrix/page.rules.js';
 import type { AuditAction, AuditEntryEntity } from './audit-entry.entity.js';
@@ -81,8 +81,8 @@ export interface AuditQuery {
 export class AuditStore {
   constructor(private readonly unitOfWork: UnitOfWork) {}
 
-  async append(query: Tx['query'], at: Date, entries: readonly NewAuditEntry[]): Promise<void> {
-    await query(INSERT, [at, ...columnsOf(entries)]);
+  appending(at: Date, entries: readonly NewAuditEntry[]): PendingStatement {
+    return { statement: INSERT, values: [at, ...columnsOf(entries)] };
   }
 
   /** In a transaction of its own. Of a user who does not exist the name is left out. */

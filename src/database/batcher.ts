@@ -1,7 +1,9 @@
 import pLimit from 'p-limit';
+import { causesOf, isOutage, Unavailable } from '../system/outage.js';
 
 interface Waiting<Item, Result> {
   readonly item: Item;
+  readonly since: number;
   readonly resolve: (result: Result) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -36,6 +38,9 @@ export type Serve<Item, Result> = (
 /** Something took longer than others may be kept waiting. */
 export class Impatience extends Error {}
 
+/** How many items may wait, those beside the lanes included, and for how long: a database that hangs must not fill the memory. */
+export const WAITING = { most: 4_096, longestMs: 10_000 };
+
 /** Items that are tried by themselves at the same time, or wait for what somebody holds: they must not take every connection. */
 const ALONE_AT_ONCE = 4;
 
@@ -44,13 +49,15 @@ const ALONE_AT_ONCE = 4;
  * taken, go with the next call. There is no timer: who comes alone waits for nobody.
  *
  * When a shared call fails, each of its items is tried by itself, and when that would take long, once more beside the lanes:
- * nobody pays for a neighbour. When it is the database that failed, nothing is tried again.
+ * nobody pays for a neighbour. When it is the database that failed, nothing is tried again. Who waits too long, or finds too
+ * many waiting, is refused with {@link Unavailable}.
  */
 export class Batcher<Item, Result> {
   private waiting: Waiting<Item, Result>[] = [];
   private underWay = 0;
   private isScheduled = false;
   private readonly beside = pLimit(ALONE_AT_ONCE);
+  private timer: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly serve: Serve<Item, Result>,
@@ -59,10 +66,22 @@ export class Batcher<Item, Result> {
 
   /** Resolves with what `serve` gives for the item. */
   add(item: Item): Promise<Result> {
+    if (this.waiting.length + this.beside.pendingCount >= WAITING.most)
+      return Promise.reject(new Unavailable('Too many requests wait for the database'));
     return new Promise((resolve, reject) => {
-      this.waiting.push({ item, resolve, reject });
+      this.waiting.push({ item, since: performance.now(), resolve, reject });
       this.schedule();
     });
+  }
+
+  /** Nobody takes those who wait while every lane hangs, so a timer looks after them. */
+  private watch(): void {
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      const late = this.waiting.findIndex((waiting) => !isLate(waiting));
+      for (const waiting of this.waiting.splice(0, late === -1 ? this.waiting.length : late)) refuse(waiting);
+      if (this.waiting.length > 0) this.watch();
+    }, WAITING.longestMs / 10).unref();
   }
 
   private schedule(): void {
@@ -73,6 +92,7 @@ export class Batcher<Item, Result> {
       while (this.underWay < this.sharing.lanes && this.waiting.length > 0) {
         void this.run(this.waiting.splice(0, this.sharing.limit));
       }
+      if (this.waiting.length > 0) this.watch();
     });
   }
 
@@ -108,6 +128,7 @@ export class Batcher<Item, Result> {
   }
 
   private async serveAlone(waiting: Waiting<Item, Result>): Promise<void> {
+    if (isLate(waiting)) return refuse(waiting);
     try {
       const [result] = await this.serve([waiting.item], false);
       if (!settled(waiting, result!)) throw new Error('There is no result');
@@ -130,21 +151,14 @@ function settled<Result>(
   return true;
 }
 
-/** The error and what caused it. */
-function* causesOf(error: unknown): Generator<Error & { code?: unknown }> {
-  for (let one = error; one instanceof Error; one = one.cause) yield one;
+function isLate({ since }: { readonly since: number }): boolean {
+  return performance.now() - since > WAITING.longestMs;
+}
+
+function refuse({ reject }: { readonly reject: (error: unknown) => void }): void {
+  reject(new Unavailable('The database is too slow for all who wait for it'));
 }
 
 function isImpatience(error: unknown): boolean {
   return [...causesOf(error)].some((one) => one instanceof Impatience || one.code === '55P03');
-}
-
-/** SQLSTATE classes, and the codes of operating systems, that say that there is no database to be had just now. */
-const OUTAGE = /^(?:08|53|57P|58|XX|E[A-Z]+$)/;
-/** What `pg` says without a code. */
-const LOST =
-  /^(?:Connection terminated|Query read timeout|timeout exceeded|Client (?:has encountered|was closed))/;
-
-function isOutage(error: unknown): boolean {
-  return [...causesOf(error)].some(({ code, message }) => OUTAGE.test(String(code)) || LOST.test(message));
 }

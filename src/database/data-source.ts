@@ -27,6 +27,9 @@ class ServiceClient extends Client {
   /** A failover must cost one second, not the minutes of a TCP time-out. */
   constructor(config: ClientConfig) {
     super({ ...config, connectionTimeoutMillis: 1_000 });
+    // Between the pool's listener and the borrower's there is a moment without any. A backend that ends in it would end the
+    // process; whoever uses the connection next hears of it by a failed statement.
+    this.on('error', () => {});
   }
 
   /** Statements of one turn of the event loop leave in one write: each would be a system call, and a packet, of its own. */
@@ -100,9 +103,10 @@ export function dataSourceOptions(
     logging: false,
     extra: {
       // How long a request may wait for its turn; how long a connection may take is another matter.
-      connectionTimeoutMillis: 30_000,
+      connectionTimeoutMillis: 10_000,
       Client: ServiceClient,
-      query_timeout: 30_000,
+      // A server that hangs breaks no statement off by itself.
+      query_timeout: statementTimeoutMs === 0 ? 30_000 : statementTimeoutMs + 1_000,
       // Statements issued without awaiting each other travel together.
       pipeline: true,
       options: `${SETTINGS} -c statement_timeout=${statementTimeoutMs}`,

@@ -10,6 +10,12 @@ export interface Statement {
   readonly text: string;
 }
 
+/** A statement with its values, to be sent later. */
+export interface PendingStatement {
+  readonly statement: Statement;
+  readonly values: unknown[];
+}
+
 /**
  * One open transaction: the first argument of whatever writes. {@link UnitOfWork.run} makes it, commits it and
  * rolls it back; it is dead when that call returns.
@@ -32,7 +38,7 @@ export class Tx {
   failure: unknown;
   private latest: Promise<unknown> = Promise.resolve();
   private over = false;
-  private readonly last: ((query: Tx['query']) => Promise<unknown>)[] = [];
+  private readonly last: (() => PendingStatement)[] = [];
   private readonly committed: (() => void)[] = [];
 
   /** The one instant that everything in the transaction happens at. */
@@ -64,9 +70,12 @@ export class Tx {
     return rows;
   }
 
-  /** Has `work` issue its statements when all others have been answered: they travel with the COMMIT. */
-  beforeCommit(work: (query: Tx['query']) => Promise<unknown>): void {
-    this.last.push(work);
+  /**
+   * Adds a statement that travels with the COMMIT, when all others have been answered: `make` is called then. What it throws
+   * keeps the COMMIT from being sent.
+   */
+  beforeCommit(make: () => PendingStatement): void {
+    this.last.push(make);
   }
 
   /** Calls `work` when the transaction is committed, and never when it is not. It must not throw. */
@@ -75,27 +84,28 @@ export class Tx {
   }
 
   /**
-   * Issues what {@link beforeCommit} gathered.
+   * Sends what {@link beforeCommit} gathered: all of it, or nothing where one cannot be made. A statement that then fails has
+   * the COMMIT answered with ROLLBACK.
    * @internal
    */
-  async runLast(): Promise<void> {
-    let isOpen = true;
-    const issued = this.last.map((work) =>
-      work((statement, values) =>
-        // Behind the COMMIT it would be a transaction of its own.
-        isOpen ? this.send(statement, values) : Promise.reject(new Error('The COMMIT is on its way')),
-      ),
-    );
-    isOpen = false;
-    await settle(issued);
+  sendLast(): Promise<unknown> {
+    const pending = this.last.map((make) => make());
+    return settle(pending.map(({ statement, values }) => this.send(statement, values)));
   }
 
   /**
-   * Calls what {@link afterCommit} gathered.
+   * Calls what {@link afterCommit} gathered. One that throws against its word is told of, and stops neither the others nor the
+   * answer: what was committed must not be answered as if it had failed.
    * @internal
    */
-  tellCommitted(): void {
-    for (const work of this.committed) work();
+  tellCommitted(tellOf: (error: unknown) => void): void {
+    for (const work of this.committed) {
+      try {
+        work();
+      } catch (error) {
+        tellOf(error);
+      }
+    }
   }
 
   private async send<Row extends QueryResultRow>(

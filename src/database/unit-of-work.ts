@@ -1,9 +1,13 @@
-import { Injectable } from '@nestjs/common';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Injectable, Logger } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { Client, Pool, QueryResultRow } from 'pg';
-import { DataSource } from 'typeorm';
+import { DataSource, type QueryRunner } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import { Clock } from '../system/clock.js';
+import { isConnectionLost, isOutage, isTooManyConnections, Unavailable } from '../system/outage.js';
+import { OutageLog } from './outage-log.js';
+import { Turns } from './turns.js';
 import { type Statement, Tx } from './tx.js';
 
 /** Serialization failure and deadlock: PostgreSQL asks the client to try the whole transaction again. */
@@ -15,21 +19,40 @@ const LIFETIME_MS = 45_000;
 /** Longer than a commit takes on most machines, and shorter than anybody notices. */
 const BEGIN_IN_COMPANY = `BEGIN; SET LOCAL lock_timeout = '20ms'`;
 
+/** How many may wait for a connection, and how long. */
+const WAITING = { waiting: 1_024, waitMs: 10_000 };
+/** How long to wait for a connection of the pool where the server has no other left. */
+const SLOT_WAIT_MS = 5_000;
+/** A look-up that takes longer meets a server that hangs. */
+const LOOK_UP_TIMEOUT_MS = 10_000;
+
 /** The only way to a transaction. */
 @Injectable()
 export class UnitOfWork {
+  private readonly logger = new Logger(UnitOfWork.name);
+  private readonly outages = new OutageLog();
+  /** Transactions may hang in a listener: they never take the last connections, so that look-ups go on. */
+  private readonly transactions: Turns;
+  private readonly lookUps: Turns;
+
   constructor(
     @InjectDataSource() private readonly dataSource: DataSource,
     private readonly clock: Clock,
-  ) {}
+  ) {
+    const { poolSize = 10 } = dataSource.options as { poolSize?: number };
+    this.transactions = new Turns({ ...WAITING, atOnce: Math.max(1, poolSize - Math.ceil(poolSize / 5)) });
+    this.lookUps = new Turns({ ...WAITING, atOnce: poolSize });
+  }
 
   /**
    * Runs `work` in one transaction and resolves after its commit. When `work` rejects, or a statement failed and
    * `work` hid it, everything is rolled back and the promise rejects.
    *
    * A deadlock or a serialization failure runs `work` again from the start, in a new transaction, up to five
-   * times: whatever `work` does outside the transaction must bear being repeated.
+   * times; a connection that dies before the COMMIT is sent, once: whatever `work` does outside the transaction must bear
+   * being repeated.
    *
+   * @throws {Unavailable} when the database cannot be had, or too many wait for it
    * @param inCompany for work of several requests that share the transaction: a statement that would wait long for a lock
    *   fails, so that nobody waits for a neighbour; each is then to be tried alone
    *
@@ -41,22 +64,57 @@ export class UnitOfWork {
    * ```
    */
   run<Result>(work: (tx: Tx) => Promise<Result>, { inCompany = false } = {}): Promise<Result> {
-    return again(() => this.attempt(work, inCompany));
+    return this.guarded(() => again(() => this.transactions.take(() => this.attempt(work, inCompany))));
   }
 
   /** Runs one statement that writes and needs no other with it: it is a transaction of its own, without BEGIN and COMMIT. */
   runOne<Row extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<Row[]> {
-    return again(() => this.query<Row>(statement, values));
+    return this.guarded(() => again(() => this.lookUps.take(() => this.send<Row>(statement, values))));
   }
 
   /** Runs one statement outside any transaction; for reading. */
-  async query<Row extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<Row[]> {
+  query<Row extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<Row[]> {
+    const look = () => this.lookUps.take(() => this.send<Row>(statement, values, LOOK_UP_TIMEOUT_MS));
+    // What only reads may be sent twice.
+    const again = (error: unknown) => (isConnectionLost(error) ? look() : Promise.reject(error));
+    return this.guarded(() => look().catch(again));
+  }
+
+  private async send<Row extends QueryResultRow>(
+    statement: Statement,
+    values: unknown[],
+    timeoutMs?: number,
+  ): Promise<Row[]> {
     const pool = (this.dataSource.driver as PostgresDriver).master as Pool;
-    return (await pool.query<Row>({ ...statement, values })).rows;
+    // `pg` knows the time limit of a single query; its types do not.
+    const query = { ...statement, values, ...(timeoutMs === undefined ? {} : { query_timeout: timeoutMs }) };
+    return (await whenThereIsRoom(() => pool.query<Row>(query))).rows;
+  }
+
+  /** Everybody outside hears of an outage in one form, and the log of it once. */
+  private async guarded<Result>(work: () => Promise<Result>): Promise<Result> {
+    try {
+      const result = await work();
+      this.outages.answered();
+      return result;
+    } catch (error) {
+      if (error instanceof Unavailable) this.outages.turnedAway(error);
+      if (error instanceof Unavailable || !isOutage(error)) throw error;
+      this.outages.failed(error);
+      throw new Unavailable('The database is not available', { cause: error });
+    }
+  }
+
+  /** A query runner that has a connection; one whose connecting failed never gets another. */
+  private async connect(): Promise<QueryRunner> {
+    const runner = this.dataSource.createQueryRunner();
+    await runner.connect();
+    return runner;
   }
 
   private async attempt<Result>(work: (tx: Tx) => Promise<Result>, inCompany: boolean): Promise<Result> {
-    const runner = this.dataSource.createQueryRunner();
+    const runner = await whenThereIsRoom(() => this.connect());
+    let isCommitting = false;
     try {
       const client = (await runner.connect()) as Client;
       // TypeORM would wait for the answer; sent without waiting, it travels with the first statements.
@@ -72,11 +130,12 @@ export class UnitOfWork {
         if (performance.now() > deadline) throw new Error('The transaction took too long to be committed');
         if (client.getTransactionStatus() === 'I') throw new Error('A statement ended the transaction');
         // Sent with the COMMIT: should it fail, the COMMIT is answered with ROLLBACK.
-        const last = tx.runLast();
+        const last = tx.sendLast();
         last.catch(() => {});
+        isCommitting = true;
         await commit(client, tx);
         await last;
-        tx.tellCommitted();
+        tx.tellCommitted((error) => this.logger.error(`After a commit: ${String(error)}`));
         return result;
       } catch (error) {
         await begun.catch(() => {});
@@ -84,6 +143,7 @@ export class UnitOfWork {
         // A connection that died took its transaction along; the first error is the one to tell.
         if (!runner.isReleased && client.getTransactionStatus() !== 'I')
           await client.query('ROLLBACK').catch(() => {});
+        if (!isCommitting && isConnectionLost(error)) throw new LostBeforeCommit(error);
         throw error;
       }
     } finally {
@@ -92,15 +152,39 @@ export class UnitOfWork {
   }
 }
 
-/** Tries again what lost to another transaction. */
+/** The connection died before anything could be committed. */
+class LostBeforeCommit extends Error {
+  constructor(override readonly cause: unknown) {
+    super('The connection was lost');
+  }
+}
+
+/**
+ * Connects, and tries again while the server allows no further connection: others of the pool are soon free. PostgreSQL may
+ * allow fewer than the pool would take.
+ */
+async function whenThereIsRoom<Result>(connect: () => Promise<Result>): Promise<Result> {
+  const deadline = performance.now() + SLOT_WAIT_MS;
+  for (;;) {
+    try {
+      return await connect();
+    } catch (error) {
+      if (!isTooManyConnections(error) || performance.now() > deadline) throw error;
+      await sleep(10 + Math.random() * 40);
+    }
+  }
+}
+
+/** Tries again what lost to another transaction, or with its connection. */
 async function again<Result>(attempt: () => Promise<Result>): Promise<Result> {
   for (let nth = 1; ; nth += 1) {
     try {
       return await attempt();
     } catch (error) {
-      if (nth === ATTEMPTS || !TRY_AGAIN.has(sqlState(error))) throw error;
+      const isLost = error instanceof LostBeforeCommit;
+      if (isLost ? nth > 1 : nth === ATTEMPTS || !TRY_AGAIN.has(sqlState(error))) throw error;
       // Both sides of a deadlock that wait equally long would only meet again.
-      await new Promise((resolve) => setTimeout(resolve, Math.random() * 10 * nth));
+      await sleep(Math.random() * 10 * nth);
     }
   }
 }

@@ -38,13 +38,14 @@ class DeletionLimitListener {
     }
     const allowed = { before: 0, files: '', devices: named };
     this.allowed.set(tx, allowed);
-    tx.beforeCommit((query) =>
-      query(LIMIT, [
+    tx.beforeCommit(() => ({
+      statement: LIMIT,
+      values: [
         allowed.before + allowed.devices,
         allowed.files,
         'a listener deleted more than its event names',
-      ]),
-    );
+      ],
+    }));
     const [row] = await tx.query<{ count: number; files: string }>(COUNT);
     allowed.before = row!.count;
     allowed.files = row!.files;

@@ -1,6 +1,7 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import type { Request } from 'express';
 import type { Requester } from '../auth/requester.js';
+import { clientAddressOf } from '../matrix/client-address.js';
 import { LastSeenService } from './last-seen.service.js';
 
 /** Every request that came through the bearer guard shows that its device is alive. It lets everybody in. */
@@ -11,7 +12,8 @@ export class LastSeenGuard implements CanActivate {
   canActivate(context: ExecutionContext): boolean {
     const request = context.switchToHttp().getRequest<Request>();
     const { device = null } = (request.user as Requester | undefined) ?? {};
-    if (device !== null) this.lastSeen.see(device, request.ip ?? 'unknown', request.headers['user-agent']);
+    if (device !== null)
+      this.lastSeen.see(device, clientAddressOf(request), request.headers['user-agent']);
     return true;
   }
 }

@@ -9,6 +9,7 @@ import { Environment } from '../config/environment.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { deviceKey, type DeviceRef } from '../events/devices-deleted.event.js';
 import { Clock } from '../system/clock.js';
+import { warnUnlessOutage } from '../system/outage.js';
 import type { DeviceEntity } from './device.entity.js';
 import { DevicesStore, type Sighting } from './devices.store.js';
 
@@ -97,7 +98,7 @@ export class LastSeenService implements OnApplicationBootstrap, BeforeApplicatio
       // Passed over twice, it is gone, or will be seen again.
       this.earlier = new Map([...left].filter(([key]) => fresh.has(key)));
     } catch (error) {
-      this.logger.warn(`When devices were last seen could not be written: ${String(error)}`);
+      warnUnlessOutage(this.logger, 'When devices were last seen could not be written', error);
       this.earlier = new Map([...left].slice(-LIMIT));
     }
   }

@@ -1,8 +1,9 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { Request } from 'express';
+import { clientAddressOf } from './client-address.js';
 
 /** The address of the client; behind a proxy only as far as `TRUST_PROXY` says. */
 export const ClientAddress = createParamDecorator(
   (_: unknown, context: ExecutionContext): string =>
-    context.switchToHttp().getRequest<Request>().ip ?? 'unknown',
+    clientAddressOf(context.switchToHttp().getRequest<Request>()),
 );

@@ -1,5 +1,6 @@
 import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { Request } from 'express';
+import { clientAddressOf } from './client-address.js';
 
 /** Where a request comes from. */
 export interface Origin {
@@ -11,8 +12,8 @@ export interface Origin {
   readonly actor?: string;
 }
 
-export function originOf({ ip, headers }: Request): Origin {
-  return { address: ip ?? 'unknown', userAgent: headers['user-agent'] ?? null };
+export function originOf(request: Request): Origin {
+  return { address: clientAddressOf(request), userAgent: request.headers['user-agent'] ?? null };
 }
 
 /** The {@link Origin} of the current request. */

@@ -1,6 +1,7 @@
 import { ExpressAdapter } from '@nestjs/platform-express';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import { cors } from './cors.middleware.js';
+import { type HttpTimeouts, jsonHeaders, MatrixHttpServer } from './http-server.js';
 import { MatrixError } from './matrix-error.js';
 
 /**
@@ -10,8 +11,12 @@ import { MatrixError } from './matrix-error.js';
  * ```ts
  * const app = await NestFactory.create(RootModule, matrixExpress(environment.trustProxy));
  * ```
+ * @param timeouts default: 95 s between two requests of a connection, 30 s for a request with its body
  */
-export function matrixExpress(trustProxy: string | number | false): ExpressAdapter {
+export function matrixExpress(
+  trustProxy: string | number | false,
+  timeouts: HttpTimeouts = { keepAliveMs: 95_000, requestMs: 30_000 },
+): ExpressAdapter {
   const server = express();
   server.set('trust proxy', trustProxy);
   server.disable('x-powered-by');
@@ -19,11 +24,30 @@ export function matrixExpress(trustProxy: string | number | false): ExpressAdapt
   server.enable('case sensitive routing');
   server.enable('strict routing');
   server.use(cors, refuseNul);
-  return new MatrixExpressAdapter(server);
+  return new MatrixExpressAdapter(server, timeouts);
 }
 
 /** Express's `json` looks at settings, types and character sets each time; our answers are objects, in UTF-8. */
 export class MatrixExpressAdapter extends ExpressAdapter {
+  private http: MatrixHttpServer | undefined;
+
+  constructor(
+    server: express.Express,
+    private readonly timeouts: HttpTimeouts,
+  ) {
+    super(server);
+  }
+
+  override initHttpServer(): void {
+    this.http = new MatrixHttpServer(this.getInstance(), this.timeouts);
+    this.httpServer = this.http.server;
+  }
+
+  /** Lets requests end; see {@link MatrixHttpServer.stop}. */
+  async stop(limitMs: number): Promise<void> {
+    await this.http?.stop(limitMs);
+  }
+
   /** Bodies are read behind the guard (`JsonBodyGuard`): Nest's parsers would read them before it, and leave it none. */
   override registerParserMiddleware(): void {}
 
@@ -31,12 +55,7 @@ export class MatrixExpressAdapter extends ExpressAdapter {
     if (!isPlainObject(body) || response.hasHeader('Content-Type'))
       return super.reply(response, body, status) as unknown;
     const json = JSON.stringify(body);
-    return response
-      .writeHead(status ?? response.statusCode, {
-        'Content-Type': 'application/json; charset=utf-8',
-        'Content-Length': Buffer.byteLength(json),
-      })
-      .end(json);
+    return response.writeHead(status ?? response.statusCode, jsonHeaders(json)).end(json);
   }
 }
 

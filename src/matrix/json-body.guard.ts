@@ -1,6 +1,6 @@
 import { type CanActivate, type ExecutionContext, Injectable, SetMetadata } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
-import type { Request, Response } from 'express';
+import type { Request } from 'express';
 import { readJsonBody } from './json-body.js';
 import { MatrixError } from './matrix-error.js';
 
@@ -50,7 +50,7 @@ export class JsonBodyGuard implements CanActivate {
   }
 
   private async read(request: Request, context: ExecutionContext): Promise<boolean> {
-    const body = await readJsonBody(request, context.switchToHttp().getResponse<Response>());
+    const body = await readJsonBody(request);
     if (body === null && !this.has(OPTIONAL_BODY, context))
       throw MatrixError.notJson('A JSON body is needed');
     request.body = body ?? {};

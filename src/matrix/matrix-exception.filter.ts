@@ -1,5 +1,7 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Logger } from '@nestjs/common';
 import type { Request, Response } from 'express';
+import { causesOf, Unavailable } from '../system/outage.js';
+import { send } from './http-server.js';
 import { type Errcode, ErrorAnswer, MatrixError } from './matrix-error.js';
 import { Refusals } from './refusals.port.js';
 
@@ -24,25 +26,37 @@ export class MatrixExceptionFilter implements ExceptionFilter {
     const request = http.getRequest<Request>();
     const response = http.getResponse<Response>();
     const answer = toAnswer(exception, request);
-    if (answer.status >= 500)
+    // An outage of the database is told of once, and not by each request that meets it.
+    if (answer.status >= 500 && !(answer instanceof TryLater))
       this.logger.error(`${request.method} ${request.path} failed`, stackOf(exception));
     this.refusals.refused(request, answer);
     if (response.headersSent) {
       response.end();
     } else {
-      response.status(answer.status).set(answer.headers).json(answer.toBody());
+      send(response, answer);
     }
   }
 }
 
 function toAnswer(exception: unknown, request: Request): ErrorAnswer {
   if (exception instanceof ErrorAnswer) return exception;
+  const unavailable = [...causesOf(exception)].find((cause) => cause instanceof Unavailable);
+  if (unavailable !== undefined) return new TryLater(unavailable.retryAfterMs);
   if (!(exception instanceof HttpException))
     return new MatrixError(500, 'M_UNKNOWN', 'Internal server error');
   const status = exception.getStatus();
   // No route was found, as opposed to a handler that found nothing.
   if (status === 404 && !isHandled(request)) return unrecognized(request);
   return new MatrixError(status, ERRCODE_OF_STATUS[status] ?? 'M_UNKNOWN', exception.message);
+}
+
+class TryLater extends MatrixError {
+  override readonly headers: Readonly<Record<string, string>>;
+
+  constructor(retryAfterMs: number) {
+    super(503, 'M_UNKNOWN', 'The service is not available at the moment: try again');
+    this.headers = { 'Retry-After': String(Math.ceil(retryAfterMs / 1_000)) };
+  }
 }
 
 interface Route {

@@ -1,5 +1,6 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_PIPE, HttpAdapterHost } from '@nestjs/core';
+import { HttpDrain } from './http-drain.js';
 import { MatrixExpressAdapter } from './http.js';
 import { JsonBodyGuard } from './json-body.guard.js';
 import { MatrixExceptionFilter } from './matrix-exception.filter.js';
@@ -8,6 +9,7 @@ import { MatrixValidationPipe } from './validation.pipe.js';
 /** How Matrix speaks HTTP: errors, bodies and their checks, for every route of the application. */
 @Module({
   providers: [
+    HttpDrain,
     { provide: APP_FILTER, useClass: MatrixExceptionFilter },
     { provide: APP_GUARD, useClass: JsonBodyGuard },
     { provide: APP_PIPE, useClass: MatrixValidationPipe },

@@ -45,7 +45,8 @@ export class Metrics {
       registers: [this.registry!],
       collect: async () => {
         gauge.reset();
-        for (const { subscriber, count } of await read()) gauge.set({ subscriber }, count);
+        // Without the database there is no value; the other metrics go on.
+        for (const { subscriber, count } of await read().catch(() => [])) gauge.set({ subscriber }, count);
       },
     });
   }

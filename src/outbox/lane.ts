@@ -3,6 +3,7 @@ import type { Environment } from '../config/environment.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { Clock } from '../system/clock.js';
 import type { Entropy } from '../system/entropy.js';
+import { warnUnlessOutage } from '../system/outage.js';
 import type { LeasedDelivery, OutboxStore } from './outbox.store.js';
 import type { Subscriber } from './subscribers.js';
 
@@ -78,8 +79,10 @@ export class Lane {
         this.isDue = false;
         const { leased, until } = await this.lease(AT_ONCE - this.underWay.size);
         this.isDue ||= leased.length > 0;
-        // The lease counts from before the wait for a connection: what is left of it must be enough for a delivery.
+        // The lease counts from before the wait for a connection: what is left of it must be enough for a delivery, and the
+        // service may have been told to stop meanwhile.
         if (
+          this.isStopped ||
           until.getTime() - this.parts.clock.now().getTime() <
           this.parts.environment.eventDeliveryTimeoutMs + SETTLING_MS
         )
@@ -87,7 +90,7 @@ export class Lane {
         else for (const delivery of leased) this.begin(delivery);
       }
     } catch (error) {
-      this.logger.warn(`Events for ${this.subscriber.name} wait: ${String(error)}`);
+      warnUnlessOutage(this.logger, `Events for ${this.subscriber.name} wait`, error);
     }
     this.look = undefined;
   }
@@ -111,8 +114,10 @@ export class Lane {
     const work = this.deliver(delivery, abort)
       // The lease ends by itself, and somebody tries again.
       .catch((error: unknown) =>
-        this.logger.warn(
-          `Event ${delivery.eventId} for ${delivery.subscriber} is in doubt: ${String(error)}`,
+        warnUnlessOutage(
+          this.logger,
+          `Event ${delivery.eventId} for ${delivery.subscriber} is in doubt`,
+          error,
         ),
       )
       .finally(() => {

@@ -35,7 +35,8 @@ export class OutboxService implements EventRecorder {
         userId: part.userId,
         eventId: `evt_${this.entropy.bytes(18).toString('base64url')}`,
         event: eventName,
-        payload: part.event,
+        // Now, while whatever cannot be written down still fails the transaction.
+        payload: JSON.stringify(part.event),
       })),
     );
   }
@@ -92,9 +93,8 @@ export class OutboxService implements EventRecorder {
     this.recorded.set(tx, deliveries);
     // A login that replaces a session learns that there was one only after it has announced itself.
     const rank = ({ event }: NewDelivery) => (event === SessionsEnded.eventName ? 0 : 1);
-    tx.beforeCommit((query) =>
-      this.store.append(
-        query,
+    tx.beforeCommit(() =>
+      this.store.appending(
         deliveries.toSorted((one, other) => rank(one) - rank(other)),
         tx.startedAt,
       ),

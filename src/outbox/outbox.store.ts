@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { Statement, Tx } from '../database/tx.js';
+import type { PendingStatement, Statement } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import type { PagePosition } from '../matrix/page.rules.js';
 import type { DeliveryState, EventDeliveryEntity } from './event-delivery.entity.js';
@@ -10,7 +10,8 @@ export interface NewDelivery {
   readonly userId: string;
   readonly eventId: string;
   readonly event: string;
-  readonly payload: object;
+  /** JSON. */
+  readonly payload: string;
 }
 
 /** A delivery that this process may make. */
@@ -240,14 +241,17 @@ const REPLAY: Statement = {
 export class OutboxStore {
   constructor(private readonly unitOfWork: UnitOfWork) {}
 
-  append(query: Tx['query'], deliveries: readonly NewDelivery[], occurredAt: Date): Promise<unknown> {
-    return query(APPEND, [
-      deliveries.map(({ userId }) => userId),
-      deliveries.map(({ eventId }) => eventId),
-      deliveries.map(({ event }) => event),
-      deliveries.map(({ payload }) => JSON.stringify(payload)),
-      occurredAt,
-    ]);
+  appending(deliveries: readonly NewDelivery[], occurredAt: Date): PendingStatement {
+    return {
+      statement: APPEND,
+      values: [
+        deliveries.map(({ userId }) => userId),
+        deliveries.map(({ eventId }) => eventId),
+        deliveries.map(({ event }) => event),
+        deliveries.map(({ payload }) => payload),
+        occurredAt,
+      ],
+    };
   }
 
   lease(

@@ -8,6 +8,7 @@ import { Environment } from '../config/environment.js';
 import { Metrics } from '../metrics/metrics.js';
 import { Clock } from '../system/clock.js';
 import { Entropy } from '../system/entropy.js';
+import { warnUnlessOutage } from '../system/outage.js';
 import { Lane } from './lane.js';
 import { OutboxStore } from './outbox.store.js';
 import { Subscribers } from './subscribers.js';
@@ -143,7 +144,7 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
     const running = this.underWay.get(kind);
     if (running !== undefined) return running;
     const begun = work()
-      .catch((error: unknown) => this.logger.warn(`The outbox could not be looked at: ${String(error)}`))
+      .catch((error: unknown) => warnUnlessOutage(this.logger, 'The outbox could not be looked at', error))
       .finally(() => this.underWay.delete(kind));
     this.underWay.set(kind, begun);
     return begun;

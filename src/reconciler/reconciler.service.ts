@@ -10,6 +10,7 @@ import { Metrics } from '../metrics/metrics.js';
 import { OutboxWorker } from '../outbox/outbox.worker.js';
 import { SessionService } from '../session/session.service.js';
 import { Clock } from '../system/clock.js';
+import { warnUnlessOutage } from '../system/outage.js';
 import {
   HANGING_ON_DEVICES,
   type HangingTable,
@@ -92,7 +93,7 @@ export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicat
       const keep = () => this.store.keepPositions(name, positions);
       this.report(await this.look(repair, positions, PAGES_A_ROUND, keep));
     } catch (error) {
-      this.logger.warn(`The round failed, and goes on the next time: ${String(error)}`);
+      warnUnlessOutage(this.logger, 'The round failed, and goes on the next time', error);
     }
   }
 
@@ -137,7 +138,7 @@ export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicat
     } catch (error) {
       if (devices.length === 1) {
         const [{ userId, deviceId }] = devices as [DeviceRef];
-        this.logger.warn(`${userId} ${deviceId} could not be ended: ${String(error)}`);
+        warnUnlessOutage(this.logger, `${userId} ${deviceId} could not be ended`, error);
         return 0;
       }
     }

@@ -1,0 +1,49 @@
+import { Logger } from '@nestjs/common';
+import { isOutage, isTooManyConnections } from '../system/outage.js';
+
+/** Before so long has passed without a failure, an outage is not over: some requests may get through in the midst of one. */
+const QUIET_MS = 1_000;
+const BUSY_PAUSE_MS = 60_000;
+
+/** Says once that the database cannot be had, and once that it can again, however many requests meet that. */
+export class OutageLog {
+  private readonly logger = new Logger('Database');
+  private since: number | null = null;
+  private latest = 0;
+  private failures = 0;
+  private busyAt = Number.NEGATIVE_INFINITY;
+
+  /** A request failed, by an outage. */
+  failed(error: unknown): void {
+    const now = performance.now();
+    this.latest = now;
+    this.failures += 1;
+    if (this.since !== null) return;
+    this.since = now;
+    this.failures = 1;
+    this.logger.error(`The database cannot be had; requests are answered with 503: ${reasonOf(error)}`);
+  }
+
+  /** The database answered. */
+  answered(): void {
+    if (this.since === null) return;
+    const now = performance.now();
+    if (now - this.latest < QUIET_MS) return;
+    const seconds = ((now - this.since) / 1_000).toFixed(1);
+    this.since = null;
+    this.logger.log(`The database is back after ${seconds} s, in which ${this.failures} requests failed`);
+  }
+
+  /** A request was turned away because too many wait. */
+  turnedAway(error: Error): void {
+    const now = performance.now();
+    if (this.since !== null || now - this.busyAt < BUSY_PAUSE_MS) return;
+    this.busyAt = now;
+    this.logger.warn(`${error.message}: requests are answered with 503 (said once a minute at the most)`);
+  }
+}
+
+function reasonOf(error: unknown): string {
+  const hint = isTooManyConnections(error) ? ' (raise max_connections, or lower DATABASE_POOL_SIZE)' : '';
+  return isOutage(error) && error instanceof Error ? `${error.message || error.name}${hint}` : String(error);
+}
