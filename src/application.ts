@@ -27,7 +27,10 @@ export async function createApplication(composition: Composition): Promise<NestE
   const { environment } = composition;
   const app = await NestFactory.create<NestExpressApplication>(
     AppModule.forRoot(composition),
-    matrixExpress(environment.trustProxy),
+    matrixExpress(environment.trustProxy, {
+      keepAliveMs: environment.keepAliveTimeoutMs,
+      requestMs: environment.requestTimeoutMs,
+    }),
     {
       abortOnError: false,
       logger: new QuietBootLogger({
@@ -37,6 +40,6 @@ export async function createApplication(composition: Composition): Promise<NestE
       }),
     },
   );
-  serveApiDocs(app, environment.publicBaseUrl);
+  if (environment.apiDocs) serveApiDocs(app, environment.publicBaseUrl);
   return app;
 }

@@ -89,6 +89,11 @@ export class AccountsService implements OnModuleInit {
     return this.store.find(userId, toUserId(localpartOf(userId).toLowerCase(), serverName));
   }
 
+  /** The account of this very user ID. */
+  findExactly(userId: string): Promise<AccountEntity | null> {
+    return this.store.find(userId);
+  }
+
   /** The user ID that a name stands for, whether or not there is such a user: full, and in lower case. */
   canonicalName(user: string): string {
     const { serverName } = this.environment;

@@ -1,9 +1,10 @@
 import { Injectable } from '@nestjs/common';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { MatrixError } from '../matrix/matrix-error.js';
-import { RateLimiter } from '../rate-limits/rate-limiter.js';
+import { type Attempt, RateLimiter } from '../rate-limits/rate-limiter.js';
 import { PasswordHasher, PasswordQueueFull } from '../system/password-hasher.js';
 import type { Proven } from '../uia/uia-stage.port.js';
+import type { AccountEntity } from './account.entity.js';
 import { AccountsService } from './accounts.service.js';
 import { type Login, toMsisdn } from './login-identifier.rules.js';
 import { PasswordPolicy } from './password-policy.port.js';
@@ -33,16 +34,18 @@ export class PasswordsService {
    * @throws {MatrixError} `M_FORBIDDEN`, or `M_LIMIT_EXCEEDED`
    */
   async verify(login: Login, password: string, address: string): Promise<Proven> {
-    // Counted before the password is looked at, and by a name that tells nothing of who exists.
-    const attempts = [
-      ['login_failed_account', this.nameOf(login)],
-      ['login_failed_address', address],
-    ] as const;
-    for (const [limit, who] of attempts) await this.limiter.count(limit, who);
     const user = await this.userOf(login);
-    const proven = await this.prove(user, password);
+    const account = user === null ? null : await this.accounts.find(user);
+    // Counted before the password is looked at. All names of an account share its limit; a name of nobody has one of its own,
+    // so that limits tell nothing of who exists.
+    const attempts: Attempt[] = [
+      ['login_failed_address', address],
+      ['login_failed_account', account?.userId ?? this.nameOf(login)],
+    ];
+    await this.limiter.countAll(attempts);
+    const proven = await this.prove(user, account, password);
     if (proven === null) throw MatrixError.forbidden('Invalid username or password');
-    for (const [limit, who] of attempts) await this.limiter.forgive(limit, who);
+    await this.limiter.forgive(attempts);
     return proven;
   }
 
@@ -70,8 +73,11 @@ export class PasswordsService {
     return this.inTime(this.hasher.hash(password));
   }
 
-  private async prove(user: string | null, password: string): Promise<Proven | null> {
-    const account = user === null ? null : await this.accounts.find(user);
+  private async prove(
+    user: string | null,
+    account: AccountEntity | null,
+    password: string,
+  ): Promise<Proven | null> {
     const userId = account?.userId ?? (user === null ? null : this.accounts.localName(user));
     if (userId !== null && (await this.verifier.keeps(userId))) {
       if (!(await this.verifier.verify(userId, password))) return null;

@@ -2,7 +2,9 @@ import { Body, Controller, Get, Param, Put } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { CurrentRequester } from '../auth/auth.decorators.js';
 import type { Requester } from '../auth/requester.js';
+import { ForServerAdmins } from '../auth/server-admin.decorator.js';
 import { ApiAccessToken, ApiJsonBodyErrors, ApiMatrixError } from '../matrix/api.decorators.js';
+import { ClientOrigin, type Origin } from '../matrix/client-origin.decorator.js';
 import { CLIENT_V1 } from '../matrix/client-api.decorators.js';
 import { LockedDto, SuspendedDto } from './admin.dto.js';
 import { AdminService } from './admin.service.js';
@@ -19,6 +21,7 @@ import { AdminService } from './admin.service.js';
 export class AdminController {
   constructor(private readonly admin: AdminService) {}
 
+  @ForServerAdmins()
   @Get('lock/:userId')
   @ApiOperation({ operationId: 'getAdminLockUser', summary: 'Whether a user is locked' })
   @ApiOkResponse({ type: LockedDto })
@@ -29,6 +32,7 @@ export class AdminController {
     return { locked: await this.admin.is('locked', requester, userId) };
   }
 
+  @ForServerAdmins()
   @Put('lock/:userId')
   @ApiOperation({ operationId: 'setAdminLockUser', summary: 'Lock or unlock a user' })
   @ApiOkResponse({ type: LockedDto })
@@ -37,11 +41,13 @@ export class AdminController {
     @CurrentRequester() requester: Requester,
     @Param('userId') userId: string,
     @Body() { locked }: LockedDto,
+    @ClientOrigin() origin: Origin,
   ): Promise<LockedDto> {
-    await this.admin.set('locked', locked, requester, userId);
+    await this.admin.set('locked', locked, requester, userId, origin);
     return { locked };
   }
 
+  @ForServerAdmins()
   @Get('suspend/:userId')
   @ApiOperation({ operationId: 'getAdminSuspendUser', summary: 'Whether a user is suspended' })
   @ApiOkResponse({ type: SuspendedDto })
@@ -52,6 +58,7 @@ export class AdminController {
     return { suspended: await this.admin.is('suspended', requester, userId) };
   }
 
+  @ForServerAdmins()
   @Put('suspend/:userId')
   @ApiOperation({ operationId: 'setAdminSuspendUser', summary: 'Suspend a user, or lift it' })
   @ApiOkResponse({ type: SuspendedDto })
@@ -60,8 +67,9 @@ export class AdminController {
     @CurrentRequester() requester: Requester,
     @Param('userId') userId: string,
     @Body() { suspended }: SuspendedDto,
+    @ClientOrigin() origin: Origin,
   ): Promise<SuspendedDto> {
-    await this.admin.set('suspended', suspended, requester, userId);
+    await this.admin.set('suspended', suspended, requester, userId, origin);
     return { suspended };
   }
 }

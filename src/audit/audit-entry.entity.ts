@@ -1,7 +1,19 @@
 import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 
 /** What an entry tells of. */
-export type AuditAction = 'session_started' | 'session_ended' | 'refused';
+export const AUDIT_ACTIONS = [
+  'session_started',
+  'session_ended',
+  'refused',
+  'account_registered',
+  'account_deactivated',
+  'account_locked',
+  'account_unlocked',
+  'account_suspended',
+  'account_unsuspended',
+  'password_changed',
+] as const;
+export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 
 const PRIMARY_KEY = 'audit_entries_pkey';
 
@@ -24,7 +36,7 @@ export class AuditEntryEntity {
   @Column({ name: 'action', type: 'text' })
   action!: AuditAction;
 
-  /** Why a session ended, or the `errcode` of a refusal. */
+  /** Why a session ended, what kind of account was registered, or the `errcode` of a refusal. */
   @Column({ name: 'reason', type: 'text', nullable: true })
   reason!: string | null;
 

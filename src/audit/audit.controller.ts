@@ -1,24 +1,21 @@
 import { Controller, Get, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
-import { CurrentRequester } from '../auth/auth.decorators.js';
-import type { Requester } from '../auth/requester.js';
-import { requireServerAdmin } from '../auth/server-admin.rules.js';
+import { ForServerAdmins } from '../auth/server-admin.decorator.js';
+import { requireWholeUserId } from '../auth/server-admin.rules.js';
 import { Environment } from '../config/environment.js';
-import { ApiAccessToken, ApiMatrixError } from '../matrix/api.decorators.js';
+import { ApiAccessToken } from '../matrix/api.decorators.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { readLimit, readName, readPageToken, toPageToken } from '../matrix/page.rules.js';
 import { Clock } from '../system/clock.js';
-import type { AuditAction, AuditEntryEntity } from './audit-entry.entity.js';
+import { AUDIT_ACTIONS, type AuditAction, type AuditEntryEntity } from './audit-entry.entity.js';
 import { AuditService } from './audit.service.js';
 
-const ACTIONS: readonly AuditAction[] = ['session_started', 'session_ended', 'refused'];
 const LIMIT = { byDefault: 100, most: 1_000 };
 
 /** How sessions began and ended, and what was refused, for administrators. Not of the Matrix specification. */
 @Controller('/_session/v1/admin/audit')
 @ApiTags('Audit')
 @ApiAccessToken()
-@ApiMatrixError(403, 'The caller is no administrator.', ['M_FORBIDDEN'])
 export class AuditController {
   constructor(
     private readonly audit: AuditService,
@@ -27,12 +24,13 @@ export class AuditController {
   ) {}
 
   @Get()
+  @ForServerAdmins('user_id', 'action', 'limit', 'from')
   @ApiOperation({
     operationId: 'listAuditEntries',
-    summary: 'Logins, ends of sessions with their reason, and refusals; the newest first',
+    summary: 'Logins, ends of sessions with their reason, what happened to accounts, and refusals; the newest first',
   })
   @ApiQuery({ name: 'user_id', required: false, type: String })
-  @ApiQuery({ name: 'action', required: false, enum: ACTIONS })
+  @ApiQuery({ name: 'action', required: false, enum: AUDIT_ACTIONS })
   @ApiQuery({ name: 'limit', required: false, type: Number, description: `Default ${LIMIT.byDefault}.` })
   @ApiQuery({ name: 'from', required: false, type: String, description: 'The next_batch of an answer.' })
   @ApiOkResponse({
@@ -44,18 +42,14 @@ export class AuditController {
       },
     },
   })
-  @ApiMatrixError(400, 'A parameter is wrong.', ['M_INVALID_PARAM'])
   async list(
-    @CurrentRequester() requester: Requester,
     @Query() query: Record<string, unknown>,
   ): Promise<object> {
-    requireServerAdmin(this.environment, requester);
     const { action = null } = query;
     const userId = readName('user_id', query['user_id']);
-    if (userId !== null && !userId.startsWith('@'))
-      throw MatrixError.invalidParam('user_id must be a whole user ID, such as @alice:example.org');
-    if (action !== null && !ACTIONS.includes(action as AuditAction))
-      throw MatrixError.invalidParam(`action must be one of ${ACTIONS.join(', ')}`);
+    if (userId !== null) requireWholeUserId(this.environment, userId);
+    if (action !== null && !AUDIT_ACTIONS.includes(action as AuditAction))
+      throw MatrixError.invalidParam(`action must be one of ${AUDIT_ACTIONS.join(', ')}`);
     const limit = readLimit(query['limit'], LIMIT);
     const entries = await this.audit.list({
       userId,

@@ -1,7 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import type { Tx } from '../database/tx.js';
+import { AccountDeactivated } from '../events/account-deactivated.event.js';
+import { AccountRegistered } from '../events/account-registered.event.js';
+import { AccountRestricted } from '../events/account-restricted.event.js';
 import { DevicesDeleted } from '../events/devices-deleted.event.js';
 import { InTransaction } from '../events/in-transaction.decorator.js';
+import { PasswordChanged } from '../events/password-changed.event.js';
 import { SessionStarted } from '../events/session-started.event.js';
 import { SessionsEnded } from '../events/sessions-ended.event.js';
 import { AuditService } from './audit.service.js';
@@ -13,7 +17,7 @@ export class AuditListener {
 
   @InTransaction(SessionStarted)
   async onSessionStarted(event: SessionStarted, tx: Tx): Promise<void> {
-    this.audit.record(tx, 'session_started', [event], null);
+    this.audit.record(tx, 'session_started', [event]);
   }
 
   @InTransaction(SessionsEnded)
@@ -24,5 +28,25 @@ export class AuditListener {
   @InTransaction(DevicesDeleted)
   async onDevicesDeleted({ devices, reason }: DevicesDeleted, tx: Tx): Promise<void> {
     this.audit.record(tx, 'session_ended', devices, reason);
+  }
+
+  @InTransaction(AccountRegistered)
+  async onAccountRegistered({ userId, kind }: AccountRegistered, tx: Tx): Promise<void> {
+    this.audit.record(tx, 'account_registered', [{ userId }], kind);
+  }
+
+  @InTransaction(AccountDeactivated)
+  async onAccountDeactivated({ userId }: AccountDeactivated, tx: Tx): Promise<void> {
+    this.audit.record(tx, 'account_deactivated', [{ userId }]);
+  }
+
+  @InTransaction(AccountRestricted)
+  async onAccountRestricted({ userId, restriction, on }: AccountRestricted, tx: Tx): Promise<void> {
+    this.audit.record(tx, `account_${on ? '' : 'un'}${restriction}`, [{ userId }]);
+  }
+
+  @InTransaction(PasswordChanged)
+  async onPasswordChanged({ userId }: PasswordChanged, tx: Tx): Promise<void> {
+    this.audit.record(tx, 'password_changed', [{ userId }]);
   }
 }

@@ -1,26 +1,19 @@
-import {
-  type BeforeApplicationShutdown,
-  Injectable,
-  Logger,
-  type OnApplicationBootstrap,
-} from '@nestjs/common';
+import { type BeforeApplicationShutdown, Injectable, Logger } from '@nestjs/common';
 import type { Request } from 'express';
 import { Environment } from '../config/environment.js';
+import { Housekeeping } from '../database/housekeeping.js';
 import type { Tx } from '../database/tx.js';
-import type { DeviceRef } from '../events/devices-deleted.event.js';
 import { originOf } from '../matrix/client-origin.decorator.js';
 import type { ErrorAnswer } from '../matrix/matrix-error.js';
 import { Refusals } from '../matrix/refusals.port.js';
 import { Clock } from '../system/clock.js';
 import { Entropy } from '../system/entropy.js';
 import { warnUnlessOutage } from '../system/outage.js';
-import type { AuditEntryEntity } from './audit-entry.entity.js';
+import type { AuditAction, AuditEntryEntity } from './audit-entry.entity.js';
 import { AuditStore, type AuditQuery, type NewAuditEntry } from './audit.store.js';
 import { originIn } from './origins.js';
 import { refusalOf } from './refusal.rules.js';
 
-const PURGE_INTERVAL_MS = 60 * 60 * 1_000;
-const PURGE_BATCH = 5_000;
 const USER_AGENT_LIMIT = 512;
 /** What a flood of refusals brings beyond these is not written down: guesses must not fill the database. */
 const REFUSALS_AT_ONCE = 32;
@@ -29,51 +22,46 @@ const MINUTE_MS = 60_000;
 
 /** Remembers, for administrators, how sessions began and ended, and what was refused. */
 @Injectable()
-export class AuditService implements OnApplicationBootstrap, BeforeApplicationShutdown, Refusals {
+export class AuditService implements BeforeApplicationShutdown, Refusals {
   private readonly logger = new Logger(AuditService.name);
   private readonly gathered = new WeakMap<Tx, NewAuditEntry[]>();
   private readonly writing = new Set<Promise<void>>();
-  private timer: NodeJS.Timeout | undefined;
-  private purging: Promise<void> = Promise.resolve();
   /** How many refusals each address has had written down in this minute. */
   private readonly recent = new Map<string, number>();
   private minute = 0;
   /** Whether refusals of this minute were left out, which the log says once. */
   private isLeavingOut = false;
-  private isStopping = false;
 
   constructor(
     private readonly store: AuditStore,
     private readonly environment: Environment,
     private readonly clock: Clock,
     private readonly entropy: Entropy,
-  ) {}
-
-  onApplicationBootstrap(): void {
-    this.timer = setInterval(() => this.purgeSoon(), PURGE_INTERVAL_MS).unref();
-    this.purgeSoon();
+    housekeeping: Housekeeping,
+  ) {
+    housekeeping.add('entries of the audit', (limit) =>
+      store.purge(new Date(clock.now().getTime() - environment.auditRetentionMs), limit),
+    );
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    clearInterval(this.timer);
-    this.isStopping = true;
-    await Promise.all([this.purging, ...this.writing]);
+    await Promise.all(this.writing);
   }
 
   /** Writes entries with the commit of what they tell of. */
   record(
     tx: Tx,
-    action: 'session_started' | 'session_ended',
-    devices: readonly DeviceRef[],
-    reason: string | null,
+    action: Exclude<AuditAction, 'refused'>,
+    about: readonly { readonly userId: string; readonly deviceId?: string }[],
+    reason: string | null = null,
   ): void {
     if (!this.environment.audit) return;
     const entries = this.entriesOf(tx);
-    for (const device of devices) {
-      const { address = null, userAgent = null, actor = null } = originIn(tx, device) ?? {};
+    for (const { userId, deviceId = null } of about) {
+      const { address = null, userAgent = null, actor = null } = originIn(tx, userId, deviceId) ?? {};
       entries.push({
-        userId: device.userId,
-        deviceId: device.deviceId,
+        userId,
+        deviceId,
         entryId: this.entryId(entries.length),
         action,
         reason,
@@ -108,20 +96,6 @@ export class AuditService implements OnApplicationBootstrap, BeforeApplicationSh
 
   async list(query: AuditQuery): Promise<AuditEntryEntity[]> {
     return this.store.list(query);
-  }
-
-  /** Deletes what is older than `AUDIT_RETENTION`. It never rejects: what fails is tried again the next time. */
-  async purge(): Promise<void> {
-    const before = new Date(this.clock.now().getTime() - this.environment.auditRetentionMs);
-    try {
-      while ((await this.store.purge(before, PURGE_BATCH)) === PURGE_BATCH && !this.isStopping);
-    } catch (error) {
-      warnUnlessOutage(this.logger, 'Old entries of the audit could not be deleted', error);
-    }
-  }
-
-  private purgeSoon(): void {
-    this.purging = this.purging.then(() => this.purge());
   }
 
   private mayWrite(address: string): boolean {

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { purging } from '../database/housekeeping.js';
 import type { PendingStatement, Statement } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import type { PagePosition } from '../matrix/page.rules.js';
@@ -45,15 +46,7 @@ const LIST_REFUSED: Statement = {
     WHERE (at, entry_id) < ($1, $2) AND action = 'refused'
     ORDER BY at DESC, entry_id DESC LIMIT $3`,
 };
-const PURGE: Statement = {
-  name: 'audit_purge',
-  text: `
-    WITH old AS MATERIALIZED (
-      SELECT user_id, at, entry_id FROM audit_entries WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)
-    DELETE FROM audit_entries e USING old
-    WHERE (e.user_id, e.at, e.entry_id) = (old.user_id, old.at, old.entry_id)
-    RETURNING 1`,
-};
+const PURGE = purging('audit_entries', ['user_id', 'at', 'entry_id'], 'at < $1');
 
 /** An entry before it is written. */
 export type NewAuditEntry = Omit<AuditEntryEntity, 'at'>;

@@ -13,8 +13,9 @@ export function cameFrom(tx: Tx, origin: Origin, device?: DeviceRef): void {
   ORIGINS.set(tx, origins.set(device === undefined ? ALL : deviceKey(device), origin));
 }
 
-/** Where what happens to a device in the transaction was asked for. */
-export function originIn(tx: Tx, device: DeviceRef): Origin | null {
+/** Where what happens to a device, or to an account, in the transaction was asked for. */
+export function originIn(tx: Tx, userId: string, deviceId: string | null): Origin | null {
   const origins = ORIGINS.get(tx);
-  return origins?.get(deviceKey(device)) ?? origins?.get(ALL) ?? null;
+  const ofDevice = deviceId === null ? null : origins?.get(deviceKey({ userId, deviceId }));
+  return ofDevice ?? origins?.get(ALL) ?? null;
 }

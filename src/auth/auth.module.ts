@@ -11,7 +11,10 @@ export class AuthModule {
   static verifiedBy(module: Type, verifier: Type<TokenVerifier>): DynamicModule {
     return {
       module: AuthModule,
+      // Whoever acts for a caller after a while asks again.
+      global: true,
       imports: [module],
+      exports: [TokenVerifier],
       providers: [
         { provide: TokenVerifier, useExisting: verifier },
         BearerStrategy,

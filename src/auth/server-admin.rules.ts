@@ -1,5 +1,6 @@
 import type { Environment } from '../config/environment.js';
 import { MatrixError } from '../matrix/matrix-error.js';
+import { serverNameOf } from '../matrix/user-id.js';
 import type { Requester } from './requester.js';
 
 /**
@@ -9,4 +10,14 @@ import type { Requester } from './requester.js';
 export function requireServerAdmin({ serverAdmins }: Environment, { userId, isAppservice }: Requester): void {
   if (isAppservice || !serverAdmins.includes(userId))
     throw MatrixError.forbidden('Only administrators may do this');
+}
+
+/**
+ * Lets whole user IDs of this server through: a name that is completed, or read in another letter case, may be somebody else.
+ * @throws {MatrixError} `M_INVALID_PARAM`
+ */
+export function requireWholeUserId({ serverName }: Environment, userId: string): string {
+  if (!userId.startsWith('@') || serverNameOf(userId) !== serverName)
+    throw MatrixError.invalidParam(`A whole user ID of this server is needed, such as @alice:${serverName}`);
+  return userId;
 }

@@ -1,3 +1,4 @@
+import type { Tx } from '../database/tx.js';
 import type { Requester } from './requester.js';
 
 /** What a verifier says of a token. */
@@ -21,4 +22,11 @@ export abstract class TokenVerifier {
    * @throws {MatrixError} when the application service may not act for whom it names
    */
   abstract verify(token: string, asserted: IdentityAssertion): Promise<Verdict>;
+
+  /**
+   * Looks again, once the account is locked, whether the caller's session is still there: it may have ended, or its device have
+   * got another session, since the guard looked. Nobody ends it before the transaction does.
+   * @throws {MatrixError} `M_UNKNOWN_TOKEN`
+   */
+  abstract requireAlive(tx: Tx, requester: Requester): Promise<void>;
 }

@@ -93,7 +93,7 @@ export const environmentSchema = z.object({
     .enum(['open', 'token', 'closed'], { error: '"open", "token" or "closed"' })
     .optional()
     .describe(
-      'Who may create an account: anyone, whoever has a registration token, or nobody. Default: open with the embedded database, closed otherwise.',
+      'Who may create an account: anyone, whoever has a registration token, or nobody. Default: open with the embedded database outside production, closed otherwise.',
     ),
   REGISTRATION_TOKENS: z
     .string()
@@ -121,7 +121,7 @@ export const environmentSchema = z.object({
     .regex(/^@[^:,]+:[^,]+(,@[^:,]+:[^,]+)*$/, 'user IDs, separated by commas')
     .optional()
     .describe(
-      'User IDs of those who may lock and suspend others, separated by commas. Register them before others can.',
+      'User IDs of those who may lock and suspend others, separated by commas. Nobody registers such a name by the open door.',
     ),
   APPSERVICE_FILES: z
     .string()
@@ -217,6 +217,17 @@ export const environmentSchema = z.object({
     .describe(
       'Which proxies may tell the address of a client (X-Forwarded-For): a number of hops, or addresses and subnets separated by commas. Default: none.',
     ),
+  KEEP_ALIVE_TIMEOUT: interval()
+    .default('95s')
+    .describe('How long a connection stays open between two requests; longer than proxies in front keep it.'),
+  REQUEST_TIMEOUT: interval().default('30s').describe('In which a request must have arrived, body included.'),
+  API_DOCS: z
+    .enum(['on', 'off'], { error: '"on" or "off"' })
+    .optional()
+    .describe('Whether Swagger UI stands at /docs. Default: on, but off when NODE_ENV is production.'),
+  DEVICES_PER_USER: wholeNumber(1, 1_000_000)
+    .default(1_000)
+    .describe('How many devices a user may have; logins on further ones are refused.'),
   RATE_LIMITS: z
     .enum(['on', 'off'], { error: '"on" or "off"' })
     .default('on')
@@ -225,12 +236,15 @@ export const environmentSchema = z.object({
   RATE_LIMIT_LOGIN_FAILED_ADDRESS: rateLimit('50/10m').describe('Failed logins from one address.'),
   RATE_LIMIT_REGISTRATION: rateLimit('20/1h').describe('Registrations from one address.'),
   RATE_LIMIT_CHALLENGE: rateLimit('60/1m').describe(
-    'Requests of one address that may open an interactive authentication: registrations, password changes, deactivations.',
+    'Requests of one address that may open an interactive authentication: registrations, password changes, deactivations, deletions of devices, new cross-signing keys, login tokens.',
   ),
   RATE_LIMIT_AVAILABLE: rateLimit('60/1m').describe('Usernames that one address asks for.'),
   RATE_LIMIT_REFRESH: rateLimit('300/1m').describe('Refreshes from one address.'),
   RATE_LIMIT_GET_TOKEN: rateLimit('1/1m').describe('Login tokens that one user asks for.'),
   RATE_LIMIT_VALIDITY: rateLimit('10/1m').describe('Registration tokens that one address tries.'),
+  RATE_LIMIT_KEYS_UPLOAD: rateLimit('120/1m').describe('Uploads of keys and signatures by one user, on each node.'),
+  RATE_LIMIT_KEYS_QUERY: rateLimit('600/1m').describe('Queries of keys by one user, on each node.'),
+  RATE_LIMIT_KEYS_CLAIM: rateLimit('600/1m').describe('Claims of one-time keys by one user, on each node.'),
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace'], {
       error: 'one of fatal, error, warn, info, debug, trace',
@@ -240,7 +254,9 @@ export const environmentSchema = z.object({
   NODE_ENV: z
     .string()
     .default('development')
-    .describe('"production" logs JSON lines and refuses to fall back to the embedded database.'),
+    .describe(
+      '"production" logs JSON lines, closes registration and Swagger UI unless they are asked for, and refuses to fall back to the embedded database.',
+    ),
 });
 
 type Parsed = z.infer<typeof environmentSchema>;
@@ -255,7 +271,17 @@ const RATE_LIMITS = {
   refresh: 'RATE_LIMIT_REFRESH',
   get_token: 'RATE_LIMIT_GET_TOKEN',
   validity: 'RATE_LIMIT_VALIDITY',
+  keys_upload: 'RATE_LIMIT_KEYS_UPLOAD',
+  keys_query: 'RATE_LIMIT_KEYS_QUERY',
+  keys_claim: 'RATE_LIMIT_KEYS_CLAIM',
 } as const;
+
+/** Of requests that clients make all the time: a counter in the database would cost as much as the request. */
+const COUNTED_PER_NODE: ReadonlySet<string> = new Set<keyof typeof RATE_LIMITS>([
+  'keys_upload',
+  'keys_query',
+  'keys_claim',
+]);
 
 /** Mistyped, they stay out of terminals and logs all the same. */
 const MAY_HOLD_SECRETS: ReadonlySet<string> = new Set<keyof Parsed>([
@@ -273,6 +299,8 @@ export interface RateLimit {
   readonly name: RateLimitName;
   readonly points: number;
   readonly windowMs: number;
+  /** Each node counts for itself, so that several allow as many times more. */
+  readonly isPerNode: boolean;
 }
 
 function milliseconds(text: string): number {
@@ -335,6 +363,10 @@ export class Environment {
   readonly webhookSchemes: readonly string[];
   /** In the form of Express's setting `trust proxy`. */
   readonly trustProxy: string | number | false;
+  readonly keepAliveTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  readonly apiDocs: boolean;
+  readonly devicesPerUser: number;
   /** Empty when they are off. */
   readonly rateLimits: readonly RateLimit[];
   readonly logLevel: Parsed['LOG_LEVEL'];
@@ -382,7 +414,9 @@ export class Environment {
       parsed.DATABASE_URL === undefined || parsed.DATABASE_URL === EMBEDDED ? null : parsed.DATABASE_URL;
     this.databasePoolSize = parsed.DATABASE_POOL_SIZE;
     this.dataDir = parsed.DATA_DIR;
-    this.registration = parsed.REGISTRATION ?? (this.databaseUrl === null ? 'open' : 'closed');
+    this.production = parsed.NODE_ENV === 'production';
+    const isTrial = this.databaseUrl === null && !this.production;
+    this.registration = parsed.REGISTRATION ?? (isTrial ? 'open' : 'closed');
     this.registrationTokens = list(parsed.REGISTRATION_TOKENS);
     this.guestsAllowed = parsed.GUESTS === 'allowed';
     this.passwordMinLength = parsed.PASSWORD_MIN_LENGTH;
@@ -421,16 +455,24 @@ export class Environment {
     this.webhookSchemes = list(parsed.WEBHOOK_SCHEMES);
     const { TRUST_PROXY: proxies = '' } = parsed;
     this.trustProxy = /^\d+$/.test(proxies) ? Number(proxies) : proxies || false;
+    this.keepAliveTimeoutMs = milliseconds(parsed.KEEP_ALIVE_TIMEOUT);
+    this.requestTimeoutMs = milliseconds(parsed.REQUEST_TIMEOUT);
+    this.apiDocs = parsed.API_DOCS === undefined ? parsed.NODE_ENV !== 'production' : parsed.API_DOCS === 'on';
+    this.devicesPerUser = parsed.DEVICES_PER_USER;
     this.rateLimits = parsed.RATE_LIMITS === 'off' ? [] : rateLimitsOf(parsed);
     this.logLevel = parsed.LOG_LEVEL;
-    this.production = parsed.NODE_ENV === 'production';
   }
 }
 
 function rateLimitsOf(parsed: Parsed): RateLimit[] {
   return Object.entries(RATE_LIMITS).map(([name, variable]) => {
     const [points = '', window = ''] = parsed[variable].split('/');
-    return { name: name as RateLimitName, points: Number(points), windowMs: milliseconds(window) };
+    return {
+      name: name as RateLimitName,
+      points: Number(points),
+      windowMs: milliseconds(window),
+      isPerNode: COUNTED_PER_NODE.has(name),
+    };
   });
 }
 

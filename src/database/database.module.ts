@@ -2,6 +2,7 @@ import { Global, Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { Environment } from '../config/environment.js';
 import { DatabaseSetup, dataSourceOptions, openDataSource } from './data-source.js';
+import { Housekeeping } from './housekeeping.js';
 import { UnitOfWork } from './unit-of-work.js';
 
 @Global()
@@ -21,7 +22,7 @@ import { UnitOfWork } from './unit-of-work.js';
       dataSourceFactory: (options) => openDataSource(options!),
     }),
   ],
-  providers: [UnitOfWork],
-  exports: [UnitOfWork],
+  providers: [UnitOfWork, Housekeeping],
+  exports: [UnitOfWork, Housekeeping],
 })
 export class DatabaseModule {}

@@ -5,6 +5,7 @@ import type { Requester } from '../auth/requester.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import type { Origin } from '../matrix/client-origin.decorator.js';
 import { MatrixError } from '../matrix/matrix-error.js';
+import { RateLimiter } from '../rate-limits/rate-limiter.js';
 import { isDeviceId } from '../session/session.rules.js';
 import { SessionService } from '../session/session.service.js';
 import { type Authorised, type Operation, UiaService } from '../uia/uia.service.js';
@@ -26,13 +27,14 @@ export class DeviceDeletionService {
     private readonly accounts: AccountsService,
     private readonly sessions: SessionService,
     private readonly unitOfWork: UnitOfWork,
+    private readonly limiter: RateLimiter,
   ) {}
 
   /**
    * Deletes the devices with everything that hangs on them, in one commit. Those that are not there are passed over, so
    * the second call is as good as the first.
    * @throws {UiaChallenge} until the user has given the password; application services need none
-   * @throws {MatrixError} `M_FORBIDDEN` for somebody else's password; `M_UNKNOWN_TOKEN` when the session ended meanwhile
+   * @throws {MatrixError} `M_LIMIT_EXCEEDED`; `M_FORBIDDEN` for somebody else's password; `M_UNKNOWN_TOKEN` when the session ended meanwhile
    */
   async delete(requester: Requester, deletion: Deletion): Promise<void> {
     const { parameters, credential } = await this.prove(requester, deletion);
@@ -56,6 +58,7 @@ export class DeviceDeletionService {
     if (isAppservice) return { parameters, userId, credential: null };
     if (deviceIds === undefined && operation.auth?.['session'] === undefined)
       throw MatrixError.missingParam('devices');
+    await this.limiter.count('challenge', origin.address);
     return this.uia.authorise({
       ...operation,
       address: origin.address,

@@ -8,6 +8,7 @@ import {
   ApiInteractiveAuth,
   ApiJsonBodyErrors,
   ApiMatrixError,
+  ApiRateLimit,
   EMPTY_OBJECT,
 } from '../matrix/api.decorators.js';
 import { ClientOrigin, type Origin } from '../matrix/client-origin.decorator.js';
@@ -83,8 +84,9 @@ export class DevicesController {
       'without a body, too. A device that is not there is as good as deleted.',
   })
   @ApiOkResponse({ description: 'The device is gone.', schema: EMPTY_OBJECT })
-  @ApiJsonBodyErrors('M_UNKNOWN')
+  @ApiJsonBodyErrors('M_TOO_LARGE', 'M_UNKNOWN')
   @ApiInteractiveAuth()
+  @ApiRateLimit()
   @ApiMatrixError(403, 'The credentials are those of another user.', ['M_FORBIDDEN'])
   async delete(
     @CurrentRequester() requester: Requester,
@@ -105,8 +107,9 @@ export class DevicesController {
       'Deletes the devices, all in one commit. Asks for the password once. An empty list deletes nothing.',
   })
   @ApiOkResponse({ description: 'The devices are gone.', schema: EMPTY_OBJECT })
-  @ApiJsonBodyErrors('M_UNKNOWN')
+  @ApiJsonBodyErrors('M_TOO_LARGE', 'M_UNKNOWN')
   @ApiInteractiveAuth()
+  @ApiRateLimit()
   @ApiMatrixError(403, 'The credentials are those of another user.', ['M_FORBIDDEN'])
   async deleteMany(
     @CurrentRequester() requester: Requester,

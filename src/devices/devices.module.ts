@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
+import { RateLimitsModule } from '../rate-limits/rate-limits.module.js';
 import { SessionModule } from '../session/session.module.js';
 import { UiaModule } from '../uia/uia.module.js';
 import { DeviceDeletionService } from './device-deletion.service.js';
@@ -14,7 +15,7 @@ import { LastSeenService } from './last-seen.service.js';
 
 /** The devices of users: their endpoints, and the rows that sessions make and unmake. */
 @Module({
-  imports: [TypeOrmModule.forFeature([DeviceEntity]), SessionModule, UiaModule],
+  imports: [TypeOrmModule.forFeature([DeviceEntity]), SessionModule, UiaModule, RateLimitsModule],
   controllers: [DevicesController],
   providers: [
     DevicesService,

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { AccountsService, requireActive } from '../accounts/accounts.service.js';
 import type { Requester } from '../auth/requester.js';
+import { Environment } from '../config/environment.js';
 import type { Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { DeviceCreated } from '../events/device-created.event.js';
@@ -22,6 +23,7 @@ export class DevicesService {
     private readonly accounts: AccountsService,
     private readonly events: EventBus,
     private readonly unitOfWork: UnitOfWork,
+    private readonly environment: Environment,
   ) {}
 
   /** The devices of the user, the eldest first. */
@@ -38,11 +40,16 @@ export class DevicesService {
 
   /**
    * Makes the device unless it is there, and locks it. A new one is told to everybody whom it concerns.
-   * @throws {MatrixError} of a listener that does not want it
+   * @throws {MatrixError} `M_FORBIDDEN` when the user has too many devices, or of a listener that does not want it
    */
   async ensure(tx: Tx, device: DeviceRef, displayName: string | null): Promise<boolean> {
     const { userId, deviceId } = device;
-    const isNew = await this.store.ensure(tx, device, displayName);
+    const { devicesPerUser } = this.environment;
+    const isNew = await this.store.ensure(tx, device, displayName, devicesPerUser);
+    if (isNew === null)
+      throw MatrixError.forbidden(
+        `A user may have ${devicesPerUser} devices at the most: sign out on one that is not used any more`,
+      );
     if (isNew) {
       await this.events.publish(tx, new DeviceCreated(userId, deviceId, displayName, tx.startedAt.getTime()));
     }

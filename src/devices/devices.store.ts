@@ -22,7 +22,9 @@ const LOCK: Statement = { name: 'devices_lock', text: `${FIND.text} FOR NO KEY U
 const ENSURE: Statement = {
   name: 'devices_ensure',
   text: `
-    INSERT INTO devices (user_id, device_id, display_name, created_at) VALUES ($1, $2, $3, $4)
+    INSERT INTO devices (user_id, device_id, display_name, created_at)
+    SELECT $1, $2, $3, $4 WHERE EXISTS (SELECT FROM devices WHERE user_id = $1 AND device_id = $2)
+      OR (SELECT count(*) FROM (SELECT FROM devices WHERE user_id = $1 LIMIT $5) AS known) < $5
     ON CONFLICT (user_id, device_id) DO UPDATE SET display_name = devices.display_name
     RETURNING xmax = 0 AS "isNew"`,
 };
@@ -81,11 +83,19 @@ export class DevicesStore {
     return device ?? null;
   }
 
-  /** Makes the device unless it is there, and locks it until the transaction ends; answers whether it is new. */
-  async ensure(tx: Tx, { userId, deviceId }: DeviceRef, displayName: string | null): Promise<boolean> {
-    const values = [userId, deviceId, displayName, tx.startedAt];
+  /**
+   * Makes the device unless it is there, and locks it until the transaction ends; answers whether it is new, and `null` when
+   * the user has `most` already. Some made at the same time may come on top.
+   */
+  async ensure(
+    tx: Tx,
+    { userId, deviceId }: DeviceRef,
+    displayName: string | null,
+    most: number,
+  ): Promise<boolean | null> {
+    const values = [userId, deviceId, displayName, tx.startedAt, most];
     const [device] = await tx.query<{ isNew: boolean }>(ENSURE, values);
-    return device!.isNew;
+    return device?.isNew ?? null;
   }
 
   async rename(tx: Tx, { userId, deviceId }: DeviceRef, displayName: string): Promise<void> {

@@ -22,7 +22,7 @@ export class KeysDevicesListener {
   /** Devices and keys share one namespace ("Cross-signing"): who verifies by a name must know what it names. */
   @InTransaction(DeviceCreated)
   async onDeviceCreated({ userId, deviceId }: DeviceCreated, tx: Tx): Promise<void> {
-    const [isKey] = await Promise.all([
+    const [isKey] = await settle([
       isPublicKey(deviceId) && this.crossSigning.isKey(tx, userId, deviceId),
       this.deviceLists.record(tx, [{ userId, deviceId, change: 'device_created' }]),
     ]);

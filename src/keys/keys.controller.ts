@@ -4,6 +4,7 @@ import { CurrentDevice, CurrentRequester, GuestsAllowed } from '../auth/auth.dec
 import type { Requester, RequesterDevice } from '../auth/requester.js';
 import { ApiAccessToken, ApiJsonBodyErrors } from '../matrix/api.decorators.js';
 import { ClientController, MatrixPost } from '../matrix/client-api.decorators.js';
+import { RateLimited } from '../rate-limits/rate-limited.decorator.js';
 import { ClaimedKeysDto, ClaimKeysDto } from './claim-keys.dto.js';
 import { KeysService } from './keys.service.js';
 import { QueriedKeysDto, QueryKeysDto } from './query-keys.dto.js';
@@ -17,9 +18,10 @@ export class KeysController {
   constructor(private readonly keys: KeysService) {}
 
   @MatrixPost('keys/upload')
+  @RateLimited('keys_upload')
   @ApiOperation({ operationId: 'uploadKeys', summary: 'Publishes end-to-end encryption keys for the device' })
   @ApiOkResponse({ description: 'The keys are stored.', type: KeyCountsDto })
-  @ApiJsonBodyErrors()
+  @ApiJsonBodyErrors('M_TOO_LARGE')
   async upload(
     @CurrentDevice() device: RequesterDevice,
     @Body() request: UploadKeysDto,
@@ -28,14 +30,16 @@ export class KeysController {
   }
 
   @MatrixPost('keys/query')
+  @RateLimited('keys_query')
   @ApiOperation({ operationId: 'queryKeys', summary: 'Download device identity keys' })
   @ApiOkResponse({ description: 'The identity keys.', type: QueriedKeysDto })
-  @ApiJsonBodyErrors()
+  @ApiJsonBodyErrors('M_TOO_LARGE')
   query(@CurrentRequester() requester: Requester, @Body() request: QueryKeysDto): Promise<QueriedKeysDto> {
     return this.keys.query(requester, request);
   }
 
   @MatrixPost('keys/claim')
+  @RateLimited('keys_claim')
   @ApiOperation({
     operationId: 'claimKeys',
     summary: 'Claim one-time encryption keys',

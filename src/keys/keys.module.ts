@@ -1,5 +1,6 @@
 import { Global, Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
+import { RateLimitsModule } from '../rate-limits/rate-limits.module.js';
 import { UiaModule } from '../uia/uia.module.js';
 import { CrossSigningKeyEntity } from './cross-signing/cross-signing-key.entity.js';
 import { CrossSigningController } from './cross-signing/cross-signing.controller.js';
@@ -17,6 +18,7 @@ import { DeviceListsStore } from './device-lists/device-lists.store.js';
 import { FallbackKeyEntity } from './fallback-key.entity.js';
 import { KeysDevicesListener } from './keys-devices.listener.js';
 import { KeysController } from './keys.controller.js';
+import { KeysHousekeeping } from './keys.housekeeping.js';
 import { KeysService } from './keys.service.js';
 import { KeysStore } from './keys.store.js';
 import { OneTimeKeyEntity } from './one-time-key.entity.js';
@@ -36,11 +38,13 @@ import { OneTimeKeyEntity } from './one-time-key.entity.js';
       DeviceListChangeEntity,
     ]),
     UiaModule,
+    RateLimitsModule,
   ],
   controllers: [KeysController, CrossSigningController, SignaturesController, DeviceListsController],
   providers: [
     KeysService,
     KeysStore,
+    KeysHousekeeping,
     KeysDevicesListener,
     CrossSigningService,
     CrossSigningStore,

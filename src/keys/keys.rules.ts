@@ -1,6 +1,7 @@
 import type { DeviceRef } from '../events/devices-deleted.event.js';
 import { isObject, type Json } from '../matrix/json.js';
 import { MatrixError } from '../matrix/matrix-error.js';
+import { KEY_LIMITS, requireFew, requireFewBytes } from './key-limits.rules.js';
 import type { UploadKeysDto } from './upload-keys.dto.js';
 
 /** The specification sets no limit; an index does. */
@@ -13,46 +14,43 @@ export interface UploadedKey {
   readonly key: string | object;
 }
 
+/** A key as it is stored: JSON. */
+export interface StoredKey extends UploadedKey {
+  readonly json: string;
+}
+
 /** An upload that has the right shape. */
 export interface Upload {
   readonly deviceKeys: Json | null;
-  readonly oneTimeKeys: readonly UploadedKey[];
-  readonly fallbackKeys: readonly UploadedKey[];
+  readonly oneTimeKeys: readonly StoredKey[];
+  readonly fallbackKeys: readonly StoredKey[];
 }
 
 /**
  * Checks the shape of an upload ("Key management"). Signatures are not verified: the specification leaves that to
  * the clients, which are the ones that trust them.
- * @throws {MatrixError} `M_BAD_JSON`
+ * @throws {MatrixError} `M_BAD_JSON`; `M_TOO_LARGE` for a large key, `M_INVALID_PARAM` for too many
  */
 export function toUpload(request: UploadKeysDto, device: DeviceRef): Upload {
-  const fallbackKeys = toKeys('fallback_keys', request.fallback_keys);
+  const fallbackKeys = toKeys('fallback_keys', request.fallback_keys, KEY_LIMITS.fallbackKeys);
   if (new Set(fallbackKeys.map(({ algorithm }) => algorithm)).size < fallbackKeys.length) {
     throw MatrixError.badJson('fallback_keys may hold one key for each algorithm');
   }
   return {
     deviceKeys: request.device_keys === undefined ? null : toDeviceKeys(request.device_keys, device),
-    oneTimeKeys: toKeys('one_time_keys', request.one_time_keys),
+    oneTimeKeys: toKeys('one_time_keys', request.one_time_keys, KEY_LIMITS.unclaimedKeys),
     fallbackKeys,
   };
+}
+
+/** `algorithm:key ID`. */
+export function nameOf({ algorithm, keyId }: Pick<UploadedKey, 'algorithm' | 'keyId'>): string {
+  return `${algorithm}:${keyId}`;
 }
 
 /** Two keys of one ID are the same when their key material is; signatures may differ. */
 export function isSameKey(one: string | object, other: string | object): boolean {
   return material(one) === material(other);
-}
-
-/** Clients keep about fifty; what nobody claims must not pile up. */
-const UNCLAIMED_LIMIT = 5_000;
-
-/** @throws {MatrixError} `M_INVALID_PARAM` when a device has too many unclaimed keys */
-export function requireFewKeys(counts: Readonly<Record<string, number>>): void {
-  const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
-  if (total > UNCLAIMED_LIMIT) {
-    throw MatrixError.invalidParam(
-      `A device may have ${UNCLAIMED_LIMIT} unclaimed one-time keys at the most`,
-    );
-  }
 }
 
 /** One key that somebody wants to have. */
@@ -64,10 +62,10 @@ export interface Wish {
 
 /**
  * The keys that a claim asks for, one for each device.
- * @throws {MatrixError} `M_BAD_JSON`
+ * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` for too many
  */
 export function toWishes(oneTimeKeys: Json): Wish[] {
-  return Object.entries(oneTimeKeys).flatMap(([userId, devices]) => {
+  const wishes = Object.entries(oneTimeKeys).flatMap(([userId, devices]) => {
     if (!isObject(devices)) throw MatrixError.badJson(`one_time_keys.${userId} must be an object`);
     return Object.entries(devices).map(([deviceId, algorithm]) => {
       if (typeof algorithm !== 'string')
@@ -75,6 +73,8 @@ export function toWishes(oneTimeKeys: Json): Wish[] {
       return { userId, deviceId, algorithm };
     });
   });
+  requireFew('devices in a claim', wishes.length, KEY_LIMITS.claimedDevices);
+  return wishes;
 }
 
 /** One order for all claims: two that want the same keys then wait for each other instead of deadlocking. */
@@ -82,16 +82,23 @@ export function byName(one: Wish, other: Wish): number {
   return compare(one.userId, other.userId) || compare(one.deviceId, other.deviceId);
 }
 
-/** The devices asked for, by user; an empty list means all. */
+/**
+ * The devices asked for, by user; an empty list means all.
+ * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` for too many
+ */
 export function toQuery(deviceKeys: Json): Map<string, string[]> {
-  return new Map(
+  const wanted = new Map(
     Object.entries(deviceKeys).map(([userId, devices]) => {
       if (!Array.isArray(devices) || !devices.every((device) => typeof device === 'string')) {
         throw MatrixError.badJson(`device_keys.${userId} must be a list of device IDs`);
       }
-      return [userId, devices];
+      return [userId, devices] as const;
     }),
   );
+  requireFew('users in a query', wanted.size, KEY_LIMITS.queriedUsers);
+  const devices = [...wanted.values()].reduce((sum, { length }) => sum + length, 0);
+  requireFew('devices in a query', devices, KEY_LIMITS.queriedDevices);
+  return wanted;
 }
 
 function toDeviceKeys(keys: Json, { userId, deviceId }: DeviceRef): Json {
@@ -108,11 +115,14 @@ function toDeviceKeys(keys: Json, { userId, deviceId }: DeviceRef): Json {
   if (!areSignatures(keys['signatures'])) {
     throw MatrixError.badJson('device_keys.signatures must be an object of objects');
   }
+  requireFewBytes('device_keys', JSON.stringify(keys), KEY_LIMITS.deviceKeysBytes);
   return keys;
 }
 
-function toKeys(field: string, keys: Json | undefined): UploadedKey[] {
-  return Object.entries(keys ?? {}).map(([name, key]) => {
+function toKeys(field: string, keys: Json | undefined, most: number): StoredKey[] {
+  const entries = Object.entries(keys ?? {});
+  requireFew(`${field} in an upload`, entries.length, most);
+  return entries.map(([name, key]) => {
     const [, algorithm, keyId] = /^([^:]+):(.+)$/s.exec(name) ?? [];
     if (algorithm === undefined || keyId === undefined) {
       throw MatrixError.badJson(`${field} must be named "algorithm:key ID"`);
@@ -120,11 +130,13 @@ function toKeys(field: string, keys: Json | undefined): UploadedKey[] {
     if (Buffer.byteLength(name) > NAME_LIMIT_BYTES) {
       throw MatrixError.badJson(`Names in ${field} may hold ${NAME_LIMIT_BYTES} bytes at the most`);
     }
-    if (typeof key === 'string') return { algorithm, keyId, key };
+    const json = JSON.stringify(key);
+    requireFewBytes(`A key in ${field}`, json, KEY_LIMITS.keyBytes);
+    if (typeof key === 'string') return { algorithm, keyId, key, json };
     if (!isObject(key) || typeof key['key'] !== 'string' || !areSignatures(key['signatures'])) {
       throw MatrixError.badJson(`${field}.${name} must be a string, or an object with key and signatures`);
     }
-    return { algorithm, keyId, key };
+    return { algorithm, keyId, key, json };
   });
 }
 

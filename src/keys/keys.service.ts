@@ -13,17 +13,23 @@ import { DeviceListsService } from './device-lists/device-lists.service.js';
 import {
   byName,
   isSameKey,
-  requireFewKeys,
+  nameOf,
+  type StoredKey,
   toQuery,
   toUpload,
   toWishes,
-  type UploadedKey,
   type Wish,
 } from './keys.rules.js';
-import { type ClaimedKey, KeysStore } from './keys.store.js';
+import { KEY_LIMITS, requireFew, tooLarge, tooMany } from './key-limits.rules.js';
+import { chunksOf, CLAIMED_TOGETHER, type ClaimedKey, KeysStore } from './keys.store.js';
 import { toQueriedKeys } from './queried-keys.rules.js';
 import type { QueriedKeysDto, QueryKeysDto } from './query-keys.dto.js';
 import type { UploadKeysDto } from './upload-keys.dto.js';
+
+const LIMIT_OF = {
+  'unclaimed one-time keys on a device': KEY_LIMITS.unclaimedKeys,
+  'one-time keys in the life of a device': KEY_LIMITS.oneTimeKeysOfALife,
+};
 
 /** The public keys of devices. */
 @Injectable()
@@ -39,15 +45,16 @@ export class KeysService {
    * Stores keys of the device and gives the number of one-time keys by algorithm. The second call with the same keys
    * changes nothing; a one-time key that was claimed in between is not handed out again.
    * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` when a one-time key's ID belongs to another key, or there are
-   *   more than any client wants;
+   *   more than any client wants; `M_TOO_LARGE` for more bytes than that;
    *   `M_UNKNOWN_TOKEN` when the device was deleted meanwhile: no key outlives a logout
    */
   async upload(device: RequesterDevice, request: UploadKeysDto): Promise<Record<string, number>> {
     const { deviceKeys, oneTimeKeys, fallbackKeys } = toUpload(request, device);
     return this.unitOfWork.run(async (tx) => {
       // Sent without waiting for each other: a connection runs its statements in their order.
-      const holding =
-        deviceKeys === null ? this.store.holdDevice(tx, device) : this.store.lockDevice(tx, device);
+      const isCounted = deviceKeys !== null || oneTimeKeys.length > 0;
+      // Uploads that are counted come one after the other: each is to see what the one before has left.
+      const holding = isCounted ? this.store.lockDevice(tx, device) : this.store.holdDevice(tx, device);
       const putting = settle([
         this.putFallbackKeys(tx, device, fallbackKeys),
         this.putOneTimeKeys(tx, device, oneTimeKeys),
@@ -57,13 +64,14 @@ export class KeysService {
       for (const work of [putting, counting]) work.catch(() => {});
       if (!(await holding)) throw MatrixError.unknownToken();
       await putting;
-      const counts = await counting;
-      requireFewKeys(counts);
-      return counts;
+      return counting;
     });
   }
 
-  /** The keys of this server's users and their devices. Whoever and whatever does not exist is left out. */
+  /**
+   * The keys of this server's users and their devices. Whoever and whatever does not exist is left out.
+   * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` for too many users or devices, `M_TOO_LARGE` for too large an answer
+   */
   async query({ userId }: Requester, { device_keys }: QueryKeysDto): Promise<QueriedKeysDto> {
     const wanted = toQuery(device_keys);
     const { local, failures } = this.divide([...wanted.keys()]);
@@ -98,8 +106,11 @@ export class KeysService {
     };
   }
 
-  private useFallbackKeys(wishes: readonly Wish[]): Promise<ClaimedKey[]> {
-    return this.unitOfWork.run((tx) => this.store.useFallbackKeys(tx, wishes));
+  private async useFallbackKeys(wishes: readonly Wish[]): Promise<ClaimedKey[]> {
+    const keys: ClaimedKey[] = [];
+    for (const some of chunksOf(wishes, CLAIMED_TOGETHER))
+      keys.push(...(await this.unitOfWork.run((tx) => this.store.useFallbackKeys(tx, some))));
+    return keys;
   }
 
   /** Users of this server, and the servers of the others, which cannot be asked. */
@@ -115,30 +126,39 @@ export class KeysService {
   private async putFallbackKeys(
     tx: Tx,
     device: RequesterDevice,
-    keys: readonly UploadedKey[],
+    keys: readonly StoredKey[],
   ): Promise<void> {
-    if (keys.length > 0) await this.store.putFallbackKeys(tx, device, keys);
+    if (keys.length === 0) return;
+    const count = await this.store.putFallbackKeys(tx, device, keys);
+    requireFew('fallback keys on a device', count, KEY_LIMITS.fallbackKeys);
   }
 
-  private async putOneTimeKeys(tx: Tx, device: RequesterDevice, keys: readonly UploadedKey[]): Promise<void> {
+  private async putOneTimeKeys(tx: Tx, device: RequesterDevice, keys: readonly StoredKey[]): Promise<void> {
     if (keys.length === 0) return;
-    const known = await this.store.addOneTimeKeys(tx, device, keys);
+    const { known, isFull } = await this.store.addOneTimeKeys(tx, device, keys);
+    if (isFull !== null && known.length < keys.length) {
+      // Those that are there already need no room.
+      const names = new Set(known.map(nameOf));
+      const fresh = keys.filter((key) => !names.has(nameOf(key)));
+      const second = fresh.length < keys.length ? await this.store.addOneTimeKeys(tx, device, fresh) : { isFull };
+      if (second.isFull !== null) throw tooMany(second.isFull, LIMIT_OF[second.isFull]);
+    }
     if (known.length === 0) return;
-    const uploaded = new Map(keys.map(({ algorithm, keyId, key }) => [`${algorithm}:${keyId}`, key]));
-    const taken = known.find(
-      ({ algorithm, keyId, key }) => !isSameKey(key, uploaded.get(`${algorithm}:${keyId}`)!),
-    );
+    const uploaded = new Map(keys.map((key) => [nameOf(key), key.key]));
+    const taken = known.find((one) => !isSameKey(one.key, uploaded.get(nameOf(one))!));
     if (taken !== undefined) {
       // Clients know this wording from other servers and report a lost key store when they meet it.
-      throw MatrixError.invalidParam(`One time key ${taken.algorithm}:${taken.keyId} already exists`);
+      throw MatrixError.invalidParam(`One time key ${nameOf(taken)} already exists`);
     }
   }
 
   private async putDeviceKeys(tx: Tx, device: RequesterDevice, keys: Json | null): Promise<void> {
     if (keys === null) return;
     const { userId, deviceId } = device;
-    const stored = await this.store.findDeviceKeys(tx, device);
+    const { keys: stored, othersBytes } = await this.store.findDeviceKeys(tx, device);
     if (stored !== null && isSameJson(stored, keys)) return;
+    if (othersBytes + Buffer.byteLength(JSON.stringify(keys)) > KEY_LIMITS.userKeysBytes)
+      throw tooLarge(`The keys of all devices of a user may have ${KEY_LIMITS.userKeysBytes} bytes at the most`);
     await this.store.putDeviceKeys(tx, device, keys);
     // What was signed is there no more, and who signed with it cannot be checked any more.
     if (stored !== null && !isSameUnsigned(stored, keys)) await this.store.deleteSignatures(tx, device);

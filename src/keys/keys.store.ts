@@ -1,13 +1,15 @@
 import { Injectable } from '@nestjs/common';
 import type { RequesterDevice } from '../auth/requester.js';
 import { Batcher, GROUP_COMMIT } from '../database/batcher.js';
-import type { Statement, Tx } from '../database/tx.js';
+import { settle, type Statement, type Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
+import { type BulkSource, DeviceBulk } from '../events/device-bulk.js';
 import { deviceColumns, type DeviceRef } from '../events/devices-deleted.event.js';
 import type { Json } from '../matrix/json.js';
 import type { KeyUsage } from './cross-signing/cross-signing.rules.js';
 import type { KeySignatureEntity } from './cross-signing/key-signature.entity.js';
-import type { UploadedKey, Wish } from './keys.rules.js';
+import { KEY_LIMITS, tooLarge } from './key-limits.rules.js';
+import type { StoredKey, UploadedKey, Wish } from './keys.rules.js';
 
 /** What the server has of a user's keys. */
 export interface FoundKeys {
@@ -29,9 +31,37 @@ interface Numbered {
   readonly n: number;
 }
 
+/** What PostgreSQL has put together of a user's keys, as JSON. */
+interface KeysRow {
+  readonly userId: string;
+  readonly devices: string | null;
+  readonly crossSigningKeys: string | null;
+  readonly signatures: string | null;
+}
+
+/** What one of those who share a statement gets. */
+interface Answer {
+  readonly found: FoundKeys[];
+  readonly bytes: number;
+}
+const NOTHING: Answer = { found: [], bytes: 0 };
+
+/** What became of one-time keys that were to be added. */
+export interface AddedKeys {
+  /** What stands under those of their IDs that were taken. */
+  readonly known: UploadedKey[];
+  /** Of what the device would have too many; then none was added. */
+  readonly isFull: 'unclaimed one-time keys on a device' | 'one-time keys in the life of a device' | null;
+}
+
 /** So few that many of them together are not much. */
 const FEW = 10;
+/** A user may have a megabyte of keys. */
+const FEW_USERS = 2;
+const QUERIED_TOGETHER = 16;
 const QUERIES = { lanes: 2, limit: 32 };
+/** Devices from which one transaction takes keys. */
+export const CLAIMED_TOGETHER = 500;
 
 /** A key that somebody has got. */
 export type ClaimedKey = Wish & Pick<UploadedKey, 'keyId' | 'key'>;
@@ -52,7 +82,10 @@ const LOCK_DEVICE: Statement = {
 };
 const FIND_DEVICE_KEYS: Statement = {
   name: 'keys_find_device_keys',
-  text: 'SELECT keys FROM device_keys WHERE user_id = $1 AND device_id = $2',
+  text: `
+    SELECT (SELECT keys FROM device_keys WHERE user_id = $1 AND device_id = $2) AS keys,
+      (SELECT coalesce(sum(octet_length(keys::text)), 0)::int FROM device_keys
+       WHERE user_id = $1 AND device_id <> $2) AS "othersBytes"`,
 };
 const PUT_DEVICE_KEYS: Statement = {
   name: 'keys_put_device_keys',
@@ -64,21 +97,25 @@ const DELETE_SIGNATURES: Statement = {
   name: 'keys_delete_signatures',
   text: 'DELETE FROM key_signatures WHERE user_id = $1 AND device_id = $2',
 };
-// Rows go in in one order, so that two uploads of the same keys wait for each other instead of deadlocking.
+// Counted first: what does not fit is not worked on.
 const ADD_ONE_TIME_KEYS: Statement = {
   name: 'keys_add_one_time_keys',
   text: `
-    WITH added AS (
+    WITH had AS MATERIALIZED (
+      SELECT count(*)::int AS ever, count(*) FILTER (WHERE claimed_at IS NULL)::int AS unclaimed
+      FROM (SELECT claimed_at FROM one_time_keys WHERE user_id = $1 AND device_id = $2 LIMIT $8) AS known
+    ), added AS (
       INSERT INTO one_time_keys (user_id, device_id, algorithm, key_id, key, uploaded_at, batch)
       SELECT $1, $2, algorithm, key_id, key, $6,
         (SELECT coalesce(max(batch), 0) + 1 FROM one_time_keys
          WHERE user_id = $1 AND device_id = $2 AND claimed_at IS NULL)
-      FROM unnest($3::text[], $4::text[], $5::jsonb[]) AS uploaded (algorithm, key_id, key)
+      FROM had CROSS JOIN unnest($3::text[], $4::text[], $5::jsonb[]) AS uploaded (algorithm, key_id, key)
+      WHERE had.unclaimed + cardinality($3::text[]) <= $7 AND had.ever + cardinality($3::text[]) <= $8
       ORDER BY algorithm, key_id
       ON CONFLICT DO NOTHING
       RETURNING 1
     )
-    SELECT count(*)::int AS count FROM added`,
+    SELECT (SELECT count(*)::int FROM added) AS added, had.unclaimed, had.ever FROM had`,
 };
 const FIND_ONE_TIME_KEYS: Statement = {
   name: 'keys_find_one_time_keys',
@@ -99,6 +136,26 @@ const PUT_FALLBACK_KEYS: Statement = {
       SET key_id = excluded.key_id, key = excluded.key, used = false, uploaded_at = excluded.uploaded_at
     WHERE fallback_keys.key_id <> excluded.key_id OR fallback_keys.key <> excluded.key`,
 };
+const COUNT_FALLBACK_KEYS: Statement = {
+  name: 'keys_count_fallback_keys',
+  text: 'SELECT count(*)::int AS count FROM fallback_keys WHERE user_id = $1 AND device_id = $2',
+};
+const COUNT_OF_USER: Statement = {
+  name: 'keys_count_of_user',
+  text: 'SELECT count(*)::int AS count FROM (SELECT FROM one_time_keys WHERE user_id = $1 LIMIT $2) AS some',
+};
+const REMOVE_SOME: Statement = {
+  name: 'keys_remove_some',
+  text: `
+    WITH some AS MATERIALIZED (
+      SELECT k.user_id, k.device_id, k.algorithm, k.key_id
+      FROM unnest($1::text[], $2::text[]) AS ended (user_id, device_id) JOIN one_time_keys k USING (user_id, device_id)
+      LIMIT $3)
+    DELETE FROM one_time_keys k USING some
+    WHERE k.user_id = some.user_id AND k.device_id = some.device_id AND k.algorithm = some.algorithm
+      AND k.key_id = some.key_id
+    RETURNING 1`,
+};
 const COUNT_ONE_TIME_KEYS: Statement = {
   name: 'keys_count_one_time_keys',
   text: `
@@ -111,12 +168,12 @@ const QUERY: Statement = {
   name: 'keys_query',
   text: `
     SELECT asked.n, asked.user_id AS "userId",
-      (SELECT json_agg(json_build_object('deviceId', k.device_id, 'keys', k.keys, 'displayName', d.display_name))
+      (SELECT json_agg(json_build_object('deviceId', k.device_id, 'keys', k.keys, 'displayName', d.display_name))::text
        FROM device_keys k JOIN devices d USING (user_id, device_id) WHERE k.user_id = asked.user_id) AS devices,
-      (SELECT json_agg(json_build_object('usage', usage, 'publicKey', public_key, 'key', key))
+      (SELECT json_agg(json_build_object('usage', usage, 'publicKey', public_key, 'key', key))::text
        FROM cross_signing_keys WHERE user_id = asked.user_id AND replaced_at IS NULL) AS "crossSigningKeys",
       (SELECT json_agg(json_build_object(
-         'target', target, 'signerUserId', signer_user_id, 'keyId', key_id, 'signature', signature))
+         'target', target, 'signerUserId', signer_user_id, 'keyId', key_id, 'signature', signature))::text
        FROM key_signatures WHERE user_id = asked.user_id AND signer_user_id IN (asked.user_id, asked.requester_id)
          AND (signer_user_id = asked.user_id OR key_id = 'ed25519:' ||
            (SELECT public_key FROM cross_signing_keys
@@ -192,14 +249,19 @@ const DELETE_OF_DEVICES: Statement = {
 
 /** The SQL of keys. */
 @Injectable()
-export class KeysStore {
-  private readonly queries = new Batcher<Query, FoundKeys[]>((batch) => this.queryTogether(batch), QUERIES);
+export class KeysStore implements BulkSource {
+  private readonly queries = new Batcher<Query, Answer>((batch) => this.queryTogether(batch), QUERIES);
   private readonly claims = new Batcher<readonly Wish[], ClaimedKey[]>(
     (batch, inCompany) => this.claimTogether(batch, inCompany),
     GROUP_COMMIT,
   );
 
-  constructor(private readonly unitOfWork: UnitOfWork) {}
+  constructor(
+    private readonly unitOfWork: UnitOfWork,
+    bulk: DeviceBulk,
+  ) {
+    bulk.add(this);
+  }
 
   /** Keeps the device from being deleted until the transaction ends; `false` when it is gone already. */
   async holdDevice(tx: Tx, { userId, deviceId, createdAt }: RequesterDevice): Promise<boolean> {
@@ -211,9 +273,16 @@ export class KeysStore {
     return (await tx.query(LOCK_DEVICE, [userId, deviceId, createdAt])).length === 1;
   }
 
-  async findDeviceKeys(tx: Tx, { userId, deviceId }: DeviceRef): Promise<Json | null> {
-    const [found] = await tx.query<{ keys: Json }>(FIND_DEVICE_KEYS, [userId, deviceId]);
-    return found?.keys ?? null;
+  /** The identity keys of the device, and how many bytes those of the user's other devices have as JSON. */
+  async findDeviceKeys(
+    tx: Tx,
+    { userId, deviceId }: DeviceRef,
+  ): Promise<{ keys: Json | null; othersBytes: number }> {
+    const [found] = await tx.query<{ keys: Json | null; othersBytes: number }>(FIND_DEVICE_KEYS, [
+      userId,
+      deviceId,
+    ]);
+    return found!;
   }
 
   async putDeviceKeys(tx: Tx, { userId, deviceId }: DeviceRef, keys: Json): Promise<void> {
@@ -225,16 +294,46 @@ export class KeysStore {
     await tx.query(DELETE_SIGNATURES, [userId, deviceId]);
   }
 
-  /** Adds the keys whose ID is free; unless all were, gives what now stands under their IDs. */
-  async addOneTimeKeys(tx: Tx, device: DeviceRef, keys: readonly UploadedKey[]): Promise<UploadedKey[]> {
+  /**
+   * Adds the keys whose ID is free, or none where they would be too many; unless all were added, gives what now stands under
+   * their IDs.
+   */
+  async addOneTimeKeys(tx: Tx, device: DeviceRef, keys: readonly StoredKey[]): Promise<AddedKeys> {
+    const { unclaimedKeys, oneTimeKeysOfALife } = KEY_LIMITS;
     const values = keyColumns(device, keys);
-    const [added] = await tx.query<{ count: number }>(ADD_ONE_TIME_KEYS, [...values, tx.startedAt]);
-    return added!.count === keys.length ? [] : tx.query<UploadedKey>(FIND_ONE_TIME_KEYS, values.slice(0, 4));
+    const [row] = await tx.query<{ added: number; unclaimed: number; ever: number }>(ADD_ONE_TIME_KEYS, [
+      ...values,
+      tx.startedAt,
+      unclaimedKeys,
+      oneTimeKeysOfALife,
+    ]);
+    const { added, unclaimed, ever } = row!;
+    if (added === keys.length) return { known: [], isFull: null };
+    const known = await tx.query<UploadedKey>(FIND_ONE_TIME_KEYS, values.slice(0, 4));
+    if (ever + keys.length > oneTimeKeysOfALife) return { known, isFull: 'one-time keys in the life of a device' };
+    const isFull = unclaimed + keys.length > unclaimedKeys ? 'unclaimed one-time keys on a device' : null;
+    return { known, isFull };
   }
 
-  /** Replaces the fallback keys of these algorithms; a key that is there already keeps its mark of use. */
-  async putFallbackKeys(tx: Tx, device: DeviceRef, keys: readonly UploadedKey[]): Promise<void> {
-    await tx.query(PUT_FALLBACK_KEYS, [...keyColumns(device, keys), tx.startedAt]);
+  /**
+   * Replaces the fallback keys of these algorithms; a key that is there already keeps its mark of use. Says how many the device
+   * has then.
+   */
+  async putFallbackKeys(tx: Tx, device: DeviceRef, keys: readonly StoredKey[]): Promise<number> {
+    const [, [row]] = await settle([
+      tx.query(PUT_FALLBACK_KEYS, [...keyColumns(device, keys), tx.startedAt]),
+      tx.query<{ count: number }>(COUNT_FALLBACK_KEYS, [device.userId, device.deviceId]),
+    ]);
+    return row!.count;
+  }
+
+  async count(tx: Tx, userId: string, limit: number): Promise<number> {
+    const [row] = await tx.query<{ count: number }>(COUNT_OF_USER, [userId, limit]);
+    return row!.count;
+  }
+
+  async removeSome(devices: readonly DeviceRef[], limit: number): Promise<number> {
+    return (await this.unitOfWork.runOne(REMOVE_SOME, [...deviceColumns(devices), limit])).length;
   }
 
   async countOneTimeKeys(tx: Tx, { userId, deviceId }: DeviceRef): Promise<Record<string, number>> {
@@ -245,21 +344,34 @@ export class KeysStore {
     return Object.fromEntries(rows.map(({ algorithm, count }) => [algorithm, count]));
   }
 
-  /** What there is of those of `userIds` who exist, as `requesterId` may see it. Those who ask at the same time share a statement. */
-  query(userIds: readonly string[], requesterId: string): Promise<FoundKeys[]> {
-    const query = { userIds, requesterId };
-    // Who asks for many would keep the others waiting.
-    if (userIds.length <= FEW) return this.queries.add(query);
-    return this.queryTogether([query]).then(([found]) => found!);
+  /**
+   * What there is of those of `userIds` who exist, as `requesterId` may see it. Those who ask at the same time share a
+   * statement, unless they ask for many: the others would wait, and their keys are read a few users at a time.
+   * @throws {MatrixError} `M_TOO_LARGE` when there is more than an answer may hold
+   */
+  async query(userIds: readonly string[], requesterId: string): Promise<FoundKeys[]> {
+    if (userIds.length <= FEW_USERS) return (await this.queries.add({ userIds, requesterId })).found;
+    const all: FoundKeys[] = [];
+    let sum = 0;
+    for (const some of chunksOf(userIds, QUERIED_TOGETHER)) {
+      const [{ found, bytes } = NOTHING] = await this.queryTogether([{ userIds: some, requesterId }]);
+      all.push(...found);
+      sum += bytes;
+      if (sum > KEY_LIMITS.queryBytes) throw tooLarge('These users have too many keys for one answer: ask for fewer');
+    }
+    return all;
   }
 
   /**
    * Takes one one-time key for each wish, the oldest, and commits; wishes that cannot be had are left out. Claims that come
-   * at the same time share a transaction.
+   * at the same time share a transaction, unless they are for many: those have several, one after the other.
    */
-  claimOneTimeKeys(wishes: readonly Wish[]): Promise<ClaimedKey[]> {
+  async claimOneTimeKeys(wishes: readonly Wish[]): Promise<ClaimedKey[]> {
     if (wishes.length <= FEW) return this.claims.add(wishes);
-    return this.claimTogether([wishes], false).then(([claimed]) => claimed!);
+    const claimed: ClaimedKey[] = [];
+    for (const some of chunksOf(wishes, CLAIMED_TOGETHER))
+      claimed.push(...(await this.claimTogether([some], false)).flat());
+    return claimed;
   }
 
   /** The fallback keys for wishes, which are from now on used. */
@@ -276,16 +388,19 @@ export class KeysStore {
     await tx.query(DELETE_OF_DEVICES, deviceColumns(devices));
   }
 
-  private async queryTogether(queries: readonly Query[]): Promise<FoundKeys[][]> {
+  private async queryTogether(queries: readonly Query[]): Promise<Answer[]> {
     const asked = queries.flatMap(({ userIds, requesterId }, n) =>
       userIds.map((userId) => ({ n, userId, requesterId })),
     );
-    const rows = await this.unitOfWork.query<FoundKeys & Numbered>(QUERY, [
+    const rows = await this.unitOfWork.query<KeysRow & Numbered>(QUERY, [
       asked.map(({ n }) => n),
       asked.map(({ userId }) => userId),
       asked.map(({ requesterId }) => requesterId),
     ]);
-    return byNumber(queries.length, rows);
+    return byNumber(queries.length, rows).map((own) => ({
+      found: own.map(toFoundKeys),
+      bytes: own.reduce((sum, row) => sum + bytesOf(row), 0),
+    }));
   }
 
   private async claimTogether(
@@ -303,6 +418,25 @@ export class KeysStore {
   }
 }
 
+function toFoundKeys({ userId, devices, crossSigningKeys, signatures }: KeysRow): FoundKeys {
+  const parse = <Part>(json: string | null) => (json === null ? null : (JSON.parse(json) as Part));
+  return {
+    userId,
+    devices: parse(devices),
+    crossSigningKeys: parse(crossSigningKeys),
+    signatures: parse(signatures),
+  };
+}
+
+function bytesOf({ devices, crossSigningKeys, signatures }: KeysRow): number {
+  return (devices?.length ?? 0) + (crossSigningKeys?.length ?? 0) + (signatures?.length ?? 0);
+}
+
+/** The items in lists of `size` at the most. */
+export function chunksOf<Item>(items: readonly Item[], size: number): Item[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, at) => items.slice(at * size, (at + 1) * size));
+}
+
 /** Rows of several who share a statement, for each of them. */
 function byNumber<Row extends Numbered>(count: number, rows: readonly Row[]): Row[][] {
   const shares: Row[][] = Array.from({ length: count }, () => []);
@@ -318,12 +452,12 @@ function wishColumns(wishes: readonly Wish[]): string[][] {
   ];
 }
 
-function keyColumns({ userId, deviceId }: DeviceRef, keys: readonly UploadedKey[]): unknown[] {
+function keyColumns({ userId, deviceId }: DeviceRef, keys: readonly StoredKey[]): unknown[] {
   return [
     userId,
     deviceId,
     keys.map(({ algorithm }) => algorithm),
     keys.map(({ keyId }) => keyId),
-    keys.map(({ key }) => JSON.stringify(key)),
+    keys.map(({ json }) => json),
   ];
 }

@@ -31,12 +31,21 @@ export function isSameUnsigned(one: SignedJson, other: SignedJson): boolean {
   return isSameJson(signedPart(one), signedPart(other));
 }
 
+/** What is signed of an object: made once for all of its signatures. `null` where canonical JSON has no form for it. */
+export function signedBytes(object: SignedJson): Buffer | null {
+  try {
+    return Buffer.from(canonicalJson(signedPart(object)));
+  } catch {
+    return null;
+  }
+}
+
 /**
- * Whether `signature` is that of the Ed25519 key over the object (appendices, "Checking for a Signature").
+ * Whether `signature` is that of the Ed25519 key over the bytes of an object (appendices, "Checking for a Signature").
  * @param publicKey in unpadded base64
  */
 export async function isSignedWith(
-  object: SignedJson,
+  signed: Buffer | null,
   publicKey: string,
   signature: string,
 ): Promise<boolean> {
@@ -44,12 +53,13 @@ export async function isSignedWith(
   // One spelling only: others would be stored, and handed out to clients that cannot read them.
   if (bytes.length !== SIGNATURE_BYTES || unpadded(bytes) !== signature || !isPublicKey(publicKey))
     return false;
+  if (signed === null) return false;
   try {
     const x = Buffer.from(publicKey, 'base64').toString('base64url');
     const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' });
-    return await verifyInThreadPool(null, Buffer.from(canonicalJson(signedPart(object))), key, bytes);
+    return await verifyInThreadPool(null, signed, key, bytes);
   } catch {
-    // No point of the curve, or numbers that canonical JSON does not have: nothing that could have been signed.
+    // No point of the curve.
     return false;
   }
 }

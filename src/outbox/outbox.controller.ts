@@ -1,9 +1,6 @@
 import { Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
-import { CurrentRequester } from '../auth/auth.decorators.js';
-import type { Requester } from '../auth/requester.js';
-import { requireServerAdmin } from '../auth/server-admin.rules.js';
-import { Environment } from '../config/environment.js';
+import { ForServerAdmins } from '../auth/server-admin.decorator.js';
 import { ApiAccessToken, ApiMatrixError } from '../matrix/api.decorators.js';
 import { WithoutBody } from '../matrix/json-body.guard.js';
 import { MatrixError } from '../matrix/matrix-error.js';
@@ -19,14 +16,11 @@ const LIMIT = { byDefault: 100, most: 1_000 };
 @Controller('/_session/v1/admin/deliveries')
 @ApiTags('Events')
 @ApiAccessToken()
-@ApiMatrixError(403, 'The caller is no administrator.', ['M_FORBIDDEN'])
 export class OutboxController {
-  constructor(
-    private readonly outbox: OutboxService,
-    private readonly environment: Environment,
-  ) {}
+  constructor(private readonly outbox: OutboxService) {}
 
   @Get()
+  @ForServerAdmins('state', 'subscriber', 'event_id', 'limit', 'from')
   @ApiOperation({
     operationId: 'listDeliveries',
     summary: 'Deliveries of events in a state: the latest first, or of pending ones the longest due',
@@ -45,12 +39,9 @@ export class OutboxController {
       },
     },
   })
-  @ApiMatrixError(400, 'A parameter is wrong.', ['M_INVALID_PARAM'])
   async list(
-    @CurrentRequester() requester: Requester,
     @Query() query: Record<string, unknown>,
   ): Promise<object> {
-    requireServerAdmin(this.environment, requester);
     const eventId = readName('event_id', query['event_id']);
     if (eventId !== null) return { deliveries: (await this.outbox.listOfEvent(eventId)).map(toAnswer) };
     const state = STATES.find((name) => name === (query['state'] ?? 'buried'));
@@ -69,6 +60,7 @@ export class OutboxController {
 
   @Post(':subscriber/replay')
   @HttpCode(200)
+  @ForServerAdmins()
   @WithoutBody()
   @ApiOperation({
     operationId: 'replayDeliveries',
@@ -76,15 +68,14 @@ export class OutboxController {
   })
   @ApiOkResponse({ schema: { type: 'object', properties: { replayed: { type: 'integer' } } } })
   async replayAll(
-    @CurrentRequester() requester: Requester,
     @Param('subscriber') subscriber: string,
   ): Promise<object> {
-    requireServerAdmin(this.environment, requester);
     return { replayed: await this.outbox.replayAll(subscriber) };
   }
 
   @Post(':subscriber/discard')
   @HttpCode(200)
+  @ForServerAdmins()
   @WithoutBody()
   @ApiOperation({
     operationId: 'discardDeliveries',
@@ -93,25 +84,22 @@ export class OutboxController {
   })
   @ApiOkResponse({ schema: { type: 'object', properties: { discarded: { type: 'integer' } } } })
   async discard(
-    @CurrentRequester() requester: Requester,
     @Param('subscriber') subscriber: string,
   ): Promise<object> {
-    requireServerAdmin(this.environment, requester);
     return { discarded: await this.outbox.discard(subscriber) };
   }
 
   @Post(':subscriber/:eventId/replay')
   @HttpCode(200)
+  @ForServerAdmins()
   @WithoutBody()
   @ApiOperation({ operationId: 'replayDelivery', summary: 'Try a buried delivery again' })
   @ApiOkResponse({ schema: { type: 'object', properties: {} } })
   @ApiMatrixError(404, 'No such delivery is buried that anybody is subscribed to.', ['M_NOT_FOUND'])
   async replay(
-    @CurrentRequester() requester: Requester,
     @Param('subscriber') subscriber: string,
     @Param('eventId') eventId: string,
   ): Promise<object> {
-    requireServerAdmin(this.environment, requester);
     await this.outbox.replay(eventId, subscriber);
     return {};
   }

@@ -1,68 +1,92 @@
 import { createHash } from 'node:crypto';
-import { isIPv6 } from 'node:net';
-import { Injectable } from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
-import { RateLimiterPostgres, RateLimiterRes } from 'rate-limiter-flexible';
+import {
+  type RateLimiterAbstract,
+  RateLimiterMemory,
+  RateLimiterPostgres,
+  RateLimiterRes,
+} from 'rate-limiter-flexible';
 import { DataSource } from 'typeorm';
-import { Environment, type RateLimitName } from '../config/environment.js';
+import { Environment, type RateLimit, type RateLimitName } from '../config/environment.js';
+import { networkOf } from '../matrix/client-address.js';
 import { MatrixError } from '../matrix/matrix-error.js';
+import { isOutage, Unavailable, warnUnlessOutage } from '../system/outage.js';
 
-/** Counts what may happen so often only, in the database that all nodes share. */
+/** Something of which so many may happen, and who does it: a user, an address, a name. */
+export type Attempt = readonly [limit: RateLimitName, who: string];
+
+/** Counts what may happen so often only: in the database that all nodes share, or each node for itself where requests are many. */
 @Injectable()
 export class RateLimiter {
+  private readonly logger = new Logger(RateLimiter.name);
   /** Empty when limits are off. */
-  private readonly limits: ReadonlyMap<RateLimitName, RateLimiterPostgres>;
+  private readonly limits: ReadonlyMap<RateLimitName, RateLimiterAbstract>;
 
   constructor(environment: Environment, @InjectDataSource() dataSource: DataSource) {
-    this.limits = new Map(
-      environment.rateLimits.map(({ name, points, windowMs }) => [
-        name,
-        new RateLimiterPostgres({
-          storeClient: dataSource,
-          storeType: 'typeorm',
-          tableName: 'rate_limits',
-          tableCreated: true,
-          keyPrefix: name,
-          points,
-          duration: windowMs / 1_000,
-        }),
-      ]),
-    );
+    this.limits = new Map(environment.rateLimits.map((limit) => [limit.name, toLimiter(limit, dataSource)]));
   }
 
   /**
-   * Counts one attempt of `who`.
+   * Counts one attempt.
    * @throws {MatrixError} `M_LIMIT_EXCEEDED` when there were too many
    */
-  async count(name: RateLimitName, who: string): Promise<void> {
+  async count(...[name, who]: Attempt): Promise<void> {
     try {
       await this.limits.get(name)?.consume(keyOf(who));
     } catch (refused) {
-      throw refused instanceof RateLimiterRes
-        ? MatrixError.limitExceeded(Math.max(1, refused.msBeforeNext))
-        : refused;
+      if (refused instanceof RateLimiterRes)
+        throw MatrixError.limitExceeded(Math.max(1, refused.msBeforeNext));
+      throw isOutage(refused) ? new Unavailable('Attempts cannot be counted', { cause: refused }) : refused;
     }
   }
 
-  /** Takes back what {@link count} counted: for attempts that count only when they fail. */
-  async forgive(name: RateLimitName, who: string): Promise<void> {
-    await this.limits.get(name)?.reward(keyOf(who));
+  /**
+   * Counts one attempt under several limits, or under none: whom one of them refuses uses nothing of the others up. Limits
+   * of an address come before those of an account, so that who has used up their own cannot use up somebody else's.
+   * @throws {MatrixError} `M_LIMIT_EXCEEDED`
+   */
+  async countAll(attempts: readonly Attempt[]): Promise<void> {
+    for (const [at, attempt] of attempts.entries()) {
+      try {
+        await this.count(...attempt);
+      } catch (error) {
+        await this.forgive(attempts.slice(0, at));
+        throw error;
+      }
+    }
   }
+
+  /**
+   * Takes back what was counted: for attempts that count only when they fail. It never rejects: what the attempt has brought
+   * about is more than a counter.
+   */
+  async forgive(attempts: readonly Attempt[]): Promise<void> {
+    for (const [name, who] of attempts) {
+      try {
+        await this.limits.get(name)?.reward(keyOf(who));
+      } catch (error) {
+        if (!isOutage(error)) warnUnlessOutage(this.logger, 'A counter could not be taken back', error);
+      }
+    }
+  }
+}
+
+function toLimiter({ name, points, windowMs, isPerNode }: RateLimit, dataSource: DataSource): RateLimiterAbstract {
+  const options = { keyPrefix: name, points, duration: windowMs / 1_000 };
+  if (isPerNode) return new RateLimiterMemory(options);
+  return new RateLimiterPostgres({
+    ...options,
+    storeClient: dataSource,
+    storeType: 'typeorm',
+    tableName: 'rate_limits',
+    tableCreated: true,
+    // Old counters are removed with everything else that is old.
+    clearExpiredByTimeout: false,
+  });
 }
 
 /** Keys are 255 characters at the most; user IDs, and what is tried for one, may be longer. */
 function keyOf(who: string): string {
   return createHash('sha256').update(networkOf(who)).digest('base64url');
-}
-
-/** Who has an IPv6 address has 2^64 of them: the network counts. */
-function networkOf(who: string): string {
-  if (!isIPv6(who)) return who;
-  const [head = '', tail] = who.split('::');
-  const groups = head.split(':').filter((group) => group !== '');
-  const missing =
-    tail === undefined ? 0 : 8 - groups.length - tail.split(':').filter((group) => group !== '').length;
-  const all = [...groups, ...Array.from({ length: missing }, () => '0'), ...(tail ?? '').split(':')];
-  // An IPv4 address in IPv6's clothes is one address all the same.
-  return who.toLowerCase().startsWith('::ffff:') ? who : all.slice(0, 4).join(':');
 }

@@ -14,6 +14,7 @@ export const HANGING_ON_DEVICES = [
   'fallback_keys',
   'key_signatures',
   'uia_sessions',
+  'ending_devices',
 ] as const;
 export type HangingTable = (typeof HANGING_ON_DEVICES)[number];
 

@@ -3,6 +3,7 @@ import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 /** An access token, of which only the digest is kept. An expired one stays for a day: it may still log out. */
 @Entity('access_tokens')
 @Index('access_tokens_device_idx', ['userId', 'deviceId'])
+@Index('access_tokens_expiry_idx', ['expiresAt'], { where: 'expires_at IS NOT NULL' })
 @ForeignKey('DeviceEntity', ['userId', 'deviceId'], ['userId', 'deviceId'], {
   name: 'access_tokens_device_fkey',
   onDelete: 'CASCADE',

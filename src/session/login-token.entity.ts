@@ -3,6 +3,7 @@ import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 /** A token with which another client of the user logs in, once. It goes with the device that asked for it. */
 @Entity('login_tokens')
 @Index('login_tokens_device_idx', ['userId', 'deviceId'])
+@Index('login_tokens_expiry_idx', ['expiresAt'])
 @ForeignKey('DeviceEntity', ['userId', 'deviceId'], ['userId', 'deviceId'], {
   name: 'login_tokens_device_fkey',
   onDelete: 'CASCADE',

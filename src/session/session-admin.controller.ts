@@ -3,7 +3,8 @@ import { ApiOkResponse, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger'
 import { AccountsService } from '../accounts/accounts.service.js';
 import { CurrentRequester } from '../auth/auth.decorators.js';
 import type { Requester } from '../auth/requester.js';
-import { requireServerAdmin } from '../auth/server-admin.rules.js';
+import { ForServerAdmins } from '../auth/server-admin.decorator.js';
+import { requireWholeUserId } from '../auth/server-admin.rules.js';
 import { Environment } from '../config/environment.js';
 import { ApiAccessToken, ApiMatrixError, EMPTY_OBJECT } from '../matrix/api.decorators.js';
 import { ClientOrigin, type Origin } from '../matrix/client-origin.decorator.js';
@@ -15,7 +16,6 @@ import { SessionService } from './session.service.js';
 @Controller('/_session/v1/admin/users/:userId/logout')
 @ApiTags('Session management')
 @ApiAccessToken()
-@ApiMatrixError(403, 'The caller is no administrator.', ['M_FORBIDDEN'])
 @ApiMatrixError(404, 'There is no such user, or the user has no such device.', ['M_NOT_FOUND'])
 export class SessionAdminController {
   constructor(
@@ -26,6 +26,7 @@ export class SessionAdminController {
 
   @Post()
   @HttpCode(200)
+  @ForServerAdmins('device_id')
   @OptionalBody()
   @ApiOperation({
     operationId: 'adminLogout',
@@ -36,23 +37,21 @@ export class SessionAdminController {
   })
   @ApiQuery({ name: 'device_id', required: false, type: String })
   @ApiOkResponse({ schema: EMPTY_OBJECT })
-  @ApiMatrixError(400, 'A parameter or a body that says nothing here.', ['M_INVALID_PARAM'])
   async logout(
     @CurrentRequester() requester: Requester,
     @Param('userId') user: string,
-    @Query() { device_id: deviceId, ...others }: Record<string, unknown>,
+    @Query('device_id') deviceId: string | undefined,
     @Body() body: object,
     @ClientOrigin() origin: Origin,
   ): Promise<object> {
-    requireServerAdmin(this.environment, requester);
-    const strange = [...Object.keys(others), ...Object.keys(body)].find((name) => name !== 'access_token');
+    const [strange] = Object.keys(body);
     if (strange !== undefined)
       throw MatrixError.invalidParam(`${strange} says nothing here: ?device_id= names a device`);
-    if (deviceId !== undefined && (typeof deviceId !== 'string' || deviceId === ''))
-      throw MatrixError.invalidParam('device_id must be one device ID');
-    const account = await this.accounts.find(user);
-    if (account === null) throw MatrixError.notFound('There is no such user');
-    if (!(await this.sessions.endByAdmin(account.userId, deviceId ?? null, requester, origin)))
+    if (deviceId === '') throw MatrixError.invalidParam('device_id must be a device ID');
+    const userId = requireWholeUserId(this.environment, user);
+    if ((await this.accounts.findExactly(userId)) === null)
+      throw MatrixError.notFound('There is no such user');
+    if (!(await this.sessions.endByAdmin(userId, deviceId ?? null, requester, origin)))
       throw MatrixError.notFound('The user has no such device');
     return {};
   }

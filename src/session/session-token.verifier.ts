@@ -1,6 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import type { Requester } from '../auth/requester.js';
 import { type IdentityAssertion, TokenVerifier, type Verdict } from '../auth/token-verifier.port.js';
+import { settle, type Tx } from '../database/tx.js';
+import { MatrixError } from '../matrix/matrix-error.js';
 import { Clock } from '../system/clock.js';
 import { AppserviceVerifier } from './appservice.verifier.js';
 import { RefreshService } from './refresh/refresh.service.js';
@@ -32,6 +34,15 @@ export class SessionTokenVerifier extends TokenVerifier {
     const isAlive =
       !found.confirmsRotation || (await this.refreshes.confirmRotation(requester.device!, presented.digest));
     return isAlive ? { kind: 'valid', requester } : this.unknown(presented);
+  }
+
+  async requireAlive(tx: Tx, { userId, device, tokenDigest }: Requester): Promise<void> {
+    if (tokenDigest === null || device === null) return;
+    const [, isThere] = await settle([
+      this.store.lockDevices(tx, [device]),
+      this.store.hasAccessToken(tx, userId, tokenDigest),
+    ]);
+    if (!isThere) throw MatrixError.unknownToken();
   }
 
   /** A token that was replaced or spent is refused softly while its device lives: the client keeps its keys. */

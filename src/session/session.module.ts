@@ -6,6 +6,9 @@ import { AccessTokenEntity } from './access-token.entity.js';
 import { AppserviceVerifier } from './appservice.verifier.js';
 import { LoginTokenController } from './login-token/login-token.controller.js';
 import { LoginTokenEntity } from './login-token.entity.js';
+import { EndingDeviceEntity } from './ending/ending-device.entity.js';
+import { EndingService } from './ending/ending.service.js';
+import { EndingStore } from './ending/ending.store.js';
 import { AppserviceLogin } from './login/appservice-login.js';
 import { LoginFlows } from './login/login-flow.port.js';
 import { LoginController } from './login/login.controller.js';
@@ -23,6 +26,7 @@ import { SessionFamilyEntity } from './session-family.entity.js';
 import { SessionTokenVerifier } from './session-token.verifier.js';
 import { SessionAdminController } from './session-admin.controller.js';
 import { SessionController } from './session.controller.js';
+import { SessionHousekeeping } from './session.housekeeping.js';
 import { SessionService } from './session.service.js';
 import { SessionStore } from './session.store.js';
 import { TokenIssuer } from './token-issuer.js';
@@ -33,7 +37,13 @@ import { WhoamiController } from './whoami/whoami.controller.js';
 @Global()
 @Module({
   imports: [
-    TypeOrmModule.forFeature([AccessTokenEntity, RefreshTokenEntity, LoginTokenEntity, SessionFamilyEntity]),
+    TypeOrmModule.forFeature([
+      AccessTokenEntity,
+      RefreshTokenEntity,
+      LoginTokenEntity,
+      SessionFamilyEntity,
+      EndingDeviceEntity,
+    ]),
     UiaModule,
     RateLimitsModule,
   ],
@@ -49,6 +59,9 @@ import { WhoamiController } from './whoami/whoami.controller.js';
   ],
   providers: [
     RefreshService,
+    EndingService,
+    EndingStore,
+    SessionHousekeeping,
     SessionService,
     SessionStore,
     TokenIssuer,

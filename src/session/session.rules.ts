@@ -43,6 +43,9 @@ export function rotationOf(session: RefreshTokenEntity, digest: Buffer): Rotatio
   return session.supersededDigest?.equals(digest) ? 'superseded' : 'replay';
 }
 
+/** So long an expired access token may still log out. */
+export const EXPIRED_TOKEN_KEPT_MS = 24 * 60 * 60 * 1_000;
+
 const DEVICE_ID_LENGTH = 10;
 const DEVICE_ID_ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ';
 /** The specification sets no limit; an index does. */

@@ -9,7 +9,6 @@ import {
   type DeletedDevice,
   type DeletionReason,
   deviceKey,
-  DevicesDeleted,
   type DeviceRef,
 } from '../events/devices-deleted.event.js';
 import { EventBus } from '../events/event-bus.js';
@@ -17,6 +16,8 @@ import { SessionStarted } from '../events/session-started.event.js';
 import { SessionsEnded } from '../events/sessions-ended.event.js';
 import type { Origin } from '../matrix/client-origin.decorator.js';
 import { MatrixError } from '../matrix/matrix-error.js';
+import { causesOf } from '../system/outage.js';
+import { EndingService, ONE_COMMIT } from './ending/ending.service.js';
 import { requireShortName, type SessionStart, type StartedSession } from './session.rules.js';
 import { SessionStore } from './session.store.js';
 import { TokenIssuer } from './token-issuer.js';
@@ -42,6 +43,7 @@ export class SessionService {
     private readonly tokens: TokenIssuer,
     private readonly accounts: AccountsService,
     private readonly events: EventBus,
+    private readonly endings: EndingService,
   ) {}
 
   /**
@@ -56,6 +58,7 @@ export class SessionService {
     requireShortName(initialDeviceDisplayName);
     const device = { userId, deviceId };
     cameFrom(tx, origin, device);
+    if (wanted.deviceId) await this.endings.finish(tx, device);
     const pair = refreshable ? this.tokens.issuePair(userId, tx.startedAt) : this.tokens.issueLasting(userId);
     // A logout of all devices locks the account; a login either was there to be ended or comes after.
     const holding = this.accounts.hold(tx, userId);
@@ -84,12 +87,22 @@ export class SessionService {
   async end(requester: Requester, device: RequesterDevice, origin: Origin): Promise<void> {
     const { tokenDigest } = requester;
     if (tokenDigest !== null) {
-      await this.logouts.add({ tokenDigest, device, origin });
-      return;
+      try {
+        await this.logouts.add({ tokenDigest, device, origin });
+        return;
+      } catch (error) {
+        const isMuch = () => this.unitOfWork.run((tx) => this.endings.isMuch(tx, device.userId));
+        if (!tookTooLong(error) || !(await isMuch())) throw error;
+      }
     }
+    // Of an application service, or too much for one commit.
     await this.unitOfWork.run(async (tx) => {
       cameFrom(tx, origin);
-      await this.endLocked(tx, await this.store.lockDevices(tx, [device]), 'logout');
+      const [devices] = await settle([
+        this.store.lockDevices(tx, [device]),
+        this.requireLiveToken(tx, requester),
+      ]);
+      await this.endLocked(tx, device.userId, devices, 'logout');
     });
   }
 
@@ -101,13 +114,13 @@ export class SessionService {
   async endAll(requester: Requester, origin: Origin): Promise<void> {
     await this.unitOfWork.run(async (tx) => {
       cameFrom(tx, origin);
+      const { userId } = requester;
       // In this order, and without waiting for each other: no session begins unseen once the account is locked.
-      const [, devices] = await settle([
-        this.accounts.lock(tx, requester.userId),
-        this.store.lockAllDevices(tx, requester.userId),
+      await settle([
+        this.accounts.lock(tx, userId),
+        this.endAllLocked(tx, userId, null, 'logout_all'),
         this.requireLiveToken(tx, requester),
       ]);
-      await this.endLocked(tx, devices, 'logout_all');
     });
   }
 
@@ -119,11 +132,11 @@ export class SessionService {
   async endDevices(tx: Tx, requester: Requester, deviceIds: readonly string[]): Promise<void> {
     const { userId } = requester;
     const wanted = [...new Set(deviceIds)].map((deviceId) => ({ userId, deviceId }));
-    const [devices] = await Promise.all([
+    const [devices] = await settle([
       this.store.lockDevices(tx, wanted),
       this.requireLiveToken(tx, requester),
     ]);
-    await this.endLocked(tx, devices, 'device_deleted');
+    await this.endLocked(tx, userId, devices, 'device_deleted');
   }
 
   /**
@@ -138,7 +151,7 @@ export class SessionService {
         return true;
       }
       const devices = await this.store.lockDevices(tx, [{ userId, deviceId }]);
-      await this.endLocked(tx, devices, 'admin');
+      await this.endLocked(tx, userId, devices, 'admin');
       return devices.length > 0;
     });
   }
@@ -158,7 +171,11 @@ export class SessionService {
       const locked = await this.store.lockDevices(tx, devices);
       const usable = await this.findUsable(tx, locked, before);
       const dead = locked.filter((device) => !usable.has(deviceKey(device)));
-      await this.endLocked(tx, dead, 'expired');
+      const [first, ...others] = dead;
+      // One by itself is one that was too much in company.
+      if (first !== undefined && others.length === 0)
+        await this.endLocked(tx, first.userId, dead, 'expired');
+      else await this.endings.end(tx, dead, 'expired');
       return dead.length;
     });
   }
@@ -173,14 +190,13 @@ export class SessionService {
     keptDeviceId: string | null,
     reason: DeletionReason,
   ): Promise<void> {
-    const [, devices] = await settle([this.accounts.lock(tx, userId), this.store.lockAllDevices(tx, userId)]);
-    const isKept = ({ deviceId }: DeviceRef) => deviceId === keptDeviceId;
-    await this.store.deleteLoginTokens(tx, devices.filter(isKept));
-    await this.endLocked(
-      tx,
-      devices.filter((device) => !isKept(device)),
-      reason,
-    );
+    await settle([
+      this.accounts.lock(tx, userId),
+      this.endAllLocked(tx, userId, keptDeviceId, reason),
+      keptDeviceId === null
+        ? undefined
+        : this.store.deleteLoginTokens(tx, [{ userId, deviceId: keptDeviceId }]),
+    ]);
   }
 
   /**
@@ -226,7 +242,7 @@ export class SessionService {
         // A connection runs its statements in their order: nothing is deleted before it is locked.
         this.store.lockDevices(tx, [...devices.values()]),
         this.requireLive(tx, logouts),
-        this.endLocked(tx, [...devices.values()], 'logout'),
+        this.endings.end(tx, [...devices.values()], 'logout'),
       ]);
       return logouts.map(() => true as const);
     };
@@ -238,13 +254,38 @@ export class SessionService {
     if ((await this.store.countLive(tx, tokens)) < logouts.length) throw MatrixError.unknownToken();
   }
 
-  /** Ends devices that the caller has locked: the one path on which devices are deleted. */
-  private async endLocked(tx: Tx, devices: readonly DeletedDevice[], reason: DeletionReason): Promise<void> {
+  /** Ends devices of a user that the caller has locked: in this commit, unless that is too much for one. */
+  private async endLocked(
+    tx: Tx,
+    userId: string,
+    devices: readonly DeletedDevice[],
+    reason: DeletionReason,
+  ): Promise<void> {
     if (devices.length === 0) return;
-    await settle([
-      this.store.deleteSessions(tx, devices),
-      this.events.publish(tx, new DevicesDeleted(devices, reason, tx.startedAt.getTime())),
+    const inSteps = devices.length > ONE_COMMIT.devices || (await this.endings.isMuch(tx, userId));
+    await (inSteps
+      ? this.endings.endInSteps(tx, devices, reason)
+      : this.endings.end(tx, devices, reason));
+  }
+
+  /** Ends every device of a user but one, of an account that is locked, or whose lock is on its way. */
+  private async endAllLocked(
+    tx: Tx,
+    userId: string,
+    keptDeviceId: string | null,
+    reason: DeletionReason,
+  ): Promise<void> {
+    const [devices, isMuch] = await settle([
+      this.store.lockAllDevices(tx, userId, ONE_COMMIT.devices + 1),
+      this.endings.isMuch(tx, userId),
     ]);
+    if (isMuch || devices.length > ONE_COMMIT.devices)
+      return this.endings.endAllInSteps(tx, userId, keptDeviceId, reason);
+    return this.endings.end(
+      tx,
+      devices.filter(({ deviceId }) => deviceId !== keptDeviceId),
+      reason,
+    );
   }
 
   /** Those of the devices on which somebody could sign in at `before` or later. */
@@ -265,6 +306,11 @@ export class SessionService {
     if (tokenDigest === null) return;
     if (!(await this.store.hasAccessToken(tx, userId, tokenDigest))) throw MatrixError.unknownToken();
   }
+}
+
+/** PostgreSQL broke a statement off, or the listeners were given up. */
+function tookTooLong(error: unknown): boolean {
+  return [...causesOf(error)].some(({ code, message }) => code === '57014' || /took too long/.test(message));
 }
 
 function toDeleted({ userId, deviceId, createdAt }: RequesterDevice): DeletedDevice {

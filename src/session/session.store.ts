@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { AccountKind } from '../accounts/account.entity.js';
 import { Batcher, LOOK_UPS } from '../database/batcher.js';
-import type { Statement, Tx } from '../database/tx.js';
+import { settle, type Statement, type Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { type DeletedDevice, deviceColumns, type DeviceRef } from '../events/devices-deleted.event.js';
 import type { RefreshTokenEntity } from './refresh-token.entity.js';
@@ -50,6 +50,7 @@ const LOCK_ALL_DEVICES: Statement = {
     SELECT user_id AS "userId", device_id AS "deviceId", created_at AS "createdAt"
     FROM devices WHERE user_id = $1
     ORDER BY user_id, device_id
+    LIMIT $2
     FOR UPDATE`,
 };
 const FIND_ACCESS_TOKENS: Statement = {
@@ -148,6 +149,17 @@ const DELETE_SESSIONS: Statement = {
   name: 'session_delete_sessions',
   text: deletionFrom(['refresh_tokens', 'login_tokens', 'session_families']),
 };
+const DELETE_ALL_SESSIONS: Statement = {
+  name: 'session_delete_all_sessions',
+  text: `
+    WITH ${['refresh_tokens', 'login_tokens', 'session_families']
+      .map(
+        (table) =>
+          `${table}_ended AS (DELETE FROM ${table} WHERE user_id = $1 AND device_id IS DISTINCT FROM $2)`,
+      )
+      .join(', ')}
+    DELETE FROM access_tokens WHERE user_id = $1 AND device_id IS DISTINCT FROM $2`,
+};
 // A retry replaces the pair whose answer was lost; the next in line proves that the pair before it arrived.
 const ROTATE: Statement = {
   name: 'session_rotate',
@@ -222,9 +234,9 @@ export class SessionStore {
     return this.lock(tx, LOCK_DEVICES, deviceColumns(refs));
   }
 
-  /** All devices of a user, locked until the transaction ends. */
-  lockAllDevices(tx: Tx, userId: string): Promise<DeletedDevice[]> {
-    return this.lock(tx, LOCK_ALL_DEVICES, [userId]);
+  /** All devices of a user, or the first so many, locked until the transaction ends. */
+  lockAllDevices(tx: Tx, userId: string, limit: number): Promise<DeletedDevice[]> {
+    return this.lock(tx, LOCK_ALL_DEVICES, [userId, limit]);
   }
 
   /** The token as it is now. Look-ups that come at the same time share a statement; nothing is kept. */
@@ -289,6 +301,11 @@ export class SessionStore {
     await tx.query(DELETE_SESSIONS, deviceColumns(devices));
   }
 
+  /** Deletes every token of a user's devices but one, and the memory of their sessions. */
+  async deleteAllSessions(tx: Tx, userId: string, keptDeviceId: string | null): Promise<void> {
+    await tx.query(DELETE_ALL_SESSIONS, [userId, keptDeviceId]);
+  }
+
   /** When the device was born; `null` when there is none. */
   async findDevice({ userId, deviceId }: DeviceRef): Promise<Date | null> {
     const [device] = await this.unitOfWork.query<{ createdAt: Date }>(FIND_DEVICE, [userId, deviceId]);
@@ -302,7 +319,7 @@ export class SessionStore {
     digest: Buffer,
     expiresAt: Date,
   ): Promise<void> {
-    await Promise.all([
+    await settle([
       tx.query(PURGE_LOGIN_TOKENS, [userId, tx.startedAt]),
       tx.query(INSERT_LOGIN_TOKEN, [userId, digest, deviceId, expiresAt]),
     ]);
@@ -371,7 +388,7 @@ export class SessionStore {
 
   /** Ends the session and leaves its tokens recognisable, because its device stays. */
   async endKeepingDevice(tx: Tx, { userId, deviceId }: DeviceRef, reason: string): Promise<void> {
-    await Promise.all([
+    await settle([
       tx.query(END_FAMILY, [userId, deviceId, reason, tx.startedAt]),
       tx.query(EXPIRE_ACCESS_TOKENS, [userId, deviceId, tx.startedAt]),
       this.deleteLoginTokens(tx, [{ userId, deviceId }]),

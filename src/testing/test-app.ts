@@ -1,12 +1,16 @@
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import request from 'supertest';
 import { DataSource } from 'typeorm';
+import { AccountsService } from '../accounts/accounts.service.js';
+import { PasswordsService } from '../accounts/passwords.service.js';
 import { createApplication } from '../application.js';
 import type { Composition } from '../composition.js';
 import { Environment } from '../config/environment.js';
+import { UnitOfWork } from '../database/unit-of-work.js';
 import { isInTransaction } from '../events/in-transaction.decorator.js';
 import { OutboxWorker } from '../outbox/outbox.worker.js';
-import { MatrixClient } from './matrix-client.js';
+import { toUserId } from '../matrix/user-id.js';
+import { type ClientSession, MatrixClient, PASSWORD } from './matrix-client.js';
 import { TestClock } from './test-clock.js';
 import { type TestDatabase, TestPostgres } from './test-postgres.js';
 
@@ -82,6 +86,19 @@ export class TestApp {
   /** Rows of the database, past the service. */
   sql<Row = Record<string, unknown>>(text: string, values: unknown[] = []): Promise<Row[]> {
     return this.nest.get(DataSource).query<Row[]>(text, values);
+  }
+
+  /**
+   * A user with {@link PASSWORD} who did not come in by registration, such as one that `SERVER_ADMINS` names.
+   * @returns a session of theirs
+   */
+  async createUser(username: string): Promise<ClientSession> {
+    const userId = toUserId(username, this.nest.get(Environment).serverName);
+    const passwordHash = await this.nest.get(PasswordsService).hash(PASSWORD);
+    await this.nest
+      .get(UnitOfWork)
+      .run((tx) => this.nest.get(AccountsService).create(tx, { userId, kind: 'user', passwordHash }));
+    return this.matrix.login(userId);
   }
 
   /** Resolves when every event that is due has been handed to its subscribers; failed ones are due again later. */

@@ -5,6 +5,7 @@ import { RegistrationTokenStage } from './registration-token.stage.js';
 import { RegistrationTokens } from './registration-tokens.js';
 import { UiaSessionEntity } from './uia-session.entity.js';
 import { UiaStages } from './uia-stages.js';
+import { UiaHousekeeping } from './uia.housekeeping.js';
 import { UiaService } from './uia.service.js';
 import { UiaStore } from './uia.store.js';
 
@@ -12,7 +13,7 @@ import { UiaStore } from './uia.store.js';
 @Global()
 @Module({
   imports: [TypeOrmModule.forFeature([UiaSessionEntity])],
-  providers: [UiaService, UiaStore, UiaStages, DummyStage, RegistrationTokenStage, RegistrationTokens],
+  providers: [UiaService, UiaStore, UiaHousekeeping, UiaStages, DummyStage, RegistrationTokenStage, RegistrationTokens],
   exports: [UiaService, UiaStages, RegistrationTokens],
 })
 export class UiaModule {}

@@ -12,6 +12,8 @@ import { UiaStages } from './uia-stages.js';
 import { UiaStore } from './uia.store.js';
 
 const LIFETIME_MS = 60 * 60 * 1_000;
+/** Parameters are kept with the challenge: a few thousand device IDs, or the cross-signing keys of a user. */
+const PARAMETERS_LIMIT = 64 * 1_024;
 
 /** One API call that asks for a proof. */
 export interface Operation extends GuardedCall {
@@ -60,10 +62,13 @@ export class UiaService {
    * needs no session. A stage that is done is not tried again.
    * @throws {UiaChallenge} while stages are missing, or when one failed
    * @throws {MatrixError} 400 `M_UNKNOWN` for a session that is unknown or expired; 403 `M_FORBIDDEN` for one that
-   *   belongs to another operation, user or device, or when a stage refuses for good
+   *   belongs to another operation, user or device, or when a stage refuses for good; 400 `M_TOO_LARGE` for parameters beyond
+   *   64 KiB
    */
   async authorise(asked: Operation): Promise<Authorised> {
     const { name, userId } = asked;
+    if (JSON.stringify(asked.parameters).length > PARAMETERS_LIMIT)
+      throw new MatrixError(400, 'M_TOO_LARGE', 'The request asks for too much at once');
     const operation = { ...asked, flows: await this.flows.flowsOf({ name, userId }, asked.flows) };
     const session = await this.find(operation);
     // Outside any transaction: a password takes its time, and must not hold a connection meanwhile.

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { Statement, Tx } from '../database/tx.js';
+import { settle, type Statement, type Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import type { UiaSessionEntity } from './uia-session.entity.js';
 
@@ -8,12 +8,6 @@ const INSERT: Statement = {
   text: `
     INSERT INTO uia_sessions (session_id, operation, user_id, device_id, parameters, completed, expires_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-};
-const PURGE: Statement = {
-  name: 'uia_purge',
-  text: `
-    DELETE FROM uia_sessions WHERE session_id IN
-      (SELECT session_id FROM uia_sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT 100 FOR UPDATE SKIP LOCKED)`,
 };
 const FORGET_OLD: Statement = {
   name: 'uia_forget_old',
@@ -46,16 +40,12 @@ const KEPT = 20;
 export class UiaStore {
   constructor(private readonly unitOfWork: UnitOfWork) {}
 
-  /** Makes room for the new row by removing a few that nobody will ask for again. */
+  /** Makes room for the new row by removing what the device has asked for long ago. */
   async insert(tx: Tx, session: UiaSessionEntity): Promise<void> {
     const { sessionId, operation, userId, deviceId, parameters, completed, expiresAt } = session;
     const json = [JSON.stringify(parameters), JSON.stringify(completed)];
     const values = [sessionId, operation, userId, deviceId, ...json, expiresAt];
-    await Promise.all([
-      tx.query(PURGE, [tx.startedAt]),
-      tx.query(INSERT, values),
-      tx.query(FORGET_OLD, [userId, deviceId, KEPT]),
-    ]);
+    await settle([tx.query(INSERT, values), tx.query(FORGET_OLD, [userId, deviceId, KEPT])]);
   }
 
   /** The session, unless it has expired. */

@@ -3,7 +3,7 @@ import pg from 'pg';
 import { DataSource } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
-import { AuditService } from '../../src/audit/audit.service.js';
+import { Housekeeping } from '../../src/database/housekeeping.js';
 import { AfterCommit, DevicesDeleted } from '../../src/index.js';
 import { OutboxStore } from '../../src/outbox/outbox.store.js';
 import { OutboxWorker } from '../../src/outbox/outbox.worker.js';
@@ -137,7 +137,7 @@ describe('Every statement on the way of a request', () => {
   ];
 
   it('of administrators, of deliveries and of what goes on in the background is no whole table either', async () => {
-    const admin = await app().matrix.register({ username: 'admin' });
+    const admin = await app().createUser('admin');
     const get = (path: string) =>
       app().http.get(`/_session/v1/admin/${path}`).auth(admin.accessToken, { type: 'bearer' }).expect(200);
     const statements = await statementsOf(async () => {
@@ -148,7 +148,7 @@ describe('Every statement on the way of a request', () => {
       app().clock.advance(120_000);
       await app().nest.get(OutboxWorker).poll();
       await app().nest.get(OutboxWorker).keepHouse();
-      await app().nest.get(AuditService).purge();
+      await app().nest.get(Housekeeping).run();
       for (const state of ['pending', 'buried', 'delivered'] as const) await get(`deliveries?state=${state}`);
       for (const state of ['pending', 'buried'] as const) await app().nest.get(OutboxStore).count(state);
       for (const query of ['', '?action=refused', `?user_id=${admin.userId}`]) await get(`audit${query}`);

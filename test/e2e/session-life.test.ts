@@ -360,7 +360,7 @@ describe('Locking and suspension', () => {
   const lock = (admin: ClientSession, { userId }: ClientSession, locked: boolean) =>
     call(admin, 'put', `${V1}/admin/lock/${encodeURIComponent(userId)}`, { locked });
   let admin: ClientSession | undefined;
-  const theAdmin = async () => (admin ??= await app().matrix.register({ username: 'admin' }));
+  const theAdmin = async () => (admin ??= await app().createUser('admin'));
 
   it('a locked user reaches nothing but the logouts, softly, and comes back when it is lifted', async () => {
     const session = await app().matrix.register({ refresh_token: true });

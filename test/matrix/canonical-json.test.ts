@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { canonicalJson } from '../../src/matrix/canonical-json.js';
-import { isPublicKey, isSignedWith, signaturesBy } from '../../src/matrix/signed-json.js';
+import { isPublicKey, isSignedWith, signaturesBy, signedBytes } from '../../src/matrix/signed-json.js';
 
 describe('Canonical JSON', () => {
   // The examples of the appendices, "Canonical JSON" and "Grammar".
@@ -62,7 +62,7 @@ describe('A signature', () => {
     'KqmLSbO39/Bzb0QIYE82zqLwsA+PDzYIpIRA2sRQ4sL53+sN6/fpNSoqE7BP7vBZhG6kYdD13EIMJpvhJI+6Bw',
   );
   const holds = (object: Record<string, unknown>) =>
-    isSignedWith(object, KEY, signaturesBy(object, 'domain').get('ed25519:1')!);
+    isSignedWith(signedBytes(object), KEY, signaturesBy(object, 'domain').get('ed25519:1')!);
 
   it('of the specification holds', async () => {
     expect(await holds(EMPTY)).toBe(true);
@@ -76,13 +76,13 @@ describe('A signature', () => {
   });
 
   it.each(['', 'x', 'AAAA', 'A'.repeat(86), '*'.repeat(86)])('"%s" does not hold', async (signature) => {
-    expect(await isSignedWith(DATA, KEY, signature)).toBe(false);
+    expect(await isSignedWith(signedBytes(DATA), KEY, signature)).toBe(false);
   });
 
   it('by a key that is none does not hold', async () => {
     const signature = signaturesBy(DATA, 'domain').get('ed25519:1')!;
     for (const key of ['', 'AAAA', `${KEY}=`, '\u{1F600}', 'constructor'])
-      expect(await isSignedWith(DATA, key, signature)).toBe(false);
+      expect(await isSignedWith(signedBytes(DATA), key, signature)).toBe(false);
   });
 
   it('is looked for under its user and its algorithm only', () => {

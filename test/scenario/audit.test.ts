@@ -1,5 +1,6 @@
 import { Injectable, Module } from '@nestjs/common';
 import { describe, expect, it } from 'vitest';
+import { Housekeeping } from '../../src/database/housekeeping.js';
 import { AuditService } from '../../src/audit/audit.service.js';
 import { DevicesDeleted, InTransaction } from '../../src/index.js';
 import { type ClientSession, PASSWORD, passwordOf, V3 } from '../../src/testing/matrix-client.js';
@@ -35,7 +36,7 @@ interface Entry {
 let admin: ClientSession | undefined;
 
 async function audit(query: Record<string, string>): Promise<{ entries: Entry[]; next_batch?: string }> {
-  admin ??= await app().matrix.register({ username: 'admin' });
+  admin ??= await app().createUser('admin');
   const { body } = await app()
     .http.get('/_session/v1/admin/audit')
     .query(query)
@@ -272,10 +273,10 @@ describe('The audit', () => {
 
   it('forgets after the retention time', async () => {
     const session = await app().matrix.register();
-    await app().nest.get(AuditService).purge();
+    await app().nest.get(Housekeeping).run();
     expect(await story(session)).toEqual(['session_started']);
     app().clock.advance(31 * 24 * 60 * 60 * 1_000);
-    await app().nest.get(AuditService).purge();
+    await app().nest.get(Housekeeping).run();
     expect(await story(session)).toEqual([]);
   });
 });

@@ -221,7 +221,7 @@ describe('A subscriber after the commit', () => {
       await drain();
       app().clock.advance(10_000);
     }
-    const admin = await app().matrix.register({ username: 'admin' });
+    const admin = await app().createUser('admin');
     behave = async () => {};
     await drain();
     const path = '/_session/v1/admin/deliveries';

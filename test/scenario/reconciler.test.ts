@@ -47,7 +47,7 @@ const app = useApp({
 let admin: ClientSession;
 
 beforeAll(async () => {
-  admin = await app().matrix.register({ username: 'admin' });
+  admin = await app().createUser('admin');
   // As a backup leaves it that was restored without its constraints.
   const keys = await app().sql<{ table: string; name: string }>(`
     SELECT conrelid::regclass::text AS table, conname AS name FROM pg_constraint

@@ -209,7 +209,7 @@ describe('The JSON of events', () => {
   it('is frozen', async () => {
     const session = await app.matrix.register();
     const { userId: user_id, deviceId: device_id } = session;
-    const registered = await postedBy(() => app.matrix.register({ username: 'admin' }));
+    const registered = await postedBy(() => app.createUser('admin'));
     expect(registered.get('account.registered')).toEqual(
       frame('account.registered', { user_id: '@admin:localhost', kind: 'user', registered_ts: time }),
     );

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { cameFrom } from '../../audit/origins.js';
 import type { Requester } from '../../auth/requester.js';
+import { TokenVerifier } from '../../auth/token-verifier.port.js';
 import type { Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { AccountDeactivated } from '../../events/account-deactivated.event.js';
@@ -28,6 +29,7 @@ export class AccountService {
     private readonly events: EventBus,
     private readonly unitOfWork: UnitOfWork,
     private readonly limiter: RateLimiter,
+    private readonly callers: TokenVerifier,
   ) {}
 
   /**
@@ -59,7 +61,7 @@ export class AccountService {
     const passwordHash = await this.passwords.hash(new_password);
     await this.unitOfWork.run(async (tx) => {
       cameFrom(tx, origin);
-      const { userId } = await this.lockProven(tx, proof);
+      const { userId } = await this.lockProven(tx, proof, requester);
       await this.store.setPassword(tx, userId, passwordHash);
       const keptDeviceId = requester?.device?.deviceId ?? null;
       await this.events.publish(
@@ -83,7 +85,7 @@ export class AccountService {
     const { erase = false } = { ...proof.parameters, ...defined({ erase: request.erase }) };
     await this.unitOfWork.run(async (tx) => {
       cameFrom(tx, origin);
-      const account = await this.lockProven(tx, proof);
+      const account = await this.lockProven(tx, proof, requester);
       // Without a proof only for a user of its own; people in a shared namespace are not.
       if (requester?.isAppservice && account.kind !== 'appservice') {
         throw MatrixError.forbidden('This user does not belong to the application service');
@@ -105,11 +107,16 @@ export class AccountService {
     });
   }
 
-  /** What was proven must still hold when it counts: the same password, and an account that may act. */
-  private async lockProven(tx: Tx, { userId, credential }: Authorised): Promise<AccountEntity> {
+  /** What was proven must still hold when it counts: the same password, an account that may act, and the calling session. */
+  private async lockProven(
+    tx: Tx,
+    { userId, credential }: Authorised,
+    requester: Requester | null,
+  ): Promise<AccountEntity> {
     const account = userId === null ? null : await this.store.lock(tx, userId);
     requireActive(account);
     requireUnchanged(account, credential);
+    if (requester !== null) await this.callers.requireAlive(tx, requester);
     return account;
   }
 }

@@ -3,10 +3,11 @@ import type { KeyUsage } from './cross-signing.rules.js';
 
 /**
  * A key with which a user signs devices or other users. It belongs to the user and outlives every device; replaced, its
- * row stays, because no device may ever be called like a key.
+ * row stays for `DEVICE_LIST_RETENTION`, in which no device may be called like it.
  */
 @Entity('cross_signing_keys')
 @Index('cross_signing_keys_current_idx', ['userId', 'usage'], { unique: true, where: 'replaced_at IS NULL' })
+@Index('cross_signing_keys_replaced_idx', ['replacedAt'], { where: 'replaced_at IS NOT NULL' })
 @ForeignKey('AccountEntity', ['userId'], ['userId'], { name: 'cross_signing_keys_account_fkey' })
 export class CrossSigningKeyEntity {
   @PrimaryColumn({ name: 'user_id', type: 'text', primaryKeyConstraintName: 'cross_signing_keys_pkey' })

@@ -11,6 +11,7 @@ import {
 } from '../../matrix/api.decorators.js';
 import { ClientAddress } from '../../matrix/client-address.decorator.js';
 import { CLIENT_V3, MatrixPost } from '../../matrix/client-api.decorators.js';
+import { RateLimited } from '../../rate-limits/rate-limited.decorator.js';
 import { UploadCrossSigningKeysDto } from './cross-signing.dto.js';
 import { CrossSigningService } from './cross-signing.service.js';
 
@@ -22,6 +23,7 @@ export class CrossSigningController {
   constructor(private readonly crossSigning: CrossSigningService) {}
 
   @MatrixPost('keys/device_signing/upload')
+  @RateLimited('keys_upload')
   @ApiOperation({
     operationId: 'uploadCrossSigningKeys',
     summary: 'Upload cross-signing keys',
@@ -30,7 +32,7 @@ export class CrossSigningController {
       'retires the other two unless they come with it. The keys are the user’s: no logout deletes them.',
   })
   @ApiOkResponse({ description: 'The keys are stored.', schema: EMPTY_OBJECT })
-  @ApiJsonBodyErrors('M_INVALID_SIGNATURE', 'M_UNKNOWN')
+  @ApiJsonBodyErrors('M_INVALID_SIGNATURE', 'M_TOO_LARGE', 'M_UNKNOWN')
   @ApiInteractiveAuth()
   @ApiMatrixError(403, 'A device is called like the key, or the credentials are those of another user.', [
     'M_FORBIDDEN',

@@ -1,9 +1,11 @@
+import { KEY_LIMITS, requireFewBytes } from '../key-limits.rules.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import {
   isPublicKey,
   isSameUnsigned,
   isSignedWith,
   signaturesBy,
+  signedBytes,
   type SignedJson,
 } from '../../matrix/signed-json.js';
 
@@ -64,6 +66,7 @@ function toKey(userId: string, usage: KeyUsage, key: SignedJson): CrossSigningKe
     throw MatrixError.invalidParam(`${named}.keys must hold one key, "ed25519:" and its unpadded base64`);
   if (typeof signatures !== 'object' || signatures === null)
     throw MatrixError.invalidParam(`${named}.signatures must be an object`);
+  requireFewBytes(named, JSON.stringify(key), KEY_LIMITS.crossSigningKeyBytes);
   return { usage, publicKey: String(publicKey), key };
 }
 
@@ -115,7 +118,7 @@ export async function requireMasterSignatures(
     if (usage === 'master') continue;
     if (master === undefined) throw MatrixError.missingParam('master_key');
     const signature = signaturesBy(key, userId).get(ed25519(master.publicKey));
-    if (signature === undefined || !(await isSignedWith(key, master.publicKey, signature)))
+    if (signature === undefined || !(await isSignedWith(signedBytes(key), master.publicKey, signature)))
       throw invalidSignature(`${usage}_key is not signed by the master key`);
   }
 }

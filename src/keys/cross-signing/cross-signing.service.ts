@@ -1,10 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import { AccountsService, requireActive, requireUnchanged } from '../../accounts/accounts.service.js';
 import type { Requester } from '../../auth/requester.js';
+import { TokenVerifier } from '../../auth/token-verifier.port.js';
 import type { Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
-import { isSignedWith, signaturesBy, type SignedJson } from '../../matrix/signed-json.js';
+import { isSignedWith, signaturesBy, signedBytes, type SignedJson } from '../../matrix/signed-json.js';
+import { RateLimiter } from '../../rate-limits/rate-limiter.js';
 import { type Authorised, type Operation, UiaService } from '../../uia/uia.service.js';
 import { DeviceListsService } from '../device-lists/device-lists.service.js';
 import type { NewChange } from '../device-lists/device-lists.rules.js';
@@ -40,6 +42,8 @@ export class CrossSigningService {
     private readonly accounts: AccountsService,
     private readonly uia: UiaService,
     private readonly unitOfWork: UnitOfWork,
+    private readonly callers: TokenVerifier,
+    private readonly limiter: RateLimiter,
   ) {}
 
   /**
@@ -63,6 +67,7 @@ export class CrossSigningService {
 
   private async uploadProven(requester: Requester, { keys, auth, address }: KeysUpload): Promise<void> {
     const { userId, device } = requester;
+    await this.limiter.count('challenge', address);
     const proof = await this.uia.authorise({
       name: 'POST /keys/device_signing/upload',
       userId,
@@ -83,6 +88,7 @@ export class CrossSigningService {
       const account = await this.accounts.lock(tx, userId);
       requireActive(account);
       requireUnchanged(account, proof?.credential ?? null);
+      await this.callers.requireAlive(tx, requester);
       const devices = await this.store.holdDevices(tx, userId, device, signersOf(userId, uploaded));
       const stored = (await this.store.holdCurrent(tx, [userId])).get(userId)!;
       if (proof === null && !isAppservice && needsProof(stored, uploaded)) return false;
@@ -137,19 +143,20 @@ export class CrossSigningService {
     const master = uploaded.get('master') ?? stored.get('master');
     const signatures: KeySignatureEntity[] = [];
     for (const { usage, publicKey: target, key } of uploaded.values()) {
+      const signed = signedBytes(key);
       for (const [keyId, signature] of signaturesBy(key, userId)) {
         const device = usage === 'master' ? devices.get(deviceNamed(keyId)) : undefined;
         const signer = keyId === ed25519(master!.publicKey) ? master!.publicKey : publicKeyOf(device, keyId);
         // A signature that nobody can check is of no use to anybody.
         if (signer === null) continue;
-        if (!(await isSignedWith(key, signer, signature)))
+        if (!(await isSignedWith(signed, signer, signature)))
           throw invalidSignature(`The signature of ${keyId} over ${usage}_key is not valid`);
         const deviceId = device === undefined ? null : deviceNamed(keyId);
         signatures.push({ userId, signerUserId: userId, target, keyId, deviceId, signature });
       }
     }
-    const signed = await this.store.sign(tx, signatures);
-    return signed.some(({ target }) => target === master?.publicKey) ? ['cross_signing_keys'] : [];
+    const changed = await this.store.sign(tx, signatures);
+    return changed.some(({ target }) => target === master?.publicKey) ? ['cross_signing_keys'] : [];
   }
 }
 

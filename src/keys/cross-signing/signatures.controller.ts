@@ -4,6 +4,7 @@ import { CurrentRequester } from '../../auth/auth.decorators.js';
 import type { Requester } from '../../auth/requester.js';
 import { ApiAccessToken, ApiJsonBodyErrors } from '../../matrix/api.decorators.js';
 import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
+import { RateLimited } from '../../rate-limits/rate-limited.decorator.js';
 import { type Failures, SignaturesService } from './signatures.service.js';
 
 @ClientController()
@@ -13,6 +14,7 @@ export class SignaturesController {
   constructor(private readonly signatures: SignaturesService) {}
 
   @MatrixPost('keys/signatures/upload')
+  @RateLimited('keys_upload')
   @ApiOperation({
     operationId: 'uploadCrossSigningSignatures',
     summary: 'Upload cross-signing signatures',

@@ -1,3 +1,4 @@
+import { KEY_LIMITS, requireFew } from '../key-limits.rules.js';
 import { isObject } from '../../matrix/json.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import type { SignedJson } from '../../matrix/signed-json.js';
@@ -13,14 +14,16 @@ export interface SignedItem {
 
 /**
  * The objects of a `POST /keys/signatures/upload`.
- * @throws {MatrixError} `M_BAD_JSON`
+ * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` when there are too many
  */
 export function toSignedItems(body: object): SignedItem[] {
-  return Object.entries(body).flatMap(([userId, objects]) => {
+  const items = Object.entries(body).flatMap(([userId, objects]) => {
     if (!isObject(objects)) throw MatrixError.badJson(`${userId} must hold an object of signed objects`);
     return Object.entries(objects).map(([name, object]) => {
       if (!isObject(object)) throw MatrixError.badJson(`${userId}.${name} must be a signed object`);
       return { userId, name, object };
     });
   });
+  requireFew('signed objects in a request', items.length, KEY_LIMITS.signedObjects);
+  return items;
 }

@@ -4,7 +4,7 @@ import type { Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { nest } from '../../matrix/json.js';
 import { type Errcode, MatrixError } from '../../matrix/matrix-error.js';
-import { isSameUnsigned, isSignedWith, signaturesBy, type SignedJson } from '../../matrix/signed-json.js';
+import { isSameUnsigned, isSignedWith, signaturesBy, signedBytes, type SignedJson } from '../../matrix/signed-json.js';
 import { DeviceListsService } from '../device-lists/device-lists.service.js';
 import type { NewChange } from '../device-lists/device-lists.rules.js';
 import { deviceNamed, ed25519, invalidSignature, type KeySet, publicKeyOf } from './cross-signing.rules.js';
@@ -96,6 +96,7 @@ async function judge({ userId, name, object }: SignedItem, held: Held): Promise<
   const usage = isOwn ? 'self_signing' : 'user_signing';
   const signer = held.keys.get(held.userId)!.get(usage)?.publicKey;
   const good: KeySignatureEntity[] = [];
+  const signed = signedBytes(object);
   for (const [keyId, signature] of signaturesBy(object, held.userId)) {
     const signsMaster = isOwn && target === master;
     const publicKey = signsMaster
@@ -104,7 +105,7 @@ async function judge({ userId, name, object }: SignedItem, held: Held): Promise<
         ? signer
         : null;
     if (publicKey === null) continue;
-    if (!(await isSignedWith(object, publicKey, signature)))
+    if (!(await isSignedWith(signed, publicKey, signature)))
       throw invalidSignature(`The signature of ${keyId} is not valid`);
     const deviceId = signsMaster ? deviceNamed(keyId) : isOwn ? name : null;
     good.push({ userId, signerUserId: held.userId, target: name, keyId, deviceId, signature });

@@ -1,7 +1,8 @@
-import { Column, Entity, ForeignKey, PrimaryColumn } from 'typeorm';
+import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 
 /** One change of a user's device list. It outlives the device it tells of, for as long as DEVICE_LIST_RETENTION says. */
 @Entity('device_list_changes')
+@Index('device_list_changes_position_idx', ['position'])
 @ForeignKey('DeviceListEntity', ['userId'], ['userId'], { name: 'device_list_changes_list_fkey' })
 export class DeviceListChangeEntity {
   @PrimaryColumn({ name: 'user_id', type: 'text', primaryKeyConstraintName: 'device_list_changes_pkey' })

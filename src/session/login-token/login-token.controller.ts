@@ -51,6 +51,7 @@ export class LoginTokenController {
     const { userId, deviceId } = device;
     if (requester.isAppservice)
       throw MatrixError.invalidParam('An application service has no password to prove itself with');
+    await this.limiter.count('challenge', address);
     await this.uia.authorise({
       name: 'POST /login/get_token',
       userId,

@@ -5,7 +5,7 @@ import { Environment } from '../../config/environment.js';
 import { ApiJsonBodyErrors, ApiMatrixError, ApiRateLimit } from '../../matrix/api.decorators.js';
 import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.js';
 import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
-import { RateLimiter } from '../../rate-limits/rate-limiter.js';
+import { type Attempt, RateLimiter } from '../../rate-limits/rate-limiter.js';
 import { SessionDto, toSession } from '../session.dto.js';
 import { LoginDto } from './login.dto.js';
 import { LoginService, OWN_FLOWS } from './login.service.js';
@@ -56,10 +56,12 @@ export class LoginController {
     @PresentedToken() token: string | null,
   ): Promise<SessionDto> {
     // Guesses of every kind count as guessed passwords do; those are counted where they are looked at.
-    const counts = !COUNTED_ELSEWHERE.has(request.type);
-    if (counts) await this.limiter.count('login_failed_address', origin.address);
+    const attempts: Attempt[] = COUNTED_ELSEWHERE.has(request.type)
+      ? []
+      : [['login_failed_address', origin.address]];
+    await this.limiter.countAll(attempts);
     const session = await this.logins.login(request, { ...origin, token });
-    if (counts) await this.limiter.forgive('login_failed_address', origin.address);
+    await this.limiter.forgive(attempts);
     return toSession(session, this.environment.serverName);
   }
 }

@@ -10,12 +10,10 @@ import { SessionsEnded } from '../../events/sessions-ended.event.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import type { RefreshTokenEntity } from '../refresh-token.entity.js';
-import { rotationOf, type TokenPair } from '../session.rules.js';
+import { EXPIRED_TOKEN_KEPT_MS, rotationOf, type TokenPair } from '../session.rules.js';
 import { type Rotated, SessionStore } from '../session.store.js';
 import { TokenIssuer } from '../token-issuer.js';
 import type { WireToken } from '../token.rules.js';
-
-const DAY_MS = 24 * 60 * 60 * 1_000;
 
 /** One request for a new pair. */
 interface Refresh {
@@ -116,7 +114,7 @@ export class RefreshService {
     if (first === undefined) return;
     await this.store.rotate(tx, rotations, {
       expiresAt: first.pair.expiresAt!,
-      forgetBefore: new Date(tx.startedAt.getTime() - DAY_MS),
+      forgetBefore: new Date(tx.startedAt.getTime() - EXPIRED_TOKEN_KEPT_MS),
     });
   }
 

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { cameFrom } from '../../audit/origins.js';
 import { AccountsService } from '../../accounts/accounts.service.js';
 import type { NewAccount } from '../../accounts/accounts.store.js';
 import type { Tx } from '../../database/tx.js';
@@ -84,6 +85,7 @@ export class RegisterService {
     createAccount: (tx: Tx) => Promise<void>,
   ): Promise<Registration> {
     return this.unitOfWork.run(async (tx) => {
+      cameFrom(tx, origin);
       await createAccount(tx);
       if (wanted.inhibit_login) return { userId, session: null };
       const session = await this.sessions.start(tx, {

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { AccountsService } from '../../accounts/accounts.service.js';
+import { Environment } from '../../config/environment.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { AppserviceLogin } from '../login/appservice-login.js';
 import { SessionTokenVerifier } from '../session-token.verifier.js';
@@ -11,6 +12,7 @@ export class RegistrationNames {
     private readonly accounts: AccountsService,
     private readonly appservices: AppserviceLogin,
     private readonly verifier: SessionTokenVerifier,
+    private readonly environment: Environment,
   ) {}
 
   /**
@@ -20,6 +22,10 @@ export class RegistrationNames {
   async forPerson(username: string): Promise<string> {
     const userId = await this.accounts.nameFor(username);
     this.appservices.requireFree(userId, null);
+    // Whoever came first would be the administrator.
+    const { registration, serverAdmins } = this.environment;
+    if (registration === 'open' && serverAdmins.some((admin) => admin.toLowerCase() === userId))
+      throw new MatrixError(400, 'M_EXCLUSIVE', 'This user ID is reserved for an administrator');
     return userId;
   }
 

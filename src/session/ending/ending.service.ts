@@ -1,0 +1,155 @@
+import {
+  type BeforeApplicationShutdown,
+  Injectable,
+  Logger,
+  type OnApplicationBootstrap,
+} from '@nestjs/common';
+import { cameFrom, originIn } from '../../audit/origins.js';
+import { settle, type Tx } from '../../database/tx.js';
+import { UnitOfWork } from '../../database/unit-of-work.js';
+import { DeviceBulk } from '../../events/device-bulk.js';
+import {
+  type DeletedDevice,
+  type DeletionReason,
+  deviceKey,
+  type DeviceRef,
+  DevicesDeleted,
+} from '../../events/devices-deleted.event.js';
+import { EventBus } from '../../events/event-bus.js';
+import { warnUnlessOutage } from '../../system/outage.js';
+import { SessionStore } from '../session.store.js';
+import type { EndingDeviceEntity } from './ending-device.entity.js';
+import { EndingStore } from './ending.store.js';
+
+/** More than this of one user does not go in one commit. */
+export const ONE_COMMIT = { devices: 2_000, rows: 200_000 };
+/** Devices that a step ends, in one commit. */
+const STEP = 500;
+const SWEEP_MS = 60_000;
+const START: DeviceRef = { userId: '', deviceId: '' };
+
+/**
+ * How devices end: in the commit that ends their sessions, or, where that would be too much for one, in steps. Then the
+ * first commit ends the sessions and marks the devices, and the devices go right after it, batch by batch; should the node die
+ * in between, another one goes on.
+ */
+@Injectable()
+export class EndingService implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  private readonly logger = new Logger(EndingService.name);
+  private timer: NodeJS.Timeout | undefined;
+  private sweeping: Promise<void> = Promise.resolve();
+  private isStopping = false;
+
+  constructor(
+    private readonly unitOfWork: UnitOfWork,
+    private readonly sessions: SessionStore,
+    private readonly store: EndingStore,
+    private readonly events: EventBus,
+    private readonly bulk: DeviceBulk,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    this.timer = setInterval(() => void this.sweep(), SWEEP_MS).unref();
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    clearInterval(this.timer);
+    this.isStopping = true;
+    await this.sweeping;
+  }
+
+  /** Ends devices that the caller has locked, now: the one path on which devices are deleted. */
+  async end(tx: Tx, devices: readonly DeletedDevice[], reason: DeletionReason): Promise<void> {
+    if (devices.length === 0) return;
+    await settle([
+      this.sessions.deleteSessions(tx, devices),
+      this.events.publish(tx, new DevicesDeleted(devices, reason, tx.startedAt.getTime())),
+    ]);
+  }
+
+  /** Ends the sessions of devices that the caller has locked now, and the devices in steps. */
+  async endInSteps(tx: Tx, devices: readonly DeviceRef[], reason: DeletionReason): Promise<void> {
+    const [{ userId, deviceId }] = devices as [DeviceRef];
+    tx.afterCommit(() => void this.sweep());
+    await settle([
+      this.store.mark(tx, devices, reason, originIn(tx, userId, deviceId)),
+      this.sessions.deleteSessions(tx, devices),
+    ]);
+  }
+
+  /**
+   * The same for every device of a user but one. The account must be locked: no session begins meanwhile.
+   */
+  async endAllInSteps(
+    tx: Tx,
+    userId: string,
+    keptDeviceId: string | null,
+    reason: DeletionReason,
+  ): Promise<void> {
+    tx.afterCommit(() => void this.sweep());
+    await settle([
+      // Marks hold the devices; tokens come after devices, as everywhere.
+      this.store.markAll(tx, userId, keptDeviceId, reason, originIn(tx, userId, null)),
+      this.sessions.deleteAllSessions(tx, userId, keptDeviceId),
+    ]);
+  }
+
+  /** Whether a user has so much that it does not go in one commit. */
+  async isMuch(tx: Tx, userId: string): Promise<boolean> {
+    return (await this.bulk.count(tx, userId, ONE_COMMIT.rows)) >= ONE_COMMIT.rows;
+  }
+
+  /** Ends a device that is on its way out before somebody begins a session on it: what begins then has no keys of old. */
+  async finish(tx: Tx, device: DeviceRef): Promise<void> {
+    const ending = await this.store.find(tx, device);
+    if (ending !== null) await this.end(tx, await this.sessions.lockDevices(tx, [device]), ending.reason);
+  }
+
+  /** Ends all devices that are marked. It never rejects: what fails is tried again the next time. */
+  sweep(): Promise<void> {
+    this.sweeping = this.sweeping.then(() => this.goThrough());
+    return this.sweeping;
+  }
+
+  private async goThrough(): Promise<void> {
+    let from = START;
+    try {
+      while (!this.isStopping) {
+        const ending = await this.store.first(from, STEP);
+        const last = ending.at(-1);
+        if (last === undefined) return;
+        await this.step(ending);
+        from = last;
+      }
+    } catch (error) {
+      warnUnlessOutage(this.logger, 'Devices whose sessions have ended could not be looked for', error);
+    }
+  }
+
+  /** Ends devices together, and where that fails, each by itself: one that a listener holds on to stops no other. */
+  private async step(ending: readonly EndingDeviceEntity[]): Promise<void> {
+    try {
+      await this.bulk.remove(ending);
+      await this.unitOfWork.run((tx) => this.endMarked(tx, ending));
+    } catch (error) {
+      if (ending.length === 1) {
+        const [{ userId, deviceId }] = ending as [EndingDeviceEntity];
+        warnUnlessOutage(this.logger, `${userId} ${deviceId} could not be deleted yet`, error);
+      } else if (!this.isStopping) for (const one of ending) await this.step([one]);
+    }
+  }
+
+  private async endMarked(tx: Tx, ending: readonly EndingDeviceEntity[]): Promise<void> {
+    const locked = await this.sessions.lockDevices(tx, ending);
+    const marked = await this.store.findAll(tx, locked);
+    for (const { origin, ...device } of marked) if (origin !== null) cameFrom(tx, origin, device);
+    for (const reason of new Set(marked.map((one) => one.reason))) {
+      const named = new Set(marked.filter((one) => one.reason === reason).map(deviceKey));
+      await this.end(
+        tx,
+        locked.filter((device) => named.has(deviceKey(device))),
+        reason,
+      );
+    }
+  }
+}

@@ -1,0 +1,23 @@
+import { Injectable } from '@nestjs/common';
+import { Housekeeping, purging } from '../database/housekeeping.js';
+import { UnitOfWork } from '../database/unit-of-work.js';
+import { Clock } from '../system/clock.js';
+import { EXPIRED_TOKEN_KEPT_MS } from './session.rules.js';
+
+const PURGE_ACCESS_TOKENS = purging('access_tokens', ['user_id', 'token_digest'], 'expires_at < $1');
+const PURGE_LOGIN_TOKENS = purging('login_tokens', ['user_id', 'token_digest'], 'expires_at < $1');
+
+/** Tokens that are of no use any more. What is known of their sessions stays as long as the device. */
+@Injectable()
+export class SessionHousekeeping {
+  constructor(housekeeping: Housekeeping, unitOfWork: UnitOfWork, clock: Clock) {
+    const now = () => clock.now().getTime();
+    housekeeping.add('access tokens', async (limit) => {
+      const before = new Date(now() - EXPIRED_TOKEN_KEPT_MS);
+      return (await unitOfWork.runOne(PURGE_ACCESS_TOKENS, [before, limit])).length;
+    });
+    housekeeping.add('login tokens', async (limit) => {
+      return (await unitOfWork.runOne(PURGE_LOGIN_TOKENS, [new Date(now()), limit])).length;
+    });
+  }
+}

@@ -1,0 +1,16 @@
+import { Injectable } from '@nestjs/common';
+import { Housekeeping, purging } from '../database/housekeeping.js';
+import { UnitOfWork } from '../database/unit-of-work.js';
+import { Clock } from '../system/clock.js';
+
+const PURGE = purging('uia_sessions', ['session_id'], 'expires_at < $1');
+
+/** Challenges that nobody may answer any more. */
+@Injectable()
+export class UiaHousekeeping {
+  constructor(housekeeping: Housekeeping, unitOfWork: UnitOfWork, clock: Clock) {
+    housekeeping.add('challenges', async (limit) => {
+      return (await unitOfWork.runOne(PURGE, [clock.now(), limit])).length;
+    });
+  }
+}
