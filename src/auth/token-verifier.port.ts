@@ -25,7 +25,7 @@ export abstract class TokenVerifier {
 
   /**
    * Looks again, once the account is locked, whether the caller's session is still there: it may have ended, or its device have
-   * got another session, since the guard looked. Nobody ends it before the transaction does.
+   * got another session, since the guard looked. From then on no session of the account begins before the transaction ends.
    * @throws {MatrixError} `M_UNKNOWN_TOKEN`
    */
   abstract requireAlive(tx: Tx, requester: Requester): Promise<void>;

@@ -142,18 +142,18 @@ const COUNT_FALLBACK_KEYS: Statement = {
 };
 const COUNT_OF_USER: Statement = {
   name: 'keys_count_of_user',
-  text: 'SELECT count(*)::int AS count FROM (SELECT FROM one_time_keys WHERE user_id = $1 LIMIT $2) AS some',
+  text: 'SELECT count(*)::int AS count FROM (SELECT FROM one_time_keys WHERE user_id = $1 LIMIT $2) AS counted',
 };
 const REMOVE_SOME: Statement = {
   name: 'keys_remove_some',
   text: `
-    WITH some AS MATERIALIZED (
+    WITH picked AS MATERIALIZED (
       SELECT k.user_id, k.device_id, k.algorithm, k.key_id
       FROM unnest($1::text[], $2::text[]) AS ended (user_id, device_id) JOIN one_time_keys k USING (user_id, device_id)
       LIMIT $3)
-    DELETE FROM one_time_keys k USING some
-    WHERE k.user_id = some.user_id AND k.device_id = some.device_id AND k.algorithm = some.algorithm
-      AND k.key_id = some.key_id
+    DELETE FROM one_time_keys k USING picked
+    WHERE k.user_id = picked.user_id AND k.device_id = picked.device_id AND k.algorithm = picked.algorithm
+      AND k.key_id = picked.key_id
     RETURNING 1`,
 };
 const COUNT_ONE_TIME_KEYS: Statement = {

@@ -172,7 +172,7 @@ describe('Every statement on the way of a request', () => {
   });
 
   it('would be found out if it read a whole table', async () => {
-    const text = 'SELECT FROM access_tokens WHERE expires_at = $1';
+    const text = 'SELECT FROM access_tokens WHERE created_at = $1';
     expect(await wholeTables({ name: 'whole', text, values: [null] })).toEqual(['access_tokens']);
   });
 

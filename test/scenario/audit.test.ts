@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Housekeeping } from '../../src/database/housekeeping.js';
 import { AuditService } from '../../src/audit/audit.service.js';
 import { DevicesDeleted, InTransaction } from '../../src/index.js';
-import { type ClientSession, PASSWORD, passwordOf, V3 } from '../../src/testing/matrix-client.js';
+import { type ClientSession, PASSWORD, passwordOf, uniqueUsername, V3 } from '../../src/testing/matrix-client.js';
 import { useApp } from '../support/test-app.js';
 
 const ADMIN = '@admin:localhost';
@@ -45,9 +45,11 @@ async function audit(query: Record<string, string>): Promise<{ entries: Entry[];
   return body;
 }
 
-/** What the audit says of a user, the oldest first. */
+/** What the audit says of a user's sessions, the oldest first. */
 async function story({ userId }: { userId: string }): Promise<string[]> {
-  const { entries } = await audit({ user_id: userId });
+  const entries = (await audit({ user_id: userId })).entries.filter(
+    ({ action }) => action.startsWith('session_') || action === 'refused',
+  );
   return entries.toReversed().map(({ action, reason }) => (reason === null ? action : `${action} ${reason}`));
 }
 
@@ -81,6 +83,14 @@ describe('The audit', () => {
         ...common,
         action: 'session_started',
         reason: null,
+        address: expect.stringContaining('127.0.0.1'),
+        user_agent: null,
+      },
+      {
+        ...common,
+        device_id: null,
+        action: 'account_registered',
+        reason: 'user',
         address: expect.stringContaining('127.0.0.1'),
         user_agent: null,
       },
@@ -208,6 +218,45 @@ describe('The audit', () => {
     });
   });
 
+  it('tells what becomes of accounts, and who did it', async () => {
+    const { body } = await app()
+      .http.post(`${V3}/register`)
+      .set('User-Agent', 'Script/1.0')
+      .send({ username: uniqueUsername(), password: PASSWORD, inhibit_login: true, auth: { type: 'm.login.dummy' } })
+      .expect(200);
+    await audit({});
+    const put = (what: 'lock' | 'suspend', change: object) =>
+      app()
+        .http.put(`/_matrix/client/v1/admin/${what}/${body.user_id}`)
+        .auth(admin!.accessToken, { type: 'bearer' })
+        .set('User-Agent', 'Console/1.0')
+        .send(change)
+        .expect(200);
+    for (const on of [true, true, false]) {
+      await put('lock', { locked: on });
+      await put('suspend', { suspended: on });
+    }
+    const session = await app().matrix.login(body.user_id);
+    await change(session);
+    await app()
+      .matrix.call(session, 'post', '/account/deactivate')
+      .send({ auth: passwordOf(session, 'another long phrase') })
+      .expect(200);
+    const { entries } = await audit({ user_id: body.user_id });
+    const ofAccount = entries.toReversed().filter(({ action }) => !action.startsWith('session_'));
+    expect(ofAccount.map((entry) => [entry.action, entry['actor'], entry['user_agent']])).toEqual([
+      ['account_registered', null, 'Script/1.0'],
+      ['account_locked', ADMIN, 'Console/1.0'],
+      ['account_suspended', ADMIN, 'Console/1.0'],
+      ['account_unlocked', ADMIN, 'Console/1.0'],
+      ['account_unsuspended', ADMIN, 'Console/1.0'],
+      ['password_changed', null, null],
+      ['account_deactivated', null, null],
+    ]);
+    for (const { address } of ofAccount as unknown as { address: string }[]) expect(address).toBe('127.0.0.1');
+    expect((await audit({ user_id: body.user_id, action: 'account_locked' })).entries).toHaveLength(1);
+  });
+
   it('holds no token and no password', async () => {
     const session = await app().matrix.register({ refresh_token: true });
     const auth = passwordOf(session, 'a wrong but secret one');
@@ -257,7 +306,7 @@ describe('The audit', () => {
       from = page.next_batch;
     } while (from !== undefined);
     expect(pages).toEqual((await audit({ user_id: session.userId })).entries);
-    expect(pages).toHaveLength(8);
+    expect(pages).toHaveLength(9);
     const ask = (query: object) => app().http.get('/_session/v1/admin/audit').query(query);
     await ask({}).auth(session.accessToken, { type: 'bearer' }).expect(403);
     await ask({}).expect(401);
