@@ -192,6 +192,13 @@ module.exports = {
       to: outside('discovery', 'auth', ...UNDERNEATH),
     },
     {
+      name: 'health-knows-no-feature',
+      comment: 'It tells whether the node can serve anything at all.',
+      severity: 'error',
+      from: room('health'),
+      to: outside('health', 'auth', ...UNDERNEATH),
+    },
+    {
       name: 'only-the-top-knows-every-module',
       comment: 'Rooms are put together in one place; a room that imports the whole house has no walls.',
       severity: 'error',

@@ -1,5 +1,5 @@
 import { Client } from 'pg';
-import { SETTINGS } from '../src/database/data-source.js';
+import { PARAMETERS } from './baselines/pool.js';
 import type { Arena } from './arena.js';
 import { LOGOUT_ALL } from './baselines/statements.js';
 import { load } from './load.js';
@@ -30,7 +30,7 @@ export async function manyDevices(
 ): Promise<ManyDevices[]> {
   // Nothing but the requests asks the database anything meanwhile.
   const service = await arena.service({ EVENT_POLL_INTERVAL: '1h' });
-  const bare = new Client({ ...clientOptions(arena.database), options: SETTINGS });
+  const bare = new Client({ ...clientOptions(arena.database), options: PARAMETERS });
   await bare.connect();
   const ours = async (sessions: readonly SeededSession[]) => {
     const calls = sessions.map(({ access }) => ({

@@ -10,6 +10,7 @@ import { DeletionLimitModule } from './devices/deletion-limit.module.js';
 import { DevicesModule } from './devices/devices.module.js';
 import { DiscoveryModule } from './discovery/discovery.module.js';
 import { EventsModule } from './events/events.module.js';
+import { HealthModule } from './health/health.module.js';
 import { KeysModule } from './keys/keys.module.js';
 import { MatrixModule } from './matrix/matrix.module.js';
 import { MetricsModule } from './metrics/metrics.module.js';
@@ -56,6 +57,7 @@ export class AppModule {
         AuthModule.verifiedBy(SessionModule, SessionTokenVerifier),
         MatrixModule,
         DiscoveryModule,
+        HealthModule,
         AppservicesModule,
         AccountsModule,
         AdminModule,

@@ -7,6 +7,7 @@ import { AccountService } from './account/account.service.js';
 import { AccountEntity } from './account.entity.js';
 import { AccountsService } from './accounts.service.js';
 import { AccountsStore } from './accounts.store.js';
+import { PasswordDecoy } from './password-decoy.js';
 import { PasswordStage } from './password.stage.js';
 import { PasswordsService } from './passwords.service.js';
 
@@ -15,7 +16,7 @@ import { PasswordsService } from './passwords.service.js';
 @Module({
   imports: [TypeOrmModule.forFeature([AccountEntity]), UiaModule, RateLimitsModule],
   controllers: [AccountController],
-  providers: [AccountsService, AccountsStore, AccountService, PasswordsService, PasswordStage],
+  providers: [AccountsService, AccountsStore, AccountService, PasswordDecoy, PasswordsService, PasswordStage],
   exports: [AccountsService, PasswordsService],
 })
 export class AccountsModule {}

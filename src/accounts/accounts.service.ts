@@ -89,6 +89,11 @@ export class AccountsService implements OnModuleInit {
     return this.store.find(userId, toUserId(localpartOf(userId).toLowerCase(), serverName));
   }
 
+  /** Puts a new hash of the same password in the place of the old one; answers whether that was still there. */
+  rehash(userId: string, old: string, fresh: string): Promise<boolean> {
+    return this.store.rehash(userId, old, fresh);
+  }
+
   /** The account of this very user ID. */
   findExactly(userId: string): Promise<AccountEntity | null> {
     return this.store.find(userId);

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { Batcher, LOOK_UPS } from '../database/batcher.js';
 import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
+import { type HashSettings, settingsOf } from '../system/password-hasher.js';
 import type { AccountEntity, AccountKind } from './account.entity.js';
 
 const COLUMNS = `
@@ -40,6 +41,19 @@ const LOCK: Statement = {
 const SET_PASSWORD: Statement = {
   name: 'accounts_set_password',
   text: 'UPDATE accounts SET password_hash = $2 WHERE user_id = $1',
+};
+const REHASH: Statement = {
+  name: 'accounts_rehash',
+  text: 'UPDATE accounts SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2 RETURNING user_id',
+};
+// The hash itself stays where it is: its beginning says what it was made with.
+const HASH_SETTINGS: Statement = {
+  name: 'accounts_hash_settings',
+  text: `
+    SELECT made || '$' AS made FROM (
+      SELECT substring(password_hash FROM '^\\$argon2id\\$v=19\\$[^$]+') AS made FROM (
+        SELECT password_hash FROM accounts WHERE user_id > $1 ORDER BY user_id LIMIT 1000) AS some_accounts) AS hashes
+    WHERE made IS NOT NULL GROUP BY made ORDER BY count(*) DESC LIMIT 1`,
 };
 const UPGRADE_GUEST: Statement = {
   name: 'accounts_upgrade_guest',
@@ -127,6 +141,17 @@ export class AccountsStore {
 
   async setPassword(tx: Tx, userId: string, passwordHash: string): Promise<void> {
     await tx.query(SET_PASSWORD, [userId, passwordHash]);
+  }
+
+  /** Puts a new hash of the same password in the place of the old one; answers whether that was still there. */
+  async rehash(userId: string, old: string, fresh: string): Promise<boolean> {
+    return (await this.unitOfWork.runOne(REHASH, [userId, old, fresh])).length === 1;
+  }
+
+  /** What most of the thousand accounts behind a name were hashed with; `null` when none has a hash. */
+  async commonHashSettings(behind: string): Promise<HashSettings | null> {
+    const [row] = await this.unitOfWork.query<{ made: string }>(HASH_SETTINGS, [behind]);
+    return row === undefined ? null : settingsOf(row.made);
   }
 
   /** Answers whether there was such a guest. */

@@ -89,7 +89,22 @@ export class PasswordsService {
       return { userId, credential: null };
     }
     const matches = await this.inTime(this.hasher.matches(account?.passwordHash ?? null, password));
-    return account !== null && matches ? { userId: account.userId, credential: account.passwordHash } : null;
+    if (account === null || !matches) return null;
+    return { userId: account.userId, credential: await this.upToDate(account.userId, account.passwordHash!, password) };
+  }
+
+  /**
+   * The hash of a password that has proven right, made anew with today's settings. Whoever else makes it anew at the same time
+   * has written one that this password proves, too.
+   */
+  private async upToDate(userId: string, passwordHash: string, password: string): Promise<string> {
+    if (!this.hasher.isOutdated(passwordHash)) return passwordHash;
+    const fresh = await this.hash(password);
+    if (await this.accounts.rehash(userId, passwordHash, fresh)) return fresh;
+    const { passwordHash: other = null } = (await this.accounts.findExactly(userId)) ?? {};
+    if (!(await this.inTime(this.hasher.matches(other, password))))
+      throw MatrixError.forbidden('Invalid username or password');
+    return other!;
   }
 
   private nameOf(login: Login): string {

@@ -111,7 +111,7 @@ export const environmentSchema = z.object({
     ),
   PASSWORD_HASH_MEMORY_KIB: wholeNumber(8_192, 1_048_576)
     .default(19_456)
-    .describe('Memory of one argon2id hash, in KiB. Old hashes keep what they were made with.'),
+    .describe('Memory of one argon2id hash, in KiB. Old hashes are made anew when their users log in.'),
   PASSWORD_HASH_PASSES: wholeNumber(1, 20).default(2).describe('Passes of one argon2id hash.'),
   PASSWORD_HASH_QUEUE: wholeNumber(1, 10_000)
     .default(64)

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { Client, type ClientConfig } from 'pg';
 import { DataSource, type DataSourceOptions, type MigrationInterface } from 'typeorm';
+import { requireOwnConnections } from './pooler.js';
 import { InitialSchema1763900000000 } from './migrations/1763900000000-initial-schema.js';
 import { SessionLife1763950000000 } from './migrations/1763950000000-session-life.js';
 import { DevicesAndKeys1763990000000 } from './migrations/1763990000000-devices-and-keys.js';
@@ -53,7 +54,13 @@ class ServiceClient extends Client {
  * A plan is kept for long: one that was made while a table was small must not read the table whole when it has grown, so
  * statements look rows up by an index from the first row on.
  */
-export const SETTINGS = '-c plan_cache_mode=force_generic_plan -c jit=off -c enable_seqscan=off';
+export const SETTINGS = { plan_cache_mode: 'force_generic_plan', jit: 'off', enable_seqscan: 'off' };
+
+/** Statements that make settings, for a connection that is new: parameters of the connection are refused by poolers, or left out. */
+function settingUp(settings: Readonly<Record<string, string | number>>): (client: Client) => Promise<unknown> {
+  const statements = Object.entries(settings).map(([name, value]) => `SET ${name} = ${value}`);
+  return (client) => client.query(statements.join('; '));
+}
 
 /** A TypeORM migration. */
 export type MigrationClass = new () => MigrationInterface;
@@ -111,7 +118,7 @@ export function dataSourceOptions(
       query_timeout: statementTimeoutMs === 0 ? 30_000 : statementTimeoutMs + 1_000,
       // Statements issued without awaiting each other travel together.
       pipeline: true,
-      options: `${SETTINGS} -c statement_timeout=${statementTimeoutMs}`,
+      onConnect: settingUp({ ...SETTINGS, statement_timeout: statementTimeoutMs }),
     },
   };
 }
@@ -121,16 +128,23 @@ const MIGRATION_LOCK = 7_228_113_064;
 
 /**
  * Connects and brings the schema up to date. Any number of processes may do so at once: one migrates, the others
- * wait for it. The lock belongs to a transaction, so it works behind a transaction pooler and falls with its holder.
+ * wait for it. The lock belongs to a transaction, and falls with its holder.
+ * @throws {EnvironmentError} when the database is behind a pooler in transaction mode
  */
 export async function openDataSource(options: DataSourceOptions): Promise<DataSource> {
+  const { url } = options as { url?: string };
+  if (url !== undefined) await requireOwnConnections(url);
   await migrate(options);
   return new DataSource(options).initialize();
 }
 
 /** On a connection of its own, on which a statement may take its time. */
 async function migrate(options: DataSourceOptions): Promise<void> {
-  const extra = { ...options.extra, query_timeout: 0, options: SETTINGS };
+  const extra = {
+    ...options.extra,
+    query_timeout: 0,
+    onConnect: settingUp(SETTINGS),
+  };
   const patient = { ...options, extra } as DataSourceOptions;
   const dataSource = await new DataSource(patient).initialize();
   try {

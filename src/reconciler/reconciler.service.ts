@@ -10,7 +10,7 @@ import { Metrics } from '../metrics/metrics.js';
 import { OutboxWorker } from '../outbox/outbox.worker.js';
 import { SessionService } from '../session/session.service.js';
 import { Clock } from '../system/clock.js';
-import { warnUnlessOutage } from '../system/outage.js';
+import { Unavailable, warnUnlessOutage } from '../system/outage.js';
 import {
   HANGING_ON_DEVICES,
   type HangingTable,
@@ -136,6 +136,7 @@ export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicat
     try {
       return await this.sessions.endExpired(devices, before);
     } catch (error) {
+      if (error instanceof Unavailable) throw error;
       if (devices.length === 1) {
         const [{ userId, deviceId }] = devices as [DeviceRef];
         warnUnlessOutage(this.logger, `${userId} ${deviceId} could not be ended`, error);

@@ -8,23 +8,26 @@ import { requireWholeUserId } from '../auth/server-admin.rules.js';
 import { Environment } from '../config/environment.js';
 import { ApiAccessToken, ApiMatrixError, EMPTY_OBJECT } from '../matrix/api.decorators.js';
 import { ClientOrigin, type Origin } from '../matrix/client-origin.decorator.js';
-import { OptionalBody } from '../matrix/json-body.guard.js';
+import { OptionalBody, WithoutBody } from '../matrix/json-body.guard.js';
 import { MatrixError } from '../matrix/matrix-error.js';
+import { Clock } from '../system/clock.js';
+import { StaleSessionsService } from './ending/stale-sessions.service.js';
 import { SessionService } from './session.service.js';
 
 /** Ends sessions of other users, for administrators. Not of the Matrix specification. */
-@Controller('/_session/v1/admin/users/:userId/logout')
+@Controller('/_session/v1/admin')
 @ApiTags('Session management')
 @ApiAccessToken()
-@ApiMatrixError(404, 'There is no such user, or the user has no such device.', ['M_NOT_FOUND'])
 export class SessionAdminController {
   constructor(
     private readonly sessions: SessionService,
     private readonly accounts: AccountsService,
     private readonly environment: Environment,
+    private readonly stale: StaleSessionsService,
+    private readonly clock: Clock,
   ) {}
 
-  @Post()
+  @Post('users/:userId/logout')
   @HttpCode(200)
   @ForServerAdmins('device_id')
   @OptionalBody()
@@ -37,6 +40,7 @@ export class SessionAdminController {
   })
   @ApiQuery({ name: 'device_id', required: false, type: String })
   @ApiOkResponse({ schema: EMPTY_OBJECT })
+  @ApiMatrixError(404, 'There is no such user, or the user has no such device.', ['M_NOT_FOUND'])
   async logout(
     @CurrentRequester() requester: Requester,
     @Param('userId') user: string,
@@ -54,5 +58,31 @@ export class SessionAdminController {
     if (!(await this.sessions.endByAdmin(userId, deviceId ?? null, requester, origin)))
       throw MatrixError.notFound('The user has no such device');
     return {};
+  }
+
+  @Post('logout')
+  @HttpCode(200)
+  @ForServerAdmins('before')
+  @WithoutBody()
+  @ApiOperation({
+    operationId: 'adminLogoutBefore',
+    summary: 'Ends every session that began, or was refreshed the last time, before an instant',
+    description:
+      'For a database that was restored from a backup, in which tokens that had been logged out live again. It ends ten ' +
+      'thousand sessions at the most: ask again until `done` is true. The caller’s own session may be among them.',
+  })
+  @ApiQuery({ name: 'before', required: true, type: Number, description: 'Milliseconds since the epoch.' })
+  @ApiOkResponse({
+    schema: { type: 'object', properties: { ended: { type: 'integer' }, done: { type: 'boolean' } } },
+  })
+  async logoutBefore(
+    @CurrentRequester() requester: Requester,
+    @Query('before') text: string | undefined,
+    @ClientOrigin() origin: Origin,
+  ): Promise<object> {
+    const before = Number(text);
+    if (text === undefined || !/^\d{1,15}$/.test(text) || before > this.clock.now().getTime())
+      throw MatrixError.invalidParam('before must be a time that has passed, in milliseconds since the epoch');
+    return this.stale.end(new Date(before), { ...origin, actor: requester.userId });
   }
 }

@@ -9,6 +9,7 @@ import { LoginTokenEntity } from './login-token.entity.js';
 import { EndingDeviceEntity } from './ending/ending-device.entity.js';
 import { EndingService } from './ending/ending.service.js';
 import { EndingStore } from './ending/ending.store.js';
+import { StaleSessionsService } from './ending/stale-sessions.service.js';
 import { AppserviceLogin } from './login/appservice-login.js';
 import { LoginFlows } from './login/login-flow.port.js';
 import { LoginController } from './login/login.controller.js';
@@ -62,6 +63,7 @@ import { WhoamiController } from './whoami/whoami.controller.js';
     EndingService,
     EndingStore,
     SessionHousekeeping,
+    StaleSessionsService,
     SessionService,
     SessionStore,
     TokenIssuer,

@@ -102,7 +102,7 @@ export class SessionService {
         this.store.lockDevices(tx, [device]),
         this.requireLiveToken(tx, requester),
       ]);
-      await this.endLocked(tx, device.userId, devices, 'logout');
+      await this.endings.endLocked(tx, devices, 'logout');
     });
   }
 
@@ -136,7 +136,7 @@ export class SessionService {
       this.store.lockDevices(tx, wanted),
       this.requireLiveToken(tx, requester),
     ]);
-    await this.endLocked(tx, userId, devices, 'device_deleted');
+    await this.endings.endLocked(tx, devices, 'device_deleted');
   }
 
   /**
@@ -151,7 +151,7 @@ export class SessionService {
         return true;
       }
       const devices = await this.store.lockDevices(tx, [{ userId, deviceId }]);
-      await this.endLocked(tx, userId, devices, 'admin');
+      await this.endings.endLocked(tx, devices, 'admin');
       return devices.length > 0;
     });
   }
@@ -171,11 +171,7 @@ export class SessionService {
       const locked = await this.store.lockDevices(tx, devices);
       const usable = await this.findUsable(tx, locked, before);
       const dead = locked.filter((device) => !usable.has(deviceKey(device)));
-      const [first, ...others] = dead;
-      // One by itself is one that was too much in company.
-      if (first !== undefined && others.length === 0)
-        await this.endLocked(tx, first.userId, dead, 'expired');
-      else await this.endings.end(tx, dead, 'expired');
+      await this.endings.endLocked(tx, dead, 'expired');
       return dead.length;
     });
   }
@@ -252,20 +248,6 @@ export class SessionService {
   private async requireLive(tx: Tx, logouts: readonly Logout[]): Promise<void> {
     const tokens = logouts.map(({ device: { userId }, tokenDigest }) => ({ userId, tokenDigest }));
     if ((await this.store.countLive(tx, tokens)) < logouts.length) throw MatrixError.unknownToken();
-  }
-
-  /** Ends devices of a user that the caller has locked: in this commit, unless that is too much for one. */
-  private async endLocked(
-    tx: Tx,
-    userId: string,
-    devices: readonly DeletedDevice[],
-    reason: DeletionReason,
-  ): Promise<void> {
-    if (devices.length === 0) return;
-    const inSteps = devices.length > ONE_COMMIT.devices || (await this.endings.isMuch(tx, userId));
-    await (inSteps
-      ? this.endings.endInSteps(tx, devices, reason)
-      : this.endings.end(tx, devices, reason));
   }
 
   /** Ends every device of a user but one, of an account that is locked, or whose lock is on its way. */

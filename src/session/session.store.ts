@@ -81,6 +81,27 @@ const FIND_USABLE: Statement = {
       OR EXISTS (SELECT FROM access_tokens t WHERE t.user_id = d.user_id AND t.device_id = d.device_id
         AND (t.expires_at IS NULL OR t.expires_at >= $3))`,
 };
+// A session whose tokens are all of before; who begins or refreshes one afterwards has shown that it is not of a backup.
+const isStale = (device: string) => `
+    EXISTS (SELECT FROM access_tokens t WHERE t.user_id = ${device}.user_id AND t.device_id = ${device}.device_id)
+    AND NOT EXISTS (SELECT FROM access_tokens t
+      WHERE t.user_id = ${device}.user_id AND t.device_id = ${device}.device_id AND t.created_at >= $3)
+    AND NOT EXISTS (SELECT FROM refresh_tokens r
+      WHERE r.user_id = ${device}.user_id AND r.device_id = ${device}.device_id AND r.rotated_at >= $3)`;
+const PAGE_OF_STALE: Statement = {
+  name: 'session_page_of_stale',
+  text: `
+    WITH page AS MATERIALIZED (
+      SELECT user_id, device_id FROM devices WHERE (user_id, device_id) > ($1, $2) ORDER BY user_id, device_id LIMIT $4)
+    SELECT user_id AS "userId", device_id AS "deviceId", (${isStale('page')}) AS "isStale"
+    FROM page ORDER BY user_id, device_id`,
+};
+const FIND_STALE: Statement = {
+  name: 'session_find_stale',
+  text: `
+    SELECT d.user_id AS "userId", d.device_id AS "deviceId"
+    FROM unnest($1::text[], $2::text[]) AS d (user_id, device_id) WHERE ${isStale('d')}`,
+};
 const FIND_DEVICE: Statement = {
   name: 'session_find_device',
   text: 'SELECT created_at AS "createdAt" FROM devices WHERE user_id = $1 AND device_id = $2',
@@ -268,6 +289,20 @@ export class SessionStore {
     { begun, refreshed }: { begun: Date | null; refreshed: Date | null },
   ): Promise<DeviceRef[]> {
     return tx.query(FIND_USABLE, [...deviceColumns(devices), before, begun, refreshed]);
+  }
+
+  /** The devices behind one, and whether all of their tokens are of before an instant. */
+  pageOfStale(
+    { userId, deviceId }: DeviceRef,
+    before: Date,
+    limit: number,
+  ): Promise<(DeviceRef & { readonly isStale: boolean })[]> {
+    return this.unitOfWork.query(PAGE_OF_STALE, [userId, deviceId, before, limit]);
+  }
+
+  /** Those of the devices whose tokens are all of before an instant. */
+  findStale(tx: Tx, devices: readonly DeviceRef[], before: Date): Promise<DeviceRef[]> {
+    return tx.query(FIND_STALE, [...deviceColumns(devices), before]);
   }
 
   /** Writes the tokens of a session, and remembers it for as long as its device lives, or until it is one of many. */

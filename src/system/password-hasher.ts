@@ -2,10 +2,14 @@ import { availableParallelism } from 'node:os';
 import { hash, verify } from '@node-rs/argon2';
 import pLimit from 'p-limit';
 
-/** What a hash costs, and how many may be under way. */
-export interface PasswordHashing {
+/** What a hash costs. */
+export interface HashSettings {
   readonly memoryKib: number;
   readonly passes: number;
+}
+
+/** What a hash costs, and how many may be under way. */
+export interface PasswordHashing extends HashSettings {
   /** How many may wait for their turn. */
   readonly queue: number;
 }
@@ -20,9 +24,13 @@ export class PasswordQueueFull extends Error {}
 export class PasswordHasher {
   private readonly turn = pLimit(Math.max(1, Math.floor(availableParallelism() / 2)));
   /** What unknown users are compared with, so that they cost as much time as known ones. */
-  private decoy: string | undefined;
+  private decoy: Promise<string> | undefined;
+  /** What the decoy is made with. */
+  private imitated: HashSettings;
 
-  constructor(private readonly options: PasswordHashing) {}
+  constructor(private readonly options: PasswordHashing) {
+    this.imitated = options;
+  }
 
   /** How many hashes are being made now. */
   get active(): number {
@@ -31,7 +39,7 @@ export class PasswordHasher {
 
   /** @throws {PasswordQueueFull} */
   hash(password: string): Promise<string> {
-    return this.inTurn(() => this.hashNow(password));
+    return this.inTurn(() => hashWith(this.options, password));
   }
 
   /**
@@ -41,22 +49,38 @@ export class PasswordHasher {
   matches(passwordHash: string | null, password: string): Promise<boolean> {
     return this.inTurn(async () => {
       // Made by whoever comes first, so that it tells nothing of who exists.
-      this.decoy ??= await this.hashNow('no account has this password');
-      const matches = await verify(passwordHash ?? this.decoy, password);
+      this.decoy ??= hashWith(this.imitated, 'no account has this password');
+      const matches = await verify(passwordHash ?? (await this.decoy), password);
       return matches && passwordHash !== null;
     });
   }
 
-  private hashNow(password: string): Promise<string> {
-    return hash(password, {
-      memoryCost: this.options.memoryKib,
-      timeCost: this.options.passes,
-      parallelism: 1,
-    });
+  /** Has unknown users cost what hashes of these settings do. */
+  imitate(settings: HashSettings): void {
+    const { memoryKib, passes } = this.imitated;
+    if (settings.memoryKib === memoryKib && settings.passes === passes) return;
+    this.imitated = settings;
+    this.decoy = undefined;
+  }
+
+  /** Whether the hash was made with other settings than today's. */
+  isOutdated(passwordHash: string): boolean {
+    const settings = settingsOf(passwordHash);
+    return settings?.memoryKib !== this.options.memoryKib || settings.passes !== this.options.passes;
   }
 
   private inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
     if (this.turn.pendingCount >= this.options.queue) return Promise.reject(new PasswordQueueFull());
     return this.turn(work);
   }
+}
+
+/** What a hash was made with, as far as this service makes them so; `null` for others. */
+export function settingsOf(passwordHash: string): HashSettings | null {
+  const [, memoryKib, passes] = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=1\$/.exec(passwordHash) ?? [];
+  return passes === undefined ? null : { memoryKib: Number(memoryKib), passes: Number(passes) };
+}
+
+function hashWith({ memoryKib, passes }: HashSettings, password: string): Promise<string> {
+  return hash(password, { memoryCost: memoryKib, timeCost: passes, parallelism: 1 });
 }

@@ -209,6 +209,8 @@ describe('The guard', () => {
     expect(marked(PUBLIC).toSorted()).toEqual([
       'DiscoveryController.versions',
       'DiscoveryController.wellKnown',
+      'HealthController.live',
+      'HealthController.ready',
       'LoginController.flows',
       'LoginController.login',
       'RefreshController.refresh',

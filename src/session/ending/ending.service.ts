@@ -16,7 +16,7 @@ import {
   DevicesDeleted,
 } from '../../events/devices-deleted.event.js';
 import { EventBus } from '../../events/event-bus.js';
-import { warnUnlessOutage } from '../../system/outage.js';
+import { Unavailable, warnUnlessOutage } from '../../system/outage.js';
 import { SessionStore } from '../session.store.js';
 import type { EndingDeviceEntity } from './ending-device.entity.js';
 import { EndingStore } from './ending.store.js';
@@ -56,6 +56,18 @@ export class EndingService implements OnApplicationBootstrap, BeforeApplicationS
     clearInterval(this.timer);
     this.isStopping = true;
     await this.sweeping;
+  }
+
+  /**
+   * Ends devices that the caller has locked: in this commit, unless that is too much for one. Of several users only their number
+   * is looked at; whoever ends those tries one that fails by itself.
+   */
+  async endLocked(tx: Tx, devices: readonly DeletedDevice[], reason: DeletionReason): Promise<void> {
+    const [first] = devices;
+    if (first === undefined) return;
+    const isOneUsers = devices.every(({ userId }) => userId === first.userId);
+    const inSteps = devices.length > ONE_COMMIT.devices || (isOneUsers && (await this.isMuch(tx, first.userId)));
+    await (inSteps ? this.endInSteps(tx, devices, reason) : this.end(tx, devices, reason));
   }
 
   /** Ends devices that the caller has locked, now: the one path on which devices are deleted. */
@@ -132,6 +144,7 @@ export class EndingService implements OnApplicationBootstrap, BeforeApplicationS
       await this.bulk.remove(ending);
       await this.unitOfWork.run((tx) => this.endMarked(tx, ending));
     } catch (error) {
+      if (error instanceof Unavailable) throw error;
       if (ending.length === 1) {
         const [{ userId, deviceId }] = ending as [EndingDeviceEntity];
         warnUnlessOutage(this.logger, `${userId} ${deviceId} could not be deleted yet`, error);
