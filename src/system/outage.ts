@@ -26,7 +26,7 @@ export function* causesOf(error: unknown): Generator<Error & { code?: unknown }>
 const OUTAGE = /^(?:08|53|57P|58|XX|25006$|E[A-Z]+$)/;
 /** What `pg` says without a code. */
 const LOST = /^(?:Connection terminated|Query read timeout|Client (?:has encountered|was closed))/;
-const NO_CONNECTION = /^timeout exceeded when trying to connect/;
+const NO_CONNECTION = /^timeout (?:exceeded when trying to connect|expired)/;
 
 /** Whether the error says that the database cannot be had, whatever is asked of it. */
 export function isOutage(error: unknown): boolean {

@@ -1,0 +1,122 @@
+import { execFile } from 'node:child_process';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { Client } from 'pg';
+import { EmbeddedPostgres } from '../../src/database/embedded/embedded-postgres.js';
+import { type ServerAccount, serverAccount } from '../../src/database/embedded/server-account.js';
+import { serverBinaries, socketDirectory } from '../../src/database/embedded/server-files.js';
+import { temporaryDirectory } from '../../src/testing/test-postgres.js';
+import { freePort } from './service-process.js';
+
+const run = promisify(execFile);
+
+/** A PostgreSQL of the test's own, on loopback, that it may restart, freeze and starve. */
+export class OwnPostgres {
+  static async start(settings: Readonly<Record<string, string>> = {}): Promise<OwnPostgres> {
+    const directory = await temporaryDirectory();
+    // Makes the cluster.
+    const embedded = await EmbeddedPostgres.start({ dataDir: join(directory, 'data') });
+    const { home } = embedded;
+    await embedded.stop();
+    const account = await serverAccount();
+    const binaries = await serverBinaries(home, account);
+    const sockets = await socketDirectory(account);
+    const port = await freePort();
+    const all = { fsync: 'off', listen_addresses: '127.0.0.1', port: String(port), ...settings };
+    const options = Object.entries(all).map(([name, value]) => `-c ${name}=${value}`);
+    const server = new OwnPostgres(
+      directory,
+      sockets,
+      join(home, 'postgres'),
+      binaries,
+      account,
+      port,
+      `-k ${sockets} ${options.join(' ')}`,
+    );
+    await server.resume();
+    return server;
+  }
+
+  private constructor(
+    private readonly directory: string,
+    private readonly sockets: string,
+    private readonly cluster: string,
+    private readonly binaries: string,
+    private readonly account: ServerAccount | undefined,
+    readonly port: number,
+    private readonly options: string,
+  ) {}
+
+  get url(): string {
+    return `postgresql://postgres@127.0.0.1:${this.port}/postgres`;
+  }
+
+  async client(): Promise<Client> {
+    const client = new Client({ connectionString: this.url });
+    client.on('error', () => {});
+    await client.connect();
+    return client;
+  }
+
+  /** Runs one statement on a connection of its own. */
+  async execute<Row>(sql: string): Promise<Row[]> {
+    const client = await this.client();
+    try {
+      return (await client.query(sql)).rows as Row[];
+    } finally {
+      await client.end();
+    }
+  }
+
+  /** Clients are cut off, and come back at once or a moment later. */
+  restart(): Promise<void> {
+    return this.control('restart', '-m', 'fast');
+  }
+
+  halt(): Promise<void> {
+    return this.control('stop', '-m', 'immediate');
+  }
+
+  resume(): Promise<void> {
+    return this.control('start', '-o', this.options);
+  }
+
+  /** The server and all its backends stand still, and keep their connections. */
+  async freeze(): Promise<void> {
+    await this.signal('SIGSTOP');
+  }
+
+  async thaw(): Promise<void> {
+    await this.signal('SIGCONT');
+  }
+
+  async stop(): Promise<void> {
+    await this.thaw().catch(() => {});
+    await this.halt().catch(() => {});
+    await rm(this.sockets, { recursive: true, force: true });
+    await rm(this.directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+  }
+
+  private async signal(signal: NodeJS.Signals): Promise<void> {
+    const [postmaster] = (await readFile(join(this.cluster, 'postmaster.pid'), 'utf8')).split('\n');
+    const { stdout } = await run('ps', ['-A', '-o', 'pid=,ppid=']);
+    const processes = stdout.split('\n').map((line) => line.trim().split(/\s+/));
+    const backends = processes.filter(([, parent]) => parent === postmaster).map(([pid]) => pid);
+    for (const pid of [postmaster, ...backends]) {
+      try {
+        process.kill(Number(pid), signal);
+      } catch {
+        // A backend that has just ended.
+      }
+    }
+  }
+
+  private async control(...args: string[]): Promise<void> {
+    const log = ['-l', join(this.cluster, 'control.log')];
+    await run(join(this.binaries, 'pg_ctl'), ['-D', this.cluster, '-w', ...log, ...args], {
+      ...this.account,
+      cwd: '/',
+    });
+  }
+}
