@@ -101,6 +101,7 @@ describe('A batcher', () => {
   });
 
   it.each([
+    ['standing by', '25006'],
     ['terminating connection', '57P01'],
     ['connect', 'ECONNREFUSED'],
     ['Connection terminated unexpectedly', undefined],

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type Tx, UnitOfWork } from '../../src/index.js';
+import { Unavailable } from '../../src/system/outage.js';
 import { useApp } from '../support/test-app.js';
 
 const app = useApp();
@@ -98,5 +99,49 @@ describe('A unit of work', () => {
       Array.from({ length: 60 }, () => unitOfWork().run((tx) => tx.query(sleep))),
     );
     expect(answers).toHaveLength(60);
+  });
+
+  it('commits nothing when what is to travel with the COMMIT cannot be made', async () => {
+    const work = unitOfWork().run(async (tx) => {
+      await insert(tx, 'before');
+      tx.beforeCommit(() => ({
+        statement: { name: 'test_last', text: `INSERT INTO accounts VALUES ('last', now())` },
+        values: [],
+      }));
+      tx.beforeCommit(() => {
+        throw new Error('cannot be made');
+      });
+    });
+    await expect(work).rejects.toThrow('cannot be made');
+    expect([await exists('before'), await exists('last')]).toEqual([false, false]);
+  });
+
+  it('answers what it resolves with even if somebody whom it tells of the commit throws, and tells the others', async () => {
+    const told: string[] = [];
+    const work = unitOfWork().run(async (tx) => {
+      await insert(tx, 'told');
+      tx.afterCommit(() => {
+        throw new Error('against its word');
+      });
+      tx.afterCommit(() => told.push('the other'));
+      return 'done';
+    });
+    expect(await work).toBe('done');
+    expect([await exists('told'), told]).toEqual([true, ['the other']]);
+  });
+
+  it('tries once more when its connection dies before the COMMIT, and no more than that', async () => {
+    let attempts = 0;
+    const dying = (deaths: number) => async (tx: Tx) => {
+      attempts += 1;
+      if (attempts <= deaths)
+        await tx.query({ name: 'test_die', text: 'SELECT pg_terminate_backend(pg_backend_pid())' });
+      await insert(tx, `survives ${deaths}`);
+    };
+    await unitOfWork().run(dying(1));
+    expect([attempts, await exists('survives 1')]).toEqual([2, true]);
+    attempts = 0;
+    await expect(unitOfWork().run(dying(2))).rejects.toBeInstanceOf(Unavailable);
+    expect(attempts).toBe(2);
   });
 });
