@@ -1,0 +1,142 @@
+import { DiscoveryService, MetadataScanner, ModulesContainer } from '@nestjs/core';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { ClientSession } from '../../src/testing/matrix-client.js';
+import { PASSWORD, someKeys, uniqueUsername, V3 } from '../../src/testing/matrix-client.js';
+import { census, NOTHING, useApp } from '../support/test-app.js';
+
+const app = useApp({ variables: { SERVER_ADMINS: '@admin:localhost,@Boss:localhost' } });
+let admin: ClientSession;
+
+beforeAll(async () => {
+  admin = await app().createUser('admin');
+});
+
+const as = ({ accessToken }: ClientSession, method: 'get' | 'put' | 'post', path: string) =>
+  app().http[method](path).auth(accessToken, { type: 'bearer' });
+
+/** Every administrators' endpoint, with a user that is there. */
+function endpoints(userId: string): ['get' | 'put' | 'post', string, object?][] {
+  const own = '/_session/v1/admin';
+  const matrix = '/_matrix/client/v1/admin';
+  return [
+    ['get', `${own}/audit`],
+    ['get', `${own}/deliveries`],
+    ['post', `${own}/deliveries/nobody/replay`],
+    ['post', `${own}/deliveries/nobody/discard`],
+    ['post', `${own}/deliveries/nobody/evt_none/replay`],
+    ['post', `${own}/reconcile`],
+    ['post', `${own}/users/${userId}/logout`],
+    ['post', `${own}/logout?before=0`],
+    ['get', `${matrix}/lock/${userId}`],
+    ['put', `${matrix}/lock/${userId}`, { locked: false }],
+    ['get', `${matrix}/suspend/${userId}`],
+    ['put', `${matrix}/suspend/${userId}`, { suspended: false }],
+  ];
+}
+
+describe('An administrators’ endpoint', () => {
+  it('is in the list of this test', () => {
+    const handlers = new DiscoveryService(app().nest.get(ModulesContainer))
+      .getControllers()
+      .flatMap(({ instance }) =>
+        new MetadataScanner()
+          .getAllMethodNames(Object.getPrototypeOf(instance))
+          .map((name) => [
+            `${String(Reflect.getMetadata('path', instance.constructor))}`,
+            Reflect.getMetadata('path', instance[name]) as string | undefined,
+          ]),
+      )
+      .filter(([controller, handler]) => handler !== undefined && controller!.includes('admin'));
+    expect(handlers).toHaveLength(endpoints('').length);
+  });
+
+  it('refuses parameters that it does not have, and parameters that are given twice, and changes nothing', async () => {
+    const victim = await app().matrix.register();
+    for (const [method, path, body] of endpoints(victim.userId)) {
+      const join = path.includes('?') ? '&' : '?';
+      for (const query of ['address=192.0.2.1', 'user=x', 'Limit=1', 'access_token2=x']) {
+        const answer = await as(admin, method, `${path}${join}${query}`).send(body);
+        expect([method, path, query, answer.status, answer.body.errcode]).toEqual([
+          method,
+          path,
+          query,
+          400,
+          'M_INVALID_PARAM',
+        ]);
+      }
+    }
+    for (const twice of ['limit=1&limit=2', 'user_id=a&user_id=b'])
+      await as(admin, 'get', `/_session/v1/admin/audit?${twice}`).expect(400);
+    await as(admin, 'post', `/_session/v1/admin/users/${victim.userId}/logout?device_id=a&device_id=b`).expect(400);
+    expect((await app().matrix.whoami(victim)).status).toBe(200);
+  });
+
+  it('is for administrators only, whatever they ask for', async () => {
+    const stranger = await app().matrix.register();
+    for (const [method, path, body] of endpoints(stranger.userId)) {
+      const answer = await as(stranger, method, path).send(body);
+      expect([method, path, answer.status, answer.body.errcode]).toEqual([method, path, 403, 'M_FORBIDDEN']);
+    }
+  });
+
+  it('takes the access token as a parameter, as every endpoint does', async () => {
+    await app().http.get(`/_session/v1/admin/audit?access_token=${admin.accessToken}`).expect(200);
+  });
+});
+
+describe('An administrator', () => {
+  it('ends sessions of whole user IDs only, as they are spelled', async () => {
+    const victim = await app().matrix.register({ username: `victim-${uniqueUsername()}` });
+    const localpart = victim.userId.slice(1, victim.userId.indexOf(':'));
+    const end = (user: string) => as(admin, 'post', `/_session/v1/admin/users/${encodeURIComponent(user)}/logout`);
+    for (const user of [localpart, localpart.toUpperCase(), `@${localpart}`, `${localpart}:localhost`])
+      expect([user, (await end(user)).status]).toEqual([user, 400]);
+    await end(`@${localpart}:elsewhere`).expect(400);
+    await end(`@${localpart.toUpperCase()}:localhost`).expect(404);
+    expect((await app().matrix.whoami(victim)).status).toBe(200);
+    await end(victim.userId).expect(200, {});
+    expect((await app().matrix.whoami(victim)).status).toBe(401);
+  });
+
+  it('has a name that nobody registers by the open door, in whatever case', async () => {
+    for (const username of ['admin', 'Admin', 'boss', 'BOSS']) {
+      const body = { username, password: PASSWORD, auth: { type: 'm.login.dummy' } };
+      const answer = await app().http.post(`${V3}/register`).send(body).expect(400);
+      expect(answer.body.errcode).toBe(username.toLowerCase() === 'admin' ? 'M_USER_IN_USE' : 'M_EXCLUSIVE');
+    }
+    const answer = await app().http.get(`${V3}/register/available?username=boss`).expect(400);
+    expect(answer.body.errcode).toBe('M_EXCLUSIVE');
+  });
+});
+
+describe('After a restore from a backup', () => {
+  it('every session that began, or was refreshed the last time, before an instant can be ended', async () => {
+    const old = await app().matrix.register();
+    await app().matrix.uploadKeys(old, someKeys(old)).expect(200);
+    const refreshing = await app().matrix.login(old.userId, { refresh_token: true });
+    const idle = await app().matrix.login(old.userId, { refresh_token: true });
+    const again = await app().matrix.login(old.userId, { device_id: 'AGAIN' });
+    app().clock.advance(60_000);
+    const before = app().clock.now().getTime();
+    app().clock.advance(60_000);
+    const { body: pair } = await app().matrix.refresh(refreshing.refreshToken!).expect(200);
+    const renewed = await app().matrix.login(old.userId, { device_id: again.deviceId });
+    const fresh = await app().matrix.login(old.userId);
+    admin = await app().matrix.login(admin.userId);
+    const end = (query: string) => as(admin, 'post', `/_session/v1/admin/logout${query}`);
+    for (const wrong of ['', '?before=', '?before=x', '?before=-1', `?before=${before + 3_600_000}`])
+      expect([wrong, (await end(wrong)).status]).toEqual([wrong, 400]);
+    const { body } = await end(`?before=${before}`).expect(200);
+    expect(body).toEqual({ ended: expect.any(Number), done: true });
+    const statusOf = async (session: ClientSession) => (await app().matrix.whoami(session)).status;
+    expect(await Promise.all([old, idle, again].map(statusOf))).toEqual([401, 401, 401]);
+    const alive = [{ ...refreshing, accessToken: pair.access_token }, renewed, fresh, admin];
+    expect(await Promise.all(alive.map(statusOf))).toEqual([200, 200, 200, 200]);
+    for (const { deviceId } of [old, idle]) expect(await census(app(), old.userId, deviceId)).toEqual(NOTHING);
+    await app().matrix.refresh(idle.refreshToken!).expect(401);
+    expect((await end(`?before=${before}`).expect(200)).body).toEqual({ ended: 0, done: true });
+    const [entry] = (await as(admin, 'get', `/_session/v1/admin/audit?user_id=${old.userId}&action=session_ended`)).body
+      .entries;
+    expect(entry).toMatchObject({ reason: 'admin', actor: '@admin:localhost' });
+  });
+});

@@ -1,0 +1,114 @@
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import { V3 } from '../../src/testing/matrix-client.js';
+import { useApp } from '../support/test-app.js';
+
+const app = useApp({ variables: { REQUEST_TIMEOUT: '1s' } });
+
+const sockets: Socket[] = [];
+afterEach(() => {
+  for (const socket of sockets.splice(0)) socket.destroy();
+});
+
+function open(): Socket {
+  const { port } = app().nest.getHttpServer().address() as AddressInfo;
+  const socket = connect(port, '127.0.0.1').on('error', () => {});
+  sockets.push(socket);
+  return socket;
+}
+
+/** Resolves with the first of these events. */
+function first(socket: Socket, ...events: string[]): Promise<void> {
+  return new Promise((resolve) => {
+    for (const event of events) socket.once(event, () => resolve());
+  });
+}
+
+/** What the service answers on a connection until it closes it, or until it has answered once. */
+async function answerOn(socket: Socket): Promise<{ status: number; body: unknown; headers: string }> {
+  let text = '';
+  socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
+  const isWhole = () => {
+    const [, length] = /content-length: (\d+)/i.exec(text) ?? [];
+    return length !== undefined && text.split('\r\n\r\n').slice(1).join('\r\n\r\n').length >= Number(length);
+  };
+  while (!isWhole() && !socket.closed) await first(socket, 'data', 'close');
+  const [headers = '', body = ''] = text.split('\r\n\r\n');
+  return { status: Number(headers.split(' ')[1]), body: JSON.parse(body), headers };
+}
+
+const MATRIX_ERROR = { errcode: expect.stringMatching(/^M_/), error: expect.any(String) };
+const HEAD = `POST ${V3}/register HTTP/1.1\r\nHost: x\r\n`;
+
+describe('What Node answers itself is an error of Matrix', () => {
+  it.each([
+    ['what is no HTTP', 'hello\r\n\r\n', 400],
+    ['a header without a name', `${HEAD}: x\r\n\r\n`, 400],
+    ['two lengths', `${HEAD}Content-Length: 1\r\nContent-Length: 2\r\n\r\n`, 400],
+    ['headers that are too large', `${HEAD}X: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
+    ['an Expect that nobody knows', `${HEAD}Expect: the-unexpected\r\nContent-Length: 0\r\n\r\n`, 417],
+  ])('to %s', async (_, request, status) => {
+    const socket = open();
+    socket.write(request);
+    const answer = await answerOn(socket);
+    expect(answer).toMatchObject({ status, body: MATRIX_ERROR });
+    expect(answer.headers).toMatch(/content-type: application\/json\r\n/i);
+    expect(answer.headers).toMatch(/access-control-allow-origin: \*/i);
+  });
+
+  it.each([
+    ['headers', HEAD, 'X: y\r\n'],
+    ['a body', `${HEAD}Content-Length: 1000\r\n\r\n{`, ' '],
+    ['a chunked body', `${HEAD}Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n`, '1\r\n \r\n'],
+  ])('to %s that drip for longer than a request may take, and the connection is closed', async (_, request, drop) => {
+    const socket = open();
+    socket.write(request);
+    const drip = setInterval(() => socket.write(drop), 100);
+    try {
+      const answer = await answerOn(socket);
+      expect(answer).toMatchObject({ status: 408, body: MATRIX_ERROR });
+      if (!socket.closed) await first(socket, 'close');
+    } finally {
+      clearInterval(drip);
+    }
+  });
+});
+
+describe('A body beyond the limit', () => {
+  it('is answered with 413 at the limit when it comes in chunks without end, and the connection is closed', async () => {
+    const socket = open();
+    socket.write(`${HEAD}Transfer-Encoding: chunked\r\n\r\n`);
+    const block = `10000\r\n${'x'.repeat(0x10000)}\r\n`;
+    let isOver = false;
+    socket.once('close', () => (isOver = true));
+    const flood = (async () => {
+      while (!isOver) {
+        if (!socket.write(block)) await first(socket, 'drain', 'close');
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    })();
+    expect(await answerOn(socket)).toMatchObject({ status: 413, body: { errcode: 'M_TOO_LARGE' } });
+    await flood;
+  });
+
+  it('is refused before it is sent when its length says so', async () => {
+    const socket = open();
+    socket.write(`${HEAD}Content-Length: 2000000\r\n\r\n{`);
+    expect(await answerOn(socket)).toMatchObject({ status: 413, body: { errcode: 'M_TOO_LARGE' } });
+  });
+
+  it('is one that grows when it is unpacked, too', async () => {
+    const { gzipSync } = await import('node:zlib');
+    const bomb = gzipSync(Buffer.alloc(50_000_000, ' '));
+    const socket = open();
+    socket.write(`${HEAD}Content-Encoding: gzip\r\nContent-Length: ${bomb.length}\r\n\r\n`);
+    socket.write(bomb);
+    expect(await answerOn(socket)).toMatchObject({ status: 413, body: { errcode: 'M_TOO_LARGE' } });
+  });
+
+  it('must be packed in a way that is known', async () => {
+    const socket = open();
+    socket.write(`${HEAD}Content-Encoding: zstd2\r\nContent-Length: 2\r\n\r\n{}`);
+    expect(await answerOn(socket)).toMatchObject({ status: 415, body: MATRIX_ERROR });
+  });
+});
