@@ -1,8 +1,19 @@
 import { describe, expect, it } from 'vitest';
+import { ThreepidDirectory } from '../../src/index.js';
 import { PASSWORD, uniqueUsername, V3 } from '../../src/testing/matrix-client.js';
 import { TestApp, useApp } from '../support/test-app.js';
 
+/** Mail addresses and whose they are. */
+const aliases = new Map<string, string>();
+
+class Aliases extends ThreepidDirectory {
+  async find(_: string, address: string): Promise<string | null> {
+    return aliases.get(address) ?? null;
+  }
+}
+
 const app = useApp({
+  threepids: new Aliases(),
   variables: {
     RATE_LIMITS: 'on',
     TRUST_PROXY: '1',
@@ -14,6 +25,9 @@ const app = useApp({
     RATE_LIMIT_VALIDITY: '2/1h',
     RATE_LIMIT_AVAILABLE: '2/1h',
     RATE_LIMIT_CHALLENGE: '8/1h',
+    RATE_LIMIT_KEYS_UPLOAD: '3/1h',
+    RATE_LIMIT_KEYS_QUERY: '3/1h',
+    RATE_LIMIT_KEYS_CLAIM: '3/1h',
   },
 });
 
@@ -158,6 +172,81 @@ describe('Rate limits', () => {
     await post('logout/all', from, {}).auth(body.access_token, { type: 'bearer' }).expect(200);
   });
 
+  it('refuse an address before they count an account: nobody is locked out by somebody else’s address', async () => {
+    const victims = await Promise.all(Array.from({ length: 4 }, () => register().expect(200)));
+    const from = address();
+    for (let tries = 0; tries < 5; tries += 1) await login(`nobody${tries}-x`, 'wrong', from).expect(403);
+    const rows = async () => (await app().sql('SELECT FROM rate_limits')).length;
+    const before = await rows();
+    for (const { body } of victims)
+      for (let tries = 0; tries < 4; tries += 1) expectLimited(await login(body.user_id, 'wrong', from));
+    for (let tries = 0; tries < 20; tries += 1) expectLimited(await login(`somebody${tries}-x`, 'wrong', from));
+    // Nothing was counted for anybody.
+    expect(await rows()).toBe(before);
+    for (const { body } of victims) await login(body.user_id, PASSWORD).expect(200);
+  });
+
+  it('take back what they counted for an address when they refuse the account', async () => {
+    const { body } = await register().expect(200);
+    for (let tries = 0; tries < 3; tries += 1) await login(body.user_id, 'wrong').expect(403);
+    const from = address();
+    for (let tries = 0; tries < 12; tries += 1) expectLimited(await login(body.user_id, 'wrong', from));
+    const other = await register().expect(200);
+    await login(other.body.user_id, PASSWORD, from).expect(200);
+  });
+
+  it('are those of the account, whatever the name that it is asked for by', async () => {
+    const { body } = await register().expect(200);
+    const byMail = (password: string) =>
+      post('login', address(), {
+        type: 'm.login.password',
+        identifier: { type: 'm.id.thirdparty', medium: 'email', address: 'alias@example.org' },
+        password,
+      });
+    aliases.set('alias@example.org', body.user_id);
+    for (let tries = 0; tries < 3; tries += 1) await login(body.user_id, 'wrong').expect(403);
+    expectLimited(await byMail('wrong'));
+    expectLimited(await byMail(PASSWORD));
+  });
+
+  it('know an address in every spelling, with a port or without', async () => {
+    const spellings = ['2001:db8:7::1', '2001:DB8:7:0:0::2', '[2001:db8:7::3]:443', '2001:0db8:0007::4%eth0', '2001:db8:7::5'];
+    for (const [at, from] of spellings.entries()) await login(`nobody-v6-${at}`, 'wrong', from).expect(403);
+    expectLimited(await login('nobody-else-v6', 'wrong', '2001:db8:7:0:ffff::9'));
+    const four = ['::ffff:198.51.100.7', '198.51.100.7:1', '198.51.100.7:2', '::FFFF:c633:6407', ' 198.51.100.7'];
+    for (const [at, from] of four.entries()) await login(`nobody-v4-${at}`, 'wrong', from).expect(403);
+    expectLimited(await login('nobody-v4', 'wrong', '198.51.100.7'));
+  });
+
+  it('count device deletions, new cross-signing keys and login tokens as challenges, too', async () => {
+    const { body } = await register().expect(200);
+    const from = address();
+    const ask = (path: string, request: object) => post(path, from, request).auth(body.access_token, { type: 'bearer' });
+    for (let tries = 0; tries < 8; tries += 1) await ask('delete_devices', { devices: [] }).expect(401);
+    expectLimited(await ask('delete_devices', { devices: [] }));
+    const getToken = app()
+      .http.post('/_matrix/client/v1/login/get_token')
+      .set('X-Forwarded-For', from)
+      .auth(body.access_token, { type: 'bearer' })
+      .send({});
+    expectLimited(await getToken);
+  });
+
+  it('bound how often a user uploads, queries and claims keys', async () => {
+    const [one, other] = [await register().expect(200), await register().expect(200)];
+    const ask = (path: string, { body }: { body: { access_token: string } }, request: object) =>
+      post(path, address(), request).auth(body.access_token, { type: 'bearer' });
+    for (const [path, request] of [
+      ['keys/upload', {}],
+      ['keys/query', { device_keys: {} }],
+      ['keys/claim', { one_time_keys: {} }],
+    ] as const) {
+      for (let tries = 0; tries < 3; tries += 1) await ask(path, one, request).expect(200);
+      expectLimited(await ask(path, one, request));
+      await ask(path, other, request).expect(200);
+    }
+  });
+
   it('are shared by all nodes', async () => {
     const from = address();
     await register(from).expect(200);
@@ -174,6 +263,27 @@ describe('Rate limits', () => {
 });
 
 describe('The address of a client', () => {
+  it('is that of whoever says something else than an address', async () => {
+    const { body } = await register('10.99.0.1').expect(200);
+    for (const said of ['<script>alert(1)</script>', 'x'.repeat(3_025), 'unknown', '10.99.0.1, nonsense']) {
+      await app()
+        .http.get(`${V3}/account/whoami`)
+        .set('X-Forwarded-For', said)
+        .auth(body.access_token, { type: 'bearer' })
+        .expect(200);
+      const devices = await app().http.get(`${V3}/devices`).set('X-Forwarded-For', said).auth(body.access_token, { type: 'bearer' });
+      expect(devices.body.devices).toMatchObject([{ last_seen_ip: '127.0.0.1' }]);
+    }
+    const devices = await app()
+      .http.get(`${V3}/devices`)
+      .set('X-Forwarded-For', '[2001:DB8::0:5]:51234')
+      .auth(body.access_token, { type: 'bearer' });
+    expect(devices.body.devices).toMatchObject([{ last_seen_ip: '2001:db8::5' }]);
+    await post('login', '<b>', { type: 'm.login.password', user: 'x', password: 'y' }).expect(403);
+    const audited = await app().sql<{ address: string }>('SELECT DISTINCT address FROM audit_entries');
+    for (const { address: written } of audited) expect(written).toMatch(/^[0-9a-f.:]+$/);
+  });
+
   it('is what a proxy says only when the proxy is trusted', async () => {
     const direct = await TestApp.start({ variables: { RATE_LIMITS: 'on', RATE_LIMIT_REGISTRATION: '1/1h' } });
     try {

@@ -1,0 +1,204 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { KEY_LIMITS } from '../../src/keys/key-limits.rules.js';
+import { orderedJson } from '../../src/matrix/canonical-json.js';
+import { type ClientSession, someKeys, V3 } from '../../src/testing/matrix-client.js';
+import { SigningUser } from '../support/signing.js';
+import { census, useApp } from '../support/test-app.js';
+
+const app = useApp({ variables: { DEVICES_PER_USER: '5' } });
+
+const names = (count: number) => Array.from({ length: count }, (_, at) => `K${at}`);
+const oneTimeKeys = (count: number, from = 0) =>
+  Object.fromEntries(Array.from({ length: count }, (_, at) => [`curve25519:K${from + at}`, `key ${from + at}`]));
+const upload = (session: ClientSession, body: object) => app().matrix.uploadKeys(session, body);
+const post = (session: ClientSession, path: string, body: object) =>
+  app().matrix.call(session, 'post', path).send(body);
+
+/** Rows past the service, as years of use would leave them. */
+const claimed = (session: ClientSession, count: number) =>
+  app().sql(
+    `INSERT INTO one_time_keys (user_id, device_id, algorithm, key_id, key, uploaded_at, batch, claimed_at)
+     SELECT $1, $2, 'curve25519', 'OLD' || n, '"o"', now(), 1, now() FROM generate_series(1, $3::int) AS n`,
+    [session.userId, session.deviceId, count],
+  );
+
+async function expectRefused(call: PromiseLike<{ status: number; body: unknown }>, errcode: string): Promise<void> {
+  const { status, body } = await call;
+  expect({ status, body }).toEqual({ status: 400, body: { errcode, error: expect.any(String) } });
+}
+
+describe('A user', () => {
+  it('has so many devices at the most: further logins are refused, known devices are not', async () => {
+    const session = await app().matrix.register();
+    for (let nth = 0; nth < 4; nth += 1) await app().matrix.login(session.userId);
+    const login = { type: 'm.login.password', user: session.userId, password: 'correct horse battery staple' };
+    const answer = await app().http.post(`${V3}/login`).send(login).expect(403);
+    expect(answer.body).toEqual({ errcode: 'M_FORBIDDEN', error: expect.stringContaining('5 devices') });
+    const again = await app().matrix.login(session.userId, { device_id: session.deviceId });
+    const other = await app().matrix.register();
+    // Whoever shares the refused login's transaction does not pay for it.
+    const together = await Promise.all([
+      app().http.post(`${V3}/login`).send(login),
+      app().http.post(`${V3}/login`).send({ ...login, user: other.userId }),
+    ]);
+    expect(together.map(({ status }) => status)).toEqual([403, 200]);
+    await app().matrix.logout(again).expect(200);
+    await app().matrix.login(session.userId);
+  });
+
+  it('has so many bytes of device keys at the most, whichever of the devices they are of', async () => {
+    const session = await app().matrix.register();
+    const filler = 'x'.repeat(15_000);
+    await app().sql(
+      `INSERT INTO devices (user_id, device_id, created_at) SELECT $1, 'D' || n, now() FROM generate_series(1, 70) AS n`,
+      [session.userId],
+    );
+    await app().sql(
+      `INSERT INTO device_keys SELECT $1, 'D' || n, jsonb_build_object('x', $2::text), now() FROM generate_series(1, 70) AS n`,
+      [session.userId, filler],
+    );
+    await expectRefused(upload(session, { device_keys: someKeys(session)['device_keys'] }), 'M_TOO_LARGE');
+    expect((await census(app(), session.userId, session.deviceId))['device_keys']).toBe(0);
+    await app().sql(`DELETE FROM devices WHERE user_id = $1 AND device_id = 'D1'`, [session.userId]);
+    await upload(session, { device_keys: someKeys(session)['device_keys'] }).expect(200);
+  });
+});
+
+describe('A device', () => {
+  it('takes no large keys, of whatever kind', async () => {
+    const session = await app().matrix.register();
+    const { device_keys: deviceKeys } = someKeys(session) as { device_keys: object };
+    const large = 'x'.repeat(KEY_LIMITS.keyBytes);
+    const signed = { key: large, signatures: {} };
+    await expectRefused(upload(session, { device_keys: { ...deviceKeys, more: 'x'.repeat(20_000) } }), 'M_TOO_LARGE');
+    await expectRefused(upload(session, { one_time_keys: { 'a:A': large } }), 'M_TOO_LARGE');
+    await expectRefused(upload(session, { one_time_keys: { 'a:A': signed } }), 'M_TOO_LARGE');
+    await expectRefused(upload(session, { fallback_keys: { 'a:A': signed } }), 'M_TOO_LARGE');
+    expect(await census(app(), session.userId)).toMatchObject({ device_keys: 0, one_time_keys: 0, fallback_keys: 0 });
+    const user = new SigningUser(session.userId);
+    const { master_key } = user.upload() as { master_key: object };
+    const body = { master_key: { ...master_key, more: 'x'.repeat(20_000) } };
+    await expectRefused(post(session, '/keys/device_signing/upload', body), 'M_TOO_LARGE');
+  });
+
+  it('holds 5,000 unclaimed one-time keys at the most, counted before any is stored; what is there already needs no room', async () => {
+    const session = await app().matrix.register();
+    await expectRefused(upload(session, { one_time_keys: oneTimeKeys(5_001) }), 'M_INVALID_PARAM');
+    await upload(session, { one_time_keys: oneTimeKeys(4_990) }).expect(200);
+    await expectRefused(upload(session, { one_time_keys: oneTimeKeys(11, 5_000) }), 'M_INVALID_PARAM');
+    const { body } = await upload(session, { one_time_keys: oneTimeKeys(50) }).expect(200);
+    expect(body.one_time_key_counts).toEqual({ curve25519: 4_990 });
+    // Five are new, and there is room for ten.
+    await upload(session, { one_time_keys: oneTimeKeys(55, 4_940) }).expect(200);
+    expect((await census(app(), session.userId))['one_time_keys']).toBe(4_995);
+    await expectRefused(upload(session, { one_time_keys: oneTimeKeys(56, 4_945) }), 'M_INVALID_PARAM');
+    expect((await census(app(), session.userId))['one_time_keys']).toBe(4_995);
+  });
+
+  it('holds no more when many uploads come at once', async () => {
+    const session = await app().matrix.register();
+    const answers = await Promise.all(
+      Array.from({ length: 6 }, (_, nth) => upload(session, { one_time_keys: oneTimeKeys(1_500, nth * 2_000) })),
+    );
+    expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 200, 200, 400, 400, 400]);
+    expect((await census(app(), session.userId))['one_time_keys']).toBe(4_500);
+  });
+
+  it('has 100,000 one-time keys in its life, those that were claimed included', async () => {
+    const session = await app().matrix.register();
+    await claimed(session, 99_998);
+    await upload(session, { one_time_keys: oneTimeKeys(2) }).expect(200);
+    await expectRefused(upload(session, { one_time_keys: oneTimeKeys(1, 10) }), 'M_INVALID_PARAM');
+    await upload(session, { one_time_keys: oneTimeKeys(2) }).expect(200);
+    await app().matrix.logout(session).expect(200);
+  });
+
+  it('has a fallback key for twenty algorithms at the most', async () => {
+    const session = await app().matrix.register();
+    const keys = (count: number, name: string) =>
+      Object.fromEntries(names(count).map((one) => [`${name}${one}:F`, 'key']));
+    await expectRefused(upload(session, { fallback_keys: keys(21, 'a') }), 'M_INVALID_PARAM');
+    await upload(session, { fallback_keys: keys(15, 'a') }).expect(200);
+    await expectRefused(upload(session, { fallback_keys: keys(6, 'b') }), 'M_INVALID_PARAM');
+    await upload(session, { fallback_keys: keys(15, 'a') }).expect(200);
+    expect((await census(app(), session.userId))['fallback_keys']).toBe(15);
+  });
+});
+
+describe('A request', () => {
+  it('names so many devices, users and objects at the most', async () => {
+    const session = await app().matrix.register();
+    const users = (count: number) => Object.fromEntries(names(count).map((name) => [`@${name}:localhost`, []]));
+    await post(session, '/keys/query', { device_keys: users(1_000) }).expect(200);
+    await expectRefused(post(session, '/keys/query', { device_keys: users(1_001) }), 'M_INVALID_PARAM');
+    const many = { device_keys: { [session.userId]: names(10_001) } };
+    await expectRefused(post(session, '/keys/query', many), 'M_INVALID_PARAM');
+    const wishes = (count: number) => ({
+      one_time_keys: { [session.userId]: Object.fromEntries(names(count).map((name) => [name, 'a'])) },
+    });
+    await post(session, '/keys/claim', wishes(10_000)).expect(200);
+    await expectRefused(post(session, '/keys/claim', wishes(10_001)), 'M_INVALID_PARAM');
+    const objects = { [session.userId]: Object.fromEntries(names(1_001).map((name) => [name, {}])) };
+    await expectRefused(post(session, '/keys/signatures/upload', objects), 'M_INVALID_PARAM');
+    const devices = names(12_000).map((name) => `${name}-of-some-length`);
+    await expectRefused(post(session, '/delete_devices', { devices }), 'M_TOO_LARGE');
+  });
+
+  it('claims a key of each of many devices, each once, in several transactions', async () => {
+    const session = await app().matrix.register();
+    await app().sql(
+      `INSERT INTO devices (user_id, device_id, created_at) SELECT $1, 'D' || n, now() FROM generate_series(1, 1200) AS n`,
+      [session.userId],
+    );
+    await app().sql(
+      `INSERT INTO one_time_keys (user_id, device_id, algorithm, key_id, key, uploaded_at, batch)
+       SELECT $1, 'D' || n, 'a', 'K', to_jsonb(n::text), now(), 1 FROM generate_series(1, 1200) AS n WHERE n % 10 > 0`,
+      [session.userId],
+    );
+    await app().sql(
+      `INSERT INTO fallback_keys (user_id, device_id, algorithm, key_id, key, used, uploaded_at)
+       SELECT $1, 'D' || n, 'a', 'F', '"fallback"', false, now() FROM generate_series(10, 1200, 10) AS n`,
+      [session.userId],
+    );
+    const wanted = Object.fromEntries(Array.from({ length: 1_200 }, (_, at) => [`D${at + 1}`, 'a']));
+    const { body } = await post(session, '/keys/claim', { one_time_keys: { [session.userId]: wanted } }).expect(200);
+    const given = Object.values(body.one_time_keys[session.userId] as Record<string, Record<string, string>>);
+    const keys = given.map((one) => Object.values(one)[0]);
+    expect(keys.filter((key) => key === 'fallback')).toHaveLength(120);
+    expect(new Set(keys).size).toBe(1_081);
+  });
+
+  it('gets no answer that is larger than a server bears', async () => {
+    const session = await app().matrix.register();
+    const users = names(40).map((name) => `@large-${name.toLowerCase()}:localhost`);
+    await app().sql(`INSERT INTO accounts (user_id, created_at) SELECT unnest($1::text[]), now()`, [users]);
+    await app().sql(
+      `INSERT INTO devices (user_id, device_id, created_at) SELECT unnest($1::text[]), 'D', now()`,
+      [users],
+    );
+    await app().sql(
+      `INSERT INTO device_keys SELECT unnest($1::text[]), 'D', jsonb_build_object('x', repeat('x', 1000000)), now()`,
+      [users],
+    );
+    const ask = (some: string[]) =>
+      post(session, '/keys/query', { device_keys: Object.fromEntries(some.map((user) => [user, []])) });
+    await expectRefused(ask(users), 'M_TOO_LARGE');
+    const { body } = await ask(users.slice(0, 20)).expect(200);
+    expect(Object.keys(body.device_keys)).toHaveLength(20);
+  });
+});
+
+describe('The order of keys in canonical JSON', () => {
+  it('is that of their bytes in UTF-8', () => {
+    fc.assert(
+      fc.property(fc.uniqueArray(fc.string({ unit: 'binary' }), { maxLength: 12 }), (keys) => {
+        const object = Object.fromEntries(keys.filter((key) => key !== '__proto__').map((key) => [key, 1]));
+        const sorted = Object.keys(object).toSorted((one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other)));
+        const expected = `{${sorted.map((key) => `${JSON.stringify(key)}:1`).join(',')}}`;
+        expect(orderedJson(object)).toBe(expected);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+});
