@@ -10,6 +10,7 @@ export default defineConfig({
     exclude: [
       ...(process.env['NGINX'] ? [] : ['test/proxy/**']),
       ...(process.env['NATS_SERVER'] ? [] : ['test/nats/**']),
+      ...(process.env['PGBOUNCER'] ? [] : ['test/pooler/**']),
     ],
     // Examples know the package by its name: what was built stands for what would be installed.
     alias: {

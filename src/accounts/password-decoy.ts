@@ -33,7 +33,9 @@ export class PasswordDecoy implements OnApplicationBootstrap, OnModuleDestroy {
   /** Looks at some accounts, others each time. It never rejects. */
   async look(): Promise<void> {
     try {
-      const settings = await this.store.commonHashSettings(`@${this.entropy.text(1, 'abcdefghijklmnopqrstuvwxyz')}`);
+      const somewhere = `@${this.entropy.text(1, 'abcdefghijklmnopqrstuvwxyz')}`;
+      const settings =
+        (await this.store.commonHashSettings(somewhere)) ?? (await this.store.commonHashSettings(''));
       if (settings !== null) this.hasher.imitate(settings);
     } catch (error) {
       warnUnlessOutage(this.logger, 'How passwords were hashed could not be looked at', error);

@@ -103,6 +103,17 @@ describe('The environment', () => {
     expect(Environment.load({ NODE_ENV: 'production', DATABASE_URL: 'embedded' }).databaseUrl).toBeNull();
   });
 
+  it('closes what is open for trials when it is for production, unless asked', () => {
+    const { registration, apiDocs } = Environment.load({});
+    expect([registration, apiDocs]).toEqual(['open', true]);
+    const production = { NODE_ENV: 'production', DATABASE_URL: 'embedded' };
+    const closed = Environment.load(production);
+    expect([closed.registration, closed.apiDocs]).toEqual(['closed', false]);
+    const asked = Environment.load({ ...production, REGISTRATION: 'open', API_DOCS: 'on' });
+    expect([asked.registration, asked.apiDocs]).toEqual(['open', true]);
+    expect(Environment.load({ API_DOCS: 'off' }).apiDocs).toBe(false);
+  });
+
   it('stands in the README, every variable with its default and its sentence', async () => {
     const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
     const told = [...readme.matchAll(/^\| `([A-Z_]+)` \|(?: `([^`]*)`)? \| (.*) \|$/gm)];

@@ -1,0 +1,212 @@
+import { Injectable, Module } from '@nestjs/common';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { DevicesDeleted, InTransaction } from '../../src/index.js';
+import { EndingService, ONE_COMMIT } from '../../src/session/ending/ending.service.js';
+import { type ClientSession, passwordOf, someKeys, V3 } from '../../src/testing/matrix-client.js';
+import { census, NOTHING, TestApp, useApp } from '../support/test-app.js';
+
+/** Devices of each `DevicesDeleted`, by reason. */
+const seen: [reason: string, devices: number][] = [];
+let refuses = (_: string) => false;
+
+@Injectable()
+class SeeingListener {
+  @InTransaction(DevicesDeleted)
+  async onDevicesDeleted({ devices, reason }: DevicesDeleted): Promise<void> {
+    if (devices.some(({ deviceId }) => refuses(deviceId))) throw new Error('no');
+    seen.push([reason, devices.length]);
+  }
+}
+
+@Module({ providers: [SeeingListener] })
+class SeeingModule {}
+
+const app = useApp({
+  extensions: [SeeingModule],
+  variables: { SERVER_ADMINS: '@admin:localhost', DEVICES_PER_USER: '100000' },
+});
+const MANY = ONE_COMMIT.devices + 600;
+
+beforeEach(() => {
+  seen.length = 0;
+  refuses = () => false;
+});
+
+/** Devices of a user past the service, as years without limits would leave them; each with a token and keys. */
+async function addDevices({ userId }: ClientSession, count: number): Promise<void> {
+  const each = 'FROM generate_series(1, $2::int) AS n';
+  const values = [userId, count];
+  await app().sql(`INSERT INTO devices (user_id, device_id, created_at) SELECT $1, 'D' || n, now() ${each}`, values);
+  await app().sql(
+    `INSERT INTO access_tokens SELECT $1, sha256(($1 || n)::bytea), 'D' || n, false, now(), NULL ${each}`,
+    values,
+  );
+  await app().sql(
+    `INSERT INTO one_time_keys SELECT $1, 'D' || n, 'curve25519', k::text, '"o"', now(), 1
+     ${each}, generate_series(1, 5) AS k`,
+    values,
+  );
+  await app().sql(`INSERT INTO device_keys SELECT $1, 'D' || n, '{}', now() ${each}`, values);
+}
+
+async function owner(devices = MANY): Promise<ClientSession> {
+  const session = await app().matrix.register({ refresh_token: true });
+  await app().matrix.uploadKeys(session, someKeys(session)).expect(200);
+  await addDevices(session, devices);
+  return session;
+}
+
+const sweep = () => app().nest.get(EndingService).sweep();
+const tokens = async ({ userId }: ClientSession) =>
+  (await app().sql('SELECT FROM access_tokens WHERE user_id = $1', [userId])).length;
+
+const ways: [string, string, (session: ClientSession) => Promise<unknown>][] = [
+  ['logout_all', 'logout everywhere', (session) => app().matrix.logoutAll(session).expect(200)],
+  [
+    'deactivated',
+    'deactivation',
+    (session) =>
+      app()
+        .matrix.call(session, 'post', '/account/deactivate')
+        .send({ auth: passwordOf(session) })
+        .expect(200),
+  ],
+  [
+    'admin',
+    'administrator',
+    async ({ userId }) => {
+      const admin = await app()
+        .matrix.login('@admin:localhost')
+        .catch(() => app().createUser('admin'));
+      await app()
+        .http.post(`/_session/v1/admin/users/${userId}/logout`)
+        .auth(admin.accessToken, { type: 'bearer' })
+        .expect(200);
+    },
+  ],
+];
+
+describe('More devices than one commit takes', () => {
+  it.each(ways)('%s: all tokens go in the first commit, and everything else right after it', async (reason, _, end) => {
+    const session = await owner();
+    // The first step fails: what the commit itself has done is to be seen.
+    refuses = () => true;
+    await end(session);
+    expect(await tokens(session)).toBe(0);
+    expect((await app().matrix.whoami(session)).status).toBe(401);
+    await app().matrix.refresh(session.refreshToken!).expect(401);
+    refuses = () => false;
+    await sweep();
+    expect(await census(app(), session.userId)).toEqual(NOTHING);
+    expect(new Set(seen.map(([one]) => one))).toEqual(new Set([reason]));
+    expect(seen.reduce((sum, [, count]) => sum + count, 0)).toBe(MANY + 1);
+    expect(Math.max(...seen.map(([, count]) => count))).toBeLessThanOrEqual(500);
+    const audited = await app().sql(
+      `SELECT FROM audit_entries WHERE user_id = $1 AND action = 'session_ended' AND reason = $2 AND address = '127.0.0.1'`,
+      [session.userId, reason],
+    );
+    expect(audited).toHaveLength(MANY + 1);
+  }, 60_000);
+
+  it('a new password keeps the calling session, whole', async () => {
+    const session = await owner();
+    await app()
+      .matrix.call(session, 'post', '/account/password')
+      .send({ new_password: 'another long phrase', auth: passwordOf(session) })
+      .expect(200);
+    expect(await tokens(session)).toBe(1);
+    await sweep();
+    expect(await census(app(), session.userId)).toMatchObject({
+      devices: 1,
+      access_tokens: 1,
+      refresh_tokens: 1,
+      device_keys: 1,
+      one_time_keys: 3,
+    });
+    expect((await app().matrix.whoami(session)).status).toBe(200);
+  }, 60_000);
+
+  it('named, they go as far as they are named', async () => {
+    const session = await owner();
+    const named = Array.from({ length: ONE_COMMIT.devices + 100 }, (_, at) => `D${at + 1}`);
+    await app()
+      .matrix.call(session, 'post', '/delete_devices')
+      .send({ devices: named, auth: passwordOf(session) })
+      .expect(200);
+    expect(await tokens(session)).toBe(501);
+    await sweep();
+    expect((await census(app(), session.userId))['devices']).toBe(501);
+  }, 60_000);
+
+  it('another node goes on when this one has died in between', async () => {
+    const session = await owner();
+    const dying = await TestApp.start({ database: app().database });
+    const endings = dying.nest.get(EndingService);
+    endings.sweep = async () => {};
+    await dying.http.post(`${V3}/logout/all`).auth(session.accessToken, { type: 'bearer' }).expect(200);
+    await dying.stop();
+    expect((await census(app(), session.userId))['devices']).toBe(MANY + 1);
+    await sweep();
+    expect(await census(app(), session.userId)).toEqual(NOTHING);
+  }, 60_000);
+
+  it('a login on a device that is on its way out begins on a new one: no key of old is left, and the new one stays', async () => {
+    const session = await owner();
+    refuses = (deviceId) => deviceId !== 'D7';
+    await app().matrix.logoutAll(session).expect(200);
+    const born = await app().matrix.login(session.userId, { device_id: 'D7' });
+    expect(await census(app(), session.userId, 'D7')).toMatchObject({ devices: 1, one_time_keys: 0, device_keys: 0 });
+    await app().matrix.uploadKeys(born, someKeys(born)).expect(200);
+    refuses = () => false;
+    await sweep();
+    expect((await app().matrix.whoami(born)).status).toBe(200);
+    expect(await census(app(), session.userId)).toMatchObject({ devices: 1, device_keys: 1, one_time_keys: 3 });
+  }, 60_000);
+
+  it('one that a listener holds on to stops no other', async () => {
+    const session = await owner();
+    refuses = (deviceId) => deviceId === 'D1000';
+    await app().matrix.logoutAll(session).expect(200);
+    await sweep();
+    expect(await census(app(), session.userId)).toMatchObject({ devices: 1, access_tokens: 0 });
+    refuses = () => false;
+    await sweep();
+    expect(await census(app(), session.userId)).toEqual(NOTHING);
+  }, 60_000);
+});
+
+describe('More keys than one commit takes', () => {
+  const fill = ({ userId, deviceId }: ClientSession) =>
+    app().sql(
+      `INSERT INTO one_time_keys SELECT $1, $2, 'curve25519', n::text, '"o"', now(), 1, now()
+       FROM generate_series(1, ${ONE_COMMIT.rows + 1}) AS n`,
+      [userId, deviceId],
+    );
+
+  it('on one device: the session ends at once, and the keys go in batches before the device', async () => {
+    const session = await app().matrix.register();
+    await fill(session);
+    const other = await app().matrix.login(session.userId);
+    await app()
+      .matrix.call(other, 'post', '/delete_devices')
+      .send({ devices: [session.deviceId], auth: passwordOf(session) })
+      .expect(200);
+    expect((await app().matrix.whoami(session)).status).toBe(401);
+    await sweep();
+    expect(await census(app(), session.userId)).toMatchObject({ devices: 1, one_time_keys: 0 });
+  }, 60_000);
+
+  it('a logout that takes too long is done in steps', async () => {
+    const slow = await TestApp.start({ database: app().database, variables: { EVENT_LISTENER_TIMEOUT: '150ms' } });
+    try {
+      const session = await slow.matrix.register();
+      await fill(session);
+      await slow.matrix.logout(session).expect(200);
+      expect((await slow.matrix.whoami(session)).status).toBe(401);
+      await sweep();
+      expect(await census(app(), session.userId)).toEqual(NOTHING);
+    } finally {
+      await slow.stop();
+    }
+  }, 60_000);
+});

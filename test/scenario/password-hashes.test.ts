@@ -1,0 +1,75 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { PasswordDecoy } from '../../src/accounts/password-decoy.js';
+import { settingsOf } from '../../src/system/password-hasher.js';
+import { PasswordHasher } from '../../src/system/password-hasher.js';
+import { type ClientSession, PASSWORD, passwordOf, V3 } from '../../src/testing/matrix-client.js';
+import { TestApp } from '../support/test-app.js';
+
+let before: TestApp;
+let after: TestApp;
+
+beforeAll(async () => {
+  before = await TestApp.start({ variables: { PASSWORD_HASH_MEMORY_KIB: '8192', PASSWORD_HASH_PASSES: '1' } });
+  for (let nth = 0; nth < 5; nth += 1) await before.matrix.register();
+  after = await TestApp.start({
+    database: before.database,
+    variables: { PASSWORD_HASH_MEMORY_KIB: '16384', PASSWORD_HASH_PASSES: '2', GUESTS: 'allowed' },
+  });
+});
+afterAll(async () => {
+  await after?.stop();
+  await before?.stop();
+});
+
+const settingsOfUser = async ({ userId }: Pick<ClientSession, 'userId'>) => {
+  const [row] = await after.sql<{ password_hash: string }>('SELECT password_hash FROM accounts WHERE user_id = $1', [
+    userId,
+  ]);
+  return settingsOf(row!.password_hash);
+};
+const OLD = { memoryKib: 8_192, passes: 1 };
+const NEW = { memoryKib: 16_384, passes: 2 };
+
+describe('When hash settings were raised', () => {
+  it('an unknown user costs what most known ones do', async () => {
+    const hasher = after.nest.get(PasswordHasher);
+    const decoy = async () => {
+      expect(await hasher.matches(null, PASSWORD)).toBe(false);
+      return settingsOf((await hasher['decoy'])!);
+    };
+    await after.nest.get(PasswordDecoy).look();
+    expect(await decoy()).toEqual(OLD);
+    for (let nth = 0; nth < 8; nth += 1) await after.matrix.register();
+    await after.nest.get(PasswordDecoy).look();
+    expect(await decoy()).toEqual(NEW);
+    await after.sql('UPDATE accounts SET password_hash = NULL');
+    await after.nest.get(PasswordDecoy).look();
+    expect(await decoy()).toEqual(NEW);
+  });
+
+  it('a hash is made anew with the next login, and by no wrong password', async () => {
+    const session = await before.matrix.register();
+    const wrong = { type: 'm.login.password', user: session.userId, password: 'wrong' };
+    await after.http.post(`${V3}/login`).send(wrong).expect(403);
+    expect(await settingsOfUser(session)).toEqual(OLD);
+    await after.matrix.login(session.userId);
+    expect(await settingsOfUser(session)).toEqual(NEW);
+    await after.http.post(`${V3}/login`).send(wrong).expect(403);
+    await after.matrix.login(session.userId);
+  });
+
+  it('several logins at once all succeed, whichever of them made it anew', async () => {
+    const session = await before.matrix.register();
+    await Promise.all(Array.from({ length: 6 }, () => after.matrix.login(session.userId)));
+    expect(await settingsOfUser(session)).toEqual(NEW);
+  });
+
+  it('a proof in mid-request makes it anew, too, and still counts', async () => {
+    const session = await before.matrix.register();
+    await after.matrix
+      .call(session, 'post', '/delete_devices')
+      .send({ devices: [], auth: passwordOf(session) })
+      .expect(200);
+    expect(await settingsOfUser(session)).toEqual(NEW);
+  });
+});

@@ -1,0 +1,104 @@
+import { Agent, request as httpRequest } from 'node:http';
+import { rm } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { V3 } from '../../src/testing/matrix-client.js';
+import { temporaryDirectory } from '../../src/testing/test-postgres.js';
+import { ServiceProcess } from '../support/service-process.js';
+
+let dataDir: string;
+
+beforeAll(async () => {
+  dataDir = await temporaryDirectory();
+});
+afterAll(() => rm(dataDir, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 }));
+
+/** What a client got for a request on a connection that it keeps. */
+interface Answer {
+  readonly status: number;
+  readonly connection: string | undefined;
+}
+
+function call(agent: Agent, url: string, token: string, method = 'GET'): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const request = httpRequest(url, { agent, method, headers: { Authorization: `Bearer ${token}` } }, (response) => {
+      response.resume();
+      response.once('end', () => resolve({ status: response.statusCode!, connection: response.headers.connection }));
+      response.once('error', reject);
+    });
+    request.once('error', reject);
+    request.end();
+  });
+}
+
+describe('A service that is told to stop under load', () => {
+  it('answers what it has accepted, each connection a last time, and exits with 0', async () => {
+    const service = await ServiceProcess.start({ DATA_DIR: dataDir });
+    const sessions = await Promise.all(Array.from({ length: 60 }, () => service.matrix.register()));
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const reader = sessions[0]!;
+    const answers: Answer[] = [];
+    const lost: string[] = [];
+    let isStopping = false;
+    /** Client after client on a connection of its own, which it uses for as long as it is let. */
+    const client = async () => {
+      const own = new Agent({ keepAlive: true, maxSockets: 1 });
+      for (;;) {
+        try {
+          const answer = await call(own, `${service.url}${V3}/account/whoami`, reader.accessToken);
+          answers.push(answer);
+          if (answer.connection === 'close') break;
+        } catch (error) {
+          const { code } = error as { code?: string };
+          // Nobody listens any more: there is no connection to lose anything on.
+          if (!(isStopping && code === 'ECONNREFUSED')) lost.push(String(error));
+          break;
+        }
+      }
+      own.destroy();
+    };
+    const clients = Array.from({ length: 20 }, client);
+    await sleep(300);
+    const logouts = sessions.slice(1).map(({ accessToken }) => call(agent, `${service.url}${V3}/logout`, accessToken, 'POST'));
+    const oneByOne = Promise.allSettled(logouts);
+    isStopping = true;
+    const code = service.stop();
+    await Promise.all(clients);
+    expect(lost).toEqual([]);
+    expect(answers.length).toBeGreaterThan(20);
+    for (const { status } of answers) expect(status).toBe(200);
+    expect(answers.filter(({ connection }) => connection === 'close').length).toBeGreaterThanOrEqual(19);
+    agent.destroy();
+    await oneByOne;
+    expect(await code).toBe(0);
+  }, 60_000);
+
+  it('lets a request end that it had begun, and writes down what it still had to', async () => {
+    const service = await ServiceProcess.start({ DATA_DIR: dataDir, LAST_SEEN_INTERVAL: '1h' });
+    const session = await service.matrix.register();
+    await service.matrix.whoami(session);
+    const logins = Array.from({ length: 6 }, () =>
+      service.http
+        .post(`${V3}/login`)
+        .send({ type: 'm.login.password', user: session.userId, password: 'correct horse battery staple' })
+        .then(({ status }) => status),
+    );
+    await sleep(50);
+    const code = service.stop();
+    expect(new Set(await Promise.all(logins))).toEqual(new Set([200]));
+    expect(await code).toBe(0);
+    const again = await ServiceProcess.start({ DATA_DIR: dataDir });
+    const { body } = await again.matrix.call(session, 'get', '/devices').expect(200);
+    const own = body.devices.find(({ device_id }: { device_id: string }) => device_id === session.deviceId);
+    expect(own.last_seen_ts).toEqual(expect.any(Number));
+    expect(await again.stop()).toBe(0);
+  }, 60_000);
+
+  it('waits for no connection that only rests', async () => {
+    const service = await ServiceProcess.start({ DATA_DIR: dataDir });
+    const agent = new Agent({ keepAlive: true });
+    expect((await call(agent, `${service.url}/_matrix/client/versions`, 'x')).status).toBe(200);
+    expect(await service.stop()).toBe(0);
+    agent.destroy();
+  }, 60_000);
+});
