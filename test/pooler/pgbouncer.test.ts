@@ -85,11 +85,6 @@ describe('Behind PgBouncer', () => {
       }
       const logouts = await Promise.all(sessions.map((session) => service.matrix.logout(session)));
       expect(new Set(logouts.map(({ status }) => status))).toEqual(new Set([200]));
-      // The settings that plans and locks depend on have arrived.
-      const [row] = await postgres.execute<{ count: number }>(
-        `SELECT count(*)::int FROM pg_stat_activity WHERE application_name = 'matrix-session-service'`,
-      );
-      expect(row!.count).toBeGreaterThan(0);
     } finally {
       await service.stop('SIGKILL');
     }

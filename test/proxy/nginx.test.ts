@@ -1,11 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
 import request from 'supertest';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   type ClientSession,
   MatrixClient,
@@ -13,15 +10,14 @@ import {
   someKeys,
   V3,
 } from '../../src/testing/matrix-client.js';
-import { temporaryDirectory } from '../../src/testing/test-postgres.js';
+import { Nginx } from '../support/nginx.js';
 import { useApp } from '../support/test-app.js';
 
 // Runs where NGINX names the program: in CI, and nowhere without one.
 const app = useApp({ variables: { TRUST_PROXY: 'loopback' } });
 
-let directory: string;
 let homeserver: Server;
-let nginx: ChildProcess;
+let nginx: Nginx;
 let proxy: string;
 
 /** Stands in for a homeserver, and tells which requests reached it. */
@@ -34,52 +30,16 @@ function startHomeserver(): Server {
 
 const portOf = (server: Server) => (server.address() as AddressInfo).port;
 
-/** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const port = portOf(server);
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
-/** The example of the documentation, with other ports and without TLS. */
-async function configuration(port: number): Promise<string> {
-  const example = await readFile(new URL('../../docs/proxy/nginx.conf', import.meta.url), 'utf8');
-  const adapted = example
-    .replace('127.0.0.1:8008', `127.0.0.1:${portOf(app().nest.getHttpServer())}`)
-    .replace('127.0.0.1:8009', `127.0.0.1:${portOf(homeserver)}`)
-    .replace('listen 443 ssl', `listen 127.0.0.1:${port}`)
-    .replace(/^ *ssl_.*\n/gm, '');
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
-    (name) => `${name}_temp_path ${join(directory, name)};`,
-  );
-  return `
-    daemon off;
-    worker_processes 1;
-    pid ${join(directory, 'nginx.pid')};
-    error_log ${join(directory, 'error.log')};
-    events {}
-    http { access_log off; ${temporary.join('\n')} ${adapted} }`;
-}
-
 beforeAll(async () => {
-  directory = await temporaryDirectory();
   homeserver = startHomeserver();
   await once(homeserver, 'listening');
-  const port = await freePort();
-  const file = join(directory, 'nginx.conf');
-  await writeFile(file, await configuration(port));
-  nginx = spawn(process.env['NGINX']!, ['-p', directory, '-c', file, '-e', join(directory, 'error.log')]);
-  proxy = `http://127.0.0.1:${port}`;
-  await vi.waitFor(() => fetch(proxy), { timeout: 5_000 });
+  nginx = await Nginx.start([portOf(app().nest.getHttpServer())], portOf(homeserver));
+  proxy = nginx.url;
 });
 
 afterAll(async () => {
-  nginx?.kill('SIGTERM');
-  if (nginx?.exitCode === null) await once(nginx, 'exit');
+  await nginx?.stop();
   homeserver?.close();
-  await rm(directory, { recursive: true, force: true });
 });
 
 const through = () => request(proxy);
@@ -89,9 +49,10 @@ describe('The nginx of the documentation', () => {
   it('sends every endpoint that the service has to the service, and its like to the homeserver', async () => {
     const { body } = await app().http.get('/docs/openapi.json').expect(200);
     const all = Object.keys(body.paths as object).map((path) =>
-      (/^\/(?:_matrix|_session|\.well)/.test(path) ? path : `${V3}${path}`).replace(/\{\w+\}/g, 'X%2FY'),
+      (/^\/(?:_matrix|_session|\.well|health)/.test(path) ? path : `${V3}${path}`).replace(/\{\w+\}/g, 'X%2FY'),
     );
-    const paths = all.filter((path) => !path.startsWith('/_session/'));
+    const isOperators = (path: string) => /^\/(?:_session|health)\//.test(path);
+    const paths = all.filter((path) => !isOperators(path));
     const reached = async (path: string) =>
       'homeserver' in
       (
@@ -111,7 +72,7 @@ describe('The nginx of the documentation', () => {
       '/_matrix/client/versions',
     ]);
     // What is the operator's is not for the world outside.
-    for (const path of all.filter((one) => one.startsWith('/_session/')))
+    for (const path of all.filter(isOperators))
       expect([path, await reached(path)]).toEqual([path, 'homeserver']);
     expect(all.length).toBeGreaterThan(paths.length);
     for (const path of ['/login/sso/redirect', '/logoutx', '/account/3pid', '/sync', '/devices/a/b'])

@@ -1,0 +1,58 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { vi } from 'vitest';
+import { temporaryDirectory } from '../../src/testing/test-postgres.js';
+import { freePort } from './service-process.js';
+
+/** The nginx of the documentation, with other ports and without TLS, in front of any number of nodes. */
+export class Nginx {
+  static async start(sessions: readonly number[], homeserver: number): Promise<Nginx> {
+    const directory = await temporaryDirectory();
+    const port = await freePort();
+    const example = await readFile(new URL('../../docs/proxy/nginx.conf', import.meta.url), 'utf8');
+    const nodes = sessions.map((node) => `server 127.0.0.1:${node} max_fails=0;`).join('\n    ');
+    const adapted = example
+      .replace('server 127.0.0.1:8008 max_fails=0;', nodes)
+      .replace('127.0.0.1:8009', `127.0.0.1:${homeserver}`)
+      .replace('listen 443 ssl', `listen 127.0.0.1:${port}`)
+      .replace(/^ *ssl_.*\n/gm, '');
+    const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+      (name) => `${name}_temp_path ${join(directory, name)};`,
+    );
+    const errorLog = join(directory, 'error.log');
+    const file = join(directory, 'nginx.conf');
+    await writeFile(
+      file,
+      `
+      daemon off;
+      worker_processes 1;
+      pid ${join(directory, 'nginx.pid')};
+      error_log ${errorLog};
+      events {}
+      http { access_log off; ${temporary.join('\n')} ${adapted} }`,
+    );
+    const child = spawn(process.env['NGINX']!, ['-p', directory, '-c', file, '-e', errorLog]);
+    const nginx = new Nginx(child, directory, `http://127.0.0.1:${port}`);
+    await vi.waitFor(() => fetch(nginx.url), { timeout: 5_000 });
+    return nginx;
+  }
+
+  private constructor(
+    private readonly child: ChildProcess,
+    private readonly directory: string,
+    readonly url: string,
+  ) {}
+
+  /** What it complained of. */
+  errors(): Promise<string> {
+    return readFile(join(this.directory, 'error.log'), 'utf8');
+  }
+
+  async stop(): Promise<void> {
+    this.child.kill('SIGTERM');
+    if (this.child.exitCode === null) await once(this.child, 'exit');
+    await rm(this.directory, { recursive: true, force: true });
+  }
+}
