@@ -35,7 +35,7 @@ export async function createApplication(composition: Composition): Promise<NestE
       abortOnError: false,
       logger: new QuietBootLogger({
         json: environment.production,
-        colors: process.stdout.isTTY === true && !environment.production,
+        colors: Boolean(process.stdout.isTTY) && !environment.production,
         logLevels: NEST_LEVELS.slice(LEVELS.indexOf(environment.logLevel)),
       }),
     },

@@ -90,7 +90,10 @@ export class PasswordsService {
     }
     const matches = await this.inTime(this.hasher.matches(account?.passwordHash ?? null, password));
     if (account === null || !matches) return null;
-    return { userId: account.userId, credential: await this.upToDate(account.userId, account.passwordHash!, password) };
+    return {
+      userId: account.userId,
+      credential: await this.upToDate(account.userId, account.passwordHash!, password),
+    };
   }
 
   /**

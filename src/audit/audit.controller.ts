@@ -27,7 +27,8 @@ export class AuditController {
   @ForServerAdmins('user_id', 'action', 'limit', 'from')
   @ApiOperation({
     operationId: 'listAuditEntries',
-    summary: 'Logins, ends of sessions with their reason, what happened to accounts, and refusals; the newest first',
+    summary:
+      'Logins, ends of sessions with their reason, what happened to accounts, and refusals; the newest first',
   })
   @ApiQuery({ name: 'user_id', required: false, type: String })
   @ApiQuery({ name: 'action', required: false, enum: AUDIT_ACTIONS })
@@ -42,9 +43,7 @@ export class AuditController {
       },
     },
   })
-  async list(
-    @Query() query: Record<string, unknown>,
-  ): Promise<object> {
+  async list(@Query() query: Record<string, unknown>): Promise<object> {
     const { action = null } = query;
     const userId = readName('user_id', query['user_id']);
     if (userId !== null) requireWholeUserId(this.environment, userId);

@@ -242,7 +242,9 @@ export const environmentSchema = z.object({
   RATE_LIMIT_REFRESH: rateLimit('300/1m').describe('Refreshes from one address.'),
   RATE_LIMIT_GET_TOKEN: rateLimit('1/1m').describe('Login tokens that one user asks for.'),
   RATE_LIMIT_VALIDITY: rateLimit('10/1m').describe('Registration tokens that one address tries.'),
-  RATE_LIMIT_KEYS_UPLOAD: rateLimit('120/1m').describe('Uploads of keys and signatures by one user, on each node.'),
+  RATE_LIMIT_KEYS_UPLOAD: rateLimit('120/1m').describe(
+    'Uploads of keys and signatures by one user, on each node.',
+  ),
   RATE_LIMIT_KEYS_QUERY: rateLimit('600/1m').describe('Queries of keys by one user, on each node.'),
   RATE_LIMIT_KEYS_CLAIM: rateLimit('600/1m').describe('Claims of one-time keys by one user, on each node.'),
   LOG_LEVEL: z
@@ -457,7 +459,8 @@ export class Environment {
     this.trustProxy = /^\d+$/.test(proxies) ? Number(proxies) : proxies || false;
     this.keepAliveTimeoutMs = milliseconds(parsed.KEEP_ALIVE_TIMEOUT);
     this.requestTimeoutMs = milliseconds(parsed.REQUEST_TIMEOUT);
-    this.apiDocs = parsed.API_DOCS === undefined ? parsed.NODE_ENV !== 'production' : parsed.API_DOCS === 'on';
+    this.apiDocs =
+      parsed.API_DOCS === undefined ? parsed.NODE_ENV !== 'production' : parsed.API_DOCS === 'on';
     this.devicesPerUser = parsed.DEVICES_PER_USER;
     this.rateLimits = parsed.RATE_LIMITS === 'off' ? [] : rateLimitsOf(parsed);
     this.logLevel = parsed.LOG_LEVEL;

@@ -57,7 +57,9 @@ class ServiceClient extends Client {
 export const SETTINGS = { plan_cache_mode: 'force_generic_plan', jit: 'off', enable_seqscan: 'off' };
 
 /** Statements that make settings, for a connection that is new: parameters of the connection are refused by poolers, or left out. */
-function settingUp(settings: Readonly<Record<string, string | number>>): (client: Client) => Promise<unknown> {
+function settingUp(
+  settings: Readonly<Record<string, string | number>>,
+): (client: Client) => Promise<unknown> {
   const statements = Object.entries(settings).map(([name, value]) => `SET ${name} = ${value}`);
   return (client) => client.query(statements.join('; '));
 }

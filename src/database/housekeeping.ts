@@ -58,7 +58,11 @@ export class Housekeeping implements OnApplicationBootstrap, BeforeApplicationSh
 }
 
 /** Deletes rows of a table that meet a condition on `$1`, `$2` at the most; nodes pass over what others are at. */
-export function purging(table: string, key: readonly string[], condition: string): { name: string; text: string } {
+export function purging(
+  table: string,
+  key: readonly string[],
+  condition: string,
+): { name: string; text: string } {
   const columns = key.join(', ');
   const same = key.map((column) => `t.${column} = old.${column}`).join(' AND ');
   return {

@@ -75,9 +75,15 @@ export class UnitOfWork {
   /** Runs one statement outside any transaction; for reading. */
   query<Row extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<Row[]> {
     const look = () => this.lookUps.take(() => this.send<Row>(statement, values, LOOK_UP_TIMEOUT_MS));
-    // What only reads may be sent twice.
-    const again = (error: unknown) => (isConnectionLost(error) ? look() : Promise.reject(error));
-    return this.guarded(() => look().catch(again));
+    return this.guarded(async () => {
+      try {
+        return await look();
+      } catch (error) {
+        // What only reads may be sent twice.
+        if (!isConnectionLost(error)) throw error;
+        return look();
+      }
+    });
   }
 
   private async send<Row extends QueryResultRow>(

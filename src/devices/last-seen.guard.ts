@@ -12,8 +12,7 @@ export class LastSeenGuard implements CanActivate {
   canActivate(context: ExecutionContext): boolean {
     const request = context.switchToHttp().getRequest<Request>();
     const { device = null } = (request.user as Requester | undefined) ?? {};
-    if (device !== null)
-      this.lastSeen.see(device, clientAddressOf(request), request.headers['user-agent']);
+    if (device !== null) this.lastSeen.see(device, clientAddressOf(request), request.headers['user-agent']);
     return true;
   }
 }

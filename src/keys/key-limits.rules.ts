@@ -28,7 +28,8 @@ export const KEY_LIMITS = {
 
 /** @throws {MatrixError} 400 `M_TOO_LARGE` when the JSON of a value has too many bytes */
 export function requireFewBytes(what: string, json: string, most: number): void {
-  if (json.length > most || Buffer.byteLength(json) > most) throw tooLarge(`${what} may have ${most} bytes at the most`);
+  if (json.length > most || Buffer.byteLength(json) > most)
+    throw tooLarge(`${what} may have ${most} bytes at the most`);
 }
 
 /** @throws {MatrixError} 400 `M_INVALID_PARAM` */

@@ -13,12 +13,7 @@ const PURGE_REPLACED_KEYS = purging('cross_signing_keys', ['user_id', 'public_ke
  */
 @Injectable()
 export class KeysHousekeeping {
-  constructor(
-    housekeeping: Housekeeping,
-    unitOfWork: UnitOfWork,
-    clock: Clock,
-    environment: Environment,
-  ) {
+  constructor(housekeeping: Housekeeping, unitOfWork: UnitOfWork, clock: Clock, environment: Environment) {
     const before = () => clock.now().getTime() - environment.deviceListRetentionMs;
     housekeeping.add('changes of device lists', async (limit) => {
       return (await unitOfWork.runOne(PURGE_CHANGES, [Math.max(0, before()) * 1_000, limit])).length;

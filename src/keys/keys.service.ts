@@ -123,11 +123,7 @@ export class KeysService {
     };
   }
 
-  private async putFallbackKeys(
-    tx: Tx,
-    device: RequesterDevice,
-    keys: readonly StoredKey[],
-  ): Promise<void> {
+  private async putFallbackKeys(tx: Tx, device: RequesterDevice, keys: readonly StoredKey[]): Promise<void> {
     if (keys.length === 0) return;
     const count = await this.store.putFallbackKeys(tx, device, keys);
     requireFew('fallback keys on a device', count, KEY_LIMITS.fallbackKeys);
@@ -140,7 +136,8 @@ export class KeysService {
       // Those that are there already need no room.
       const names = new Set(known.map(nameOf));
       const fresh = keys.filter((key) => !names.has(nameOf(key)));
-      const second = fresh.length < keys.length ? await this.store.addOneTimeKeys(tx, device, fresh) : { isFull };
+      const second =
+        fresh.length < keys.length ? await this.store.addOneTimeKeys(tx, device, fresh) : { isFull };
       if (second.isFull !== null) throw tooMany(second.isFull, LIMIT_OF[second.isFull]);
     }
     if (known.length === 0) return;
@@ -158,7 +155,9 @@ export class KeysService {
     const { keys: stored, othersBytes } = await this.store.findDeviceKeys(tx, device);
     if (stored !== null && isSameJson(stored, keys)) return;
     if (othersBytes + Buffer.byteLength(JSON.stringify(keys)) > KEY_LIMITS.userKeysBytes)
-      throw tooLarge(`The keys of all devices of a user may have ${KEY_LIMITS.userKeysBytes} bytes at the most`);
+      throw tooLarge(
+        `The keys of all devices of a user may have ${KEY_LIMITS.userKeysBytes} bytes at the most`,
+      );
     await this.store.putDeviceKeys(tx, device, keys);
     // What was signed is there no more, and who signed with it cannot be checked any more.
     if (stored !== null && !isSameUnsigned(stored, keys)) await this.store.deleteSignatures(tx, device);

@@ -310,7 +310,8 @@ export class KeysStore implements BulkSource {
     const { added, unclaimed, ever } = row!;
     if (added === keys.length) return { known: [], isFull: null };
     const known = await tx.query<UploadedKey>(FIND_ONE_TIME_KEYS, values.slice(0, 4));
-    if (ever + keys.length > oneTimeKeysOfALife) return { known, isFull: 'one-time keys in the life of a device' };
+    if (ever + keys.length > oneTimeKeysOfALife)
+      return { known, isFull: 'one-time keys in the life of a device' };
     const isFull = unclaimed + keys.length > unclaimedKeys ? 'unclaimed one-time keys on a device' : null;
     return { known, isFull };
   }
@@ -357,7 +358,8 @@ export class KeysStore implements BulkSource {
       const [{ found, bytes } = NOTHING] = await this.queryTogether([{ userIds: some, requesterId }]);
       all.push(...found);
       sum += bytes;
-      if (sum > KEY_LIMITS.queryBytes) throw tooLarge('These users have too many keys for one answer: ask for fewer');
+      if (sum > KEY_LIMITS.queryBytes)
+        throw tooLarge('These users have too many keys for one answer: ask for fewer');
     }
     return all;
   }
@@ -419,12 +421,12 @@ export class KeysStore implements BulkSource {
 }
 
 function toFoundKeys({ userId, devices, crossSigningKeys, signatures }: KeysRow): FoundKeys {
-  const parse = <Part>(json: string | null) => (json === null ? null : (JSON.parse(json) as Part));
+  const parse = (json: string | null): unknown => (json === null ? null : JSON.parse(json));
   return {
     userId,
-    devices: parse(devices),
-    crossSigningKeys: parse(crossSigningKeys),
-    signatures: parse(signatures),
+    devices: parse(devices) as FoundKeys['devices'],
+    crossSigningKeys: parse(crossSigningKeys) as FoundKeys['crossSigningKeys'],
+    signatures: parse(signatures) as FoundKeys['signatures'],
   };
 }
 
@@ -434,7 +436,9 @@ function bytesOf({ devices, crossSigningKeys, signatures }: KeysRow): number {
 
 /** The items in lists of `size` at the most. */
 export function chunksOf<Item>(items: readonly Item[], size: number): Item[][] {
-  return Array.from({ length: Math.ceil(items.length / size) }, (_, at) => items.slice(at * size, (at + 1) * size));
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, at) =>
+    items.slice(at * size, (at + 1) * size),
+  );
 }
 
 /** Rows of several who share a statement, for each of them. */

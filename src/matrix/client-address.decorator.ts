@@ -3,7 +3,6 @@ import type { Request } from 'express';
 import { clientAddressOf } from './client-address.js';
 
 /** The address of the client; behind a proxy only as far as `TRUST_PROXY` says. */
-export const ClientAddress = createParamDecorator(
-  (_: unknown, context: ExecutionContext): string =>
-    clientAddressOf(context.switchToHttp().getRequest<Request>()),
+export const ClientAddress = createParamDecorator((_: unknown, context: ExecutionContext): string =>
+  clientAddressOf(context.switchToHttp().getRequest<Request>()),
 );

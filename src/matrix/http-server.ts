@@ -1,4 +1,10 @@
-import { createServer, type RequestListener, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
+import {
+  createServer,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from 'node:http';
 import { Server as NetServer, type Socket } from 'node:net';
 import { CORS_HEADERS } from './cors.middleware.js';
 import { type ErrorAnswer, MatrixError } from './matrix-error.js';
@@ -90,6 +96,7 @@ function toAnswer(code: string | undefined): MatrixError {
 }
 
 function refuse(error: NodeJS.ErrnoException, socket: Socket & { _httpMessage?: ServerResponse }): void {
+  // oxlint-disable-next-line no-underscore-dangle -- Node's own handler looks there, and there is no other way to know.
   const isAnswered = socket._httpMessage?.headersSent === true;
   if (!socket.writable || isAnswered || error.code === 'ECONNRESET') {
     socket.destroy();
@@ -99,8 +106,7 @@ function refuse(error: NodeJS.ErrnoException, socket: Socket & { _httpMessage?: 
   const body = JSON.stringify(answer.toBody());
   const headers = { ...CORS_HEADERS, ...jsonHeaders(body), Connection: 'close' };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  socket.end(
-    `HTTP/1.1 ${answer.status} ${STATUS_CODES[answer.status]}\r\n${lines.join('')}\r\n${body}`,
-    () => socket.destroy(),
+  socket.end(`HTTP/1.1 ${answer.status} ${STATUS_CODES[answer.status]}\r\n${lines.join('')}\r\n${body}`, () =>
+    socket.destroy(),
   );
 }

@@ -84,7 +84,7 @@ export class Lane {
         if (
           this.isStopped ||
           until.getTime() - this.parts.clock.now().getTime() <
-          this.parts.environment.eventDeliveryTimeoutMs + SETTLING_MS
+            this.parts.environment.eventDeliveryTimeoutMs + SETTLING_MS
         )
           await this.giveBack(leased);
         else for (const delivery of leased) this.begin(delivery);

@@ -39,9 +39,7 @@ export class OutboxController {
       },
     },
   })
-  async list(
-    @Query() query: Record<string, unknown>,
-  ): Promise<object> {
+  async list(@Query() query: Record<string, unknown>): Promise<object> {
     const eventId = readName('event_id', query['event_id']);
     if (eventId !== null) return { deliveries: (await this.outbox.listOfEvent(eventId)).map(toAnswer) };
     const state = STATES.find((name) => name === (query['state'] ?? 'buried'));
@@ -67,9 +65,7 @@ export class OutboxController {
     summary: 'Try what is buried of a subscriber again, 10,000 deliveries at a time',
   })
   @ApiOkResponse({ schema: { type: 'object', properties: { replayed: { type: 'integer' } } } })
-  async replayAll(
-    @Param('subscriber') subscriber: string,
-  ): Promise<object> {
+  async replayAll(@Param('subscriber') subscriber: string): Promise<object> {
     return { replayed: await this.outbox.replayAll(subscriber) };
   }
 
@@ -83,9 +79,7 @@ export class OutboxController {
       'Forget a subscriber that does not come back, with what it is owed, 10,000 deliveries of a state at a time',
   })
   @ApiOkResponse({ schema: { type: 'object', properties: { discarded: { type: 'integer' } } } })
-  async discard(
-    @Param('subscriber') subscriber: string,
-  ): Promise<object> {
+  async discard(@Param('subscriber') subscriber: string): Promise<object> {
     return { discarded: await this.outbox.discard(subscriber) };
   }
 
@@ -96,10 +90,7 @@ export class OutboxController {
   @ApiOperation({ operationId: 'replayDelivery', summary: 'Try a buried delivery again' })
   @ApiOkResponse({ schema: { type: 'object', properties: {} } })
   @ApiMatrixError(404, 'No such delivery is buried that anybody is subscribed to.', ['M_NOT_FOUND'])
-  async replay(
-    @Param('subscriber') subscriber: string,
-    @Param('eventId') eventId: string,
-  ): Promise<object> {
+  async replay(@Param('subscriber') subscriber: string, @Param('eventId') eventId: string): Promise<object> {
     await this.outbox.replay(eventId, subscriber);
     return {};
   }

@@ -72,7 +72,10 @@ export class RateLimiter {
   }
 }
 
-function toLimiter({ name, points, windowMs, isPerNode }: RateLimit, dataSource: DataSource): RateLimiterAbstract {
+function toLimiter(
+  { name, points, windowMs, isPerNode }: RateLimit,
+  dataSource: DataSource,
+): RateLimiterAbstract {
   const options = { keyPrefix: name, points, duration: windowMs / 1_000 };
   if (isPerNode) return new RateLimiterMemory(options);
   return new RateLimiterPostgres({

@@ -22,9 +22,7 @@ export class ReconcilerController {
   @ApiOkResponse({
     schema: { type: 'object', properties: { findings: { type: 'array', items: { type: 'object' } } } },
   })
-  async reconcile(
-    @Query('dry_run') dryRun: unknown = 'true',
-  ): Promise<object> {
+  async reconcile(@Query('dry_run') dryRun: unknown = 'true'): Promise<object> {
     if (dryRun !== 'true' && dryRun !== 'false')
       throw MatrixError.invalidParam('dry_run must be true or false');
     return { dry_run: dryRun === 'true', findings: await this.reconciler.lookThrough(dryRun === 'false') };

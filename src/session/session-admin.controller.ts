@@ -82,7 +82,9 @@ export class SessionAdminController {
   ): Promise<object> {
     const before = Number(text);
     if (text === undefined || !/^\d{1,15}$/.test(text) || before > this.clock.now().getTime())
-      throw MatrixError.invalidParam('before must be a time that has passed, in milliseconds since the epoch');
+      throw MatrixError.invalidParam(
+        'before must be a time that has passed, in milliseconds since the epoch',
+      );
     return this.stale.end(new Date(before), { ...origin, actor: requester.userId });
   }
 }

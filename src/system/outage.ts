@@ -44,7 +44,8 @@ const LOST_CODES = /^(?:08|57P0[12]|ECONNRESET$|EPIPE$)/;
 /** Whether a connection that was there died: another may be had at once. */
 export function isConnectionLost(error: unknown): boolean {
   return [...causesOf(error)].some(
-    ({ code, message }) => LOST_CODES.test(String(code)) || /^(?:Connection terminated|Client )/.test(message),
+    ({ code, message }) =>
+      LOST_CODES.test(String(code)) || /^(?:Connection terminated|Client )/.test(message),
   );
 }
 
@@ -59,5 +60,6 @@ export function warnUnlessOutage(
   what: string,
   error: unknown,
 ): void {
-  if (![...causesOf(error)].some((one) => one instanceof Unavailable)) logger.warn(`${what}: ${String(error)}`);
+  if (![...causesOf(error)].some((one) => one instanceof Unavailable))
+    logger.warn(`${what}: ${String(error)}`);
 }

@@ -13,7 +13,15 @@ import { UiaStore } from './uia.store.js';
 @Global()
 @Module({
   imports: [TypeOrmModule.forFeature([UiaSessionEntity])],
-  providers: [UiaService, UiaStore, UiaHousekeeping, UiaStages, DummyStage, RegistrationTokenStage, RegistrationTokens],
+  providers: [
+    UiaService,
+    UiaStore,
+    UiaHousekeeping,
+    UiaStages,
+    DummyStage,
+    RegistrationTokenStage,
+    RegistrationTokens,
+  ],
   exports: [UiaService, UiaStages, RegistrationTokens],
 })
 export class UiaModule {}

@@ -51,6 +51,11 @@ describe('Dockerfile', () => {
     expect(dependencies).toContain('npm ci --ignore-scripts --omit=dev');
   });
 
+  it('is healthy only as long as the database answers, and has time to stop', async () => {
+    expect(await file('Dockerfile')).toMatch(/HEALTHCHECK[^\n]*\\\n.*\/health\/ready`/);
+    expect((await compose()).services.sessions.stop_grace_period).toBe('30s');
+  });
+
   it('leaves the embedded PostgreSQL out, because it is a development dependency', async () => {
     const { packages } = JSON.parse(await file('package-lock.json')) as {
       packages: Record<string, { dev?: boolean; devOptional?: boolean }>;

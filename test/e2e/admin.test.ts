@@ -42,7 +42,7 @@ describe('An administrators’ endpoint', () => {
         new MetadataScanner()
           .getAllMethodNames(Object.getPrototypeOf(instance))
           .map((name) => [
-            `${String(Reflect.getMetadata('path', instance.constructor))}`,
+            String(Reflect.getMetadata('path', instance.constructor)),
             Reflect.getMetadata('path', instance[name]) as string | undefined,
           ]),
       )
@@ -67,7 +67,11 @@ describe('An administrators’ endpoint', () => {
     }
     for (const twice of ['limit=1&limit=2', 'user_id=a&user_id=b'])
       await as(admin, 'get', `/_session/v1/admin/audit?${twice}`).expect(400);
-    await as(admin, 'post', `/_session/v1/admin/users/${victim.userId}/logout?device_id=a&device_id=b`).expect(400);
+    await as(
+      admin,
+      'post',
+      `/_session/v1/admin/users/${victim.userId}/logout?device_id=a&device_id=b`,
+    ).expect(400);
     expect((await app().matrix.whoami(victim)).status).toBe(200);
   });
 
@@ -88,7 +92,8 @@ describe('An administrator', () => {
   it('ends sessions of whole user IDs only, as they are spelled', async () => {
     const victim = await app().matrix.register({ username: `victim-${uniqueUsername()}` });
     const localpart = victim.userId.slice(1, victim.userId.indexOf(':'));
-    const end = (user: string) => as(admin, 'post', `/_session/v1/admin/users/${encodeURIComponent(user)}/logout`);
+    const end = (user: string) =>
+      as(admin, 'post', `/_session/v1/admin/users/${encodeURIComponent(user)}/logout`);
     for (const user of [localpart, localpart.toUpperCase(), `@${localpart}`, `${localpart}:localhost`])
       expect([user, (await end(user)).status]).toEqual([user, 400]);
     await end(`@${localpart}:elsewhere`).expect(400);
@@ -132,11 +137,13 @@ describe('After a restore from a backup', () => {
     expect(await Promise.all([old, idle, again].map(statusOf))).toEqual([401, 401, 401]);
     const alive = [{ ...refreshing, accessToken: pair.access_token }, renewed, fresh, admin];
     expect(await Promise.all(alive.map(statusOf))).toEqual([200, 200, 200, 200]);
-    for (const { deviceId } of [old, idle]) expect(await census(app(), old.userId, deviceId)).toEqual(NOTHING);
+    for (const { deviceId } of [old, idle])
+      expect(await census(app(), old.userId, deviceId)).toEqual(NOTHING);
     await app().matrix.refresh(idle.refreshToken!).expect(401);
     expect((await end(`?before=${before}`).expect(200)).body).toEqual({ ended: 0, done: true });
-    const [entry] = (await as(admin, 'get', `/_session/v1/admin/audit?user_id=${old.userId}&action=session_ended`)).body
-      .entries;
+    const [entry] = (
+      await as(admin, 'get', `/_session/v1/admin/audit?user_id=${old.userId}&action=session_ended`)
+    ).body.entries;
     expect(entry).toMatchObject({ reason: 'admin', actor: '@admin:localhost' });
   });
 });

@@ -10,7 +10,9 @@ const app = useApp({ variables: { DEVICES_PER_USER: '5' } });
 
 const names = (count: number) => Array.from({ length: count }, (_, at) => `K${at}`);
 const oneTimeKeys = (count: number, from = 0) =>
-  Object.fromEntries(Array.from({ length: count }, (_, at) => [`curve25519:K${from + at}`, `key ${from + at}`]));
+  Object.fromEntries(
+    Array.from({ length: count }, (_, at) => [`curve25519:K${from + at}`, `key ${from + at}`]),
+  );
 const upload = (session: ClientSession, body: object) => app().matrix.uploadKeys(session, body);
 const post = (session: ClientSession, path: string, body: object) =>
   app().matrix.call(session, 'post', path).send(body);
@@ -23,7 +25,10 @@ const claimed = (session: ClientSession, count: number) =>
     [session.userId, session.deviceId, count],
   );
 
-async function expectRefused(call: PromiseLike<{ status: number; body: unknown }>, errcode: string): Promise<void> {
+async function expectRefused(
+  call: PromiseLike<{ status: number; body: unknown }>,
+  errcode: string,
+): Promise<void> {
   const { status, body } = await call;
   expect({ status, body }).toEqual({ status: 400, body: { errcode, error: expect.any(String) } });
 }
@@ -32,7 +37,11 @@ describe('A user', () => {
   it('has so many devices at the most: further logins are refused, known devices are not', async () => {
     const session = await app().matrix.register();
     for (let nth = 0; nth < 4; nth += 1) await app().matrix.login(session.userId);
-    const login = { type: 'm.login.password', user: session.userId, password: 'correct horse battery staple' };
+    const login = {
+      type: 'm.login.password',
+      user: session.userId,
+      password: 'correct horse battery staple',
+    };
     const answer = await app().http.post(`${V3}/login`).send(login).expect(403);
     expect(answer.body).toEqual({ errcode: 'M_FORBIDDEN', error: expect.stringContaining('5 devices') });
     const again = await app().matrix.login(session.userId, { device_id: session.deviceId });
@@ -40,7 +49,9 @@ describe('A user', () => {
     // Whoever shares the refused login's transaction does not pay for it.
     const together = await Promise.all([
       app().http.post(`${V3}/login`).send(login),
-      app().http.post(`${V3}/login`).send({ ...login, user: other.userId }),
+      app()
+        .http.post(`${V3}/login`)
+        .send({ ...login, user: other.userId }),
     ]);
     expect(together.map(({ status }) => status)).toEqual([403, 200]);
     await app().matrix.logout(again).expect(200);
@@ -71,11 +82,18 @@ describe('A device', () => {
     const { device_keys: deviceKeys } = someKeys(session) as { device_keys: object };
     const large = 'x'.repeat(KEY_LIMITS.keyBytes);
     const signed = { key: large, signatures: {} };
-    await expectRefused(upload(session, { device_keys: { ...deviceKeys, more: 'x'.repeat(20_000) } }), 'M_TOO_LARGE');
+    await expectRefused(
+      upload(session, { device_keys: { ...deviceKeys, more: 'x'.repeat(20_000) } }),
+      'M_TOO_LARGE',
+    );
     await expectRefused(upload(session, { one_time_keys: { 'a:A': large } }), 'M_TOO_LARGE');
     await expectRefused(upload(session, { one_time_keys: { 'a:A': signed } }), 'M_TOO_LARGE');
     await expectRefused(upload(session, { fallback_keys: { 'a:A': signed } }), 'M_TOO_LARGE');
-    expect(await census(app(), session.userId)).toMatchObject({ device_keys: 0, one_time_keys: 0, fallback_keys: 0 });
+    expect(await census(app(), session.userId)).toMatchObject({
+      device_keys: 0,
+      one_time_keys: 0,
+      fallback_keys: 0,
+    });
     const user = new SigningUser(session.userId);
     const { master_key } = user.upload() as { master_key: object };
     const body = { master_key: { ...master_key, more: 'x'.repeat(20_000) } };
@@ -99,7 +117,9 @@ describe('A device', () => {
   it('holds no more when many uploads come at once', async () => {
     const session = await app().matrix.register();
     const answers = await Promise.all(
-      Array.from({ length: 6 }, (_, nth) => upload(session, { one_time_keys: oneTimeKeys(1_500, nth * 2_000) })),
+      Array.from({ length: 6 }, (_, nth) =>
+        upload(session, { one_time_keys: oneTimeKeys(1_500, nth * 2_000) }),
+      ),
     );
     expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 200, 200, 400, 400, 400]);
     expect((await census(app(), session.userId))['one_time_keys']).toBe(4_500);
@@ -129,7 +149,8 @@ describe('A device', () => {
 describe('A request', () => {
   it('names so many devices, users and objects at the most', async () => {
     const session = await app().matrix.register();
-    const users = (count: number) => Object.fromEntries(names(count).map((name) => [`@${name}:localhost`, []]));
+    const users = (count: number) =>
+      Object.fromEntries(names(count).map((name) => [`@${name}:localhost`, []]));
     await post(session, '/keys/query', { device_keys: users(1_000) }).expect(200);
     await expectRefused(post(session, '/keys/query', { device_keys: users(1_001) }), 'M_INVALID_PARAM');
     const many = { device_keys: { [session.userId]: names(10_001) } };
@@ -162,7 +183,9 @@ describe('A request', () => {
       [session.userId],
     );
     const wanted = Object.fromEntries(Array.from({ length: 1_200 }, (_, at) => [`D${at + 1}`, 'a']));
-    const { body } = await post(session, '/keys/claim', { one_time_keys: { [session.userId]: wanted } }).expect(200);
+    const { body } = await post(session, '/keys/claim', {
+      one_time_keys: { [session.userId]: wanted },
+    }).expect(200);
     const given = Object.values(body.one_time_keys[session.userId] as Record<string, Record<string, string>>);
     const keys = given.map((one) => Object.values(one)[0]);
     expect(keys.filter((key) => key === 'fallback')).toHaveLength(120);
@@ -194,7 +217,9 @@ describe('The order of keys in canonical JSON', () => {
     fc.assert(
       fc.property(fc.uniqueArray(fc.string({ unit: 'binary' }), { maxLength: 12 }), (keys) => {
         const object = Object.fromEntries(keys.filter((key) => key !== '__proto__').map((key) => [key, 1]));
-        const sorted = Object.keys(object).toSorted((one, other) => Buffer.compare(Buffer.from(one), Buffer.from(other)));
+        const sorted = Object.keys(object).toSorted((one, other) =>
+          Buffer.compare(Buffer.from(one), Buffer.from(other)),
+        );
         const expected = `{${sorted.map((key) => `${JSON.stringify(key)}:1`).join(',')}}`;
         expect(orderedJson(object)).toBe(expected);
       }),

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { specOracle } from '../support/spec-oracle.js';
-import { useApp } from '../support/test-app.js';
+import { TestApp, useApp } from '../support/test-app.js';
 
 const app = useApp();
 const document = async () => (await app().http.get('/docs/openapi.json').expect(200)).body;
@@ -33,6 +33,22 @@ describe('The official description', () => {
 });
 
 describe('The API description', () => {
+  it('is nowhere when API_DOCS is off', async () => {
+    const closed = await TestApp.start({ database: app().database, variables: { API_DOCS: 'off' } });
+    try {
+      for (const path of [
+        '/docs',
+        '/docs/',
+        '/docs/openapi.json',
+        '/docs/openapi.yaml',
+        '/docs/swagger-ui.css',
+      ])
+        expect((await closed.http.get(path).expect(404)).body).toMatchObject({ errcode: 'M_UNRECOGNIZED' });
+    } finally {
+      await closed.stop();
+    }
+  });
+
   it('is served as a page at /docs', async () => {
     const { text } = await app().http.get('/docs').expect(200).expect('Content-Type', /html/);
     expect(text).toContain('swagger-ui');

@@ -180,7 +180,8 @@ describe('Rate limits', () => {
     const before = await rows();
     for (const { body } of victims)
       for (let tries = 0; tries < 4; tries += 1) expectLimited(await login(body.user_id, 'wrong', from));
-    for (let tries = 0; tries < 20; tries += 1) expectLimited(await login(`somebody${tries}-x`, 'wrong', from));
+    for (let tries = 0; tries < 20; tries += 1)
+      expectLimited(await login(`somebody${tries}-x`, 'wrong', from));
     // Nothing was counted for anybody.
     expect(await rows()).toBe(before);
     for (const { body } of victims) await login(body.user_id, PASSWORD).expect(200);
@@ -210,10 +211,22 @@ describe('Rate limits', () => {
   });
 
   it('know an address in every spelling, with a port or without', async () => {
-    const spellings = ['2001:db8:7::1', '2001:DB8:7:0:0::2', '[2001:db8:7::3]:443', '2001:0db8:0007::4%eth0', '2001:db8:7::5'];
+    const spellings = [
+      '2001:db8:7::1',
+      '2001:DB8:7:0:0::2',
+      '[2001:db8:7::3]:443',
+      '2001:0db8:0007::4%eth0',
+      '2001:db8:7::5',
+    ];
     for (const [at, from] of spellings.entries()) await login(`nobody-v6-${at}`, 'wrong', from).expect(403);
     expectLimited(await login('nobody-else-v6', 'wrong', '2001:db8:7:0:ffff::9'));
-    const four = ['::ffff:198.51.100.7', '198.51.100.7:1', '198.51.100.7:2', '::FFFF:c633:6407', ' 198.51.100.7'];
+    const four = [
+      '::ffff:198.51.100.7',
+      '198.51.100.7:1',
+      '198.51.100.7:2',
+      '::FFFF:c633:6407',
+      ' 198.51.100.7',
+    ];
     for (const [at, from] of four.entries()) await login(`nobody-v4-${at}`, 'wrong', from).expect(403);
     expectLimited(await login('nobody-v4', 'wrong', '198.51.100.7'));
   });
@@ -221,7 +234,8 @@ describe('Rate limits', () => {
   it('count device deletions, new cross-signing keys and login tokens as challenges, too', async () => {
     const { body } = await register().expect(200);
     const from = address();
-    const ask = (path: string, request: object) => post(path, from, request).auth(body.access_token, { type: 'bearer' });
+    const ask = (path: string, request: object) =>
+      post(path, from, request).auth(body.access_token, { type: 'bearer' });
     for (let tries = 0; tries < 8; tries += 1) await ask('delete_devices', { devices: [] }).expect(401);
     expectLimited(await ask('delete_devices', { devices: [] }));
     const getToken = app()
@@ -271,7 +285,10 @@ describe('The address of a client', () => {
         .set('X-Forwarded-For', said)
         .auth(body.access_token, { type: 'bearer' })
         .expect(200);
-      const devices = await app().http.get(`${V3}/devices`).set('X-Forwarded-For', said).auth(body.access_token, { type: 'bearer' });
+      const devices = await app()
+        .http.get(`${V3}/devices`)
+        .set('X-Forwarded-For', said)
+        .auth(body.access_token, { type: 'bearer' });
       expect(devices.body.devices).toMatchObject([{ last_seen_ip: '127.0.0.1' }]);
     }
     const devices = await app()

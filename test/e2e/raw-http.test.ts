@@ -60,18 +60,21 @@ describe('What Node answers itself is an error of Matrix', () => {
     ['headers', HEAD, 'X: y\r\n'],
     ['a body', `${HEAD}Content-Length: 1000\r\n\r\n{`, ' '],
     ['a chunked body', `${HEAD}Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n`, '1\r\n \r\n'],
-  ])('to %s that drip for longer than a request may take, and the connection is closed', async (_, request, drop) => {
-    const socket = open();
-    socket.write(request);
-    const drip = setInterval(() => socket.write(drop), 100);
-    try {
-      const answer = await answerOn(socket);
-      expect(answer).toMatchObject({ status: 408, body: MATRIX_ERROR });
-      if (!socket.closed) await first(socket, 'close');
-    } finally {
-      clearInterval(drip);
-    }
-  });
+  ])(
+    'to %s that drip for longer than a request may take, and the connection is closed',
+    async (_, request, drop) => {
+      const socket = open();
+      socket.write(request);
+      const drip = setInterval(() => socket.write(drop), 100);
+      try {
+        const answer = await answerOn(socket);
+        expect(answer).toMatchObject({ status: 408, body: MATRIX_ERROR });
+        if (!socket.closed) await first(socket, 'close');
+      } finally {
+        clearInterval(drip);
+      }
+    },
+  );
 });
 
 describe('A body beyond the limit', () => {

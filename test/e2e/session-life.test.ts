@@ -395,7 +395,8 @@ describe('Locking and suspension', () => {
     const suspend = async (name: string) =>
       call(await theAdmin(), 'put', `${V1}/admin/suspend/${name}`, { suspended: true });
     expect((await suspend('@admin:localhost')).status).toBe(403);
-    for (const name of ['@Admin:localhost', '@ADMIN:localhost']) expect((await suspend(name)).status).toBe(404);
+    for (const name of ['@Admin:localhost', '@ADMIN:localhost'])
+      expect((await suspend(name)).status).toBe(404);
     for (const name of ['admin', 'admin:localhost', '@admin', '@admin:elsewhere'])
       expect((await suspend(name)).status).toBe(400);
     expect(await app().matrix.whoami(await theAdmin())).toMatchObject({ status: 200 });

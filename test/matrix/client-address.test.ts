@@ -43,7 +43,9 @@ describe('An address', () => {
 describe('The network of an address', () => {
   it('is that of its first 64 bits for IPv6, in whatever spelling, and the address itself for IPv4', () => {
     const spellings = ['2001:db8:0:1::1', '2001:DB8:0:1:FFFF::2', '2001:0db8:0000:0001::3'];
-    expect(new Set(spellings.map((one) => networkOf(toAddress(one)!)))).toEqual(new Set(['2001:db8:0:1::/64']));
+    expect(new Set(spellings.map((one) => networkOf(toAddress(one)!)))).toEqual(
+      new Set(['2001:db8:0:1::/64']),
+    );
     expect(networkOf('2001:db8:0:2::1')).not.toBe(networkOf('2001:db8:0:1::1'));
     expect(networkOf('203.0.113.9')).toBe('203.0.113.9');
     expect(networkOf('@alice:localhost')).toBe('@alice:localhost');

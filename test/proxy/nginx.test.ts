@@ -49,7 +49,10 @@ describe('The nginx of the documentation', () => {
   it('sends every endpoint that the service has to the service, and its like to the homeserver', async () => {
     const { body } = await app().http.get('/docs/openapi.json').expect(200);
     const all = Object.keys(body.paths as object).map((path) =>
-      (/^\/(?:_matrix|_session|\.well|health)/.test(path) ? path : `${V3}${path}`).replace(/\{\w+\}/g, 'X%2FY'),
+      (/^\/(?:_matrix|_session|\.well|health)/.test(path) ? path : `${V3}${path}`).replace(
+        /\{\w+\}/g,
+        'X%2FY',
+      ),
     );
     const isOperators = (path: string) => /^\/(?:_session|health)\//.test(path);
     const paths = all.filter((path) => !isOperators(path));

@@ -68,11 +68,6 @@ describe('A rolling restart of three nodes behind nginx, under load', () => {
     isOver = true;
     await Promise.all([...readers, ...writers]);
     expect(codes).toEqual([0, 0, 0]);
-    expect([...statuses.keys()].toSorted(), await nginx.errors()).toEqual([
-      'login 200',
-      'logout 200',
-      'upload 200',
-      'whoami 200',
-    ]);
+    expect([...statuses.keys()].toSorted()).toEqual(['login 200', 'logout 200', 'upload 200', 'whoami 200']);
   }, 120_000);
 });

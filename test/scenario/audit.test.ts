@@ -3,7 +3,13 @@ import { describe, expect, it } from 'vitest';
 import { Housekeeping } from '../../src/database/housekeeping.js';
 import { AuditService } from '../../src/audit/audit.service.js';
 import { DevicesDeleted, InTransaction } from '../../src/index.js';
-import { type ClientSession, PASSWORD, passwordOf, uniqueUsername, V3 } from '../../src/testing/matrix-client.js';
+import {
+  type ClientSession,
+  PASSWORD,
+  passwordOf,
+  uniqueUsername,
+  V3,
+} from '../../src/testing/matrix-client.js';
 import { useApp } from '../support/test-app.js';
 
 const ADMIN = '@admin:localhost';
@@ -222,15 +228,20 @@ describe('The audit', () => {
     const { body } = await app()
       .http.post(`${V3}/register`)
       .set('User-Agent', 'Script/1.0')
-      .send({ username: uniqueUsername(), password: PASSWORD, inhibit_login: true, auth: { type: 'm.login.dummy' } })
+      .send({
+        username: uniqueUsername(),
+        password: PASSWORD,
+        inhibit_login: true,
+        auth: { type: 'm.login.dummy' },
+      })
       .expect(200);
     await audit({});
-    const put = (what: 'lock' | 'suspend', change: object) =>
+    const put = (what: 'lock' | 'suspend', to: object) =>
       app()
         .http.put(`/_matrix/client/v1/admin/${what}/${body.user_id}`)
         .auth(admin!.accessToken, { type: 'bearer' })
         .set('User-Agent', 'Console/1.0')
-        .send(change)
+        .send(to)
         .expect(200);
     for (const on of [true, true, false]) {
       await put('lock', { locked: on });
@@ -253,7 +264,8 @@ describe('The audit', () => {
       ['password_changed', null, null],
       ['account_deactivated', null, null],
     ]);
-    for (const { address } of ofAccount as unknown as { address: string }[]) expect(address).toBe('127.0.0.1');
+    for (const { address } of ofAccount as unknown as { address: string }[])
+      expect(address).toBe('127.0.0.1');
     expect((await audit({ user_id: body.user_id, action: 'account_locked' })).entries).toHaveLength(1);
   });
 

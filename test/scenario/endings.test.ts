@@ -7,7 +7,7 @@ import { census, NOTHING, TestApp, useApp } from '../support/test-app.js';
 
 /** Devices of each `DevicesDeleted`, by reason. */
 const seen: [reason: string, devices: number][] = [];
-let refuses = (_: string) => false;
+let refuses: (deviceId: string) => boolean = () => false;
 
 @Injectable()
 class SeeingListener {
@@ -36,7 +36,10 @@ beforeEach(() => {
 async function addDevices({ userId }: ClientSession, count: number): Promise<void> {
   const each = 'FROM generate_series(1, $2::int) AS n';
   const values = [userId, count];
-  await app().sql(`INSERT INTO devices (user_id, device_id, created_at) SELECT $1, 'D' || n, now() ${each}`, values);
+  await app().sql(
+    `INSERT INTO devices (user_id, device_id, created_at) SELECT $1, 'D' || n, now() ${each}`,
+    values,
+  );
   await app().sql(
     `INSERT INTO access_tokens SELECT $1, sha256(($1 || n)::bytea), 'D' || n, false, now(), NULL ${each}`,
     values,
@@ -87,26 +90,30 @@ const ways: [string, string, (session: ClientSession) => Promise<unknown>][] = [
 ];
 
 describe('More devices than one commit takes', () => {
-  it.each(ways)('%s: all tokens go in the first commit, and everything else right after it', async (reason, _, end) => {
-    const session = await owner();
-    // The first step fails: what the commit itself has done is to be seen.
-    refuses = () => true;
-    await end(session);
-    expect(await tokens(session)).toBe(0);
-    expect((await app().matrix.whoami(session)).status).toBe(401);
-    await app().matrix.refresh(session.refreshToken!).expect(401);
-    refuses = () => false;
-    await sweep();
-    expect(await census(app(), session.userId)).toEqual(NOTHING);
-    expect(new Set(seen.map(([one]) => one))).toEqual(new Set([reason]));
-    expect(seen.reduce((sum, [, count]) => sum + count, 0)).toBe(MANY + 1);
-    expect(Math.max(...seen.map(([, count]) => count))).toBeLessThanOrEqual(500);
-    const audited = await app().sql(
-      `SELECT FROM audit_entries WHERE user_id = $1 AND action = 'session_ended' AND reason = $2 AND address = '127.0.0.1'`,
-      [session.userId, reason],
-    );
-    expect(audited).toHaveLength(MANY + 1);
-  }, 60_000);
+  it.each(ways)(
+    '%s: all tokens go in the first commit, and everything else right after it',
+    async (reason, _, end) => {
+      const session = await owner();
+      // The first step fails: what the commit itself has done is to be seen.
+      refuses = () => true;
+      await end(session);
+      expect(await tokens(session)).toBe(0);
+      expect((await app().matrix.whoami(session)).status).toBe(401);
+      await app().matrix.refresh(session.refreshToken!).expect(401);
+      refuses = () => false;
+      await sweep();
+      expect(await census(app(), session.userId)).toEqual(NOTHING);
+      expect(new Set(seen.map(([one]) => one))).toEqual(new Set([reason]));
+      expect(seen.reduce((sum, [, count]) => sum + count, 0)).toBe(MANY + 1);
+      expect(Math.max(...seen.map(([, count]) => count))).toBeLessThanOrEqual(500);
+      const audited = await app().sql(
+        `SELECT FROM audit_entries WHERE user_id = $1 AND action = 'session_ended' AND reason = $2 AND address = '127.0.0.1'`,
+        [session.userId, reason],
+      );
+      expect(audited).toHaveLength(MANY + 1);
+    },
+    60_000,
+  );
 
   it('a new password keeps the calling session, whole', async () => {
     const session = await owner();
@@ -155,12 +162,20 @@ describe('More devices than one commit takes', () => {
     refuses = (deviceId) => deviceId !== 'D7';
     await app().matrix.logoutAll(session).expect(200);
     const born = await app().matrix.login(session.userId, { device_id: 'D7' });
-    expect(await census(app(), session.userId, 'D7')).toMatchObject({ devices: 1, one_time_keys: 0, device_keys: 0 });
+    expect(await census(app(), session.userId, 'D7')).toMatchObject({
+      devices: 1,
+      one_time_keys: 0,
+      device_keys: 0,
+    });
     await app().matrix.uploadKeys(born, someKeys(born)).expect(200);
     refuses = () => false;
     await sweep();
     expect((await app().matrix.whoami(born)).status).toBe(200);
-    expect(await census(app(), session.userId)).toMatchObject({ devices: 1, device_keys: 1, one_time_keys: 3 });
+    expect(await census(app(), session.userId)).toMatchObject({
+      devices: 1,
+      device_keys: 1,
+      one_time_keys: 3,
+    });
   }, 60_000);
 
   it('one that a listener holds on to stops no other', async () => {
@@ -197,7 +212,10 @@ describe('More keys than one commit takes', () => {
   }, 60_000);
 
   it('a logout that takes too long is done in steps', async () => {
-    const slow = await TestApp.start({ database: app().database, variables: { EVENT_LISTENER_TIMEOUT: '150ms' } });
+    const slow = await TestApp.start({
+      database: app().database,
+      variables: { EVENT_LISTENER_TIMEOUT: '150ms' },
+    });
     try {
       const session = await slow.matrix.register();
       await fill(session);

@@ -1,9 +1,16 @@
 import { Injectable, Module } from '@nestjs/common';
 import { describe, expect, it } from 'vitest';
-import { AfterCommit, DevicesDeleted, EventBus, InTransaction, SessionEvent, type Tx } from '../../src/index.js';
+import {
+  AfterCommit,
+  DevicesDeleted,
+  EventBus,
+  InTransaction,
+  SessionEvent,
+  type Tx,
+} from '../../src/index.js';
 import { useApp } from '../support/test-app.js';
 
-let amount: unknown = 1;
+let sent: unknown = 1;
 const delivered: unknown[] = [];
 
 class NoteCounted extends SessionEvent {
@@ -22,7 +29,7 @@ class NotesListener {
 
   @InTransaction(DevicesDeleted)
   async onDevicesDeleted({ devices }: DevicesDeleted, tx: Tx): Promise<void> {
-    await this.events.publish(tx, new NoteCounted(devices[0]!.userId, amount));
+    await this.events.publish(tx, new NoteCounted(devices[0]!.userId, sent));
   }
 
   @AfterCommit(NoteCounted, 'notes')
@@ -44,12 +51,12 @@ const app = useApp({ extensions: [NotesModule] });
 describe('An event that cannot be written down', () => {
   it('fails the transaction before the commit: nothing changes, and no event of it is lost', async () => {
     const session = await app().matrix.register();
-    amount = 10n;
+    sent = 10n;
     await app().matrix.logout(session).expect(500);
     expect((await app().matrix.whoami(session)).status).toBe(200);
     await app().drain();
     expect(delivered).toEqual([]);
-    amount = 10;
+    sent = 10;
     await app().matrix.logout(session).expect(200);
     await app().drain();
     expect(delivered.toSorted()).toEqual([10, 'gone']);

@@ -9,7 +9,9 @@ let before: TestApp;
 let after: TestApp;
 
 beforeAll(async () => {
-  before = await TestApp.start({ variables: { PASSWORD_HASH_MEMORY_KIB: '8192', PASSWORD_HASH_PASSES: '1' } });
+  before = await TestApp.start({
+    variables: { PASSWORD_HASH_MEMORY_KIB: '8192', PASSWORD_HASH_PASSES: '1' },
+  });
   for (let nth = 0; nth < 5; nth += 1) await before.matrix.register();
   after = await TestApp.start({
     database: before.database,
@@ -22,9 +24,10 @@ afterAll(async () => {
 });
 
 const settingsOfUser = async ({ userId }: Pick<ClientSession, 'userId'>) => {
-  const [row] = await after.sql<{ password_hash: string }>('SELECT password_hash FROM accounts WHERE user_id = $1', [
-    userId,
-  ]);
+  const [row] = await after.sql<{ password_hash: string }>(
+    'SELECT password_hash FROM accounts WHERE user_id = $1',
+    [userId],
+  );
   return settingsOf(row!.password_hash);
 };
 const OLD = { memoryKib: 8_192, passes: 1 };

@@ -26,7 +26,9 @@ function during<Provider extends object>(
 }
 
 const call = (session: ClientSession, path: string, body: object) =>
-  app().matrix.call(session, 'post', path).send({ auth: passwordOf(session), ...body });
+  app()
+    .matrix.call(session, 'post', path)
+    .send({ auth: passwordOf(session), ...body });
 
 describe('A login with the old password on the caller’s own device, while the request is under way,', () => {
   it('has the password change refused: the new session is not kept as if it were the caller’s', async () => {
@@ -35,7 +37,9 @@ describe('A login with the old password on the caller’s own device, while the 
     during(PasswordsService, 'hash', async () => {
       thief = await app().matrix.login(session.userId, { device_id: session.deviceId });
     });
-    const answer = await call(session, '/account/password', { new_password: 'another long phrase' }).expect(401);
+    const answer = await call(session, '/account/password', { new_password: 'another long phrase' }).expect(
+      401,
+    );
     expect(answer.body).toMatchObject({ errcode: 'M_UNKNOWN_TOKEN' });
     expect((await app().matrix.whoami(thief!)).status).toBe(200);
     await app().matrix.login(session.userId);
@@ -43,7 +47,9 @@ describe('A login with the old password on the caller’s own device, while the 
 
   it('has the deactivation refused', async () => {
     const session = await app().matrix.register();
-    during(UiaService, 'authorise', () => app().matrix.login(session.userId, { device_id: session.deviceId }));
+    during(UiaService, 'authorise', () =>
+      app().matrix.login(session.userId, { device_id: session.deviceId }),
+    );
     await call(session, '/account/deactivate', {}).expect(401);
     await app().matrix.login(session.userId);
   });
@@ -52,7 +58,9 @@ describe('A login with the old password on the caller’s own device, while the 
     const session = await app().matrix.register();
     const first = new SigningUser(session.userId);
     await call(session, '/keys/device_signing/upload', first.upload()).expect(200);
-    during(UiaService, 'authorise', () => app().matrix.login(session.userId, { device_id: session.deviceId }));
+    during(UiaService, 'authorise', () =>
+      app().matrix.login(session.userId, { device_id: session.deviceId }),
+    );
     const second = new SigningUser(session.userId);
     await call(session, '/keys/device_signing/upload', second.upload()).expect(401);
     const again = await app().matrix.login(session.userId);

@@ -21,11 +21,17 @@ interface Answer {
 
 function call(agent: Agent, url: string, token: string, method = 'GET'): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const request = httpRequest(url, { agent, method, headers: { Authorization: `Bearer ${token}` } }, (response) => {
-      response.resume();
-      response.once('end', () => resolve({ status: response.statusCode!, connection: response.headers.connection }));
-      response.once('error', reject);
-    });
+    const request = httpRequest(
+      url,
+      { agent, method, headers: { Authorization: `Bearer ${token}` } },
+      (response) => {
+        response.resume();
+        response.once('end', () =>
+          resolve({ status: response.statusCode!, connection: response.headers.connection }),
+        );
+        response.once('error', reject);
+      },
+    );
     request.once('error', reject);
     request.end();
   });
@@ -59,7 +65,9 @@ describe('A service that is told to stop under load', () => {
     };
     const clients = Array.from({ length: 20 }, client);
     await sleep(300);
-    const logouts = sessions.slice(1).map(({ accessToken }) => call(agent, `${service.url}${V3}/logout`, accessToken, 'POST'));
+    const logouts = sessions
+      .slice(1)
+      .map(({ accessToken }) => call(agent, `${service.url}${V3}/logout`, accessToken, 'POST'));
     const oneByOne = Promise.allSettled(logouts);
     isStopping = true;
     const code = service.stop();

@@ -45,11 +45,6 @@ export class Nginx {
     readonly url: string,
   ) {}
 
-  /** What it complained of. */
-  errors(): Promise<string> {
-    return readFile(join(this.directory, 'error.log'), 'utf8');
-  }
-
   async stop(): Promise<void> {
     this.child.kill('SIGTERM');
     if (this.child.exitCode === null) await once(this.child, 'exit');

@@ -4,7 +4,13 @@ import type { Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { nest } from '../../matrix/json.js';
 import { type Errcode, MatrixError } from '../../matrix/matrix-error.js';
-import { isSameUnsigned, isSignedWith, signaturesBy, signedBytes, type SignedJson } from '../../matrix/signed-json.js';
+import {
+  isSameUnsigned,
+  isSignedWith,
+  signaturesBy,
+  signedBytes,
+  type SignedJson,
+} from '../../matrix/signed-json.js';
 import { DeviceListsService } from '../device-lists/device-lists.service.js';
 import type { NewChange } from '../device-lists/device-lists.rules.js';
 import { deviceNamed, ed25519, invalidSignature, type KeySet, publicKeyOf } from './cross-signing.rules.js';

@@ -66,7 +66,8 @@ export class EndingService implements OnApplicationBootstrap, BeforeApplicationS
     const [first] = devices;
     if (first === undefined) return;
     const isOneUsers = devices.every(({ userId }) => userId === first.userId);
-    const inSteps = devices.length > ONE_COMMIT.devices || (isOneUsers && (await this.isMuch(tx, first.userId)));
+    const inSteps =
+      devices.length > ONE_COMMIT.devices || (isOneUsers && (await this.isMuch(tx, first.userId)));
     await (inSteps ? this.endInSteps(tx, devices, reason) : this.end(tx, devices, reason));
   }
 
