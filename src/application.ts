@@ -1,3 +1,4 @@
+import { isatty } from 'node:tty';
 import type { LogLevel } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
@@ -35,7 +36,7 @@ export async function createApplication(composition: Composition): Promise<NestE
       abortOnError: false,
       logger: new QuietBootLogger({
         json: environment.production,
-        colors: Boolean(process.stdout.isTTY) && !environment.production,
+        colors: isatty(process.stdout.fd) && !environment.production,
         logLevels: NEST_LEVELS.slice(LEVELS.indexOf(environment.logLevel)),
       }),
     },
