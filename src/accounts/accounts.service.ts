@@ -32,11 +32,15 @@ export class AccountsService implements OnModuleInit {
   }
 
   /**
-   * The user ID that a new account of this name would have.
+   * The user ID that a new account of this name would have. Application services may have names that people may not.
    * @throws {MatrixError} `M_INVALID_USERNAME` or `M_USER_IN_USE`
    */
-  async nameFor(username: string): Promise<string> {
+  async nameFor(username: string, { isPersons }: { readonly isPersons: boolean }): Promise<string> {
     const localpart = username.toLowerCase();
+    // Homeservers keep names of digits for guests, and those that begin with _ for bridges.
+    if (isPersons && /^(?:\d+$|_)/.test(localpart)) {
+      throw new MatrixError(400, 'M_INVALID_USERNAME', 'A username is no number, and does not begin with _');
+    }
     if (!isNewLocalpart(localpart, this.environment.serverName)) {
       throw new MatrixError(
         400,

@@ -19,14 +19,17 @@ export interface Named {
  * Whom a request names.
  * @throws {MatrixError} `M_MISSING_PARAM`, `M_BAD_JSON`, or `M_UNKNOWN` for an identifier of another type
  */
-export function toLogin({ identifier, ...named }: Named): Login {
+export function toLogin({ identifier: given, ...all }: Named): Login {
+  // As everywhere, `null` counts as absent.
+  const identifier = given ?? undefined;
+  const named = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== null)) as Named;
   if (identifier === undefined) {
     if (named.user !== undefined) return { type: 'm.id.user', user: text(named, 'user') };
     if (named.medium === undefined && named.address === undefined)
       throw MatrixError.missingParam('identifier');
     return threepid(named);
   }
-  if (typeof identifier !== 'object' || identifier === null || Array.isArray(identifier)) {
+  if (typeof identifier !== 'object' || Array.isArray(identifier)) {
     throw MatrixError.badJson('identifier must be an object');
   }
   const type = text(identifier, 'type');

@@ -64,13 +64,13 @@ export class PasswordsService {
    * @throws {MatrixError} `M_WEAK_PASSWORD`
    */
   async requireStrong(password: string, userId: string): Promise<void> {
-    const weakness = await this.policy.weakness(password, userId);
+    const weakness = await this.policy.weakness(normalized(password), userId);
     if (weakness !== null) throw new MatrixError(400, 'M_WEAK_PASSWORD', weakness);
   }
 
   /** @throws {MatrixError} `M_LIMIT_EXCEEDED` when too many passwords are waiting to be hashed */
   hash(password: string): Promise<string> {
-    return this.inTime(this.hasher.hash(password));
+    return this.inTime(this.hasher.hash(normalized(password)));
   }
 
   private async prove(
@@ -88,24 +88,30 @@ export class PasswordsService {
       }
       return { userId, credential: null };
     }
-    const matches = await this.inTime(this.hasher.matches(account?.passwordHash ?? null, password));
-    if (account === null || !matches) return null;
-    return {
-      userId: account.userId,
-      credential: await this.upToDate(account.userId, account.passwordHash!, password),
-    };
+    const passwordHash = account?.passwordHash ?? null;
+    const matches = await this.inTime(this.hasher.matches(passwordHash, normalized(password)));
+    // Hashes of old are of passwords as they were typed.
+    const isOfOld = !matches && password !== normalized(password);
+    if (!matches && !(isOfOld && (await this.inTime(this.hasher.matches(passwordHash, password))))) return null;
+    const own = account!.userId;
+    return { userId: own, credential: await this.upToDate(own, passwordHash!, password, isOfOld) };
   }
 
   /**
    * The hash of a password that has proven right, made anew with today's settings. Whoever else makes it anew at the same time
    * has written one that this password proves, too.
    */
-  private async upToDate(userId: string, passwordHash: string, password: string): Promise<string> {
-    if (!this.hasher.isOutdated(passwordHash)) return passwordHash;
+  private async upToDate(
+    userId: string,
+    passwordHash: string,
+    password: string,
+    isOfOld: boolean,
+  ): Promise<string> {
+    if (!isOfOld && !this.hasher.isOutdated(passwordHash)) return passwordHash;
     const fresh = await this.hash(password);
     if (await this.accounts.rehash(userId, passwordHash, fresh)) return fresh;
     const { passwordHash: other = null } = (await this.accounts.findExactly(userId)) ?? {};
-    if (!(await this.inTime(this.hasher.matches(other, password))))
+    if (!(await this.inTime(this.hasher.matches(other, normalized(password)))))
       throw MatrixError.forbidden('Invalid username or password');
     return other!;
   }
@@ -139,4 +145,9 @@ export class PasswordsService {
       throw error instanceof PasswordQueueFull ? MatrixError.limitExceeded(QUEUE_RETRY_MS) : error;
     }
   }
+}
+
+/** One form for what is typed: keyboards send the same letters composed or in parts (Unicode, NFKC). */
+function normalized(password: string): string {
+  return password.normalize('NFKC');
 }

@@ -1,5 +1,6 @@
 import type { Request } from 'express';
 import type { Requester } from '../auth/requester.js';
+import { isStorable } from '../matrix/json-body.js';
 import { type ErrorAnswer, MatrixError } from '../matrix/matrix-error.js';
 import { toUserId } from '../matrix/user-id.js';
 
@@ -58,7 +59,7 @@ function namedIn(body: unknown, serverName: string): string {
   const { identifier, user, username, auth } = record(body);
   const named = [record(identifier)['user'], user, username, record(record(auth)['identifier'])['user']];
   const name = named.find((one) => typeof one === 'string');
-  if (name === undefined) return '';
+  if (name === undefined || !isStorable(name)) return '';
   return (name.startsWith('@') ? name : toUserId(name.toLowerCase(), serverName)).slice(0, USER_ID_LIMIT);
 }
 

@@ -115,7 +115,7 @@ export const PresentedToken = createParamDecorator((_: unknown, context: Executi
   const parameter = query['access_token'];
   if (header === undefined) return typeof parameter === 'string' ? parameter : null;
   const unambiguous = others.length === 0 && parameter === undefined;
-  return (unambiguous && /^bearer (\S+)$/i.exec(header)?.[1]) || null;
+  return (unambiguous && /^bearer +(\S+)$/i.exec(header)?.[1]) || null;
 });
 
 function requesterOf(_: unknown, context: ExecutionContext): Requester | null {

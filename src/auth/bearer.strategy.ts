@@ -41,6 +41,8 @@ export class BearerStrategy extends HttpBearerStrategy {
     if (isTwice || (headers.authorization !== undefined && parameter !== undefined)) {
       this.fail(400);
     } else {
+      // Any number of blanks may stand between scheme and token (RFC 9110, 11.4); the library knows one.
+      headers.authorization &&= headers.authorization.replace(/^(\S+) +/, '$1 ');
       super.authenticate(request);
     }
   }

@@ -136,6 +136,11 @@ export const environmentSchema = z.object({
   REFRESH_TOKEN_TTL: duration()
     .optional()
     .describe('How long a session may be refreshed after its login. Default: as long as it likes.'),
+  REFRESH_REPLAY_GRACE: duration()
+    .default('60s')
+    .describe(
+      'How long a refresh token, after the first use of its successor, is refused without ending the session; later it is a theft.',
+    ),
   LAST_SEEN_INTERVAL: interval()
     .default('1m')
     .describe('How often it is written down when devices were last seen.'),
@@ -342,6 +347,7 @@ export class Environment {
   /** `null`: no limit. */
   readonly refreshTokenIdleTtlMs: number | null;
   readonly refreshTokenTtlMs: number | null;
+  readonly refreshReplayGraceMs: number;
   readonly lastSeenIntervalMs: number;
   readonly deviceListRetentionMs: number;
   readonly eventPollIntervalMs: number;
@@ -434,6 +440,7 @@ export class Environment {
       ? milliseconds(parsed.REFRESH_TOKEN_IDLE_TTL)
       : null;
     this.refreshTokenTtlMs = parsed.REFRESH_TOKEN_TTL ? milliseconds(parsed.REFRESH_TOKEN_TTL) : null;
+    this.refreshReplayGraceMs = milliseconds(parsed.REFRESH_REPLAY_GRACE);
     this.lastSeenIntervalMs = milliseconds(parsed.LAST_SEEN_INTERVAL);
     this.deviceListRetentionMs = milliseconds(parsed.DEVICE_LIST_RETENTION);
     this.eventPollIntervalMs = milliseconds(parsed.EVENT_POLL_INTERVAL);

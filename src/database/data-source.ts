@@ -9,6 +9,7 @@ import { Outbox1764010000000 } from './migrations/1764010000000-outbox.js';
 import { Audit1764020000000 } from './migrations/1764020000000-audit.js';
 import { EventSubscriptions1764030000000 } from './migrations/1764030000000-event-subscriptions.js';
 import { AuditActor1764040000000 } from './migrations/1764040000000-audit-actor.js';
+import { SecondThoughts1764070000000 } from './migrations/1764070000000-second-thoughts.js';
 import { Bounds1764060000000 } from './migrations/1764060000000-bounds.js';
 import { ReconcilerRounds1764050000000 } from './migrations/1764050000000-reconciler-rounds.js';
 
@@ -86,6 +87,7 @@ export const migrations: readonly MigrationClass[] = [
   AuditActor1764040000000,
   ReconcilerRounds1764050000000,
   Bounds1764060000000,
+  SecondThoughts1764070000000,
 ];
 
 /** What differs between those who connect. */

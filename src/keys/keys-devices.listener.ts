@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { settle, type Tx } from '../database/tx.js';
+import { AccountDeactivated } from '../events/account-deactivated.event.js';
 import { DeviceCreated } from '../events/device-created.event.js';
 import { DeviceRenamed } from '../events/device-renamed.event.js';
 import { DevicesDeleted } from '../events/devices-deleted.event.js';
@@ -32,6 +33,13 @@ export class KeysDevicesListener {
   @InTransaction(DeviceRenamed)
   async onDeviceRenamed({ userId, deviceId }: DeviceRenamed, tx: Tx): Promise<void> {
     await this.deviceLists.record(tx, [{ userId, deviceId, change: 'device_renamed' }]);
+  }
+
+  /** Nobody can use the user's keys any more, and nobody is to be shown them ("Account deactivation"). */
+  @InTransaction(AccountDeactivated)
+  async onAccountDeactivated({ userId }: AccountDeactivated, tx: Tx): Promise<void> {
+    if (await this.crossSigning.deleteAll(tx, userId))
+      await this.deviceLists.record(tx, [{ userId, change: 'cross_signing_keys' }]);
   }
 
   @InTransaction(DevicesDeleted)

@@ -112,8 +112,11 @@ function toDeviceKeys(keys: Json, { userId, deviceId }: DeviceRef): Json {
   if (!isObject(keys['keys']) || !Object.values(keys['keys']).every((key) => typeof key === 'string')) {
     throw MatrixError.badJson('device_keys.keys must be an object of strings');
   }
+  const { unsigned } = keys;
+  if (unsigned !== undefined && !isObject(unsigned))
+    throw MatrixError.badJson('device_keys.unsigned must be an object');
   if (!areSignatures(keys['signatures'])) {
-    throw MatrixError.badJson('device_keys.signatures must be an object of objects');
+    throw MatrixError.badJson('device_keys.signatures must hold texts by user and key');
   }
   requireFewBytes('device_keys', JSON.stringify(keys), KEY_LIMITS.deviceKeysBytes);
   return keys;
@@ -136,13 +139,17 @@ function toKeys(field: string, keys: Json | undefined, most: number): StoredKey[
     if (!isObject(key) || typeof key['key'] !== 'string' || !areSignatures(key['signatures'])) {
       throw MatrixError.badJson(`${field}.${name} must be a string, or an object with key and signatures`);
     }
+    if (key['fallback'] !== undefined && typeof key['fallback'] !== 'boolean')
+      throw MatrixError.badJson(`${field}.${name}.fallback must be true or false`);
     return { algorithm, keyId, key, json };
   });
 }
 
 /** Signatures by user, and then by key: whoever claims the key is given them as they are. */
 function areSignatures(value: unknown): boolean {
-  return isObject(value) && Object.values(value).every(isObject);
+  const isText = (one: unknown) => typeof one === 'string';
+  const ofUsers = isObject(value) ? Object.values(value) : [null];
+  return ofUsers.every((own) => isObject(own) && Object.values(own).every(isText));
 }
 
 function material(key: string | object): unknown {

@@ -42,7 +42,8 @@ export class KeysService {
   ) {}
 
   /**
-   * Stores keys of the device and gives the number of one-time keys by algorithm. The second call with the same keys
+   * Stores keys of the device and gives the number of one-time keys by algorithm. With other identity keys than those that are
+   * there, the one-time and fallback keys of the old ones go. The second call with the same keys
    * changes nothing; a one-time key that was claimed in between is not handed out again.
    * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` when a one-time key's ID belongs to another key, or there are
    *   more than any client wants; `M_TOO_LARGE` for more bytes than that;
@@ -56,6 +57,7 @@ export class KeysService {
       // Uploads that are counted come one after the other: each is to see what the one before has left.
       const holding = isCounted ? this.store.lockDevice(tx, device) : this.store.holdDevice(tx, device);
       const putting = settle([
+        deviceKeys === null ? undefined : this.store.forgetOtherIdentity(tx, device, deviceKeys),
         this.putFallbackKeys(tx, device, fallbackKeys),
         this.putOneTimeKeys(tx, device, oneTimeKeys),
         this.putDeviceKeys(tx, device, deviceKeys),

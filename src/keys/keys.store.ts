@@ -80,6 +80,17 @@ const LOCK_DEVICE: Statement = {
     SELECT device_id FROM devices WHERE user_id = $1 AND device_id = $2 AND created_at = $3
     FOR NO KEY UPDATE`,
 };
+// Keys of an identity that is no more could be claimed, and not be used.
+const FORGET_OTHER_IDENTITY: Statement = {
+  name: 'keys_forget_other_identity',
+  text: `
+    WITH other AS MATERIALIZED (
+      SELECT FROM device_keys WHERE user_id = $1 AND device_id = $2 AND keys -> 'keys' IS DISTINCT FROM $3::jsonb
+    ), one_time AS (
+      DELETE FROM one_time_keys WHERE user_id = $1 AND device_id = $2 AND EXISTS (SELECT FROM other)
+    )
+    DELETE FROM fallback_keys WHERE user_id = $1 AND device_id = $2 AND EXISTS (SELECT FROM other)`,
+};
 const FIND_DEVICE_KEYS: Statement = {
   name: 'keys_find_device_keys',
   text: `
@@ -287,6 +298,11 @@ export class KeysStore implements BulkSource {
 
   async putDeviceKeys(tx: Tx, { userId, deviceId }: DeviceRef, keys: Json): Promise<void> {
     await tx.query(PUT_DEVICE_KEYS, [userId, deviceId, JSON.stringify(keys), tx.startedAt]);
+  }
+
+  /** Deletes the one-time and fallback keys of the device unless these are its identity keys, or it has none yet. */
+  async forgetOtherIdentity(tx: Tx, { userId, deviceId }: DeviceRef, keys: Json): Promise<void> {
+    await tx.query(FORGET_OTHER_IDENTITY, [userId, deviceId, JSON.stringify(keys['keys'])]);
   }
 
   /** Deletes the signatures over the device, and those that it has made. */

@@ -69,6 +69,8 @@ function byTarget(signatures: Signatures): Map<string, Signatures[number][]> {
 }
 
 function withSignatures(object: Json, signatures: Signatures): Json {
+  // As it was uploaded: without any there is no such field.
+  if (signatures.length === 0) return object;
   const merged = isObject(object['signatures']) ? { ...object['signatures'] } : {};
   for (const { signerUserId, keyId, signature } of signatures) {
     const others = merged[signerUserId];

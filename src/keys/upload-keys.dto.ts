@@ -1,5 +1,8 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { IsObject, IsOptional } from 'class-validator';
+import { IsObject, ValidateIf } from 'class-validator';
+
+/** Keys are published as they are: `null` is none, and no word for "leave it as it is". */
+const isGiven = (_: unknown, value: unknown) => value !== undefined;
 
 /** Body of `POST /keys/upload`. */
 export class UploadKeysDto {
@@ -8,7 +11,7 @@ export class UploadKeysDto {
     additionalProperties: true,
     description: 'Identity keys of the device.',
   })
-  @IsOptional()
+  @ValidateIf(isGiven)
   @IsObject()
   device_keys?: Record<string, unknown>;
 
@@ -17,7 +20,7 @@ export class UploadKeysDto {
     additionalProperties: true,
     description: 'One-time keys by `algorithm:key ID`.',
   })
-  @IsOptional()
+  @ValidateIf(isGiven)
   @IsObject()
   one_time_keys?: Record<string, unknown>;
 
@@ -26,7 +29,7 @@ export class UploadKeysDto {
     additionalProperties: true,
     description: 'Fallback keys by `algorithm:key ID`, one for each algorithm.',
   })
-  @IsOptional()
+  @ValidateIf(isGiven)
   @IsObject()
   fallback_keys?: Record<string, unknown>;
 }

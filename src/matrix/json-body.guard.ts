@@ -32,6 +32,14 @@ const OPTIONAL_BODY = 'matrix:optional-body';
  */
 export const OptionalBody = () => SetMetadata(OPTIONAL_BODY, true);
 
+const CHECKED_ELSEWHERE = 'matrix:checked-elsewhere';
+
+/**
+ * A key of the body whose text the endpoint looks at itself, NUL and lone surrogates included: it has an error of its own for
+ * those, which its description wants.
+ */
+export const ChecksItself = (key: string) => SetMetadata(CHECKED_ELSEWHERE, key);
+
 const METHODS_WITH_BODY = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
 
 /**
@@ -50,7 +58,8 @@ export class JsonBodyGuard implements CanActivate {
   }
 
   private async read(request: Request, context: ExecutionContext): Promise<boolean> {
-    const body = await readJsonBody(request);
+    const own = this.reflector.get<string | undefined>(CHECKED_ELSEWHERE, context.getHandler());
+    const body = await readJsonBody(request, own);
     if (body === null && !this.has(OPTIONAL_BODY, context))
       throw MatrixError.notJson('A JSON body is needed');
     request.body = body ?? {};

@@ -15,16 +15,17 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
  * Reads the request's body as a JSON object, whatever its Content-Type ("API Standards"). `null`: there is none.
+ * @param unchecked a key whose text may hold what cannot be stored: somebody else refuses it
  * @throws {MatrixError} `M_NOT_JSON`, `M_BAD_JSON` or `M_TOO_LARGE`
  */
-export async function readJsonBody(request: Request): Promise<object | null> {
+export async function readJsonBody(request: Request, unchecked?: string): Promise<object | null> {
   const bytes = await readBytes(request);
   if (bytes.length === 0) return null;
   const value = parse(bytes);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw MatrixError.badJson('The body must be a JSON object');
   }
-  refuseUnstorable(value);
+  refuseUnstorable(unchecked === undefined ? value : withoutText(value, unchecked));
   return value;
 }
 
@@ -54,6 +55,12 @@ function parse(bytes: Buffer): unknown {
   } catch (error) {
     throw MatrixError.notJson(error instanceof SyntaxError ? undefined : 'The body is not UTF-8');
   }
+}
+
+function withoutText(value: object, key: string): object {
+  return Object.fromEntries(
+    Object.entries(value).filter(([name, text]) => name !== key || typeof text !== 'string'),
+  );
 }
 
 /** Better a clear answer now than a failed statement, or a changed value, later. */

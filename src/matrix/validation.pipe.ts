@@ -4,7 +4,8 @@ import { MatrixError } from './matrix-error.js';
 
 /**
  * Checks a body against the class-validator rules of its DTO. Unknown keys are ignored, nothing is coerced, and
- * values pass through untouched, so that signed JSON stays what was signed. `null` counts as absent.
+ * values pass through untouched, so that signed JSON stays what was signed. `null` counts as absent where a key is
+ * `@IsOptional()`; elsewhere it is a value of the wrong type.
  */
 @Injectable()
 export class MatrixValidationPipe implements PipeTransform {
@@ -21,14 +22,17 @@ export class MatrixValidationPipe implements PipeTransform {
  */
 export async function toDto<Dto extends object>(type: Type<Dto>, body: object): Promise<Dto> {
   // A key such as "constructor" would hide the DTO's class, and with it every rule.
-  const given = Object.entries(body).filter(
-    ([key, property]) => property !== null && !(key in Object.prototype),
-  );
+  const given = Object.entries(body).filter(([key]) => !(key in Object.prototype));
   const dto = Object.assign(new type(), Object.fromEntries(given));
   const [problem] = await validate(dto, { forbidUnknownValues: false, stopAtFirstError: true });
-  if (problem === undefined) return dto;
+  if (problem === undefined) return withoutNulls(dto);
   if (problem.value === undefined) throw MatrixError.missingParam(problem.property);
   throw MatrixError.badJson(
     Object.values(problem.constraints ?? {})[0] ?? `Wrong value: ${problem.property}`,
   );
+}
+
+function withoutNulls<Dto extends object>(dto: Dto): Dto {
+  for (const [key, value] of Object.entries(dto)) if (value === null) Reflect.deleteProperty(dto, key);
+  return dto;
 }

@@ -3,7 +3,7 @@ import type { Statement } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { deviceColumns, type DeviceRef } from '../events/devices-deleted.event.js';
 
-/** Tables whose rows hang on a device by a foreign key. */
+/** Tables whose rows hang on a device by a foreign key. Rows that name none belong to a user, or to nobody yet. */
 export const HANGING_ON_DEVICES = [
   'access_tokens',
   'refresh_tokens',
@@ -20,7 +20,7 @@ export type HangingTable = (typeof HANGING_ON_DEVICES)[number];
 
 const LOOK = `
   WITH page AS MATERIALIZED (
-    SELECT user_id, device_id FROM $table WHERE (user_id, device_id) > ($1, $2)
+    SELECT user_id, device_id FROM $table WHERE (user_id, device_id) > ($1, $2) AND device_id IS NOT NULL
     ORDER BY user_id, device_id LIMIT $3)
   SELECT DISTINCT page.user_id AS "userId", page.device_id AS "deviceId", d.user_id IS NULL AS wrong
   FROM page LEFT JOIN devices d USING (user_id, device_id) ORDER BY 1, 2`;

@@ -31,8 +31,8 @@ export class AppserviceVerifier implements OnApplicationBootstrap {
   async verify(token: string, asserted: IdentityAssertion): Promise<Verdict> {
     const appservice = this.registry.find(token);
     if (appservice === null) return { kind: 'unknown', deviceLives: false };
-    const userId = asserted.userId ?? appservice.sender;
-    const account = await this.account(appservice, userId);
+    const account = await this.account(appservice, asserted.userId ?? appservice.sender);
+    const { userId } = account;
     const device = await this.device(userId, asserted.deviceId);
     const requester: Requester = {
       userId,
@@ -46,12 +46,13 @@ export class AppserviceVerifier implements OnApplicationBootstrap {
     return { kind: 'valid', requester };
   }
 
-  private async account(appservice: Appservice, userId: string): Promise<AccountEntity> {
-    if (!appservice.covers(userId)) {
+  /** The user of a name, in whatever case it is spelled: the name that registered a user names it here, and in logins. */
+  private async account(appservice: Appservice, user: string): Promise<AccountEntity> {
+    const account = await this.accounts.find(user);
+    if (!appservice.covers(account?.userId ?? this.accounts.canonicalName(user))) {
       throw MatrixError.forbidden('The application service may not act for this user');
     }
-    const account = await this.accounts.find(userId);
-    if (account === null || account.userId !== userId || account.deactivatedAt !== null) {
+    if (account === null || account.deactivatedAt !== null) {
       throw MatrixError.forbidden('The application service has not registered this user');
     }
     return account;

@@ -33,6 +33,14 @@ export class RefreshTokenEntity {
   @Column({ name: 'superseded_digest', type: 'bytea', nullable: true })
   supersededDigest!: Buffer | null;
 
+  /** SHA-256 of those that were spent last, the latest first: a client that shares its tokens may come late with one. */
+  @Column({ name: 'retired_digests', type: 'bytea', array: true, default: '{}' })
+  retiredDigests!: Buffer[];
+
+  /** When each of them was spent: when a token of its successor was used first. */
+  @Column({ name: 'retired_at', type: 'timestamptz', array: true, default: '{}' })
+  retiredAt!: Date[];
+
   @Column({ name: 'created_at', type: 'timestamptz' })
   createdAt!: Date;
 

@@ -33,14 +33,18 @@ export interface StartedSession {
 }
 
 /** What presenting a refresh token of a known family means. */
-export type Rotation = 'next' | 'retry' | 'superseded' | 'replay' | 'ended';
+export type Rotation = 'next' | 'retry' | 'superseded' | 'late' | 'replay' | 'ended';
 
-export function rotationOf(session: RefreshTokenEntity, digest: Buffer): Rotation {
+/** @param lateAfter a token that was spent since then comes late; one that was spent earlier is replayed */
+export function rotationOf(session: RefreshTokenEntity, digest: Buffer, lateAfter: Date): Rotation {
   if (session.endedReason !== null) return 'ended';
   if (session.currentDigest.equals(digest)) return 'next';
   if (session.previousDigest?.equals(digest)) return 'retry';
   // Of two answers to one refresh the newer counts; the older was never used, and proves no theft.
-  return session.supersededDigest?.equals(digest) ? 'superseded' : 'replay';
+  if (session.supersededDigest?.equals(digest)) return 'superseded';
+  // Two tabs, or an app and its notification extension, share tokens and do not always know of each other's refresh.
+  const at = session.retiredDigests.findIndex((retired) => retired.equals(digest));
+  return at !== -1 && session.retiredAt[at]! > lateAfter ? 'late' : 'replay';
 }
 
 /** So long an expired access token may still log out. */
@@ -48,8 +52,8 @@ export const EXPIRED_TOKEN_KEPT_MS = 24 * 60 * 60 * 1_000;
 
 const DEVICE_ID_LENGTH = 10;
 const DEVICE_ID_ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ';
-/** The specification sets no limit; an index does. */
-const DEVICE_ID_LIMIT_BYTES = 512;
+/** As long as other identifiers of Matrix; longer ones are refused by homeservers. */
+const DEVICE_ID_LIMIT = 255;
 
 /**
  * The device ID the client asks for, or a new one.
@@ -65,20 +69,25 @@ const RESERVED = new Set(['*', '.', '..']);
 
 /** Whether a device may be called so. */
 export function isDeviceId(wanted: string): boolean {
-  return !RESERVED.has(wanted) && Buffer.byteLength(wanted) <= DEVICE_ID_LIMIT_BYTES;
+  return !RESERVED.has(wanted) && [...wanted].length <= DEVICE_ID_LIMIT;
 }
 
 /** @throws {MatrixError} `M_INVALID_PARAM` for one that is too long or reserved */
 export function requireDeviceId(wanted = ''): void {
   if (!isDeviceId(wanted)) {
     throw MatrixError.invalidParam(
-      `A device ID has ${DEVICE_ID_LIMIT_BYTES} bytes at the most and is not "*", "." or ".."`,
+      `A device ID has ${DEVICE_ID_LIMIT} characters at the most and is not "*", "." or ".."`,
     );
   }
 }
 
 /** As long as a person reads; names of devices are shown to others. */
 const DISPLAY_NAME_LIMIT = 100;
+
+/** A name that a client makes up, such as one with its long address: cut to what a name may have. */
+export function shortened(displayName: string): string {
+  return [...displayName].slice(0, DISPLAY_NAME_LIMIT).join('');
+}
 
 /** @throws {MatrixError} 400 `M_TOO_LARGE` */
 export function requireShortName(displayName: string | null): void {

@@ -18,7 +18,7 @@ import type { Origin } from '../matrix/client-origin.decorator.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { causesOf } from '../system/outage.js';
 import { EndingService, ONE_COMMIT } from './ending/ending.service.js';
-import { requireShortName, type SessionStart, type StartedSession } from './session.rules.js';
+import { type SessionStart, shortened, type StartedSession } from './session.rules.js';
 import { SessionStore } from './session.store.js';
 import { TokenIssuer } from './token-issuer.js';
 
@@ -50,12 +50,13 @@ export class SessionService {
    * Begins a session on a device, new or known. The tokens that a known device had before die; its keys stay
    * ("Relationship between access tokens and devices").
    * @throws {MatrixError} `M_FORBIDDEN`, `M_USER_DEACTIVATED` or `M_USER_LOCKED` for who may not get a token;
-   *   `M_INVALID_PARAM` or `M_TOO_LARGE` for a device ID or name that cannot be
+   *   `M_INVALID_PARAM` for a device ID that cannot be
    */
   async start(tx: Tx, wanted: SessionStart): Promise<StartedSession> {
-    const { userId, initialDeviceDisplayName, refreshable, origin } = wanted;
+    const { userId, refreshable, origin } = wanted;
+    const initialDeviceDisplayName =
+      wanted.initialDeviceDisplayName === null ? null : shortened(wanted.initialDeviceDisplayName);
     const deviceId = this.tokens.deviceId(wanted.deviceId);
-    requireShortName(initialDeviceDisplayName);
     const device = { userId, deviceId };
     cameFrom(tx, origin, device);
     if (wanted.deviceId) await this.endings.finish(tx, device);

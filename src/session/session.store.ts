@@ -181,6 +181,8 @@ const DELETE_ALL_SESSIONS: Statement = {
       .join(', ')}
     DELETE FROM access_tokens WHERE user_id = $1 AND device_id IS DISTINCT FROM $2`,
 };
+/** Spent tokens that a session remembers. */
+const KEPT_RETIRED = 4;
 // A retry replaces the pair whose answer was lost; the next in line proves that the pair before it arrived.
 const ROTATE: Statement = {
   name: 'session_rotate',
@@ -198,7 +200,11 @@ const ROTATE: Statement = {
         AND t.confirms_rotation AND NOT r.is_retry AND NOT (t.expires_at < $8) IS TRUE
     ), rotated AS (
       UPDATE refresh_tokens t SET current_digest = r.current_digest, previous_digest = r.previous_digest,
-        superseded_digest = r.superseded_digest, rotated_at = $9
+        superseded_digest = r.superseded_digest, rotated_at = $9,
+        retired_digests = CASE WHEN r.is_retry OR t.previous_digest IS NULL THEN t.retired_digests
+          ELSE (array_prepend(t.previous_digest, t.retired_digests))[1:${KEPT_RETIRED}] END,
+        retired_at = CASE WHEN r.is_retry OR t.previous_digest IS NULL THEN t.retired_at
+          ELSE (array_prepend($9::timestamptz, t.retired_at))[1:${KEPT_RETIRED}] END
       FROM rotation r WHERE t.user_id = r.user_id AND t.device_id = r.device_id
     )
     INSERT INTO access_tokens (user_id, token_digest, device_id, confirms_rotation, created_at, expires_at)
@@ -210,7 +216,8 @@ const LOCK_FAMILIES: Statement = {
   text: `
     SELECT user_id AS "userId", device_id AS "deviceId", r.family, r.current_digest AS "currentDigest",
       r.previous_digest AS "previousDigest", r.superseded_digest AS "supersededDigest", r.created_at AS "createdAt",
-      r.rotated_at AS "rotatedAt", r.ended_reason AS "endedReason"
+      r.rotated_at AS "rotatedAt", r.ended_reason AS "endedReason",
+      r.retired_digests AS "retiredDigests", r.retired_at AS "retiredAt"
     FROM unnest($1::text[], $2::bytea[]) AS presented (user_id, family)
     JOIN refresh_tokens r USING (user_id, family) JOIN devices d USING (user_id, device_id)
     ORDER BY user_id, device_id
@@ -224,7 +231,11 @@ const CONFIRM_ACCESS_TOKENS: Statement = {
 };
 const RETIRE_PREVIOUS: Statement = {
   name: 'session_retire_previous',
-  text: 'UPDATE refresh_tokens SET previous_digest = NULL WHERE user_id = $1 AND device_id = $2',
+  text: `
+    UPDATE refresh_tokens SET previous_digest = NULL,
+      retired_digests = (array_prepend(previous_digest, retired_digests))[1:${KEPT_RETIRED}],
+      retired_at = (array_prepend($3::timestamptz, retired_at))[1:${KEPT_RETIRED}]
+    WHERE user_id = $1 AND device_id = $2 AND previous_digest IS NOT NULL`,
 };
 const END_FAMILY: Statement = {
   name: 'session_end_family',
@@ -418,7 +429,7 @@ export class SessionStore {
 
   /** The refresh token before the current one is spent from now on. */
   async retirePrevious(tx: Tx, { userId, deviceId }: DeviceRef): Promise<void> {
-    await tx.query(RETIRE_PREVIOUS, [userId, deviceId]);
+    await tx.query(RETIRE_PREVIOUS, [userId, deviceId, tx.startedAt]);
   }
 
   /** Ends the session and leaves its tokens recognisable, because its device stays. */

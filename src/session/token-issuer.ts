@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { Environment } from '../config/environment.js';
 import { Entropy } from '../system/entropy.js';
-import { chooseDeviceId, type TokenPair } from './session.rules.js';
+import type { RefreshTokenEntity } from './refresh-token.entity.js';
+import { chooseDeviceId, type Rotation, rotationOf, type TokenPair } from './session.rules.js';
 import {
   accessFamily,
   FAMILY_BYTES,
@@ -26,6 +27,11 @@ export class TokenIssuer {
     const isWithin = (since: Date, limit: number | null) =>
       limit === null || now.getTime() - since.getTime() < limit;
     return isWithin(createdAt, refreshTokenTtlMs) && isWithin(rotatedAt, refreshTokenIdleTtlMs);
+  }
+
+  /** What presenting a refresh token of a known session means. */
+  rotationOf(session: RefreshTokenEntity, digest: Buffer, now: Date): Rotation {
+    return rotationOf(session, digest, new Date(now.getTime() - this.environment.refreshReplayGraceMs));
   }
 
   /** From when on a session must have begun, and been refreshed, to be refreshable at `then`; `null`: at any time. */

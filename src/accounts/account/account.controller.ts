@@ -49,7 +49,8 @@ export class AccountController {
     operationId: 'deactivateAccount',
     summary: "Deactivate a user's account",
     description:
-      'Every session, device and key of the user is deleted in the same commit. The name stays taken.',
+      'Every session, device and key of the user, cross-signing keys included, is deleted in the same commit. The name ' +
+      'stays taken.',
   })
   @ApiOkResponse({
     description: 'The account has been deactivated.',

@@ -50,6 +50,16 @@ const DELETE_SIGNATURES: Statement = {
     DELETE FROM key_signatures
     WHERE user_id = $1 AND (target = ANY ($2::text[]) OR (signer_user_id = $1 AND key_id = ANY ($3::text[])))`,
 };
+const DELETE_ALL: Statement = {
+  name: 'cross_signing_delete_all',
+  text: `
+    WITH signatures AS (
+      DELETE FROM key_signatures WHERE user_id = $1
+    ), over_others AS (
+      DELETE FROM key_signatures WHERE signer_user_id = $1 AND signer_user_id <> user_id
+    )
+    DELETE FROM cross_signing_keys WHERE user_id = $1 RETURNING usage`,
+};
 const HOLD_DEVICES: Statement = {
   name: 'cross_signing_hold_devices',
   text: `
@@ -110,6 +120,11 @@ export class CrossSigningStore {
       tx.query(RETIRE, [userId, publicKeys, tx.startedAt]),
       tx.query(DELETE_SIGNATURES, [userId, publicKeys, publicKeys.map(ed25519)]),
     ]);
+  }
+
+  /** Deletes every key of the user, replaced ones included, with the signatures over them and by them; whether there was one. */
+  async deleteAll(tx: Tx, userId: string): Promise<boolean> {
+    return (await tx.query(DELETE_ALL, [userId])).length > 0;
   }
 
   /** Makes the key the current one of its usage; what signed another form of it goes. */

@@ -3,6 +3,7 @@ import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 /** A signature over a device or a cross-signing key of a user that did not come with the device's own upload. */
 @Entity('key_signatures')
 @Index('key_signatures_device_idx', ['userId', 'deviceId'])
+@Index('key_signatures_signer_idx', ['signerUserId'], { where: 'signer_user_id <> user_id' })
 @ForeignKey('AccountEntity', ['userId'], ['userId'], { name: 'key_signatures_account_fkey' })
 @ForeignKey('DeviceEntity', ['userId', 'deviceId'], ['userId', 'deviceId'], {
   name: 'key_signatures_device_fkey',

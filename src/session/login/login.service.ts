@@ -7,7 +7,7 @@ import { Batcher, GROUP_COMMIT } from '../../database/batcher.js';
 import { settle, type Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
-import { requireDeviceId, requireShortName, type StartedSession } from '../session.rules.js';
+import { requireDeviceId, type StartedSession } from '../session.rules.js';
 import { SessionService } from '../session.service.js';
 import { AppserviceLogin } from './appservice-login.js';
 import { type LoginContext, LoginFlows } from './login-flow.port.js';
@@ -55,7 +55,6 @@ export class LoginService {
   /** Begins a session. Logins that come at the same time, each on a new device, share a transaction. */
   async login(request: LoginDto, context: LoginContext): Promise<StartedSession> {
     requireDeviceId(request.device_id);
-    requireShortName(request.initial_device_display_name ?? null);
     const login = { request, context, proof: await this.prove(request, context) };
     // On a device that is there, or with a token of one, it would have to wait for whoever holds that.
     if (!request.device_id && request.type !== 'm.login.token') return this.logins.add(login);

@@ -10,7 +10,7 @@ import { SessionsEnded } from '../../events/sessions-ended.event.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import type { RefreshTokenEntity } from '../refresh-token.entity.js';
-import { EXPIRED_TOKEN_KEPT_MS, rotationOf, type TokenPair } from '../session.rules.js';
+import { EXPIRED_TOKEN_KEPT_MS, type TokenPair } from '../session.rules.js';
 import { type Rotated, SessionStore } from '../session.store.js';
 import { TokenIssuer } from '../token-issuer.js';
 import type { WireToken } from '../token.rules.js';
@@ -42,8 +42,8 @@ export class RefreshService {
 
   /**
    * A new pair of tokens for a refresh token. The old refresh token stays good until one of the new pair is used,
-   * so that a lost answer costs nothing; then it is spent, and who presents it again has stolen it or was robbed:
-   * the session ends, the device and its keys stay ("Refreshing access tokens"). Refreshes that come at the same time share
+   * so that a lost answer costs nothing; then it is spent. Who presents it again within `REFRESH_REPLAY_GRACE` is refused, and
+   * nothing else happens: clients of one session come late. Later they have stolen it, or were robbed: the session ends, the device and its keys stay ("Refreshing access tokens"). Refreshes that come at the same time share
    * a transaction.
    * @throws {MatrixError} `M_UNKNOWN_TOKEN`, with `soft_logout` while the device lives; `M_USER_LOCKED`
    */
@@ -92,8 +92,8 @@ export class RefreshService {
         requireActive(account);
         sessions.delete(key);
         cameFrom(tx, origin, session);
-        const rotation = rotationOf(session, token.digest);
-        if (rotation === 'ended' || rotation === 'superseded') return null;
+        const rotation = this.tokens.rotationOf(session, token.digest, tx.startedAt);
+        if (rotation === 'ended' || rotation === 'superseded' || rotation === 'late') return null;
         if (!this.tokens.isRefreshable(session, tx.startedAt)) return null;
         if (rotation === 'replay') {
           replayed.push(session);

@@ -11,6 +11,7 @@ import {
 import { ClientAddress } from '../../matrix/client-address.decorator.js';
 import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.js';
 import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
+import { ChecksItself } from '../../matrix/json-body.guard.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { toDto } from '../../matrix/validation.pipe.js';
 import { SessionDto, toSession } from '../session.dto.js';
@@ -32,6 +33,7 @@ export class RegisterController {
   ) {}
 
   @MatrixPost('register')
+  @ChecksItself('username')
   @ApiOperation({
     operationId: 'register',
     summary: 'Register for an account on this server',

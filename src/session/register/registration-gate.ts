@@ -5,10 +5,10 @@ import { MatrixError } from '../../matrix/matrix-error.js';
 import { RateLimiter } from '../../rate-limits/rate-limiter.js';
 import { Entropy } from '../../system/entropy.js';
 import { UiaService } from '../../uia/uia.service.js';
-import { requireDeviceId, requireShortName } from '../session.rules.js';
+import { requireDeviceId } from '../session.rules.js';
 import { type RegisterDto, toWantedAccount, type WantedAccount } from './register.dto.js';
 
-const GENERATED_LENGTH = 12;
+const GENERATED_LENGTH = 11;
 const GENERATED_ALPHABET = 'abcdefghijklmnopqrstuvwxyz0123456789';
 
 const FLOWS = { open: [['m.login.dummy']], token: [['m.login.registration_token']] };
@@ -65,7 +65,6 @@ export class RegistrationGate {
     const { auth, password } = request;
     // Whatever can be refused is refused before the proof is used up.
     requireDeviceId(request.device_id);
-    requireShortName(request.initial_device_display_name ?? null);
     // Passwords are not remembered between two requests, so the one that answers a challenge must bring it.
     if (auth !== undefined && password === undefined) throw MatrixError.missingParam('password');
     if (password !== undefined) await this.passwords.requireStrong(password, userId ?? '');
@@ -85,7 +84,7 @@ export class RegistrationGate {
 
   /** A localpart for who wants none in particular. */
   generatedName(): string {
-    return this.entropy.text(GENERATED_LENGTH, GENERATED_ALPHABET);
+    return `u${this.entropy.text(GENERATED_LENGTH, GENERATED_ALPHABET)}`;
   }
 }
 

@@ -20,7 +20,7 @@ export class RegistrationNames {
    * @throws {MatrixError} `M_INVALID_USERNAME`, `M_USER_IN_USE` or `M_EXCLUSIVE`
    */
   async forPerson(username: string): Promise<string> {
-    const userId = await this.accounts.nameFor(username);
+    const userId = await this.accounts.nameFor(username, { isPersons: true });
     this.appservices.requireFree(userId, null);
     // Whoever came first would be the administrator.
     const { registration, serverAdmins } = this.environment;
@@ -35,7 +35,7 @@ export class RegistrationNames {
    */
   async forAppservice(username: string, token: string | null): Promise<string> {
     const appservice = this.appservices.authenticate(token);
-    const userId = await this.accounts.nameFor(username);
+    const userId = await this.accounts.nameFor(username, { isPersons: false });
     this.appservices.requireFree(userId, appservice);
     return userId;
   }
