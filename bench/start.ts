@@ -24,7 +24,10 @@ const CONNECTIONS = 2_000;
 const MAIN = new URL('../../../dist/main.js', import.meta.url).pathname;
 const VERSIONS = '/_matrix/client/versions';
 
-/** Starts the service as an operator does: on an embedded server whose data are there already, and on a database of the arena's server. */
+/**
+ * Starts the service as an operator does: on an embedded server whose data are there already, and on a database of
+ * the arena's server.
+ */
 export async function start(arena: Arena, rounds: number): Promise<Start[]> {
   const directory = await temporaryDirectory();
   const empty = await arena.neighbour();

@@ -22,9 +22,9 @@ import { SessionModule } from './session/session.module.js';
 import { WebhooksModule } from './webhooks/webhooks.module.js';
 
 /**
- * The whole service, and the only file that knows every module. `createApplication` puts an application around it; in one
- * of your own it needs an application made with {@link matrixExpress}. Its guards, pipe and
- * filter are those of the whole application: controllers of yours want a token, too, unless they are `@Public()`.
+ * The whole service, and the only file that knows every module. `createApplication` puts an application around it;
+ * in one of your own it needs an application made with {@link matrixExpress}. Its guards, pipe and filter are those
+ * of the whole application: controllers of yours want a token, too, unless they are `@Public()`.
  *
  * @example
  * ```ts

@@ -72,7 +72,10 @@ export class AccountsService implements OnModuleInit {
     await this.events.publish(tx, new AccountRegistered(userId, 'user', tx.startedAt.getTime()));
   }
 
-  /** Creates the account of an application service itself unless it is there; at the start, when nobody hears of it yet. */
+  /**
+   * Creates the account of an application service itself unless it is there; at the start, when nobody hears of it
+   * yet.
+   */
   async ensureSender(tx: Tx, userId: string): Promise<void> {
     await this.store.insert(tx, { userId, kind: 'appservice', passwordHash: null });
   }

@@ -112,7 +112,10 @@ export class AccountsStore {
     return rows.length === 1;
   }
 
-  /** The account of this exact user ID, or else the one of `otherwise`. Look-ups that come at the same time share a statement. */
+  /**
+   * The account of this exact user ID, or else the one of `otherwise`. Look-ups that come at the same time share a
+   * statement.
+   */
   find(userId: string, otherwise = userId): Promise<AccountEntity | null> {
     return this.lookUps.add({ userId, otherwise });
   }

@@ -7,8 +7,8 @@ import { AccountsStore } from './accounts.store.js';
 const INTERVAL_MS = 60 * 60 * 1_000;
 
 /**
- * Keeps the time that an unknown user costs at what most users cost: hashes that were made with other settings stay until
- * their users log in, and would tell who exists.
+ * Keeps the time that an unknown user costs at what most users cost: hashes that were made with other settings stay
+ * until their users log in, and would tell who exists.
  */
 @Injectable()
 export class PasswordDecoy implements OnApplicationBootstrap, OnModuleDestroy {
@@ -36,7 +36,7 @@ export class PasswordDecoy implements OnApplicationBootstrap, OnModuleDestroy {
       const somewhere = `@${this.entropy.text(1, 'abcdefghijklmnopqrstuvwxyz')}`;
       const settings =
         (await this.store.commonHashSettings(somewhere)) ?? (await this.store.commonHashSettings(''));
-      if (settings !== null) this.hasher.imitate(settings);
+      if (settings !== null) await this.hasher.imitate(settings);
     } catch (error) {
       warnUnlessOutage(this.logger, 'How passwords were hashed could not be looked at', error);
     }

@@ -37,7 +37,8 @@ export abstract class PasswordVerifier {
  *
  * @example
  * ```ts
- * createApplication({ environment, database, passwordVerifier: directory ? new LdapPasswords(directory) : new OwnPasswords() });
+ * createApplication({ environment, database, passwordVerifier: directory ? new LdapPasswords(directory) : new
+ * OwnPasswords() });
  * ```
  */
 export class OwnPasswords extends PasswordVerifier {

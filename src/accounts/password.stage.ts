@@ -26,7 +26,9 @@ export class PasswordStage extends UiaStage implements OnModuleInit {
     const { password } = auth;
     if (typeof password !== 'string') throw MatrixError.missingParam('password');
     const named: Named = auth;
-    const isNamed = [named.identifier, named.user, named.medium].some((one) => (one ?? undefined) !== undefined);
+    const isNamed = [named.identifier, named.user, named.medium].some(
+      (one) => (one ?? undefined) !== undefined,
+    );
     const login = userId !== null && !isNamed ? { type: 'm.id.user' as const, user: userId } : toLogin(named);
     const proven = await this.passwords.verify(login, password, address);
     // Somebody else's password is no proof, and no reason to ask again.

@@ -28,16 +28,16 @@ export class PasswordsService {
   ) {}
 
   /**
-   * The user that name and password prove, whose account may be locked or deactivated. Unknown users and wrong passwords take the same time, count alike
-   * and get the same answer.
+   * The user that name and password prove, whose account may be locked or deactivated. Unknown users and wrong
+   * passwords take the same time, count alike and get the same answer.
    * @param address of the client, for its share of failed attempts
    * @throws {MatrixError} `M_FORBIDDEN`, or `M_LIMIT_EXCEEDED`
    */
   async verify(login: Login, password: string, address: string): Promise<Proven> {
     const user = await this.userOf(login);
     const account = user === null ? null : await this.accounts.find(user);
-    // Counted before the password is looked at. All names of an account share its limit; a name of nobody has one of its own,
-    // so that limits tell nothing of who exists.
+    // Counted before the password is looked at. All names of an account share its limit; a name of nobody has one
+    // of its own, so that limits tell nothing of who exists.
     const attempts: Attempt[] = [
       ['login_failed_address', address],
       ['login_failed_account', account?.userId ?? this.nameOf(login)],
@@ -73,6 +73,11 @@ export class PasswordsService {
     return this.inTime(this.hasher.hash(normalized(password)));
   }
 
+  /** Whether a hash is that of the password. */
+  isOf(passwordHash: string | null, password: string): Promise<boolean> {
+    return this.inTime(this.hasher.matches(passwordHash, normalized(password)));
+  }
+
   private async prove(
     user: string | null,
     account: AccountEntity | null,
@@ -92,14 +97,15 @@ export class PasswordsService {
     const matches = await this.inTime(this.hasher.matches(passwordHash, normalized(password)));
     // Hashes of old are of passwords as they were typed.
     const isOfOld = !matches && password !== normalized(password);
-    if (!matches && !(isOfOld && (await this.inTime(this.hasher.matches(passwordHash, password))))) return null;
+    if (!matches && !(isOfOld && (await this.inTime(this.hasher.matches(passwordHash, password)))))
+      return null;
     const own = account!.userId;
     return { userId: own, credential: await this.upToDate(own, passwordHash!, password, isOfOld) };
   }
 
   /**
-   * The hash of a password that has proven right, made anew with today's settings. Whoever else makes it anew at the same time
-   * has written one that this password proves, too.
+   * The hash of a password that has proven right, made anew with today's settings. Whoever else makes it anew at
+   * the same time has written one that this password proves, too.
    */
   private async upToDate(
     userId: string,
@@ -108,11 +114,15 @@ export class PasswordsService {
     isOfOld: boolean,
   ): Promise<string> {
     if (!isOfOld && !this.hasher.isOutdated(passwordHash)) return passwordHash;
-    const fresh = await this.hash(password);
-    if (await this.accounts.rehash(userId, passwordHash, fresh)) return fresh;
+    try {
+      const fresh = await this.hash(password);
+      if (await this.accounts.rehash(userId, passwordHash, fresh)) return fresh;
+    } catch {
+      // The password is right all the same; the next login tries again.
+      return passwordHash;
+    }
     const { passwordHash: other = null } = (await this.accounts.findExactly(userId)) ?? {};
-    if (!(await this.inTime(this.hasher.matches(other, normalized(password)))))
-      throw MatrixError.forbidden('Invalid username or password');
+    if (!(await this.isOf(other, password))) throw MatrixError.forbidden('Invalid username or password');
     return other!;
   }
 

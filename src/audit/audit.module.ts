@@ -7,7 +7,10 @@ import { AuditListener } from './audit.listener.js';
 import { AuditService } from './audit.service.js';
 import { AuditStore } from './audit.store.js';
 
-/** What happened to sessions, for administrators: logins, ends with their reason, refusals; with address and user agent. */
+/**
+ * What happened to sessions, for administrators: logins, ends with their reason, refusals; with address and user
+ * agent.
+ */
 @Global()
 @Module({
   imports: [TypeOrmModule.forFeature([AuditEntryEntity])],

@@ -4,7 +4,10 @@ import { isStorable } from '../matrix/json-body.js';
 import { type ErrorAnswer, MatrixError } from '../matrix/matrix-error.js';
 import { toUserId } from '../matrix/user-id.js';
 
-/** Where a session begins, somebody proves who they are, or acts as administrator, and what of it is named without an identifier. */
+/**
+ * Where a session begins, somebody proves who they are, or acts as administrator, and what of it is named without
+ * an identifier.
+ */
 const OPERATIONS: readonly RegExp[] = [
   /^POST \/login$/,
   /^POST \/login\/get_token$/,

@@ -60,8 +60,8 @@ export class BearerGuard implements CanActivate {
   }
 
   /**
-   * Drives the strategy as Passport's middleware does. The middleware itself would add log-ins and sessions, which Matrix
-   * has none of, to every request, and its strategies, by their names, to every application of the process.
+   * Drives the strategy as Passport's middleware does. The middleware itself would add log-ins and sessions, which
+   * Matrix has none of, to every request, and its strategies, by their names, to every application of the process.
    */
   private authenticate(request: Request): Promise<Verdict> {
     return new Promise((resolve, reject) => {

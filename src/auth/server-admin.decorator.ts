@@ -41,8 +41,8 @@ class ServerAdminGuard implements CanActivate {
 }
 
 /**
- * An endpoint for administrators (`SERVER_ADMINS`). A query parameter that it does not have is refused: mistyped, it would
- * change or show more than was meant.
+ * An endpoint for administrators (`SERVER_ADMINS`). A query parameter that it does not have is refused: mistyped,
+ * it would change or show more than was meant.
  * @param parameters the query parameters that it has, each of which may be given once
  */
 export const ForServerAdmins = (...parameters: string[]) =>

@@ -4,7 +4,8 @@ import { serverNameOf } from '../matrix/user-id.js';
 import type { Requester } from './requester.js';
 
 /**
- * Lets administrators (`SERVER_ADMINS`) through. Asked before anything is looked up, so that nobody else learns what exists.
+ * Lets administrators (`SERVER_ADMINS`) through. Asked before anything is looked up, so that nobody else learns
+ * what exists.
  * @throws {MatrixError} `M_FORBIDDEN`
  */
 export function requireServerAdmin({ serverAdmins }: Environment, { userId, isAppservice }: Requester): void {
@@ -13,7 +14,8 @@ export function requireServerAdmin({ serverAdmins }: Environment, { userId, isAp
 }
 
 /**
- * Lets whole user IDs of this server through: a name that is completed, or read in another letter case, may be somebody else.
+ * Lets whole user IDs of this server through: a name that is completed, or read in another letter case, may be
+ * somebody else.
  * @throws {MatrixError} `M_INVALID_PARAM`
  */
 export function requireWholeUserId({ serverName }: Environment, userId: string): string {

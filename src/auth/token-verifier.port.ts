@@ -24,8 +24,9 @@ export abstract class TokenVerifier {
   abstract verify(token: string, asserted: IdentityAssertion): Promise<Verdict>;
 
   /**
-   * Looks again, once the account is locked, whether the caller's session is still there: it may have ended, or its device have
-   * got another session, since the guard looked. From then on no session of the account begins before the transaction ends.
+   * Looks again, once the account is locked, whether the caller's session is still there: it may have ended, or its
+   * device have got another session, since the guard looked. From then on no session of the account begins before
+   * the transaction ends.
    * @throws {MatrixError} `M_UNKNOWN_TOKEN`
    */
   abstract requireAlive(tx: Tx, requester: Requester): Promise<void>;

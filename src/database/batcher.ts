@@ -1,5 +1,5 @@
-import pLimit from 'p-limit';
-import { causesOf, isOutage, Unavailable } from '../system/outage.js';
+import { causesOf, isUnavailable, Unavailable } from '../system/outage.js';
+import { Turns } from './turns.js';
 
 interface Waiting<Item, Result> {
   readonly item: Item;
@@ -38,25 +38,35 @@ export type Serve<Item, Result> = (
 /** Something took longer than others may be kept waiting. */
 export class Impatience extends Error {}
 
-/** How many items may wait, those beside the lanes included, and for how long: a database that hangs must not fill the memory. */
+/**
+ * How many items may wait, those beside the lanes included, and for how long: a database that hangs must not fill
+ * the memory.
+ */
 export const WAITING = { most: 4_096, longestMs: 10_000 };
 
-/** Items that are tried by themselves at the same time, or wait for what somebody holds: they must not take every connection. */
+/**
+ * Items that are tried by themselves at the same time, or wait for what somebody holds: they must not take every
+ * connection.
+ */
 const ALONE_AT_ONCE = 4;
 
 /**
- * Serves together what is asked for at the same time. Items that come in one turn of the event loop, or while every lane is
- * taken, go with the next call. There is no timer: who comes alone waits for nobody.
+ * Serves together what is asked for at the same time. Items that come in one turn of the event loop, or while every
+ * lane is taken, go with the next call. There is no timer: who comes alone waits for nobody.
  *
- * When a shared call fails, each of its items is tried by itself, and when that would take long, once more beside the lanes:
- * nobody pays for a neighbour. When it is the database that failed, nothing is tried again. Who waits too long, or finds too
- * many waiting, is refused with {@link Unavailable}.
+ * When a shared call fails, each of its items is tried by itself, and when that would take long, once more beside
+ * the lanes: nobody pays for a neighbour. When it is the database that failed, nothing is tried again. Who waits
+ * too long, or finds too many waiting, is refused with {@link Unavailable}.
  */
 export class Batcher<Item, Result> {
   private waiting: Waiting<Item, Result>[] = [];
   private underWay = 0;
   private isScheduled = false;
-  private readonly beside = pLimit(ALONE_AT_ONCE);
+  private readonly beside = new Turns({
+    atOnce: ALONE_AT_ONCE,
+    waiting: WAITING.most,
+    waitMs: WAITING.longestMs,
+  });
   private timer: NodeJS.Timeout | undefined;
 
   constructor(
@@ -66,7 +76,7 @@ export class Batcher<Item, Result> {
 
   /** Resolves with what `serve` gives for the item. */
   add(item: Item): Promise<Result> {
-    if (this.waiting.length + this.beside.pendingCount >= WAITING.most)
+    if (this.waiting.length + this.beside.waiting >= WAITING.most)
       return Promise.reject(new Unavailable('Too many requests wait for the database'));
     return new Promise((resolve, reject) => {
       this.waiting.push({ item, since: performance.now(), resolve, reject });
@@ -102,7 +112,7 @@ export class Batcher<Item, Result> {
     if (batch.length > 1) left = await this.serveOneByOne(left);
     this.underWay -= 1;
     if (this.waiting.length > 0) this.schedule();
-    for (const waiting of left) void this.beside(() => this.serveAlone(waiting));
+    for (const waiting of left) this.beside.take(() => this.serveAlone(waiting)).catch(waiting.reject);
   }
 
   /** Gives those that are to be tried again. */
@@ -112,7 +122,7 @@ export class Batcher<Item, Result> {
       return batch.filter((waiting, at) => !settled(waiting, results[at]!));
     } catch (error) {
       const isOwn = batch.length === 1 && !isImpatience(error);
-      if (!isOwn && !isOutage(error)) return [...batch];
+      if (!isOwn && !isUnavailable(error)) return [...batch];
       for (const { reject } of batch) reject(error);
       return [];
     }
@@ -128,7 +138,6 @@ export class Batcher<Item, Result> {
   }
 
   private async serveAlone(waiting: Waiting<Item, Result>): Promise<void> {
-    if (isLate(waiting)) return refuse(waiting);
     try {
       const [result] = await this.serve([waiting.item], false);
       if (!settled(waiting, result!)) throw new Error('There is no result');

@@ -30,12 +30,15 @@ class ServiceClient extends Client {
   /** A failover must cost one second, not the minutes of a TCP time-out. */
   constructor(config: ClientConfig) {
     super({ ...config, connectionTimeoutMillis: 1_000 });
-    // Between the pool's listener and the borrower's there is a moment without any. A backend that ends in it would end the
-    // process; whoever uses the connection next hears of it by a failed statement.
+    // Between the pool's listener and the borrower's there is a moment without any. A backend that ends in it would
+    // end the process; whoever uses the connection next hears of it by a failed statement.
     this.on('error', () => {});
   }
 
-  /** Statements of one turn of the event loop leave in one write: each would be a system call, and a packet, of its own. */
+  /**
+   * Statements of one turn of the event loop leave in one write: each would be a system call, and a packet, of its
+   * own.
+   */
   override query(...args: never[]): never {
     if (!this.isGathering) {
       const { stream } = (this as unknown as Connected).connection;
@@ -52,12 +55,15 @@ class ServiceClient extends Client {
 
 /**
  * Settings of every connection. Without a generic plan, a statement with array parameters is planned anew at each call.
- * A plan is kept for long: one that was made while a table was small must not read the table whole when it has grown, so
- * statements look rows up by an index from the first row on.
+ * A plan is kept for long: one that was made while a table was small must not read the table whole when it has
+ * grown, so statements look rows up by an index from the first row on.
  */
 export const SETTINGS = { plan_cache_mode: 'force_generic_plan', jit: 'off', enable_seqscan: 'off' };
 
-/** Statements that make settings, for a connection that is new: parameters of the connection are refused by poolers, or left out. */
+/**
+ * Statements that make settings, for a connection that is new: parameters of the connection are refused by poolers,
+ * or left out.
+ */
 function settingUp(
   settings: Readonly<Record<string, string | number>>,
 ): (client: Client) => Promise<unknown> {

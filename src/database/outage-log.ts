@@ -1,7 +1,10 @@
 import { Logger } from '@nestjs/common';
-import { isOutage, isTooManyConnections } from '../system/outage.js';
+import { isTooManyConnections } from '../system/outage.js';
 
-/** Before so long has passed without a failure, an outage is not over: some requests may get through in the midst of one. */
+/**
+ * Before so long has passed without a failure, an outage is not over: some requests may get through in the midst of
+ * one.
+ */
 const QUIET_MS = 1_000;
 const BUSY_PAUSE_MS = 60_000;
 
@@ -45,5 +48,5 @@ export class OutageLog {
 
 function reasonOf(error: unknown): string {
   const hint = isTooManyConnections(error) ? ' (raise max_connections, or lower DATABASE_POOL_SIZE)' : '';
-  return isOutage(error) && error instanceof Error ? `${error.message || error.name}${hint}` : String(error);
+  return error instanceof Error ? `${error.message || error.name}${hint}` : String(error);
 }

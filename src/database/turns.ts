@@ -8,7 +8,10 @@ export interface TurnsOptions {
   readonly waitMs: number;
 }
 
-/** Lets so many work at a time, and so many wait for their turn, for so long: a slow database must not fill the memory. */
+/**
+ * Lets so many work at a time, and so many wait for their turn, for so long: a slow database must not fill the
+ * memory.
+ */
 export class Turns {
   private readonly limit;
 

@@ -1,5 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import type { ClientBase, QueryResultRow } from 'pg';
+import { isOutage, Unavailable } from '../system/outage.js';
 
 /**
  * One SQL statement with a name. PostgreSQL parses and plans a named statement once for each connection, which
@@ -71,8 +72,8 @@ export class Tx {
   }
 
   /**
-   * Adds a statement that travels with the COMMIT, when all others have been answered: `make` is called then. What it throws
-   * keeps the COMMIT from being sent.
+   * Adds a statement that travels with the COMMIT, when all others have been answered: `make` is called then. What
+   * it throws keeps the COMMIT from being sent.
    */
   beforeCommit(make: () => PendingStatement): void {
     this.last.push(make);
@@ -84,8 +85,8 @@ export class Tx {
   }
 
   /**
-   * Sends what {@link beforeCommit} gathered: all of it, or nothing where one cannot be made. A statement that then fails has
-   * the COMMIT answered with ROLLBACK.
+   * Sends what {@link beforeCommit} gathered: all of it, or nothing where one cannot be made. A statement that then
+   * fails has the COMMIT answered with ROLLBACK.
    * @internal
    */
   sendLast(): Promise<unknown> {
@@ -94,8 +95,8 @@ export class Tx {
   }
 
   /**
-   * Calls what {@link afterCommit} gathered. One that throws against its word is told of, and stops neither the others nor the
-   * answer: what was committed must not be answered as if it had failed.
+   * Calls what {@link afterCommit} gathered. One that throws against its word is told of, and stops neither the
+   * others nor the answer: what was committed must not be answered as if it had failed.
    * @internal
    */
   tellCommitted(tellOf: (error: unknown) => void): void {
@@ -117,8 +118,9 @@ export class Tx {
     try {
       return (await running).rows;
     } catch (error) {
-      this.failure ??= error;
-      throw error;
+      const told = ofDatabase(error);
+      this.failure ??= told;
+      throw told;
     }
   }
 
@@ -134,8 +136,9 @@ export class Tx {
 }
 
 /**
- * Resolves when all have resolved, with what they gave. Unlike `Promise.all` it waits for every one before it rejects, with the
- * first failure: work that goes on behind a rolled back transaction would meet it again in the next attempt.
+ * Resolves when all have resolved, with what they gave. Unlike `Promise.all` it waits for every one before it
+ * rejects, with the first failure: work that goes on behind a rolled back transaction would meet it again in the
+ * next attempt.
  */
 export async function settle<Work extends readonly unknown[]>(
   work: Work,
@@ -144,4 +147,10 @@ export async function settle<Work extends readonly unknown[]>(
   const failed = outcomes.find((outcome) => outcome.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
   return outcomes.map((outcome) => (outcome as PromiseFulfilledResult<unknown>).value) as never;
+}
+
+/** An error of the database in the form in which everybody hears of an outage; any other one as it is. */
+export function ofDatabase(error: unknown): unknown {
+  if (error instanceof Unavailable || !isOutage(error)) return error;
+  return new Unavailable('The database is not available', { cause: error });
 }

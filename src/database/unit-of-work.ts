@@ -1,14 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable, Logger } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
-import type { Client, Pool, QueryResultRow } from 'pg';
-import { DataSource, type QueryRunner } from 'typeorm';
+import { type Client, DatabaseError, type Pool, type QueryResultRow } from 'pg';
+import { DataSource, QueryFailedError, type QueryRunner } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import { Clock } from '../system/clock.js';
-import { isConnectionLost, isOutage, isTooManyConnections, Unavailable } from '../system/outage.js';
+import {
+  causesOf,
+  isConnectionLost,
+  isTooManyConnections,
+  isUnavailable,
+  Unavailable,
+  unavailableIn,
+} from '../system/outage.js';
 import { OutageLog } from './outage-log.js';
 import { Turns } from './turns.js';
-import { type Statement, Tx } from './tx.js';
+import { ofDatabase, type Statement, Tx } from './tx.js';
 
 /** Serialization failure and deadlock: PostgreSQL asks the client to try the whole transaction again. */
 const TRY_AGAIN = new Set(['40001', '40P01']);
@@ -49,12 +56,12 @@ export class UnitOfWork {
    * `work` hid it, everything is rolled back and the promise rejects.
    *
    * A deadlock or a serialization failure runs `work` again from the start, in a new transaction, up to five
-   * times; a connection that dies before the COMMIT is sent, once: whatever `work` does outside the transaction must bear
-   * being repeated.
+   * times; a connection that dies before the COMMIT is sent, once: whatever `work` does outside the transaction
+   * must bear being repeated.
    *
    * @throws {Unavailable} when the database cannot be had, or too many wait for it
-   * @param inCompany for work of several requests that share the transaction: a statement that would wait long for a lock
-   *   fails, so that nobody waits for a neighbour; each is then to be tried alone
+   * @param inCompany for work of several requests that share the transaction: a statement that would wait long for
+   *   a lock fails, so that nobody waits for a neighbour; each is then to be tried alone
    *
    * @example
    * ```ts
@@ -67,9 +74,12 @@ export class UnitOfWork {
     return this.guarded(() => again(() => this.transactions.take(() => this.attempt(work, inCompany))));
   }
 
-  /** Runs one statement that writes and needs no other with it: it is a transaction of its own, without BEGIN and COMMIT. */
+  /**
+   * Runs one statement that writes and needs no other with it: it is a transaction of its own, without BEGIN and
+   * COMMIT.
+   */
   runOne<Row extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<Row[]> {
-    return this.guarded(() => again(() => this.lookUps.take(() => this.send<Row>(statement, values))));
+    return this.guarded(() => again(() => this.transactions.take(() => this.send<Row>(statement, values))));
   }
 
   /** Runs one statement outside any transaction; for reading. */
@@ -94,20 +104,24 @@ export class UnitOfWork {
     const pool = (this.dataSource.driver as PostgresDriver).master as Pool;
     // `pg` knows the time limit of a single query; its types do not.
     const query = { ...statement, values, ...(timeoutMs === undefined ? {} : { query_timeout: timeoutMs }) };
-    return (await whenThereIsRoom(() => pool.query<Row>(query))).rows;
+    try {
+      return (await whenThereIsRoom(() => pool.query<Row>(query))).rows;
+    } catch (error) {
+      throw ofDatabase(error);
+    }
   }
 
-  /** Everybody outside hears of an outage in one form, and the log of it once. */
+  /** Has the log hear of an outage once. */
   private async guarded<Result>(work: () => Promise<Result>): Promise<Result> {
     try {
       const result = await work();
       this.outages.answered();
       return result;
     } catch (error) {
-      if (error instanceof Unavailable) this.outages.turnedAway(error);
-      if (error instanceof Unavailable || !isOutage(error)) throw error;
-      this.outages.failed(error);
-      throw new Unavailable('The database is not available', { cause: error });
+      const unavailable = unavailableIn(error);
+      if (unavailable?.cause !== undefined) this.outages.failed(unavailable.cause);
+      else if (unavailable !== undefined) this.outages.turnedAway(unavailable);
+      throw error;
     }
   }
 
@@ -119,7 +133,9 @@ export class UnitOfWork {
   }
 
   private async attempt<Result>(work: (tx: Tx) => Promise<Result>, inCompany: boolean): Promise<Result> {
-    const runner = await whenThereIsRoom(() => this.connect());
+    const runner = await whenThereIsRoom(() => this.connect()).catch((error: unknown) => {
+      throw ofDatabase(error);
+    });
     let isCommitting = false;
     try {
       const client = (await runner.connect()) as Client;
@@ -131,7 +147,9 @@ export class UnitOfWork {
       const tx = new Tx(runner.manager, client, this.clock.now(), inCompany);
       try {
         const result = await work(tx);
-        await begun;
+        await begun.catch((error: unknown) => {
+          throw ofDatabase(error);
+        });
         await tx.close();
         if (performance.now() > deadline) throw new Error('The transaction took too long to be committed');
         if (client.getTransactionStatus() === 'I') throw new Error('A statement ended the transaction');
@@ -149,8 +167,9 @@ export class UnitOfWork {
         // A connection that died took its transaction along; the first error is the one to tell.
         if (!runner.isReleased && client.getTransactionStatus() !== 'I')
           await client.query('ROLLBACK').catch(() => {});
-        if (!isCommitting && isConnectionLost(error)) throw new LostBeforeCommit(error);
-        throw error;
+        const told = ofQueries(error);
+        if (!isCommitting && isUnavailable(told) && isConnectionLost(told)) throw new LostBeforeCommit(told);
+        throw told;
       }
     } finally {
       await runner.release();
@@ -158,16 +177,27 @@ export class UnitOfWork {
   }
 }
 
+/**
+ * The same for what came out of the work: of it only queries speak to the database, those of the entity manager
+ * included.
+ */
+function ofQueries(error: unknown): unknown {
+  const isQuerys = [...causesOf(error)].some(
+    (one) => one instanceof QueryFailedError || one instanceof DatabaseError,
+  );
+  return isQuerys ? ofDatabase(error) : error;
+}
+
 /** The connection died before anything could be committed. */
-class LostBeforeCommit extends Error {
-  constructor(override readonly cause: unknown) {
-    super('The connection was lost');
+class LostBeforeCommit extends Unavailable {
+  constructor(cause: unknown) {
+    super('The connection to the database was lost', { cause });
   }
 }
 
 /**
- * Connects, and tries again while the server allows no further connection: others of the pool are soon free. PostgreSQL may
- * allow fewer than the pool would take.
+ * Connects, and tries again while the server allows no further connection: others of the pool are soon free.
+ * PostgreSQL may allow fewer than the pool would take.
  */
 async function whenThereIsRoom<Result>(connect: () => Promise<Result>): Promise<Result> {
   const deadline = performance.now() + SLOT_WAIT_MS;
@@ -197,7 +227,9 @@ async function again<Result>(attempt: () => Promise<Result>): Promise<Result> {
 
 /** PostgreSQL answers the COMMIT of an aborted transaction with ROLLBACK and no error. */
 async function commit(client: Client, tx: Tx): Promise<void> {
-  const { command } = await client.query('COMMIT');
+  const { command } = await client.query('COMMIT').catch((error: unknown) => {
+    throw ofDatabase(error);
+  });
   if (command !== 'COMMIT') {
     throw tx.failure ?? new Error('A statement failed inside the transaction and its error was hidden');
   }

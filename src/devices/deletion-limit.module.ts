@@ -5,7 +5,10 @@ import { EVENT_TYPES } from '../events/event-types.js';
 import { InTransaction } from '../events/in-transaction.decorator.js';
 import type { SessionEvent } from '../events/session-event.js';
 
-/** What this connection has deleted so far; PostgreSQL may count earlier transactions in, so only a difference tells. */
+/**
+ * What this connection has deleted so far; PostgreSQL may count earlier transactions in, so only a difference
+ * tells.
+ */
 const DELETED = `(pg_stat_get_xact_tuples_deleted('devices'::regclass)
   + pg_stat_get_xact_tuples_deleted('accounts'::regclass))`;
 /** TRUNCATE counts nothing, and puts another file in the place of the table's. */

@@ -8,7 +8,7 @@ import { MatrixError } from '../matrix/matrix-error.js';
 import { RateLimiter } from '../rate-limits/rate-limiter.js';
 import { isDeviceId } from '../session/session.rules.js';
 import { SessionService } from '../session/session.service.js';
-import { type Authorised, type Operation, UiaService } from '../uia/uia.service.js';
+import { type Authorised, type Operation, UiaService, withoutProof } from '../uia/uia.service.js';
 
 const FLOWS = [['m.login.password']];
 
@@ -32,12 +32,16 @@ export class DeviceDeletionService {
 
   /**
    * Deletes the devices with everything that hangs on them, in one commit. Those that are not there are passed over, so
-   * the second call is as good as the first.
+   * the second call is as good as the first; repeated with the session of its proof, it needs no other.
    * @throws {UiaChallenge} until the user has given the password; application services need none
-   * @throws {MatrixError} `M_LIMIT_EXCEEDED`; `M_FORBIDDEN` for somebody else's password; `M_UNKNOWN_TOKEN` when the session ended meanwhile
+   * @throws {MatrixError} `M_LIMIT_EXCEEDED`; `M_FORBIDDEN` for somebody else's password; `M_UNKNOWN_TOKEN` when
+   *   the session ended meanwhile
    */
   async delete(requester: Requester, deletion: Deletion): Promise<void> {
-    const { parameters, credential } = await this.prove(requester, deletion);
+    const proof = await this.prove(requester, deletion);
+    const { parameters, credential } = proof;
+    // Asked again, because the answer was lost.
+    if (proof.result !== null) return;
     // What the user was asked about is what counts, whatever the request that answers the challenge says.
     const { devices } = parameters as { devices?: string[] };
     if (devices === undefined) throw MatrixError.missingParam('devices');
@@ -47,6 +51,7 @@ export class DeviceDeletionService {
       requireActive(account);
       requireUnchanged(account, credential);
       await this.sessions.endDevices(tx, requester, devices);
+      await this.uia.finish(tx, proof);
     });
   }
 
@@ -55,7 +60,7 @@ export class DeviceDeletionService {
     { deviceIds, origin, ...operation }: Deletion,
   ): Promise<Authorised> {
     const parameters = deviceIds === undefined ? {} : { devices: [...new Set(deviceIds)].filter(isDeviceId) };
-    if (isAppservice) return { parameters, userId, credential: null };
+    if (isAppservice) return withoutProof(parameters, userId);
     if (deviceIds === undefined && operation.auth?.['session'] === undefined)
       throw MatrixError.missingParam('devices');
     await this.limiter.count('challenge', origin.address);

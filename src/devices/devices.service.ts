@@ -60,8 +60,8 @@ export class DevicesService {
    * Gives the device a name; without one nothing changes. An application service makes a device that is not there
    * ("Application services", "Device management").
    * @returns whether the device is new
-   * @throws {MatrixError} `M_NOT_FOUND`; `M_TOO_LARGE` for a long name; of a new device `M_INVALID_PARAM` for an ID that
-   *   cannot be, and `M_FORBIDDEN` for that of a key
+   * @throws {MatrixError} `M_NOT_FOUND`; `M_TOO_LARGE` for a long name; of a new device `M_INVALID_PARAM` for an ID
+   *   that cannot be, and `M_FORBIDDEN` for that of a key
    */
   async update(requester: Requester, deviceId: string, displayName: string | null): Promise<boolean> {
     requireShortName(displayName);

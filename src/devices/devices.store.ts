@@ -84,8 +84,8 @@ export class DevicesStore {
   }
 
   /**
-   * Makes the device unless it is there, and locks it until the transaction ends; answers whether it is new, and `null` when
-   * the user has `most` already. Some made at the same time may come on top.
+   * Makes the device unless it is there, and locks it until the transaction ends; answers whether it is new, and
+   * `null` when the user has `most` already. Some made at the same time may come on top.
    */
   async ensure(
     tx: Tx,

@@ -22,17 +22,19 @@ export interface AfterCommitSubscription {
 const KEY = 'matrix-session-service:after-commit';
 
 /**
- * Makes a method of a provider or controller that is not request-scoped hear of `Event` after the commit that made it true: for whatever lies outside this
- * database. It gets the part of the event that is about one user, and a {@link Delivery}.
+ * Makes a method of a provider or controller that is not request-scoped hear of `Event` after the commit that made
+ * it true: for whatever lies outside this database. It gets the part of the event that is about one user, and a
+ * {@link Delivery}.
  *
  * It is called at least once, on one node of those that run. When it rejects, or takes longer than
  * `EVENT_DELIVERY_TIMEOUT`, it is called again, with growing pauses; after `EVENT_MAX_ATTEMPTS` the delivery is buried,
  * for an administrator to inspect and replay. Events of a device come one at a time, in their order: later
- * ones wait until an earlier one is delivered or buried. A method that goes on behind its time-out may overlap with its next call.
+ * ones wait until an earlier one is delivered or buried. A method that goes on behind its time-out may overlap with
+ * its next call.
  *
- * @param subscriber a name that stays: what is owed to it is kept under it. A name that is new hears of what happens from
- *   the start of its first node on (from nodes that run already: after `EVENT_POLL_INTERVAL`). Methods may share a name if
- *   they listen to different events; they are then called in order.
+ * @param subscriber a name that stays: what is owed to it is kept under it. A name that is new hears of what
+ *   happens from the start of its first node on (from nodes that run already: after `EVENT_POLL_INTERVAL`). Methods
+ *   may share a name if they listen to different events; they are then called in order.
  *
  * @example
  * ```ts

@@ -6,11 +6,9 @@ import type { DeviceRef } from './devices-deleted.event.js';
 export interface BulkSource {
   /** How many rows the devices of a user have, as far as `limit`. */
   count(tx: Tx, userId: string, limit: number): Promise<number>;
-  /** Deletes rows of these devices, `limit` at the most, in a transaction of its own; says how many. */
-  removeSome(devices: readonly DeviceRef[], limit: number): Promise<number>;
+  /** Deletes rows of these devices, which are locked, `limit` at the most; says how many. */
+  removeSome(tx: Tx, devices: readonly DeviceRef[], limit: number): Promise<number>;
 }
-
-const BATCH = 5_000;
 
 /**
  * What may be too much to go with its device in one transaction. Rooms that have such rows register them; whoever ends
@@ -30,8 +28,12 @@ export class DeviceBulk {
     return counts.reduce((sum, count) => sum + count, 0);
   }
 
-  /** Removes all of it, batch by batch; the devices stay. */
-  async remove(devices: readonly DeviceRef[]): Promise<void> {
-    for (const source of this.sources) while ((await source.removeSome(devices, BATCH)) === BATCH);
+  /**
+   * Removes rows of these devices, which are locked, `limit` of each kind at the most; says whether there may be
+   * more.
+   */
+  async removeSome(tx: Tx, devices: readonly DeviceRef[], limit: number): Promise<boolean> {
+    const counts = await settle(this.sources.map((source) => source.removeSome(tx, devices, limit)));
+    return counts.some((count) => count === limit);
   }
 }

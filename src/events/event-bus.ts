@@ -9,8 +9,8 @@ import type { Outcome } from './in-transaction.decorator.js';
 import type { SessionEvent, SessionEventType } from './session-event.js';
 
 /**
- * Publishes events on Nest's event bus, inside the transaction that makes them true, and keeps them for those who hear of
- * them after the commit.
+ * Publishes events on Nest's event bus, inside the transaction that makes them true, and keeps them for those who
+ * hear of them after the commit.
  *
  * @example
  * ```ts
@@ -63,8 +63,9 @@ export class EventBus implements OnApplicationBootstrap {
     const outcomes = await this.inTime(name, tx, this.emitter.emitAsync(name, event, tx));
     const failed = outcomes.find((outcome) => outcome !== undefined && 'failure' in outcome);
     // One failed statement aborts the transaction and fails its neighbours: the database's first word is the cause.
-    if (tx.failure !== undefined) throw tx.failure;
+    // A refusal came before what it made fail: statements that follow are sent without waiting for it.
     if (refusable && failed?.failure instanceof ErrorAnswer) throw failed.failure;
+    if (tx.failure !== undefined) throw tx.failure;
     if (failed !== undefined) throw new Error(`A listener of ${name} failed`, { cause: failed.failure });
     const answered = outcomes.filter((outcome) => outcome !== undefined).length;
     if (answered !== expected) throw new Error(`${answered} of ${expected} listeners of ${name} answered`);

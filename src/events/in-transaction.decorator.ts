@@ -15,8 +15,8 @@ const WRAPPED = new WeakSet<object>();
  * token still works. Of `SessionStarted` and `DeviceCreated`, a `MatrixError` is the answer instead.
  *
  * The method must do its writes through `tx`, await them all, and be set-based: an event may carry one device or
- * ten thousand. It may run more than once for one logout, and for one that is refused in the end: requests share transactions,
- * which are tried again when they fail. Anything outside this database belongs elsewhere.
+ * ten thousand. It may run more than once for one logout, and for one that is refused in the end: requests share
+ * transactions, which are tried again when they fail. Anything outside this database belongs elsewhere.
  *
  * Listeners of one event work side by side, and the device's own row goes as soon as its statement has its turn. Rows
  * that reference the device are gone after the first `await`: who wants to know what was deleted asks for it with

@@ -18,8 +18,8 @@ export abstract class SessionEvent {
   static readonly refusable: boolean = false;
 
   /**
-   * The event in parts of one user each, in which it is kept for subscribers after the commit. An event that is about one
-   * user has a `userId` and is its own part.
+   * The event in parts of one user each, in which it is kept for subscribers after the commit. An event that is
+   * about one user has a `userId` and is its own part.
    */
   perUser(): readonly UserPart[] {
     const { userId } = this as { userId?: string };

@@ -2,8 +2,8 @@ import { SessionEvent } from './session-event.js';
 
 /**
  * A user begins a session on a device, new or known. Published before the token exists: its transaction ends with
- * the device and the token, or with neither. A listener refuses the session by throwing a `MatrixError`, which is then the
- * answer to the request.
+ * the device and the token, or with neither. A listener refuses the session by throwing a `MatrixError`, which is
+ * then the answer to the request.
  *
  * @example
  * ```ts

@@ -8,8 +8,9 @@ const PURGE_CHANGES = purging('device_list_changes', ['user_id', 'position'], 'p
 const PURGE_REPLACED_KEYS = purging('cross_signing_keys', ['user_id', 'public_key'], 'replaced_at < $1');
 
 /**
- * Has what is older than `DEVICE_LIST_RETENTION` removed: changes of device lists, and cross-signing keys that were replaced.
- * By then every client that follows the lists knows the new keys, and a device may be called like an old one.
+ * Has what is older than `DEVICE_LIST_RETENTION` removed: changes of device lists, and cross-signing keys that were
+ * replaced. By then every client that follows the lists knows the new keys, and a device may be called like an old
+ * one.
  */
 @Injectable()
 export class KeysHousekeeping {

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { AccountsService } from '../accounts/accounts.service.js';
 import type { Requester, RequesterDevice } from '../auth/requester.js';
 import { Environment } from '../config/environment.js';
 import { settle, type Tx } from '../database/tx.js';
@@ -39,11 +40,12 @@ export class KeysService {
     private readonly deviceLists: DeviceListsService,
     private readonly unitOfWork: UnitOfWork,
     private readonly environment: Environment,
+    private readonly accounts: AccountsService,
   ) {}
 
   /**
-   * Stores keys of the device and gives the number of one-time keys by algorithm. With other identity keys than those that are
-   * there, the one-time and fallback keys of the old ones go. The second call with the same keys
+   * Stores keys of the device and gives the number of one-time keys by algorithm. With other identity keys than
+   * those that are there, the one-time and fallback keys of the old ones go. The second call with the same keys
    * changes nothing; a one-time key that was claimed in between is not handed out again.
    * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` when a one-time key's ID belongs to another key, or there are
    *   more than any client wants; `M_TOO_LARGE` for more bytes than that;
@@ -53,6 +55,8 @@ export class KeysService {
     const { deviceKeys, oneTimeKeys, fallbackKeys } = toUpload(request, device);
     return this.unitOfWork.run(async (tx) => {
       // Sent without waiting for each other: a connection runs its statements in their order.
+      // Of identity keys those of all devices count: the account orders their uploads.
+      if (deviceKeys !== null) void this.accounts.lock(tx, device.userId);
       const isCounted = deviceKeys !== null || oneTimeKeys.length > 0;
       // Uploads that are counted come one after the other: each is to see what the one before has left.
       const holding = isCounted ? this.store.lockDevice(tx, device) : this.store.holdDevice(tx, device);
@@ -72,7 +76,8 @@ export class KeysService {
 
   /**
    * The keys of this server's users and their devices. Whoever and whatever does not exist is left out.
-   * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` for too many users or devices, `M_TOO_LARGE` for too large an answer
+   * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` for too many users or devices, `M_TOO_LARGE` for too
+   *   large an answer
    */
   async query({ userId }: Requester, { device_keys }: QueryKeysDto): Promise<QueriedKeysDto> {
     const wanted = toQuery(device_keys);

@@ -73,7 +73,8 @@ const HOLD_DEVICE: Statement = {
     SELECT device_id FROM devices WHERE user_id = $1 AND device_id = $2 AND created_at = $3
     FOR KEY SHARE`,
 };
-// Stronger than it need be for the foreign key: identity keys of one device are compared, and must not change meanwhile.
+// Stronger than it need be for the foreign key: identity keys of one device are compared, and must not change
+// meanwhile.
 const LOCK_DEVICE: Statement = {
   name: 'keys_lock_device',
   text: `
@@ -174,7 +175,8 @@ const COUNT_ONE_TIME_KEYS: Statement = {
     WHERE user_id = $1 AND device_id = $2 AND claimed_at IS NULL
     GROUP BY algorithm`,
 };
-// Of the caller's signatures over others those of its present user-signing key count: others are no verification any more.
+// Of the caller's signatures over others those of its present user-signing key count: others are no verification
+// any more.
 const QUERY: Statement = {
   name: 'keys_query',
   text: `
@@ -191,10 +193,10 @@ const QUERY: Statement = {
             WHERE user_id = asked.requester_id AND usage = 'user_signing' AND replaced_at IS NULL))) AS signatures
     FROM unnest($1::int[], $2::text[], $3::text[]) AS asked (n, user_id, requester_id) JOIN accounts USING (user_id)`,
 };
-// Devices are held in the order in which a logout takes them. Whoever claims a key holds it until the commit; the next one
-// waits and then takes the key after it. Passing over locked keys instead would hand out the fallback key while there are
-// others. Of several who ask for one device at once, each skips as many keys as others take before it; sorting has all of
-// them chosen before the first is marked, which would hide it from the rest.
+// Devices are held in the order in which a logout takes them. Whoever claims a key holds it until the commit; the
+// next one waits and then takes the key after it. Passing over locked keys instead would hand out the fallback key
+// while there are others. Of several who ask for one device at once, each skips as many keys as others take before
+// it; sorting has all of them chosen before the first is marked, which would hide it from the rest.
 const CLAIM: Statement = {
   name: 'keys_claim',
   text: `
@@ -311,8 +313,8 @@ export class KeysStore implements BulkSource {
   }
 
   /**
-   * Adds the keys whose ID is free, or none where they would be too many; unless all were added, gives what now stands under
-   * their IDs.
+   * Adds the keys whose ID is free, or none where they would be too many; unless all were added, gives what now
+   * stands under their IDs.
    */
   async addOneTimeKeys(tx: Tx, device: DeviceRef, keys: readonly StoredKey[]): Promise<AddedKeys> {
     const { unclaimedKeys, oneTimeKeysOfALife } = KEY_LIMITS;
@@ -333,8 +335,8 @@ export class KeysStore implements BulkSource {
   }
 
   /**
-   * Replaces the fallback keys of these algorithms; a key that is there already keeps its mark of use. Says how many the device
-   * has then.
+   * Replaces the fallback keys of these algorithms; a key that is there already keeps its mark of use. Says how
+   * many the device has then.
    */
   async putFallbackKeys(tx: Tx, device: DeviceRef, keys: readonly StoredKey[]): Promise<number> {
     const [, [row]] = await settle([
@@ -349,8 +351,8 @@ export class KeysStore implements BulkSource {
     return row!.count;
   }
 
-  async removeSome(devices: readonly DeviceRef[], limit: number): Promise<number> {
-    return (await this.unitOfWork.runOne(REMOVE_SOME, [...deviceColumns(devices), limit])).length;
+  async removeSome(tx: Tx, devices: readonly DeviceRef[], limit: number): Promise<number> {
+    return (await tx.query(REMOVE_SOME, [...deviceColumns(devices), limit])).length;
   }
 
   async countOneTimeKeys(tx: Tx, { userId, deviceId }: DeviceRef): Promise<Record<string, number>> {
@@ -381,8 +383,9 @@ export class KeysStore implements BulkSource {
   }
 
   /**
-   * Takes one one-time key for each wish, the oldest, and commits; wishes that cannot be had are left out. Claims that come
-   * at the same time share a transaction, unless they are for many: those have several, one after the other.
+   * Takes one one-time key for each wish, the oldest, and commits; wishes that cannot be had are left out. Claims
+   * that come at the same time share a transaction, unless they are for many: those have several, one after the
+   * other.
    */
   async claimOneTimeKeys(wishes: readonly Wish[]): Promise<ClaimedKey[]> {
     if (wishes.length <= FEW) return this.claims.add(wishes);

@@ -16,8 +16,8 @@ export function canonicalJson(value: object): string {
 }
 
 /**
- * Keys go by code point; JavaScript's own order is that of UTF-16, in which the halves of a code point beyond 2^16 come before
- * U+E000 to U+FFFF. Whoever sends keys chooses how often this is called, so it makes nothing.
+ * Keys go by code point; JavaScript's own order is that of UTF-16, in which the halves of a code point beyond 2^16
+ * come before U+E000 to U+FFFF. Whoever sends keys chooses how often this is called, so it makes nothing.
  */
 function byCodePoint(one: string, other: string): number {
   const length = Math.min(one.length, other.length);

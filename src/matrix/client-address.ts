@@ -6,8 +6,8 @@ import ipaddr from 'ipaddr.js';
 const UNKNOWN = 'unknown';
 
 /**
- * An address in its one spelling, without port, brackets or zone; an IPv4 address in IPv6's clothes is an IPv4 address. `null`
- * for what is no address.
+ * An address in its one spelling, without port, brackets or zone; an IPv4 address in IPv6's clothes is an IPv4
+ * address. `null` for what is no address.
  */
 export function toAddress(text: string): string | null {
   const trimmed = text.trim();
@@ -26,8 +26,8 @@ export function networkOf(address: string): string {
 }
 
 /**
- * The address of the client in its one spelling; behind proxies as far as `TRUST_PROXY` says. What a proxy says is taken
- * for an address only when it is one: otherwise the client is whoever said it.
+ * The address of the client in its one spelling; behind proxies as far as `TRUST_PROXY` says. What a proxy says is
+ * taken for an address only when it is one: otherwise the client is whoever said it.
  */
 export function clientAddressOf(request: Request): string {
   const { remoteAddress = '' } = request.socket;

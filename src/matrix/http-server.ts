@@ -30,6 +30,7 @@ type OpenAnswers = Set<ServerResponse>;
 export class MatrixHttpServer {
   readonly server: Server;
   private readonly open: OpenAnswers = new Set();
+  private readonly sockets = new Set<Socket>();
   private isStopping = false;
 
   constructor(listener: RequestListener, { keepAliveMs, requestMs }: HttpTimeouts) {
@@ -47,6 +48,10 @@ export class MatrixHttpServer {
         listener(request, response);
       },
     );
+    this.server.on('connection', (socket) => {
+      this.sockets.add(socket);
+      socket.once('close', () => this.sockets.delete(socket));
+    });
     this.server.on('clientError', refuse);
     this.server.on('checkExpectation', (_request, response) =>
       send(response, new MatrixError(417, 'M_UNKNOWN', 'The only Expect known here is 100-continue')),
@@ -54,19 +59,32 @@ export class MatrixHttpServer {
   }
 
   /**
-   * Takes no further connection, answers what comes on those that are there, each time for the last time, and resolves when
-   * all are closed; after `limitMs` they are cut.
+   * Takes no further connection, answers what comes on those that are there, each time for the last time, and
+   * resolves when all are closed; after `limitMs` they are cut.
+   * @returns whether any were cut
    */
-  async stop(limitMs: number): Promise<void> {
+  async stop(limitMs: number): Promise<boolean> {
     this.isStopping = true;
     for (const response of this.open) if (!response.headersSent) response.setHeader('Connection', 'close');
     // HTTP's own `close` would cut connections that rest at this moment, on some of which a request is on its way.
     const closed = new Promise((resolve) => NetServer.prototype.close.call(this.server, resolve));
-    const resting = setInterval(() => this.server.closeIdleConnections(), REST_MS);
-    const deadline = setTimeout(() => this.server.closeAllConnections(), limitMs);
+    // An answer that went out meanwhile has closed its connection: what rests has rested since before.
+    const resting = setInterval(() => this.closeResting(), REST_MS);
+    let isCut = false;
+    const deadline = setTimeout(() => {
+      isCut = true;
+      this.server.closeAllConnections();
+    }, limitMs);
     await closed;
     clearInterval(resting);
     clearTimeout(deadline);
+    return isCut;
+  }
+
+  private closeResting(): void {
+    this.server.closeIdleConnections();
+    // To Node, a connection on which nothing has come yet is about to have a request.
+    for (const socket of this.sockets) if (socket.bytesRead === 0) socket.destroy();
   }
 }
 

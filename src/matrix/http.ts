@@ -44,11 +44,14 @@ export class MatrixExpressAdapter extends ExpressAdapter {
   }
 
   /** Lets requests end; see {@link MatrixHttpServer.stop}. */
-  async stop(limitMs: number): Promise<void> {
-    await this.http?.stop(limitMs);
+  async stop(limitMs: number): Promise<boolean> {
+    return (await this.http?.stop(limitMs)) ?? false;
   }
 
-  /** Bodies are read behind the guard (`JsonBodyGuard`): Nest's parsers would read them before it, and leave it none. */
+  /**
+   * Bodies are read behind the guard (`JsonBodyGuard`): Nest's parsers would read them before it, and leave it
+   * none.
+   */
   override registerParserMiddleware(): void {}
 
   override reply(response: Response, body: unknown, status?: number): unknown {

@@ -35,17 +35,17 @@ export const OptionalBody = () => SetMetadata(OPTIONAL_BODY, true);
 const CHECKED_ELSEWHERE = 'matrix:checked-elsewhere';
 
 /**
- * A key of the body whose text the endpoint looks at itself, NUL and lone surrogates included: it has an error of its own for
- * those, which its description wants.
+ * A key of the body whose text the endpoint looks at itself, NUL and lone surrogates included: it has an error of
+ * its own for those, which its description wants.
  */
 export const ChecksItself = (key: string) => SetMetadata(CHECKED_ELSEWHERE, key);
 
 const METHODS_WITH_BODY = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
 
 /**
- * Gives `@Body()` its value. It stands behind the bearer guard, where Express's parser would stand before it: a stranger
- * cannot make the server parse, and no token is ever looked for in a body. A guard and not an interceptor, because Nest
- * wraps a request that meets any interceptor into half a dozen observables.
+ * Gives `@Body()` its value. It stands behind the bearer guard, where Express's parser would stand before it: a
+ * stranger cannot make the server parse, and no token is ever looked for in a body. A guard and not an interceptor,
+ * because Nest wraps a request that meets any interceptor into half a dozen observables.
  */
 @Injectable()
 export class JsonBodyGuard implements CanActivate {

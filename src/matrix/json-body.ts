@@ -1,3 +1,4 @@
+import { pipeline, type Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import type { Request } from 'express';
 import getRawBody from 'raw-body';
@@ -9,7 +10,11 @@ const LIMIT_DEPTH = 100;
 
 /** Who was told that the body is too large has so long to read it. */
 const LINGER_MS = 1_000;
-const DECODERS = { gzip: createGunzip, deflate: createInflate, br: createBrotliDecompress };
+const DECODERS: ReadonlyMap<string, () => Transform> = new Map<string, () => Transform>([
+  ['gzip', createGunzip],
+  ['deflate', createInflate],
+  ['br', createBrotliDecompress],
+]);
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -32,13 +37,16 @@ export async function readJsonBody(request: Request, unchecked?: string): Promis
 /** Refuses at the limit: Express's own parser would first read on to the end, which an endless body does not have. */
 async function readBytes(request: Request): Promise<Buffer> {
   const { 'content-encoding': encoding = 'identity', 'content-length': length } = request.headers;
-  const decoder = DECODERS[encoding.toLowerCase() as keyof typeof DECODERS];
+  const decoder = DECODERS.get(encoding.toLowerCase());
   if (decoder === undefined && encoding.toLowerCase() !== 'identity')
     throw new MatrixError(415, 'M_UNKNOWN', 'The body is encoded in a way that is not known here');
   try {
     return decoder === undefined
       ? await getRawBody(request, { limit: LIMIT_BYTES, length })
-      : await getRawBody(request.pipe(decoder()), { limit: LIMIT_BYTES });
+      : await getRawBody(
+          pipeline(request, decoder(), () => {}),
+          { limit: LIMIT_BYTES },
+        );
   } catch (error) {
     setTimeout(() => request.complete || request.socket.destroy(), LINGER_MS).unref();
     const { status } = error as { status?: number };

@@ -102,6 +102,11 @@ export class MatrixError extends ErrorAnswer {
     return new LimitExceeded(retryAfterMs);
   }
 
+  /** 400 `M_UNKNOWN` for an authentication session that is not there, or not any more. */
+  static unknownSession(): MatrixError {
+    return new MatrixError(400, 'M_UNKNOWN', 'Unknown or expired authentication session');
+  }
+
   /** 403 `M_FORBIDDEN`. */
   static forbidden(message: string): MatrixError {
     return new MatrixError(403, 'M_FORBIDDEN', message);

@@ -1,6 +1,6 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Logger } from '@nestjs/common';
 import type { Request, Response } from 'express';
-import { causesOf, Unavailable } from '../system/outage.js';
+import { unavailableIn } from '../system/outage.js';
 import { send } from './http-server.js';
 import { type Errcode, ErrorAnswer, MatrixError } from './matrix-error.js';
 import { Refusals } from './refusals.port.js';
@@ -40,7 +40,7 @@ export class MatrixExceptionFilter implements ExceptionFilter {
 
 function toAnswer(exception: unknown, request: Request): ErrorAnswer {
   if (exception instanceof ErrorAnswer) return exception;
-  const unavailable = [...causesOf(exception)].find((cause) => cause instanceof Unavailable);
+  const unavailable = unavailableIn(exception);
   if (unavailable !== undefined) return new TryLater(unavailable.retryAfterMs);
   if (!(exception instanceof HttpException))
     return new MatrixError(500, 'M_UNKNOWN', 'Internal server error');

@@ -25,8 +25,8 @@ export interface LaneParts {
 }
 
 /**
- * Delivers what one subscriber is owed, to {@link AT_ONCE} users at a time. A delivery that hangs holds up its own user, and
- * others only where so many hang at once.
+ * Delivers what one subscriber is owed, to {@link AT_ONCE} users at a time. A delivery that hangs holds up its own
+ * user, and others only where so many hang at once.
  */
 export class Lane {
   private readonly logger = new Logger(Lane.name);
@@ -79,8 +79,8 @@ export class Lane {
         this.isDue = false;
         const { leased, until } = await this.lease(AT_ONCE - this.underWay.size);
         this.isDue ||= leased.length > 0;
-        // The lease counts from before the wait for a connection: what is left of it must be enough for a delivery, and the
-        // service may have been told to stop meanwhile.
+        // The lease counts from before the wait for a connection: what is left of it must be enough for a delivery,
+        // and the service may have been told to stop meanwhile.
         if (
           this.isStopped ||
           until.getTime() - this.parts.clock.now().getTime() <
@@ -176,7 +176,10 @@ function reasonOf(error: unknown): string {
   return `${String(error)}${cause}`;
 }
 
-/** Twice as long after each attempt, and never quite the same, so that those who failed together do not come together. */
+/**
+ * Twice as long after each attempt, and never quite the same, so that those who failed together do not come
+ * together.
+ */
 function pauseAfter(attempts: number): number {
   return Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (attempts - 1)) * (0.5 + Math.random() / 2);
 }

@@ -57,8 +57,8 @@ export class OutboxService implements EventRecorder {
   }
 
   /**
-   * Forgets a subscriber that does not come back, with what it is owed, {@link MOST_AT_ONCE} deliveries of each state at the
-   * most; says how many. A node that still has it subscribes anew.
+   * Forgets a subscriber that does not come back, with what it is owed, {@link MOST_AT_ONCE} deliveries of each
+   * state at the most; says how many. A node that still has it subscribes anew.
    */
   async discard(subscriber: string): Promise<number> {
     await this.store.unsubscribeAll(subscriber);

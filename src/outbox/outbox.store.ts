@@ -32,8 +32,9 @@ export type LeasedDelivery = Pick<
 const LOOKED_AT = 10_000;
 
 // The position is taken last of all, while the transaction holds the devices it changed: of two transactions that
-// change one device, the later takes the later position, even where the clock went back. What comes behind something that
-// waits need not be looked at earlier; what is under way may be settled before this commits, and then wakes nothing.
+// change one device, the later takes the later position, even where the clock went back. What comes behind
+// something that waits need not be looked at earlier; what is under way may be settled before this commits, and
+// then wakes nothing.
 const APPEND: Statement = {
   name: 'outbox_append',
   text: `
@@ -282,7 +283,10 @@ export class OutboxStore {
     await this.unitOfWork.runOne(GIVE_BACK, [...keyOf(delivery), now]);
   }
 
-  /** Says that a node hears of these events, and ends what no node has heard of under the name since `lapsed`; how many. */
+  /**
+   * Says that a node hears of these events, and ends what no node has heard of under the name since `lapsed`; how
+   * many.
+   */
   async subscribe(
     { name, events }: Pick<Subscriber, 'name' | 'events'>,
     now: Date,
@@ -319,7 +323,10 @@ export class OutboxStore {
     return (await this.unitOfWork.runOne(PURGE_BURIED, [before, limit])).length;
   }
 
-  /** Of the pending the longest due, of others the latest: of those of one subscriber, what is among the latest ten thousand. */
+  /**
+   * Of the pending the longest due, of others the latest: of those of one subscriber, what is among the latest ten
+   * thousand.
+   */
   list(
     state: DeliveryState,
     subscriber: string | null,
@@ -334,7 +341,10 @@ export class OutboxStore {
     return this.unitOfWork.query(LIST_OF_EVENT, [eventId]);
   }
 
-  /** How many deliveries of each subscriber are in a state: of those that wait ten thousand each, of the buried in all, at the most. */
+  /**
+   * How many deliveries of each subscriber are in a state: of those that wait ten thousand each, of the buried in
+   * all, at the most.
+   */
   count(state: 'pending' | 'buried'): Promise<{ subscriber: string; count: number }[]> {
     return this.unitOfWork.query(COUNT[state]);
   }

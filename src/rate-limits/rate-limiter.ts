@@ -1,30 +1,32 @@
 import { createHash } from 'node:crypto';
 import { Injectable, Logger } from '@nestjs/common';
-import { InjectDataSource } from '@nestjs/typeorm';
 import {
   type RateLimiterAbstract,
   RateLimiterMemory,
   RateLimiterPostgres,
   RateLimiterRes,
 } from 'rate-limiter-flexible';
-import { DataSource } from 'typeorm';
 import { Environment, type RateLimit, type RateLimitName } from '../config/environment.js';
+import { UnitOfWork } from '../database/unit-of-work.js';
 import { networkOf } from '../matrix/client-address.js';
 import { MatrixError } from '../matrix/matrix-error.js';
-import { isOutage, Unavailable, warnUnlessOutage } from '../system/outage.js';
+import { warnUnlessOutage } from '../system/outage.js';
 
 /** Something of which so many may happen, and who does it: a user, an address, a name. */
 export type Attempt = readonly [limit: RateLimitName, who: string];
 
-/** Counts what may happen so often only: in the database that all nodes share, or each node for itself where requests are many. */
+/**
+ * Counts what may happen so often only: in the database that all nodes share, or each node for itself where
+ * requests are many.
+ */
 @Injectable()
 export class RateLimiter {
   private readonly logger = new Logger(RateLimiter.name);
   /** Empty when limits are off. */
   private readonly limits: ReadonlyMap<RateLimitName, RateLimiterAbstract>;
 
-  constructor(environment: Environment, @InjectDataSource() dataSource: DataSource) {
-    this.limits = new Map(environment.rateLimits.map((limit) => [limit.name, toLimiter(limit, dataSource)]));
+  constructor(environment: Environment, unitOfWork: UnitOfWork) {
+    this.limits = new Map(environment.rateLimits.map((limit) => [limit.name, toLimiter(limit, unitOfWork)]));
   }
 
   /**
@@ -37,13 +39,14 @@ export class RateLimiter {
     } catch (refused) {
       if (refused instanceof RateLimiterRes)
         throw MatrixError.limitExceeded(Math.max(1, refused.msBeforeNext));
-      throw isOutage(refused) ? new Unavailable('Attempts cannot be counted', { cause: refused }) : refused;
+      throw refused;
     }
   }
 
   /**
-   * Counts one attempt under several limits, or under none: whom one of them refuses uses nothing of the others up. Limits
-   * of an address come before those of an account, so that who has used up their own cannot use up somebody else's.
+   * Counts one attempt under several limits, or under none: whom one of them refuses uses nothing of the others up.
+   * Limits of an address come before those of an account, so that who has used up their own cannot use up somebody
+   * else's.
    * @throws {MatrixError} `M_LIMIT_EXCEEDED`
    */
   async countAll(attempts: readonly Attempt[]): Promise<void> {
@@ -58,15 +61,15 @@ export class RateLimiter {
   }
 
   /**
-   * Takes back what was counted: for attempts that count only when they fail. It never rejects: what the attempt has brought
-   * about is more than a counter.
+   * Takes back what was counted: for attempts that count only when they fail. It never rejects: what the attempt
+   * has brought about is more than a counter.
    */
   async forgive(attempts: readonly Attempt[]): Promise<void> {
     for (const [name, who] of attempts) {
       try {
         await this.limits.get(name)?.reward(keyOf(who));
       } catch (error) {
-        if (!isOutage(error)) warnUnlessOutage(this.logger, 'A counter could not be taken back', error);
+        warnUnlessOutage(this.logger, 'A counter could not be taken back', error);
       }
     }
   }
@@ -74,19 +77,34 @@ export class RateLimiter {
 
 function toLimiter(
   { name, points, windowMs, isPerNode }: RateLimit,
-  dataSource: DataSource,
+  unitOfWork: UnitOfWork,
 ): RateLimiterAbstract {
   const options = { keyPrefix: name, points, duration: windowMs / 1_000 };
   if (isPerNode) return new RateLimiterMemory(options);
   return new RateLimiterPostgres({
     ...options,
-    storeClient: dataSource,
-    storeType: 'typeorm',
+    storeClient: { query: (query: Counting) => send(unitOfWork, query) },
+    storeType: 'client',
     tableName: 'rate_limits',
     tableCreated: true,
     // Old counters are removed with everything else that is old.
     clearExpiredByTimeout: false,
   });
+}
+
+/** A statement of the library. */
+interface Counting {
+  readonly name: string;
+  readonly text: string;
+  readonly values: unknown[];
+}
+
+/**
+ * Counters are written as everything is: they take no connection that others are to have, and wait no longer than
+ * others.
+ */
+async function send(unitOfWork: UnitOfWork, { name, text, values }: Counting): Promise<{ rows: object[] }> {
+  return { rows: await unitOfWork.runOne({ name, text }, values) };
 }
 
 /** Keys are 255 characters at the most; user IDs, and what is tried for one, may be longer. */

@@ -10,7 +10,7 @@ import { Metrics } from '../metrics/metrics.js';
 import { OutboxWorker } from '../outbox/outbox.worker.js';
 import { SessionService } from '../session/session.service.js';
 import { Clock } from '../system/clock.js';
-import { Unavailable, warnUnlessOutage } from '../system/outage.js';
+import { isUnavailable, warnUnlessOutage } from '../system/outage.js';
 import {
   HANGING_ON_DEVICES,
   type HangingTable,
@@ -42,8 +42,8 @@ export interface Finding {
 
 /**
  * Looks every `RECONCILE_INTERVAL` for what should be impossible, and mends it: rows that hang on a device that is not
- * there (a foreign key was dropped, or a backup restored without it), devices that nobody can sign in on any more, events that
- * nobody delivers. A round is bounded, and one node's at a time; it goes on where the last one ended.
+ * there (a foreign key was dropped, or a backup restored without it), devices that nobody can sign in on any more,
+ * events that nobody delivers. A round is bounded, and one node's at a time; it goes on where the last one ended.
  */
 @Injectable()
 export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicationShutdown {
@@ -136,7 +136,7 @@ export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicat
     try {
       return await this.sessions.endExpired(devices, before);
     } catch (error) {
-      if (error instanceof Unavailable) throw error;
+      if (isUnavailable(error)) throw error;
       if (devices.length === 1) {
         const [{ userId, deviceId }] = devices as [DeviceRef];
         warnUnlessOutage(this.logger, `${userId} ${deviceId} could not be ended`, error);

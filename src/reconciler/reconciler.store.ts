@@ -70,8 +70,8 @@ const COUNT_DELIVERED: Statement = {
     SELECT count(*)::int AS count FROM unnest($1::text[], $2::text[]) AS looked (event_id, subscriber)
     JOIN event_deliveries d USING (event_id, subscriber) WHERE d.state = 'delivered'`,
 };
-// A little before its time, or a timer that is a moment early would let a whole interval pass. What is further away than an
-// interval was set while the interval was longer.
+// A little before its time, or a timer that is a moment early would let a whole interval pass. What is further away
+// than an interval was set while the interval was longer.
 const BEGIN_ROUND: Statement = {
   name: 'reconciler_begin_round',
   text: `
@@ -132,7 +132,10 @@ export class ReconcilerStore {
     return row!.count;
   }
 
-  /** Where the round of this name goes on that is this node's to do now; `null`: a node had it less than an interval ago. */
+  /**
+   * Where the round of this name goes on that is this node's to do now; `null`: a node had it less than an interval
+   * ago.
+   */
   async beginRound(name: string, now: Date, intervalMs: number): Promise<Positions | null> {
     const values = [name, now, intervalMs];
     const [round] = await this.unitOfWork.runOne<{ positions: Positions }>(BEGIN_ROUND, values);

@@ -46,7 +46,10 @@ export class AppserviceVerifier implements OnApplicationBootstrap {
     return { kind: 'valid', requester };
   }
 
-  /** The user of a name, in whatever case it is spelled: the name that registered a user names it here, and in logins. */
+  /**
+   * The user of a name, in whatever case it is spelled: the name that registered a user names it here, and in
+   * logins.
+   */
   private async account(appservice: Appservice, user: string): Promise<AccountEntity> {
     const account = await this.accounts.find(user);
     if (!appservice.covers(account?.userId ?? this.accounts.canonicalName(user))) {

@@ -33,7 +33,10 @@ export class RefreshTokenEntity {
   @Column({ name: 'superseded_digest', type: 'bytea', nullable: true })
   supersededDigest!: Buffer | null;
 
-  /** SHA-256 of those that were spent last, the latest first: a client that shares its tokens may come late with one. */
+  /**
+   * SHA-256 of those that were spent last, the latest first: a client that shares its tokens may come late with
+   * one.
+   */
   @Column({ name: 'retired_digests', type: 'bytea', array: true, default: '{}' })
   retiredDigests!: Buffer[];
 

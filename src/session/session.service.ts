@@ -59,10 +59,13 @@ export class SessionService {
     const deviceId = this.tokens.deviceId(wanted.deviceId);
     const device = { userId, deviceId };
     cameFrom(tx, origin, device);
-    if (wanted.deviceId) await this.endings.finish(tx, device);
     const pair = refreshable ? this.tokens.issuePair(userId, tx.startedAt) : this.tokens.issueLasting(userId);
     // A logout of all devices locks the account; a login either was there to be ended or comes after.
     const holding = this.accounts.hold(tx, userId);
+    if (wanted.deviceId) {
+      requireActive(await holding);
+      await this.endings.finish(tx, device);
+    }
     // Sent without waiting for each other: a connection runs its statements in their order.
     const beginning = settle([
       this.events.publish(
@@ -81,8 +84,8 @@ export class SessionService {
 
   /**
    * Ends the requester's session: the token, the device and all that hangs on it go in one commit. For an
-   * application service, whose token is no session's, the device goes and the token stays. Logouts that come at the same
-   * time share a transaction.
+   * application service, whose token is no session's, the device goes and the token stays. Logouts that come at the
+   * same time share a transaction.
    * @throws {MatrixError} `M_UNKNOWN_TOKEN` when the session ended meanwhile
    */
   async end(requester: Requester, device: RequesterDevice, origin: Origin): Promise<void> {
@@ -198,13 +201,20 @@ export class SessionService {
 
   /**
    * A token with which another client of the user can log in, once and soon.
+   * @param alongside done in the same transaction
    * @throws {MatrixError} `M_UNKNOWN_TOKEN` when the requester's session ended meanwhile
    */
-  async issueLoginToken(requester: Requester, device: DeviceRef, lifetimeMs: number): Promise<string> {
+  async issueLoginToken(
+    requester: Requester,
+    device: DeviceRef,
+    lifetimeMs: number,
+    alongside: (tx: Tx) => Promise<void>,
+  ): Promise<string> {
     const { token, digest } = this.tokens.issue('mxl', requester.userId);
     await this.unitOfWork.run(async (tx) => {
       await settle([this.store.lockDevices(tx, [device]), this.requireLiveToken(tx, requester)]);
       await this.store.insertLoginToken(tx, device, digest, new Date(tx.startedAt.getTime() + lifetimeMs));
+      await alongside(tx);
     });
     return token;
   }
@@ -227,8 +237,8 @@ export class SessionService {
   }
 
   /**
-   * Ends the sessions of all these logouts, or fails and changes nothing. Everything leaves at once: that the tokens were
-   * still alive is known with what was done about them, and before the commit.
+   * Ends the sessions of all these logouts, or fails and changes nothing. Everything leaves at once: that the
+   * tokens were still alive is known with what was done about them, and before the commit.
    * @throws {MatrixError} `M_UNKNOWN_TOKEN` when one of them was not
    */
   private endTogether(logouts: readonly Logout[], inCompany: boolean): Promise<true[]> {

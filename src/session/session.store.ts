@@ -81,9 +81,12 @@ const FIND_USABLE: Statement = {
       OR EXISTS (SELECT FROM access_tokens t WHERE t.user_id = d.user_id AND t.device_id = d.device_id
         AND (t.expires_at IS NULL OR t.expires_at >= $3))`,
 };
-// A session whose tokens are all of before; who begins or refreshes one afterwards has shown that it is not of a backup.
+// A session whose tokens are all of before; who begins or refreshes one afterwards has shown that it is not of a
+// backup.
 const isStale = (device: string) => `
-    EXISTS (SELECT FROM access_tokens t WHERE t.user_id = ${device}.user_id AND t.device_id = ${device}.device_id)
+    (EXISTS (SELECT FROM access_tokens t WHERE t.user_id = ${device}.user_id AND t.device_id = ${device}.device_id)
+      OR EXISTS (SELECT FROM refresh_tokens r
+        WHERE r.user_id = ${device}.user_id AND r.device_id = ${device}.device_id AND r.ended_reason IS NULL))
     AND NOT EXISTS (SELECT FROM access_tokens t
       WHERE t.user_id = ${device}.user_id AND t.device_id = ${device}.device_id AND t.created_at >= $3)
     AND NOT EXISTS (SELECT FROM refresh_tokens r

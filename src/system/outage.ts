@@ -19,29 +19,36 @@ export function* causesOf(error: unknown): Generator<Error & { code?: unknown }>
   for (let one = error; one instanceof Error; one = one.cause) yield one;
 }
 
-/**
- * SQLSTATE classes, and codes of operating systems, that say that there is no database to be had just now: connection lost,
- * no connection free, shutting down or starting, a disk that is full, a standby that only reads.
- */
-const OUTAGE = /^(?:08|53|57P|58|XX|25006$|E[A-Z]+$)/;
-/** What `pg` says without a code. */
-const LOST = /^(?:Connection terminated|Query read timeout|Client (?:has encountered|was closed))/;
-const NO_CONNECTION = /^timeout (?:exceeded when trying to connect|expired)/;
-
-/** Whether the error says that the database cannot be had, whatever is asked of it. */
-export function isOutage(error: unknown): boolean {
-  return [...causesOf(error)].some(
-    (one) =>
-      one instanceof Unavailable ||
-      OUTAGE.test(String(one.code)) ||
-      LOST.test(one.message) ||
-      NO_CONNECTION.test(one.message),
-  );
+/** The {@link Unavailable} that an error is, or was caused by; `undefined` when it is of another kind. */
+export function unavailableIn(error: unknown): Unavailable | undefined {
+  return [...causesOf(error)].find((one): one is Unavailable => one instanceof Unavailable);
 }
 
-const LOST_CODES = /^(?:08|57P0[12]|ECONNRESET$|EPIPE$)/;
+export function isUnavailable(error: unknown): boolean {
+  return unavailableIn(error) !== undefined;
+}
 
-/** Whether a connection that was there died: another may be had at once. */
+/**
+ * SQLSTATEs, and codes of operating systems, that say that there is no database to be had just now: connection lost, no
+ * connection free, a disk that is full or broken, shutting down or starting, a standby that only reads.
+ */
+const OUTAGE = /^(?:08...|53...|57P0.|58000|58030|25006|E[A-Z]+)$/;
+/** What `pg` says without a code. */
+const WORDS =
+  /^(?:Connection terminated|Query read timeout|Client (?:has encountered|was closed)|timeout (?:exceeded|expired))/;
+
+/**
+ * Whether an error of the database, or of the connection to it, says that it cannot be had, whatever is asked of
+ * it. Only for errors that come from there: a listener may have met a file that is not there, or a host that does
+ * not answer.
+ */
+export function isOutage(error: unknown): boolean {
+  return [...causesOf(error)].some(({ code, message }) => OUTAGE.test(String(code)) || WORDS.test(message));
+}
+
+const LOST_CODES = /^(?:08...|57P0[12]|ECONNRESET|EPIPE)$/;
+
+/** Whether a connection that was there died: another may be had at once. For errors of the database, too. */
 export function isConnectionLost(error: unknown): boolean {
   return [...causesOf(error)].some(
     ({ code, message }) =>
@@ -60,6 +67,5 @@ export function warnUnlessOutage(
   what: string,
   error: unknown,
 ): void {
-  if (![...causesOf(error)].some((one) => one instanceof Unavailable))
-    logger.warn(`${what}: ${String(error)}`);
+  if (!isUnavailable(error)) logger.warn(`${what}: ${String(error)}`);
 }

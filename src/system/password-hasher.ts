@@ -14,6 +14,8 @@ export interface PasswordHashing extends HashSettings {
   readonly queue: number;
 }
 
+const DECOY = 'no account has this password';
+
 /** Too many hashes are waiting: the caller should come back later. */
 export class PasswordQueueFull extends Error {}
 
@@ -49,24 +51,35 @@ export class PasswordHasher {
   matches(passwordHash: string | null, password: string): Promise<boolean> {
     return this.inTurn(async () => {
       // Made by whoever comes first, so that it tells nothing of who exists.
-      this.decoy ??= hashWith(this.imitated, 'no account has this password');
+      this.decoy ??= hashWith(this.imitated, DECOY);
       const matches = await verify(passwordHash ?? (await this.decoy), password);
       return matches && passwordHash !== null;
     });
   }
 
-  /** Has unknown users cost what hashes of these settings do. */
-  imitate(settings: HashSettings): void {
+  /**
+   * Has unknown users cost what hashes of these settings do. It never rejects: settings that cannot be are left
+   * alone.
+   */
+  async imitate(settings: HashSettings): Promise<void> {
     const { memoryKib, passes } = this.imitated;
     if (settings.memoryKib === memoryKib && settings.passes === passes) return;
+    const decoy = hashWith(settings, DECOY);
+    try {
+      await decoy;
+    } catch {
+      return;
+    }
     this.imitated = settings;
-    this.decoy = undefined;
+    this.decoy = decoy;
   }
 
-  /** Whether the hash was made with other settings than today's. */
+  /** Whether the hash costs less than today's settings want, or was made in another way. */
   isOutdated(passwordHash: string): boolean {
     const settings = settingsOf(passwordHash);
-    return settings?.memoryKib !== this.options.memoryKib || settings.passes !== this.options.passes;
+    return (
+      settings === null || settings.memoryKib * settings.passes < this.options.memoryKib * this.options.passes
+    );
   }
 
   private inTurn<Result>(work: () => Promise<Result>): Promise<Result> {

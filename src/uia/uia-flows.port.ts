@@ -10,8 +10,9 @@ export interface GuardedCall {
 }
 
 /**
- * Says which flows prove enough for a call: any one of them will do. A team may add stages to them, or flows. A stage that
- * proves who it is, such as the password, goes last in its flow: what it proved is looked at again under lock.
+ * Says which flows prove enough for a call: any one of them will do. A team may add stages to them, or flows. A
+ * stage that proves who it is, such as the password, goes last in its flow: what it proved is looked at again under
+ * lock.
  *
  * @example
  * ```ts

@@ -1,4 +1,5 @@
 import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
+import type { Proven } from './uia-stage.port.js';
 
 /** One operation that waits for its user to prove who they are. */
 @Entity('uia_sessions')
@@ -31,6 +32,18 @@ export class UiaSessionEntity {
   /** The stages done so far. */
   @Column({ name: 'completed', type: 'jsonb' })
   completed!: string[];
+
+  /** argon2id of a password that the first request brought: the answer to the challenge need not bring it again. */
+  @Column({ name: 'secret', type: 'text', nullable: true })
+  secret!: string | null;
+
+  /** Whom the stages have proven, and against what. */
+  @Column({ name: 'proven', type: 'jsonb', nullable: true })
+  proven!: Proven | null;
+
+  /** What came of the call, once it was made: a repeated request, whose first answer was lost, is answered again. */
+  @Column({ name: 'result', type: 'jsonb', nullable: true })
+  result!: Readonly<Record<string, string | null>> | null;
 
   @Column({ name: 'expires_at', type: 'timestamptz' })
   expiresAt!: Date;

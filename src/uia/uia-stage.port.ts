@@ -32,8 +32,8 @@ export interface Proven {
 }
 
 /**
- * One way to prove something in the middle of a request, such as knowing the password ("User-Interactive Authentication API").
- * Added to {@link UiaStages}, it is asked for where a flow of `UiaFlows` names it.
+ * One way to prove something in the middle of a request, such as knowing the password ("User-Interactive
+ * Authentication API"). Added to {@link UiaStages}, it is asked for where a flow of `UiaFlows` names it.
  *
  * @example
  * ```ts

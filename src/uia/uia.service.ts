@@ -12,6 +12,8 @@ import { UiaStages } from './uia-stages.js';
 import { UiaStore } from './uia.store.js';
 
 const LIFETIME_MS = 60 * 60 * 1_000;
+/** How long an answer may be asked for again. */
+const REPEATABLE_MS = 10 * 60 * 1_000;
 /** Parameters are kept with the challenge: a few thousand device IDs, or the cross-signing keys of a user. */
 const PARAMETERS_LIMIT = 64 * 1_024;
 
@@ -23,6 +25,8 @@ export interface Operation extends GuardedCall {
   readonly flows: readonly Flow[];
   /** What the client asked for, without any password: it may answer the challenge with `auth` alone. */
   readonly parameters: object;
+  /** A hash of the password that it brought, made only when it is to be remembered; `null` when it brought none. */
+  readonly secret?: (() => Promise<string>) | null;
   /** The `auth` of the request. */
   readonly auth: Readonly<Record<string, unknown>> | undefined;
   /** The address of the client. */
@@ -37,6 +41,23 @@ export interface Authorised {
   readonly credential: string | null;
   /** Who has proven to be who they are; the caller, where a stage proves nobody in particular. */
   readonly userId: string | null;
+  /** The hash that the request which opened the session left; `null` when it left none. */
+  readonly secret: string | null;
+  /**
+   * The session, to be {@link UiaService.finish finished} by the call that it authorises; `null` when there was
+   * none.
+   */
+  readonly sessionId: string | null;
+  /** What came of the call, where it was made already and its answer was lost. */
+  readonly result: Result | null;
+}
+
+/** What came of a call. */
+export type Result = Readonly<Record<string, string | null>>;
+
+/** For callers who need no proof, such as application services. */
+export function withoutProof(parameters: object, userId: string): Authorised {
+  return { parameters, userId, credential: null, secret: null, sessionId: null, result: null };
 }
 
 /** A stage that was done now. */
@@ -58,11 +79,13 @@ export class UiaService {
   ) {}
 
   /**
-   * Resolves when a flow is complete; the session is then used up. A first request that brings a whole flow's proof
-   * needs no session. A stage that is done is not tried again.
+   * Resolves when a flow is complete. A first request that brings a whole flow's proof needs no session. Stages may
+   * come in any order; one that is done is not tried again. The session stays good for the same request for ten
+   * minutes, in which a lost answer may be asked for again: `result` is then what {@link finish} was told.
    * @throws {UiaChallenge} while stages are missing, or when one failed
    * @throws {MatrixError} 400 `M_UNKNOWN` for a session that is unknown or expired; 403 `M_FORBIDDEN` for one that
-   *   belongs to another operation, user or device, or when a stage refuses for good; 400 `M_TOO_LARGE` for parameters beyond
+   *   belongs to another operation, user or device, or when a stage refuses for good; 400 `M_TOO_LARGE` for
+   * parameters beyond
    *   64 KiB
    */
   async authorise(asked: Operation): Promise<Authorised> {
@@ -73,10 +96,34 @@ export class UiaService {
     const session = await this.find(operation);
     // Outside any transaction: a password takes its time, and must not hold a connection meanwhile.
     const attempt = await this.attempt(session?.completed ?? [], operation);
+    const isAnswered = session !== null || isComplete(operation.flows, completedBy([], attempt));
+    const secret = isAnswered ? null : ((await asked.secret?.()) ?? null);
     // A challenge is an answer that must be remembered, so it is thrown after the commit.
-    const result = await this.unitOfWork.run((tx) => this.advance(tx, operation, session, attempt));
+    const result = await this.unitOfWork.run((tx) => this.advance(tx, operation, session, attempt, secret));
     if (result instanceof UiaChallenge) throw result;
     return result;
+  }
+
+  /** What came of a call that a session has authorised, if the request names such a session and the call was made. */
+  async resultOf(name: string, auth: Operation['auth']): Promise<Result | null> {
+    const sessionId = auth?.['session'];
+    if (typeof sessionId !== 'string') return null;
+    const session = await this.store.find(sessionId, this.clock.now());
+    return session?.operation === name ? session.result : null;
+  }
+
+  /**
+   * Holds a session for the call that it authorises: of two that are made at once, the second waits for the first
+   * and is given what came of it.
+   */
+  async hold(tx: Tx, { sessionId }: Authorised): Promise<Result | null> {
+    if (sessionId === null) return null;
+    return (await this.store.lock(tx, sessionId))?.result ?? null;
+  }
+
+  /** Remembers, in the transaction of the call, what came of it. */
+  async finish(tx: Tx, { sessionId }: Authorised, result: Result = {}): Promise<void> {
+    if (sessionId !== null) await this.store.finish(tx, sessionId, result);
   }
 
   private async advance(
@@ -84,19 +131,32 @@ export class UiaService {
     operation: Operation,
     found: UiaSessionEntity | null,
     attempt: Done | MatrixError | null,
+    secret: string | null,
   ): Promise<Authorised | UiaChallenge> {
-    const session = found === null ? this.open(tx, operation) : await this.store.lock(tx, found.sessionId);
-    if (session === null) throw unknownSession();
+    const session =
+      found === null ? this.open(tx, operation, secret) : await this.store.lock(tx, found.sessionId);
+    if (session === null) throw MatrixError.unknownSession();
     const { flows } = operation;
-    const done = attempt === null || attempt instanceof MatrixError ? null : attempt;
-    const completed = done === null ? session.completed : [...new Set([...session.completed, done.type])];
-    if (flows.some((flow) => flow.every((stage) => completed.includes(stage)))) {
-      if (found !== null) await this.store.delete(tx, session.sessionId);
-      const { userId = operation.userId, credential = null } = done?.proven ?? {};
-      return { parameters: session.parameters, userId, credential };
+    const completed = completedBy(session.completed, attempt);
+    const proven = (attempt instanceof MatrixError ? null : attempt?.proven) ?? session.proven;
+    const isDone = isComplete(flows, completed);
+    const expiresAt = isDone
+      ? earlier(session.expiresAt, tx.startedAt.getTime() + REPEATABLE_MS)
+      : session.expiresAt;
+    if (found !== null) await this.store.complete(tx, { ...session, completed, proven, expiresAt });
+    if (isDone) {
+      const { userId = operation.userId, credential = null } = proven ?? {};
+      const { parameters, result, sessionId } = session;
+      return {
+        parameters,
+        userId,
+        credential,
+        secret: session.secret,
+        result,
+        sessionId: found === null ? null : sessionId,
+      };
     }
-    if (found === null) await this.insert(tx, { ...session, completed });
-    else await this.store.complete(tx, session.sessionId, completed);
+    if (found === null) await this.insert(tx, { ...session, completed, proven });
     return new UiaChallenge(
       session.sessionId,
       flows,
@@ -111,18 +171,14 @@ export class UiaService {
     operation: Operation,
   ): Promise<Done | MatrixError | null> {
     const { auth, flows, userId, address } = operation;
-    if (auth?.['type'] === undefined) return null;
-    const stage = this.stages.find(auth['type']);
+    if ((auth?.['type'] ?? undefined) === undefined) return null;
+    const stage = this.stages.find(auth!['type']);
     if (stage === null || !flows.flat().includes(stage.type)) {
       return MatrixError.invalidParam('This type of authentication is not offered here');
     }
     if (completed.includes(stage.type)) return null;
-    const isNext = flows.some(
-      (flow) => completed.every((done, at) => flow[at] === done) && flow[completed.length] === stage.type,
-    );
-    if (!isNext) return MatrixError.forbidden('This stage is not the next of any flow');
     try {
-      return { type: stage.type, proven: await stage.attempt({ auth, userId, address }) };
+      return { type: stage.type, proven: await stage.attempt({ auth: auth!, userId, address }) };
     } catch (error) {
       // Too many attempts is an answer to the request, not to the stage.
       const isAnswer = error instanceof UiaRefusal || (error instanceof MatrixError && error.status === 429);
@@ -137,7 +193,10 @@ export class UiaService {
     if (sessionId === undefined || sessionId === null) return null;
     if (typeof sessionId !== 'string') throw MatrixError.badJson('auth.session must be a string');
     const session = await this.store.find(sessionId, this.clock.now());
-    if (session === null) throw unknownSession();
+    // It went with its device: whoever deleted that, the caller's session is over.
+    const isOver = async () =>
+      userId !== null && deviceId !== null && !(await this.store.isDevice(userId, deviceId));
+    if (session === null) throw (await isOver()) ? MatrixError.unknownToken() : MatrixError.unknownSession();
     if (session.operation !== name || session.userId !== userId || session.deviceId !== deviceId) {
       throw MatrixError.forbidden('The authentication session belongs to another request');
     }
@@ -155,7 +214,11 @@ export class UiaService {
     }
   }
 
-  private open(tx: Tx, { name, userId, deviceId, parameters }: Operation): UiaSessionEntity {
+  private open(
+    tx: Tx,
+    { name, userId, deviceId, parameters }: Operation,
+    secret: string | null,
+  ): UiaSessionEntity {
     return {
       sessionId: this.entropy.bytes(18).toString('base64url'),
       operation: name,
@@ -163,11 +226,23 @@ export class UiaService {
       deviceId,
       parameters,
       completed: [],
+      secret,
+      proven: null,
+      result: null,
       expiresAt: new Date(tx.startedAt.getTime() + LIFETIME_MS),
     };
   }
 }
 
-function unknownSession(): MatrixError {
-  return new MatrixError(400, 'M_UNKNOWN', 'Unknown or expired authentication session');
+function completedBy(before: readonly string[], attempt: Done | MatrixError | null): string[] {
+  const done = attempt === null || attempt instanceof MatrixError ? [] : [attempt.type];
+  return [...new Set([...before, ...done])];
+}
+
+function isComplete(flows: readonly Flow[], completed: readonly string[]): boolean {
+  return flows.some((flow) => flow.every((stage) => completed.includes(stage)));
+}
+
+function earlier(one: Date, otherMs: number): Date {
+  return new Date(Math.min(one.getTime(), otherMs));
 }

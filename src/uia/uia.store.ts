@@ -6,8 +6,9 @@ import type { UiaSessionEntity } from './uia-session.entity.js';
 const INSERT: Statement = {
   name: 'uia_insert',
   text: `
-    INSERT INTO uia_sessions (session_id, operation, user_id, device_id, parameters, completed, expires_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+    INSERT INTO uia_sessions
+      (session_id, operation, user_id, device_id, parameters, completed, secret, proven, expires_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 };
 const FORGET_OLD: Statement = {
   name: 'uia_forget_old',
@@ -19,17 +20,21 @@ const FIND: Statement = {
   name: 'uia_find',
   text: `
     SELECT session_id AS "sessionId", operation, user_id AS "userId", device_id AS "deviceId", parameters, completed,
-      expires_at AS "expiresAt"
+      secret, proven, result, expires_at AS "expiresAt"
     FROM uia_sessions WHERE session_id = $1 AND expires_at > $2`,
 };
 const LOCK: Statement = { name: 'uia_lock', text: `${FIND.text} FOR UPDATE` };
 const COMPLETE: Statement = {
   name: 'uia_complete',
-  text: 'UPDATE uia_sessions SET completed = $2 WHERE session_id = $1',
+  text: 'UPDATE uia_sessions SET completed = $2, proven = $3, expires_at = $4 WHERE session_id = $1',
 };
-const DELETE: Statement = {
-  name: 'uia_delete',
-  text: 'DELETE FROM uia_sessions WHERE session_id = $1',
+const FINISH: Statement = {
+  name: 'uia_finish',
+  text: 'UPDATE uia_sessions SET result = $2 WHERE session_id = $1',
+};
+const IS_DEVICE: Statement = {
+  name: 'uia_is_device',
+  text: 'SELECT FROM devices WHERE user_id = $1 AND device_id = $2',
 };
 
 /** A device that asks and asks again, and answers none, keeps its latest challenges only. */
@@ -42,9 +47,9 @@ export class UiaStore {
 
   /** Makes room for the new row by removing what the device has asked for long ago. */
   async insert(tx: Tx, session: UiaSessionEntity): Promise<void> {
-    const { sessionId, operation, userId, deviceId, parameters, completed, expiresAt } = session;
+    const { sessionId, operation, userId, deviceId, parameters, completed, secret, proven } = session;
     const json = [JSON.stringify(parameters), JSON.stringify(completed)];
-    const values = [sessionId, operation, userId, deviceId, ...json, expiresAt];
+    const values = [sessionId, operation, userId, deviceId, ...json, secret, proven, session.expiresAt];
     await settle([tx.query(INSERT, values), tx.query(FORGET_OLD, [userId, deviceId, KEPT])]);
   }
 
@@ -60,11 +65,26 @@ export class UiaStore {
     return session ?? null;
   }
 
-  async complete(tx: Tx, sessionId: string, completed: readonly string[]): Promise<void> {
-    await tx.query(COMPLETE, [sessionId, JSON.stringify(completed)]);
+  /** Remembers the stages that are done, and whom they have proven. */
+  async complete(
+    tx: Tx,
+    {
+      sessionId,
+      completed,
+      proven,
+      expiresAt,
+    }: Pick<UiaSessionEntity, 'sessionId' | 'completed' | 'proven' | 'expiresAt'>,
+  ): Promise<void> {
+    await tx.query(COMPLETE, [sessionId, JSON.stringify(completed), proven, expiresAt]);
   }
 
-  async delete(tx: Tx, sessionId: string): Promise<void> {
-    await tx.query(DELETE, [sessionId]);
+  /** Remembers what came of the call. */
+  async finish(tx: Tx, sessionId: string, result: UiaSessionEntity['result']): Promise<void> {
+    await tx.query(FINISH, [sessionId, result]);
+  }
+
+  /** Whether the device that asks is still there. */
+  async isDevice(userId: string, deviceId: string): Promise<boolean> {
+    return (await this.unitOfWork.query(IS_DEVICE, [userId, deviceId])).length === 1;
   }
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Batcher, Impatience, NOT_SERVED } from '../../src/database/batcher.js';
+import { Unavailable } from '../../src/system/outage.js';
 
 /** A batcher whose calls end when the test says so. */
 function held(sharing: { lanes: number; limit: number }) {
@@ -100,13 +101,8 @@ describe('A batcher', () => {
     expect(await Promise.all([1, 2, 3].map((item) => batcher.add(item)))).toEqual([1, 2, 3]);
   });
 
-  it.each([
-    ['standing by', '25006'],
-    ['terminating connection', '57P01'],
-    ['connect', 'ECONNREFUSED'],
-    ['Connection terminated unexpectedly', undefined],
-  ])('tries nothing again when the database itself failed: %s', async (message, code) => {
-    const error = Object.assign(new Error(message), { code });
+  it('tries nothing again when the database cannot be had', async () => {
+    const error = new Unavailable('The database is not available', { cause: new Error('connect') });
     let calls = 0;
     const batcher = new Batcher<number, number>(
       () => {

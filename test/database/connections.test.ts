@@ -23,7 +23,10 @@ const FATAL = (() => {
 const READY_FOR_QUERY = 'Z'.charCodeAt(0);
 const READY_LENGTH = 6;
 
-/** Has the backend's last words come in one chunk with the end of its next answer, as they do when it ends in that moment. */
+/**
+ * Has the backend's last words come in one chunk with the end of its next answer, as they do when it ends in that
+ * moment.
+ */
 function dieWithNextAnswer(client: pg.PoolClient): void {
   const { stream } = (client as unknown as { connection: { stream: Socket } }).connection;
   const emit = stream.emit.bind(stream) as (...args: unknown[]) => boolean;

@@ -144,4 +144,26 @@ describe('A unit of work', () => {
     await expect(unitOfWork().run(dying(2))).rejects.toBeInstanceOf(Unavailable);
     expect(attempts).toBe(2);
   });
+
+  it.each([
+    [
+      'a call out that failed',
+      new TypeError('fetch failed', { cause: Object.assign(new Error('read'), { code: 'ECONNRESET' }) }),
+    ],
+    ['a file that is not there', Object.assign(new Error('no such file'), { code: 'ENOENT' })],
+  ])('takes %s for no outage of the database, and does not do the work again', async (_, failure) => {
+    let attempts = 0;
+    const work = unitOfWork().run(async (tx) => {
+      attempts += 1;
+      await insert(tx, 'calls out');
+      throw failure;
+    });
+    await expect(work).rejects.toBe(failure);
+    expect([attempts, await exists('calls out')]).toEqual([1, false]);
+  });
+
+  it('takes what the entity manager meets for an outage, too', async () => {
+    const work = unitOfWork().run((tx) => tx.manager.query('SELECT pg_terminate_backend(pg_backend_pid())'));
+    await expect(work).rejects.toBeInstanceOf(Unavailable);
+  });
 });

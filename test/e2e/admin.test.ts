@@ -121,6 +121,9 @@ describe('After a restore from a backup', () => {
     const refreshing = await app().matrix.login(old.userId, { refresh_token: true });
     const idle = await app().matrix.login(old.userId, { refresh_token: true });
     const again = await app().matrix.login(old.userId, { device_id: 'AGAIN' });
+    // Idle for so long that its access token was removed.
+    const resting = await app().matrix.login(old.userId, { refresh_token: true });
+    await app().sql('DELETE FROM access_tokens WHERE device_id = $1', [resting.deviceId]);
     app().clock.advance(60_000);
     const before = app().clock.now().getTime();
     app().clock.advance(60_000);
@@ -139,7 +142,7 @@ describe('After a restore from a backup', () => {
     expect(await Promise.all(alive.map(statusOf))).toEqual([200, 200, 200, 200]);
     for (const { deviceId } of [old, idle])
       expect(await census(app(), old.userId, deviceId)).toEqual(NOTHING);
-    await app().matrix.refresh(idle.refreshToken!).expect(401);
+    for (const { refreshToken } of [idle, resting]) await app().matrix.refresh(refreshToken!).expect(401);
     expect((await end(`?before=${before}`).expect(200)).body).toEqual({ ended: 0, done: true });
     const [entry] = (
       await as(admin, 'get', `/_session/v1/admin/audit?user_id=${old.userId}&action=session_ended`)

@@ -74,6 +74,24 @@ describe('A user', () => {
     await app().sql(`DELETE FROM devices WHERE user_id = $1 AND device_id = 'D1'`, [session.userId]);
     await upload(session, { device_keys: someKeys(session)['device_keys'] }).expect(200);
   });
+
+  it('has no more when several devices upload at once', async () => {
+    const session = await app().matrix.register();
+    const devices = [session];
+    for (let nth = 0; nth < 4; nth += 1) devices.push(await app().matrix.login(session.userId));
+    await app().sql(`INSERT INTO devices (user_id, device_id, created_at) VALUES ($1, 'FULL', now())`, [
+      session.userId,
+    ]);
+    await app().sql(
+      `INSERT INTO device_keys SELECT $1, 'FULL', jsonb_build_object('x', repeat('x', 1024 * 1024 - 20000)), now()`,
+      [session.userId],
+    );
+    const keys = (device: ClientSession) => ({
+      device_keys: { ...someKeys(device)['device_keys'], filler: 'x'.repeat(12_000) },
+    });
+    const answers = await Promise.all(devices.map((device) => upload(device, keys(device))));
+    expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 400, 400, 400, 400]);
+  });
 });
 
 describe('A device', () => {
@@ -201,7 +219,9 @@ describe('A request', () => {
       [users],
     );
     await app().sql(
-      `INSERT INTO device_keys SELECT unnest($1::text[]), 'D', jsonb_build_object('x', repeat('x', 1000000)), now()`,
+      `INSERT INTO device_keys SELECT unnest($1::text[]), 'D', jsonb_build_object(
+         'user_id', 'u', 'device_id', 'D', 'algorithms', '[]'::jsonb, 'keys', '{}'::jsonb, 'signatures', '{}'::jsonb,
+         'x', repeat('x', 1000000)), now()`,
       [users],
     );
     const ask = (some: string[]) =>

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ThreepidDirectory } from '../../src/index.js';
 import { PASSWORD, uniqueUsername, V3 } from '../../src/testing/matrix-client.js';
+import { Bystander, lockWaiters } from '../support/interleaving.js';
 import { TestApp, useApp } from '../support/test-app.js';
 
 /** Mail addresses and whose they are. */
@@ -259,6 +260,23 @@ describe('Rate limits', () => {
       expectLimited(await ask(path, one, request));
       await ask(path, other, request).expect(200);
     }
+  });
+
+  it('take no connection that look-ups need, however long their own table is held', async () => {
+    const { body } = await register().expect(200);
+    const bystander = await Bystander.begin(app());
+    await bystander.run('LOCK TABLE rate_limits IN ACCESS EXCLUSIVE MODE');
+    const refreshes = Array.from({ length: 30 }, () =>
+      post('refresh', address(), { refresh_token: 'x' }).then(({ status }) => status),
+    );
+    try {
+      await lockWaiters(app(), 8);
+      const whoami = () => app().http.get(`${V3}/account/whoami`).auth(body.access_token, { type: 'bearer' });
+      for (let nth = 0; nth < 5; nth += 1) await whoami().expect(200);
+    } finally {
+      await bystander.commit();
+    }
+    expect(new Set(await Promise.all(refreshes))).toEqual(new Set([401]));
   });
 
   it('are shared by all nodes', async () => {

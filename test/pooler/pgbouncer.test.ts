@@ -93,6 +93,7 @@ describe('Behind PgBouncer', () => {
   it.each([
     ['transaction', ''],
     ['transaction', 'ignore_startup_parameters = options'],
+    ['transaction', 'server_round_robin = 1'],
     ['statement', ''],
   ])('in %s mode, with "%s", it does not start, and says what to set', async (mode, more) => {
     await startPooler(mode, more);

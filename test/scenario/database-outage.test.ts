@@ -21,7 +21,10 @@ afterAll(async () => {
 
 const STATUSES = new Set([200, 401, 503]);
 
-/** Keeps the service busy with reads and transactions until it is told to stop; gives the answers that were not as they should be. */
+/**
+ * Keeps the service busy with reads and transactions until it is told to stop; gives the answers that were not as
+ * they should be.
+ */
 function load(session: ClientSession): () => Promise<string[]> {
   let isOver = false;
   const strange: string[] = [];

@@ -1,18 +1,26 @@
 import { Injectable, Module } from '@nestjs/common';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { DevicesDeleted, InTransaction } from '../../src/index.js';
+import { EndingStore } from '../../src/session/ending/ending.store.js';
 import { EndingService, ONE_COMMIT } from '../../src/session/ending/ending.service.js';
 import { type ClientSession, passwordOf, someKeys, V3 } from '../../src/testing/matrix-client.js';
+import { Bystander, lockWaiters } from '../support/interleaving.js';
 import { census, NOTHING, TestApp, useApp } from '../support/test-app.js';
 
 /** Devices of each `DevicesDeleted`, by reason. */
 const seen: [reason: string, devices: number][] = [];
+/** How many times it hangs. */
+let hangs = 0;
 let refuses: (deviceId: string) => boolean = () => false;
 
 @Injectable()
 class SeeingListener {
   @InTransaction(DevicesDeleted)
   async onDevicesDeleted({ devices, reason }: DevicesDeleted): Promise<void> {
+    if (hangs > 0) {
+      hangs -= 1;
+      await new Promise(() => {});
+    }
     if (devices.some(({ deviceId }) => refuses(deviceId))) throw new Error('no');
     seen.push([reason, devices.length]);
   }
@@ -178,6 +186,42 @@ describe('More devices than one commit takes', () => {
     });
   }, 60_000);
 
+  it('a device that is born again while the others go keeps its keys', async () => {
+    const session = await owner();
+    refuses = () => true;
+    await app().matrix.logoutAll(session).expect(200);
+    await sweep();
+    refuses = () => false;
+    const endings = app().nest.get(EndingService);
+    // What a sweep has read before the login.
+    const marked = await app().nest.get(EndingStore).first({ userId: session.userId, deviceId: 'D6' }, 500);
+    const { deviceId } = marked[0]!;
+    const born = await app().matrix.login(session.userId, { device_id: deviceId });
+    await app().matrix.uploadKeys(born, someKeys(born)).expect(200);
+    await endings['step'](marked);
+    expect((await app().matrix.whoami(born)).status).toBe(200);
+    expect(await census(app(), session.userId, deviceId)).toMatchObject({ one_time_keys: 3, device_keys: 1 });
+    await sweep();
+  }, 60_000);
+
+  it('a login that waits for whoever marks its device begins on a new one', async () => {
+    const session = await app().matrix.register();
+    await app().matrix.uploadKeys(session, someKeys(session)).expect(200);
+    const bystander = await Bystander.begin(app());
+    const device = [session.userId, session.deviceId];
+    await bystander.run('SELECT FROM devices WHERE user_id = $1 AND device_id = $2 FOR UPDATE', device);
+    await bystander.run(`INSERT INTO ending_devices VALUES ($1, $2, 'admin', NULL)`, device);
+    await bystander.run('DELETE FROM access_tokens WHERE user_id = $1 AND device_id = $2', device);
+    const login = app().matrix.login(session.userId, { device_id: session.deviceId });
+    const waiting = login.then((born) => born);
+    await lockWaiters(app(), 1);
+    await bystander.commit();
+    const born = await waiting;
+    await sweep();
+    expect((await app().matrix.whoami(born)).status).toBe(200);
+    expect(await census(app(), session.userId)).toMatchObject({ devices: 1, one_time_keys: 0 });
+  });
+
   it('one that a listener holds on to stops no other', async () => {
     const session = await owner();
     refuses = (deviceId) => deviceId === 'D1000';
@@ -214,15 +258,35 @@ describe('More keys than one commit takes', () => {
   it('a logout that takes too long is done in steps', async () => {
     const slow = await TestApp.start({
       database: app().database,
-      variables: { EVENT_LISTENER_TIMEOUT: '150ms' },
+      extensions: [SeeingModule],
+      variables: { EVENT_LISTENER_TIMEOUT: '600ms' },
     });
     try {
       const session = await slow.matrix.register();
       await fill(session);
+      // In company, and alone: as if the rows took so long.
+      hangs = 2;
       await slow.matrix.logout(session).expect(200);
+      expect(hangs).toBe(0);
       expect((await slow.matrix.whoami(session)).status).toBe(401);
       await sweep();
       expect(await census(app(), session.userId)).toEqual(NOTHING);
+    } finally {
+      await slow.stop();
+    }
+  }, 60_000);
+
+  it('and a logout that takes too long for another reason changes nothing', async () => {
+    const slow = await TestApp.start({
+      database: app().database,
+      extensions: [SeeingModule],
+      variables: { EVENT_LISTENER_TIMEOUT: '600ms' },
+    });
+    try {
+      const session = await slow.matrix.register();
+      hangs = 2;
+      await slow.matrix.logout(session).expect(500);
+      expect((await slow.matrix.whoami(session)).status).toBe(200);
     } finally {
       await slow.stop();
     }

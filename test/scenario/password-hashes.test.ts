@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PasswordDecoy } from '../../src/accounts/password-decoy.js';
+import { PasswordsService } from '../../src/accounts/passwords.service.js';
 import { settingsOf } from '../../src/system/password-hasher.js';
 import { PasswordHasher } from '../../src/system/password-hasher.js';
 import { type ClientSession, PASSWORD, passwordOf, V3 } from '../../src/testing/matrix-client.js';
@@ -74,5 +75,23 @@ describe('When hash settings were raised', () => {
       .send({ devices: [], auth: passwordOf(session) })
       .expect(200);
     expect(await settingsOfUser(session)).toEqual(NEW);
+  });
+
+  it('a hash that cannot be made now is made another time: the login succeeds', async () => {
+    const session = await before.matrix.register();
+    const failure = after.fail(PasswordsService, 'hash', { error: new Error('The queue is full') });
+    await after.matrix.login(session.userId);
+    failure.restore();
+    expect(failure.calls).toBe(1);
+    expect(await settingsOfUser(session)).toEqual(OLD);
+  });
+
+  it('settings that were lowered make nothing anew, and settings that cannot be are not imitated', async () => {
+    const session = await after.matrix.register();
+    await before.matrix.login(session.userId);
+    expect(await settingsOfUser(session)).toEqual(NEW);
+    const hasher = after.nest.get(PasswordHasher);
+    await hasher.imitate({ memoryKib: 1, passes: 1 });
+    expect(await hasher.matches(null, PASSWORD)).toBe(false);
   });
 });

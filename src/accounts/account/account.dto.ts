@@ -1,12 +1,16 @@
-import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { ApiPropertyOptional } from '@nestjs/swagger';
 import { IsBoolean, IsOptional, IsString } from 'class-validator';
 import { InteractiveAuthDto } from '../../uia/interactive-auth.dto.js';
 
 /** Body of `POST /account/password`. */
 export class ChangePasswordDto extends InteractiveAuthDto {
-  @ApiProperty({ example: 'correct horse battery staple' })
+  @ApiPropertyOptional({
+    example: 'correct horse battery staple',
+    description: 'Only the answer to a challenge may leave it out.',
+  })
+  @IsOptional()
   @IsString()
-  new_password!: string;
+  new_password?: string;
 
   @ApiPropertyOptional({ default: true, description: "Whether the user's other devices are deleted." })
   @IsOptional()

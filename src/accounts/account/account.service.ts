@@ -9,7 +9,13 @@ import { EventBus } from '../../events/event-bus.js';
 import { PasswordChanged } from '../../events/password-changed.event.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
-import { type Authorised, type Operation, UiaService } from '../../uia/uia.service.js';
+import {
+  type Authorised,
+  type Operation,
+  type Result,
+  UiaService,
+  withoutProof,
+} from '../../uia/uia.service.js';
 import { RateLimiter } from '../../rate-limits/rate-limiter.js';
 import type { AccountEntity } from '../account.entity.js';
 import { requireActive, requireUnchanged } from '../accounts.service.js';
@@ -42,14 +48,19 @@ export class AccountService {
     request: ChangePasswordDto,
     origin: Origin,
   ): Promise<void> {
-    const { new_password, auth } = request;
+    const { new_password: password, auth } = request;
     await this.limiter.count('challenge', origin.address);
+    // Only the answer to a challenge may leave it out: a hash of it is remembered.
+    if (password === undefined && typeof auth?.['session'] !== 'string')
+      throw MatrixError.missingParam('new_password');
     // What cannot be had is told before the user is asked to prove anything.
     if (requester !== null) await this.passwords.requireKeptHere(requester.userId);
-    await this.passwords.requireStrong(new_password, requester?.userId ?? '');
+    if (password !== undefined) await this.passwords.requireStrong(password, requester?.userId ?? '');
+    const hash = password === undefined ? null : () => this.passwords.hash(password);
     const proof = await this.prove(requester, {
       name: 'POST /account/password',
       parameters: { logout_devices: request.logout_devices },
+      secret: hash,
       auth,
       address: origin.address,
     });
@@ -58,7 +69,9 @@ export class AccountService {
       ...defined({ logout_devices: request.logout_devices }),
     };
     if (requester === null && proof.userId !== null) await this.passwords.requireKeptHere(proof.userId);
-    const passwordHash = await this.passwords.hash(new_password);
+    if (proof.result !== null) return this.requireSamePassword(proof.result, password);
+    const passwordHash = (await hash?.()) ?? proof.secret;
+    if (passwordHash === null) throw MatrixError.missingParam('new_password');
     await this.unitOfWork.run(async (tx) => {
       cameFrom(tx, origin);
       const { userId } = await this.lockProven(tx, proof, requester);
@@ -68,6 +81,7 @@ export class AccountService {
         tx,
         new PasswordChanged(userId, logout_devices, keptDeviceId, tx.startedAt.getTime()),
       );
+      await this.uia.finish(tx, proof, { passwordHash });
     });
   }
 
@@ -75,7 +89,7 @@ export class AccountService {
   async deactivate(requester: Requester | null, request: DeactivateDto, origin: Origin): Promise<void> {
     await this.limiter.count('challenge', origin.address);
     const proof = requester?.isAppservice
-      ? { parameters: {}, userId: requester.userId, credential: null }
+      ? withoutProof({}, requester.userId)
       : await this.prove(requester, {
           name: 'POST /account/deactivate',
           parameters: { erase: request.erase },
@@ -97,7 +111,7 @@ export class AccountService {
 
   private async prove(
     requester: Requester | null,
-    operation: Pick<Operation, 'name' | 'auth' | 'address' | 'parameters'>,
+    operation: Pick<Operation, 'name' | 'auth' | 'address' | 'parameters' | 'secret'>,
   ): Promise<Authorised> {
     return this.uia.authorise({
       ...operation,
@@ -107,7 +121,19 @@ export class AccountService {
     });
   }
 
-  /** What was proven must still hold when it counts: the same password, an account that may act, and the calling session. */
+  /** A change that is asked for again, because its answer was lost, is made already: if it is the same change. */
+  private async requireSamePassword(
+    { passwordHash = null }: Result,
+    password: string | undefined,
+  ): Promise<void> {
+    if (password !== undefined && !(await this.passwords.isOf(passwordHash, password)))
+      throw MatrixError.forbidden('The authentication session belongs to another request');
+  }
+
+  /**
+   * What was proven must still hold when it counts: the same password, an account that may act, and the calling
+   * session.
+   */
   private async lockProven(
     tx: Tx,
     { userId, credential }: Authorised,

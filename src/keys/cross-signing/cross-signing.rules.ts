@@ -77,8 +77,8 @@ export function isCurrent(stored: KeySet, { usage, key }: CrossSigningKey): bool
 }
 
 /**
- * Whether the user must prove to be who they are: not for the first keys, and not to say again what is there, master key
- * included. A key that the master key does not have yet needs a proof, too.
+ * Whether the user must prove to be who they are: not for the first keys, and not to say again what is there,
+ * master key included. A key that the master key does not have yet needs a proof, too.
  */
 export function needsProof(stored: KeySet, uploaded: KeySet): boolean {
   const isRepeated = uploaded.has('master') && [...uploaded.values()].every((key) => isCurrent(stored, key));

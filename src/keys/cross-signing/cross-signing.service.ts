@@ -57,9 +57,10 @@ export class CrossSigningService {
     const { userId, isAppservice } = requester;
     const uploaded = toKeySet(userId, upload.keys);
     const isProofNeeded = async () =>
-      // Only an answer to a challenge names a session.
-      typeof upload.auth?.['session'] === 'string' ||
-      needsProof(await this.store.findCurrent(userId), uploaded);
+      // Only an answer to a challenge leaves the keys out.
+      uploaded.size === 0
+        ? typeof upload.auth?.['session'] === 'string'
+        : needsProof(await this.store.findCurrent(userId), uploaded);
     if (!isAppservice && (await isProofNeeded())) await this.uploadProven(requester, upload);
     // Other keys may have come first: then these would replace them, and a proof is needed after all.
     else if (!(await this.put(requester, uploaded, null))) await this.uploadProven(requester, upload);

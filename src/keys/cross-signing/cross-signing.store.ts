@@ -122,7 +122,10 @@ export class CrossSigningStore {
     ]);
   }
 
-  /** Deletes every key of the user, replaced ones included, with the signatures over them and by them; whether there was one. */
+  /**
+   * Deletes every key of the user, replaced ones included, with the signatures over them and by them; whether there
+   * was one.
+   */
   async deleteAll(tx: Tx, userId: string): Promise<boolean> {
     return (await tx.query(DELETE_ALL, [userId])).length > 0;
   }
@@ -137,8 +140,8 @@ export class CrossSigningStore {
   }
 
   /**
-   * Identity keys of the user's devices: those of the caller and those named, none of which is deleted or changed before
-   * the transaction ends. Call it before any key is held.
+   * Identity keys of the user's devices: those of the caller and those named, none of which is deleted or changed
+   * before the transaction ends. Call it before any key is held.
    * @param device the caller's; `null` for an application service that names none
    * @throws {MatrixError} `M_UNKNOWN_TOKEN` when the caller's device was deleted meanwhile
    */

@@ -1,6 +1,9 @@
 import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 
-/** One change of a user's device list. It outlives the device it tells of, for as long as DEVICE_LIST_RETENTION says. */
+/**
+ * One change of a user's device list. It outlives the device it tells of, for as long as DEVICE_LIST_RETENTION
+ * says.
+ */
 @Entity('device_list_changes')
 @Index('device_list_changes_position_idx', ['position'])
 @ForeignKey('DeviceListEntity', ['userId'], ['userId'], { name: 'device_list_changes_list_fkey' })

@@ -12,7 +12,10 @@ export interface NewChange {
 export interface NumberedChange extends NewChange {
   /** How many of its user come after it. */
   readonly behind: number;
-  /** Whether it is an `m.device_list_update`: those are linked, each to the one before, past what other servers never see. */
+  /**
+   * Whether it is an `m.device_list_update`: those are linked, each to the one before, past what other servers
+   * never see.
+   */
   readonly isLinked: boolean;
   /** How many come after the one that it is linked to; `null`: that was written earlier, or there is none. */
   readonly behindPrevious: number | null;

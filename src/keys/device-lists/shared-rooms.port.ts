@@ -9,8 +9,8 @@ export interface SharedRoomsInSpan {
 }
 
 /**
- * Tells who shares a room with whom: whose device lists a user follows ("Tracking the device list for a user"). Rooms are
- * a homeserver's knowledge, so a team provides it.
+ * Tells who shares a room with whom: whose device lists a user follows ("Tracking the device list for a user").
+ * Rooms are a homeserver's knowledge, so a team provides it.
  *
  * @example
  * ```ts

@@ -2,7 +2,10 @@ import { Column, Entity, ForeignKey, PrimaryColumn } from 'typeorm';
 import type { DeletionReason } from '../../events/devices-deleted.event.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
 
-/** A device whose sessions have ended and which goes with all that hangs on it, but not in the same commit: there was too much. */
+/**
+ * A device whose sessions have ended and which goes with all that hangs on it, but not in the same commit: there
+ * was too much.
+ */
 @Entity('ending_devices')
 @ForeignKey('DeviceEntity', ['userId', 'deviceId'], ['userId', 'deviceId'], {
   name: 'ending_devices_device_fkey',

@@ -16,7 +16,7 @@ import {
   DevicesDeleted,
 } from '../../events/devices-deleted.event.js';
 import { EventBus } from '../../events/event-bus.js';
-import { Unavailable, warnUnlessOutage } from '../../system/outage.js';
+import { isUnavailable, warnUnlessOutage } from '../../system/outage.js';
 import { SessionStore } from '../session.store.js';
 import type { EndingDeviceEntity } from './ending-device.entity.js';
 import { EndingStore } from './ending.store.js';
@@ -25,13 +25,15 @@ import { EndingStore } from './ending.store.js';
 export const ONE_COMMIT = { devices: 2_000, rows: 200_000 };
 /** Devices that a step ends, in one commit. */
 const STEP = 500;
+/** Rows that go in one commit before their devices do. */
+const BATCH = 5_000;
 const SWEEP_MS = 60_000;
 const START: DeviceRef = { userId: '', deviceId: '' };
 
 /**
  * How devices end: in the commit that ends their sessions, or, where that would be too much for one, in steps. Then the
- * first commit ends the sessions and marks the devices, and the devices go right after it, batch by batch; should the node die
- * in between, another one goes on.
+ * first commit ends the sessions and marks the devices, and the devices go right after it, batch by batch; should
+ * the node die in between, another one goes on.
  */
 @Injectable()
 export class EndingService implements OnApplicationBootstrap, BeforeApplicationShutdown {
@@ -59,8 +61,8 @@ export class EndingService implements OnApplicationBootstrap, BeforeApplicationS
   }
 
   /**
-   * Ends devices that the caller has locked: in this commit, unless that is too much for one. Of several users only their number
-   * is looked at; whoever ends those tries one that fails by itself.
+   * Ends devices that the caller has locked: in this commit, unless that is too much for one. Of several users only
+   * their number is looked at; whoever ends those tries one that fails by itself.
    */
   async endLocked(tx: Tx, devices: readonly DeletedDevice[], reason: DeletionReason): Promise<void> {
     const [first] = devices;
@@ -112,10 +114,15 @@ export class EndingService implements OnApplicationBootstrap, BeforeApplicationS
     return (await this.bulk.count(tx, userId, ONE_COMMIT.rows)) >= ONE_COMMIT.rows;
   }
 
-  /** Ends a device that is on its way out before somebody begins a session on it: what begins then has no keys of old. */
+  /**
+   * Ends a device that is on its way out before somebody begins a session on it: what begins then has no keys of
+   * old. The account must be held. Whoever marks the device has it locked, so the mark is looked for behind the
+   * lock.
+   */
   async finish(tx: Tx, device: DeviceRef): Promise<void> {
-    const ending = await this.store.find(tx, device);
-    if (ending !== null) await this.end(tx, await this.sessions.lockDevices(tx, [device]), ending.reason);
+    const locked = await this.sessions.lockDevices(tx, [device]);
+    const ending = locked.length === 0 ? null : await this.store.find(tx, device);
+    if (ending !== null) await this.end(tx, locked, ending.reason);
   }
 
   /** Ends all devices that are marked. It never rejects: what fails is tried again the next time. */
@@ -142,10 +149,10 @@ export class EndingService implements OnApplicationBootstrap, BeforeApplicationS
   /** Ends devices together, and where that fails, each by itself: one that a listener holds on to stops no other. */
   private async step(ending: readonly EndingDeviceEntity[]): Promise<void> {
     try {
-      await this.bulk.remove(ending);
-      await this.unitOfWork.run((tx) => this.endMarked(tx, ending));
+      while (!this.isStopping && (await this.unitOfWork.run((tx) => this.removeSome(tx, ending))));
+      if (!this.isStopping) await this.unitOfWork.run((tx) => this.endMarked(tx, ending));
     } catch (error) {
-      if (error instanceof Unavailable) throw error;
+      if (isUnavailable(error)) throw error;
       if (ending.length === 1) {
         const [{ userId, deviceId }] = ending as [EndingDeviceEntity];
         warnUnlessOutage(this.logger, `${userId} ${deviceId} could not be deleted yet`, error);
@@ -153,9 +160,23 @@ export class EndingService implements OnApplicationBootstrap, BeforeApplicationS
     }
   }
 
-  private async endMarked(tx: Tx, ending: readonly EndingDeviceEntity[]): Promise<void> {
+  /** Removes a batch of what is too much to go with the devices; whether there may be more. */
+  private async removeSome(tx: Tx, ending: readonly EndingDeviceEntity[]): Promise<boolean> {
+    const { marked } = await this.lockMarked(tx, ending);
+    return marked.length > 0 && (await this.bulk.removeSome(tx, marked, BATCH));
+  }
+
+  /** Those that are still marked, locked: a login on one of them may have ended it meanwhile, and begun another. */
+  private async lockMarked(
+    tx: Tx,
+    ending: readonly EndingDeviceEntity[],
+  ): Promise<{ locked: DeletedDevice[]; marked: EndingDeviceEntity[] }> {
     const locked = await this.sessions.lockDevices(tx, ending);
-    const marked = await this.store.findAll(tx, locked);
+    return { locked, marked: await this.store.findAll(tx, locked) };
+  }
+
+  private async endMarked(tx: Tx, ending: readonly EndingDeviceEntity[]): Promise<void> {
+    const { locked, marked } = await this.lockMarked(tx, ending);
     for (const { origin, ...device } of marked) if (origin !== null) cameFrom(tx, origin, device);
     for (const reason of new Set(marked.map((one) => one.reason))) {
       const named = new Set(marked.filter((one) => one.reason === reason).map(deviceKey));

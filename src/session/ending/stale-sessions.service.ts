@@ -3,7 +3,7 @@ import { cameFrom } from '../../audit/origins.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { deviceKey, type DeviceRef } from '../../events/devices-deleted.event.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
-import { Unavailable, warnUnlessOutage } from '../../system/outage.js';
+import { isUnavailable, warnUnlessOutage } from '../../system/outage.js';
 import { SessionStore } from '../session.store.js';
 import { EndingService } from './ending.service.js';
 
@@ -13,7 +13,6 @@ const PAGE = 2_000;
 const STEP = 200;
 /** Of one call. */
 const MOST_ENDED = 10_000;
-const MOST_PAGES = 500;
 
 /** How far a call came. */
 export interface StaleSessionsEnded {
@@ -33,11 +32,15 @@ export class StaleSessionsService {
     private readonly unitOfWork: UnitOfWork,
   ) {}
 
-  /** Ends sessions, with their devices, that began, or were refreshed the last time, before an instant; {@link MOST_ENDED} or so. */
+  /**
+   * Ends sessions, with their devices, that began, or were refreshed the last time, before an instant; {@link
+   * MOST_ENDED} or so. What it has looked at and left is younger: of that there is little right after a restore, so
+   * each call begins anew.
+   */
   async end(before: Date, origin: Origin): Promise<StaleSessionsEnded> {
     let ended = 0;
     let from: DeviceRef = { userId: '', deviceId: '' };
-    for (let page = 0; page < MOST_PAGES && ended < MOST_ENDED; page += 1) {
+    while (ended < MOST_ENDED) {
       const devices = await this.store.pageOfStale(from, before, PAGE);
       const last = devices.at(-1);
       if (last === undefined) return { ended, done: true };
@@ -61,7 +64,7 @@ export class StaleSessionsService {
         return ending.length;
       });
     } catch (error) {
-      if (error instanceof Unavailable) throw error;
+      if (isUnavailable(error)) throw error;
       if (devices.length === 1) {
         const [{ userId, deviceId }] = devices as [DeviceRef];
         warnUnlessOutage(this.logger, `${userId} ${deviceId} could not be ended`, error);

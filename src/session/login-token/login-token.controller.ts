@@ -52,7 +52,7 @@ export class LoginTokenController {
     if (requester.isAppservice)
       throw MatrixError.invalidParam('An application service has no password to prove itself with');
     await this.limiter.count('challenge', address);
-    await this.uia.authorise({
+    const proof = await this.uia.authorise({
       name: 'POST /login/get_token',
       userId,
       deviceId,
@@ -61,9 +61,13 @@ export class LoginTokenController {
       auth,
       address,
     });
+    // One proof, one token.
+    if (proof.result !== null) throw MatrixError.unknownSession();
     await this.limiter.count('get_token', userId);
     return {
-      login_token: await this.sessions.issueLoginToken(requester, { userId, deviceId }, LIFETIME_MS),
+      login_token: await this.sessions.issueLoginToken(requester, { userId, deviceId }, LIFETIME_MS, (tx) =>
+        this.uia.finish(tx, proof),
+      ),
       expires_in_ms: LIFETIME_MS,
     };
   }

@@ -8,8 +8,8 @@ export interface LoginContext extends Origin {
 }
 
 /**
- * A type of login that a team adds, such as `org.example.login.jwt` (client-server API, "Login"). The service counts failed
- * attempts of an address, refuses accounts that are locked or deactivated, and begins the session.
+ * A type of login that a team adds, such as `org.example.login.jwt` (client-server API, "Login"). The service
+ * counts failed attempts of an address, refuses accounts that are locked or deactivated, and begins the session.
  *
  * @example
  * ```ts

@@ -42,9 +42,10 @@ export class RefreshService {
 
   /**
    * A new pair of tokens for a refresh token. The old refresh token stays good until one of the new pair is used,
-   * so that a lost answer costs nothing; then it is spent. Who presents it again within `REFRESH_REPLAY_GRACE` is refused, and
-   * nothing else happens: clients of one session come late. Later they have stolen it, or were robbed: the session ends, the device and its keys stay ("Refreshing access tokens"). Refreshes that come at the same time share
-   * a transaction.
+   * so that a lost answer costs nothing; then it is spent. Who presents it again within `REFRESH_REPLAY_GRACE` is
+   * refused, and nothing else happens: clients of one session come late. Later they have stolen it, or were robbed:
+   * the session ends, the device and its keys stay ("Refreshing access tokens"). Refreshes that come at the same
+   * time share a transaction.
    * @throws {MatrixError} `M_UNKNOWN_TOKEN`, with `soft_logout` while the device lives; `M_USER_LOCKED`
    */
   async rotate(refreshToken: string, origin: Origin): Promise<TokenPair> {

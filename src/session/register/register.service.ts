@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { cameFrom } from '../../audit/origins.js';
-import { AccountsService } from '../../accounts/accounts.service.js';
+import { AccountsService, requireActive, requireUnchanged } from '../../accounts/accounts.service.js';
 import type { NewAccount } from '../../accounts/accounts.store.js';
 import type { Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
@@ -9,7 +9,7 @@ import { MatrixError } from '../../matrix/matrix-error.js';
 import type { StartedSession } from '../session.rules.js';
 import { SessionService } from '../session.service.js';
 import type { RegisterDto, WantedAccount } from './register.dto.js';
-import { RegistrationGate } from './registration-gate.js';
+import { type Registered, RegistrationGate } from './registration-gate.js';
 import { RegistrationNames } from './registration-names.js';
 
 /** What a registration made: an account, and a session unless none was wanted. */
@@ -29,19 +29,41 @@ export class RegisterService {
     private readonly unitOfWork: UnitOfWork,
   ) {}
 
-  /** A person, new or so far a guest: lets the gate ask for a proof first. */
+  /**
+   * A person, new or so far a guest: lets the gate ask for a proof first. Repeated with the session of its proof,
+   * because the answer was lost, it gives the same user a new token.
+   */
   async registerUser(request: RegisterDto, origin: Origin): Promise<Registration> {
     await this.gate.countChallenge(origin.address);
+    const earlier = await this.gate.earlier(request);
+    if (earlier !== null) return this.unitOfWork.run((tx) => this.answerAgain(tx, request, earlier, origin));
     // A name that cannot be had is told before the user is asked to prove anything.
-    const named = await this.nameOf(request);
-    const { wanted, passwordHash } = await this.gate.pass(request, named, origin.address);
-    const userId = named ?? (await this.names.forPerson(wanted.username || this.gate.generatedName()));
+    const named = await this.nameOf(request).catch(async (error: unknown) => {
+      // Taken by this very registration, a moment ago.
+      const meanwhile = await this.gate.earlier(request);
+      if (meanwhile === null) throw error;
+      return meanwhile.userId;
+    });
+    const { wanted, passwordHash, proof } = await this.gate.pass(request, named, origin.address);
     const isGuest = request.guest_access_token !== undefined;
-    return this.begin(wanted, userId, origin, (tx) =>
-      isGuest
-        ? this.accounts.upgradeGuest(tx, userId, passwordHash)
-        : this.accounts.create(tx, { userId, kind: 'user', passwordHash }),
-    );
+    const nameNow = async () => named ?? this.names.forPerson(wanted.username || this.gate.generatedName());
+    const userId = await nameNow().catch(async (error: unknown) => {
+      const meanwhile = await this.gate.earlier(request);
+      if (meanwhile === null) throw error;
+      return meanwhile.userId;
+    });
+    return this.unitOfWork.run(async (tx) => {
+      const meanwhile = await this.gate.hold(tx, proof);
+      if (meanwhile !== null) return this.answerAgain(tx, wanted, meanwhile, origin);
+      const registration = await this.begin(tx, wanted, userId, origin, () =>
+        isGuest
+          ? this.accounts.upgradeGuest(tx, userId, passwordHash)
+          : this.accounts.create(tx, { userId, kind: 'user', passwordHash }),
+      );
+      const deviceId = registration.session?.deviceId ?? null;
+      await this.gate.finish(tx, proof, { userId, deviceId, passwordHash });
+      return registration;
+    });
   }
 
   /** A guest: whatever is sent is ignored but the name of the device; the server chooses everything else. */
@@ -57,7 +79,9 @@ export class RegisterService {
       passwordHash: null,
     };
     const wanted = { initial_device_display_name: typeof name === 'string' ? name : undefined };
-    return this.begin(wanted, account.userId, origin, (tx) => this.accounts.create(tx, account));
+    return this.unitOfWork.run((tx) =>
+      this.begin(tx, wanted, account.userId, origin, () => this.accounts.create(tx, account)),
+    );
   }
 
   /** A user of an application service, which needs neither password nor proof. */
@@ -69,7 +93,9 @@ export class RegisterService {
     if (!request.username) throw MatrixError.missingParam('username');
     const userId = await this.names.forAppservice(request.username, token);
     const account: NewAccount = { userId, kind: 'appservice', passwordHash: null };
-    return this.begin(request, userId, origin, (tx) => this.accounts.create(tx, account));
+    return this.unitOfWork.run((tx) =>
+      this.begin(tx, request, userId, origin, () => this.accounts.create(tx, account)),
+    );
   }
 
   private async nameOf({ username, guest_access_token }: RegisterDto): Promise<string | null> {
@@ -78,24 +104,36 @@ export class RegisterService {
     return this.names.ofGuest(username, guest_access_token);
   }
 
-  private begin(
+  /** A new session on the device of the first answer, whose tokens nobody has. */
+  private async answerAgain(
+    tx: Tx,
+    wanted: WantedAccount,
+    { userId, deviceId, passwordHash }: Registered,
+    origin: Origin,
+  ): Promise<Registration> {
+    const account = await this.accounts.hold(tx, userId);
+    requireActive(account);
+    requireUnchanged(account, passwordHash);
+    return this.begin(tx, { ...wanted, device_id: deviceId ?? undefined }, userId, origin, async () => {});
+  }
+
+  private async begin(
+    tx: Tx,
     wanted: WantedAccount,
     userId: string,
     origin: Origin,
-    createAccount: (tx: Tx) => Promise<void>,
+    createAccount: () => Promise<void>,
   ): Promise<Registration> {
-    return this.unitOfWork.run(async (tx) => {
-      cameFrom(tx, origin);
-      await createAccount(tx);
-      if (wanted.inhibit_login) return { userId, session: null };
-      const session = await this.sessions.start(tx, {
-        userId,
-        deviceId: wanted.device_id,
-        initialDeviceDisplayName: wanted.initial_device_display_name ?? null,
-        refreshable: wanted.refresh_token ?? false,
-        origin,
-      });
-      return { userId, session };
+    cameFrom(tx, origin);
+    await createAccount();
+    if (wanted.inhibit_login) return { userId, session: null };
+    const session = await this.sessions.start(tx, {
+      userId,
+      deviceId: wanted.device_id,
+      initialDeviceDisplayName: wanted.initial_device_display_name ?? null,
+      refreshable: wanted.refresh_token ?? false,
+      origin,
     });
+    return { userId, session };
   }
 }

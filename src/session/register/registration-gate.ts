@@ -1,10 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import { PasswordsService } from '../../accounts/passwords.service.js';
 import { Environment } from '../../config/environment.js';
+import type { Tx } from '../../database/tx.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
+import { toUserId } from '../../matrix/user-id.js';
 import { RateLimiter } from '../../rate-limits/rate-limiter.js';
 import { Entropy } from '../../system/entropy.js';
-import { UiaService } from '../../uia/uia.service.js';
+import { type Authorised, UiaService } from '../../uia/uia.service.js';
 import { requireDeviceId } from '../session.rules.js';
 import { type RegisterDto, toWantedAccount, type WantedAccount } from './register.dto.js';
 
@@ -17,7 +19,18 @@ const FLOWS = { open: [['m.login.dummy']], token: [['m.login.registration_token'
 export interface Admitted {
   readonly wanted: WantedAccount;
   readonly passwordHash: string;
+  readonly proof: Authorised;
 }
+
+/** What came of a registration. */
+export interface Registered {
+  readonly userId: string;
+  /** `null` when no session was wanted. */
+  readonly deviceId: string | null;
+  readonly passwordHash: string;
+}
+
+const NAME = 'POST /register';
 
 /** Whether somebody may register, and what they must prove for it. */
 @Injectable()
@@ -65,21 +78,50 @@ export class RegistrationGate {
     const { auth, password } = request;
     // Whatever can be refused is refused before the proof is used up.
     requireDeviceId(request.device_id);
-    // Passwords are not remembered between two requests, so the one that answers a challenge must bring it.
-    if (auth !== undefined && password === undefined) throw MatrixError.missingParam('password');
     if (password !== undefined) await this.passwords.requireStrong(password, userId ?? '');
-    if (auth !== undefined) await this.count(address);
-    const passwordHash = auth === undefined ? '' : await this.passwords.hash(password!);
-    const { parameters } = await this.uia.authorise({
-      name: 'POST /register',
+    const isAttempt = (auth?.['type'] ?? undefined) !== undefined;
+    if (isAttempt) await this.count(address);
+    const hash = password === undefined ? null : () => this.passwords.hash(password);
+    // Without a session nothing was remembered.
+    if (hash === null && isAttempt && typeof auth?.['session'] !== 'string')
+      throw MatrixError.missingParam('password');
+    const proof = await this.uia.authorise({
+      name: NAME,
       userId: null,
       deviceId: null,
       flows: registration === 'token' ? FLOWS.token : FLOWS.open,
       parameters: toWantedAccount(request),
+      secret: hash,
       auth,
       address,
     });
-    return { wanted: { ...parameters, ...defined(toWantedAccount(request)) }, passwordHash };
+    const passwordHash = (await hash?.()) ?? proof.secret;
+    if (passwordHash === null) throw MatrixError.missingParam('password');
+    return { wanted: { ...proof.parameters, ...defined(toWantedAccount(request)) }, passwordHash, proof };
+  }
+
+  /**
+   * What came of the registration that the request repeats, because its answer was lost; `null` when it repeats none.
+   * @throws {MatrixError} `M_FORBIDDEN` when it is another request with the same session
+   */
+  async earlier({ auth, username, password }: RegisterDto): Promise<Registered | null> {
+    const result = (await this.uia.resultOf(NAME, auth)) as Registered | null;
+    if (result === null) return null;
+    const isSame =
+      (!username || toUserId(username.toLowerCase(), this.environment.serverName) === result.userId) &&
+      (password === undefined || (await this.passwords.isOf(result.passwordHash, password)));
+    if (!isSame) throw MatrixError.forbidden('The authentication session belongs to another request');
+    return result;
+  }
+
+  /** What came of a registration that is made at the same time with the same session. */
+  async hold(tx: Tx, proof: Authorised): Promise<Registered | null> {
+    return (await this.uia.hold(tx, proof)) as Registered | null;
+  }
+
+  /** Remembers what came of it. */
+  async finish(tx: Tx, proof: Authorised, registered: Registered): Promise<void> {
+    await this.uia.finish(tx, proof, { ...registered });
   }
 
   /** A localpart for who wants none in particular. */
