@@ -1,5 +1,5 @@
 import { Logger } from '@nestjs/common';
-import { isTooManyConnections } from '../system/outage.js';
+import { causesOf, isTooManyConnections } from '../system/outage.js';
 
 /**
  * Before so long has passed without a failure, an outage is not over: some requests may get through in the midst of
@@ -14,6 +14,8 @@ export class OutageLog {
   private since: number | null = null;
   private latest = 0;
   private failures = 0;
+  /** A server that only reads answers look-ups all the while. */
+  private isReadOnly = false;
   private busyAt = Number.NEGATIVE_INFINITY;
 
   /** A request failed, by an outage. */
@@ -24,12 +26,13 @@ export class OutageLog {
     if (this.since !== null) return;
     this.since = now;
     this.failures = 1;
+    this.isReadOnly = [...causesOf(error)].some(({ code }) => code === '25006');
     this.logger.error(`The database cannot be had; requests are answered with 503: ${reasonOf(error)}`);
   }
 
-  /** The database answered. */
-  answered(): void {
-    if (this.since === null) return;
+  /** The database answered: a look-up, or something that writes. */
+  answered(to: 'look-up' | 'write'): void {
+    if (this.since === null || (this.isReadOnly && to === 'look-up')) return;
     const now = performance.now();
     if (now - this.latest < QUIET_MS) return;
     const seconds = ((now - this.since) / 1_000).toFixed(1);

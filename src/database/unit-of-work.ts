@@ -71,7 +71,9 @@ export class UnitOfWork {
    * ```
    */
   run<Result>(work: (tx: Tx) => Promise<Result>, { inCompany = false } = {}): Promise<Result> {
-    return this.guarded(() => again(() => this.transactions.take(() => this.attempt(work, inCompany))));
+    return this.guarded('write', () =>
+      again(() => this.transactions.take(() => this.attempt(work, inCompany))),
+    );
   }
 
   /**
@@ -79,13 +81,15 @@ export class UnitOfWork {
    * COMMIT.
    */
   runOne<Row extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<Row[]> {
-    return this.guarded(() => again(() => this.transactions.take(() => this.send<Row>(statement, values))));
+    return this.guarded('write', () =>
+      again(() => this.transactions.take(() => this.send<Row>(statement, values))),
+    );
   }
 
   /** Runs one statement outside any transaction; for reading. */
   query<Row extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<Row[]> {
     const look = () => this.lookUps.take(() => this.send<Row>(statement, values, LOOK_UP_TIMEOUT_MS));
-    return this.guarded(async () => {
+    return this.guarded('look-up', async () => {
       try {
         return await look();
       } catch (error) {
@@ -112,10 +116,10 @@ export class UnitOfWork {
   }
 
   /** Has the log hear of an outage once. */
-  private async guarded<Result>(work: () => Promise<Result>): Promise<Result> {
+  private async guarded<Result>(kind: 'look-up' | 'write', work: () => Promise<Result>): Promise<Result> {
     try {
       const result = await work();
-      this.outages.answered();
+      this.outages.answered(kind);
       return result;
     } catch (error) {
       const unavailable = unavailableIn(error);

@@ -48,7 +48,7 @@ export class DevicesService {
     const isNew = await this.store.ensure(tx, device, displayName, devicesPerUser);
     if (isNew === null)
       throw MatrixError.forbidden(
-        `A user may have ${devicesPerUser} devices at the most: sign out on one that is not used any more`,
+        `A user may have ${devicesPerUser} devices at the most: sign out on one, or, right after signing out, try again soon`,
       );
     if (isNew) {
       await this.events.publish(tx, new DeviceCreated(userId, deviceId, displayName, tx.startedAt.getTime()));

@@ -3,9 +3,13 @@ import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { Public } from '../auth/auth.decorators.js';
 import type { Statement } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
+import { Unavailable } from '../system/outage.js';
 import { ApiMatrixError, EMPTY_OBJECT } from '../matrix/api.decorators.js';
 
-const PING: Statement = { name: 'health_ping', text: 'SELECT 1' };
+const LOOK: Statement = {
+  name: 'health_look',
+  text: `SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' AS "onlyReads"`,
+};
 
 /** Whether this node is well, for load balancers and container runtimes. Not of the Matrix specification. */
 @Controller('/health')
@@ -22,11 +26,15 @@ export class HealthController {
   }
 
   @Get('ready')
-  @ApiOperation({ operationId: 'isReady', summary: 'Whether the database answers this node' })
+  @ApiOperation({
+    operationId: 'isReady',
+    summary: 'Whether the database answers this node, and may be written to',
+  })
   @ApiOkResponse({ description: 'It does.', schema: EMPTY_OBJECT })
   @ApiMatrixError(503, 'It does not, at the moment.', ['M_UNKNOWN'])
   async ready(): Promise<object> {
-    await this.unitOfWork.query(PING);
+    const [state] = await this.unitOfWork.query<{ onlyReads: boolean }>(LOOK);
+    if (state!.onlyReads) throw new Unavailable('The database only reads');
     return {};
   }
 }

@@ -129,13 +129,16 @@ const ADD_ONE_TIME_KEYS: Statement = {
     )
     SELECT (SELECT count(*)::int FROM added) AS added, had.unclaimed, had.ever FROM had`,
 };
+// By the whole key of the index for each: a join would read all keys of the device for each, where nothing is known of
+// how many there are.
 const FIND_ONE_TIME_KEYS: Statement = {
   name: 'keys_find_one_time_keys',
   text: `
-    SELECT k.algorithm, k.key_id AS "keyId", k.key
-    FROM unnest($3::text[], $4::text[]) AS uploaded (algorithm, key_id)
-    JOIN one_time_keys k ON k.user_id = $1 AND k.device_id = $2
-      AND k.algorithm = uploaded.algorithm AND k.key_id = uploaded.key_id`,
+    SELECT uploaded.algorithm, uploaded.key_id AS "keyId", known.key
+    FROM unnest($3::text[], $4::text[]) AS uploaded (algorithm, key_id), LATERAL (
+      SELECT key FROM one_time_keys k
+      WHERE k.user_id = $1 AND k.device_id = $2 AND k.algorithm = uploaded.algorithm AND k.key_id = uploaded.key_id
+      OFFSET 0) AS known`,
 };
 const PUT_FALLBACK_KEYS: Statement = {
   name: 'keys_put_fallback_keys',

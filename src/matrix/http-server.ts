@@ -31,6 +31,8 @@ export class MatrixHttpServer {
   readonly server: Server;
   private readonly open: OpenAnswers = new Set();
   private readonly sockets = new Set<Socket>();
+  /** Those whose request was answered before it was whole. */
+  private readonly answered = new WeakSet<Socket>();
   private isStopping = false;
 
   constructor(listener: RequestListener, { keepAliveMs, requestMs }: HttpTimeouts) {
@@ -40,19 +42,32 @@ export class MatrixHttpServer {
         requestTimeout: requestMs,
         headersTimeout: Math.min(HEADERS_MS, requestMs),
         connectionsCheckingInterval: CHECK_MS,
+        // Refused below, in Matrix's words.
+        requireHostHeader: false,
       },
       (request, response) => {
         if (this.isStopping) response.setHeader('Connection', 'close');
         this.open.add(response);
+        this.answered.delete(request.socket);
         response.once('close', () => this.open.delete(response));
-        listener(request, response);
+        response.once('finish', () => request.complete || this.answered.add(request.socket));
+        if (request.headers.host === undefined && request.httpVersion === '1.1')
+          send(response, new MatrixError(400, 'M_UNKNOWN', 'A Host header is needed'));
+        else listener(request, response);
       },
     );
     this.server.on('connection', (socket) => {
       this.sockets.add(socket);
       socket.once('close', () => this.sockets.delete(socket));
     });
-    this.server.on('clientError', refuse);
+    this.server.on('clientError', (error, socket: Socket) => {
+      // Whoever has an answer already, and goes on sending, gets no second one.
+      if (this.answered.has(socket)) socket.destroy();
+      else refuse(error, socket);
+    });
+    this.server.on('connect', (_request, socket: Socket) =>
+      refuseWith(new MatrixError(405, 'M_UNRECOGNIZED', 'This is no proxy'), socket),
+    );
     this.server.on('checkExpectation', (_request, response) =>
       send(response, new MatrixError(417, 'M_UNKNOWN', 'The only Expect known here is 100-continue')),
     );
@@ -120,7 +135,10 @@ function refuse(error: NodeJS.ErrnoException, socket: Socket & { _httpMessage?: 
     socket.destroy();
     return;
   }
-  const answer = toAnswer(error.code);
+  refuseWith(toAnswer(error.code), socket);
+}
+
+function refuseWith(answer: MatrixError, socket: Socket): void {
   const body = JSON.stringify(answer.toBody());
   const headers = { ...CORS_HEADERS, ...jsonHeaders(body), Connection: 'close' };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);

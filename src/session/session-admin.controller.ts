@@ -81,7 +81,8 @@ export class SessionAdminController {
     @ClientOrigin() origin: Origin,
   ): Promise<object> {
     const before = Number(text);
-    if (text === undefined || !/^\d{1,15}$/.test(text) || before > this.clock.now().getTime())
+    // In seconds, it would be an instant of 1970, and end nothing.
+    if (text === undefined || !/^\d{13}$/.test(text) || before > this.clock.now().getTime())
       throw MatrixError.invalidParam(
         'before must be a time that has passed, in milliseconds since the epoch',
       );

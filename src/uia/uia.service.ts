@@ -100,6 +100,7 @@ export class UiaService {
     const secret = isAnswered ? null : ((await asked.secret?.()) ?? null);
     // A challenge is an answer that must be remembered, so it is thrown after the commit.
     const result = await this.unitOfWork.run((tx) => this.advance(tx, operation, session, attempt, secret));
+    if (result === null) throw await this.whyGone(operation);
     if (result instanceof UiaChallenge) throw result;
     return result;
   }
@@ -132,10 +133,10 @@ export class UiaService {
     found: UiaSessionEntity | null,
     attempt: Done | MatrixError | null,
     secret: string | null,
-  ): Promise<Authorised | UiaChallenge> {
+  ): Promise<Authorised | UiaChallenge | null> {
     const session =
       found === null ? this.open(tx, operation, secret) : await this.store.lock(tx, found.sessionId);
-    if (session === null) throw MatrixError.unknownSession();
+    if (session === null) return null;
     const { flows } = operation;
     const completed = completedBy(session.completed, attempt);
     const proven = (attempt instanceof MatrixError ? null : attempt?.proven) ?? session.proven;
@@ -193,14 +194,17 @@ export class UiaService {
     if (sessionId === undefined || sessionId === null) return null;
     if (typeof sessionId !== 'string') throw MatrixError.badJson('auth.session must be a string');
     const session = await this.store.find(sessionId, this.clock.now());
-    // It went with its device: whoever deleted that, the caller's session is over.
-    const isOver = async () =>
-      userId !== null && deviceId !== null && !(await this.store.isDevice(userId, deviceId));
-    if (session === null) throw (await isOver()) ? MatrixError.unknownToken() : MatrixError.unknownSession();
+    if (session === null) throw await this.whyGone({ userId, deviceId });
     if (session.operation !== name || session.userId !== userId || session.deviceId !== deviceId) {
       throw MatrixError.forbidden('The authentication session belongs to another request');
     }
     return session;
+  }
+
+  /** A session may go with its device: whoever deleted that, the caller's own session is over. */
+  private async whyGone({ userId, deviceId }: Pick<Operation, 'userId' | 'deviceId'>): Promise<MatrixError> {
+    const isOver = userId !== null && deviceId !== null && !(await this.store.isDevice(userId, deviceId));
+    return isOver ? MatrixError.unknownToken() : MatrixError.unknownSession();
   }
 
   private async insert(tx: Tx, session: UiaSessionEntity): Promise<void> {

@@ -218,6 +218,42 @@ describe('The as_token', () => {
   });
 });
 
+describe('A ghost whose name was spelled with capitals', () => {
+  it('is named by the spelling that registered it, wherever a user is named', async () => {
+    const name = `irc_Alice-${uniqueUsername()}`;
+    const type = { type: TYPE, username: name };
+    const registered = await asService('post', `${V3}/register`).send(type).expect(200);
+    const userId = `@${name.toLowerCase()}:localhost`;
+    expect(registered.body.user_id).toBe(userId);
+    for (const user_id of [userId, `@${name}:localhost`, `@${name.toUpperCase()}:localhost`]) {
+      const whoami = await asService('get', `${V3}/account/whoami`, { user_id }).expect(200);
+      expect(whoami.body.user_id).toBe(userId);
+      await asService('post', `${V3}/login`)
+        .send({ type: TYPE, identifier: { type: 'm.id.user', user: user_id } })
+        .expect(200);
+    }
+    await asService('get', `${V3}/account/whoami`, { user_id: '@Someone:localhost' }).expect(403);
+  });
+
+  it('may be called as people may not', async () => {
+    const strange = await TestApp.start({
+      variables: {
+        APPSERVICE_FILES: await file('strange.yaml', REGISTRATION.replace('@irc_.*', '@_bridge_.*|@[0-9]+')),
+      },
+    });
+    try {
+      for (const username of ['_bridge_x', '4711'])
+        await strange.http
+          .post(`${V3}/register`)
+          .auth('the-as-token', { type: 'bearer' })
+          .send({ type: TYPE, username })
+          .expect(200);
+    } finally {
+      await strange.stop();
+    }
+  });
+});
+
 describe('Registration files', () => {
   const load = (files: string[]) =>
     AppserviceRegistry.load(Environment.load({ APPSERVICE_FILES: files.join(',') }));
@@ -280,7 +316,7 @@ describe('Devices of an application service', () => {
     const { userId: user_id } = await ghost({ inhibit_login: true });
     const put = (id: string, body = {}) =>
       asService('put', `${V3}/devices/${encodeURIComponent(id)}`, { user_id }).send(body);
-    for (const id of ['*', 'x'.repeat(513)])
+    for (const id of ['*', 'x'.repeat(256)])
       expect((await put(id).expect(400)).body).toMatchObject({ errcode: 'M_INVALID_PARAM' });
     const long = await put('D', { display_name: 'x'.repeat(101) }).expect(400);
     expect(long.body).toMatchObject({ errcode: 'M_TOO_LARGE' });

@@ -260,6 +260,51 @@ describe('POST /keys/device_signing/upload', () => {
   });
 });
 
+describe('Cross-signing keys', () => {
+  it('are given as they were uploaded: without signatures where there were none', async () => {
+    const session = await app().matrix.register();
+    const keys = new SigningUser(session.userId);
+    const { signatures: _, ...master } = keys.masterKey();
+    await upload(session, { ...keys.upload(), master_key: master }).expect(200);
+    const answer = await app()
+      .matrix.call(session, 'post', '/keys/query')
+      .send({ device_keys: { [session.userId]: [] } });
+    expect(answer.body.master_keys[session.userId]).toEqual(master);
+  });
+
+  it('need no proof where nothing changes, whatever auth says', async () => {
+    const { session, keys } = await crossSigner();
+    const auth = { ...passwordOf(session), session: 'used up long ago' };
+    await upload(session, { ...keys.upload(), auth }).expect(200, {});
+  });
+
+  it('of an account that is deactivated go, with the signatures that they made', async () => {
+    const [alice, bob] = [await crossSigner(), await crossSigner()];
+    const signed = alice.keys.userSigning.sign(bob.keys.masterKey(), alice.session.userId);
+    await sign(alice.session, { [bob.session.userId]: { [bob.keys.master.publicKey]: signed } }).expect(200);
+    const rows = () =>
+      app().sql('SELECT FROM key_signatures WHERE signer_user_id = $1', [alice.session.userId]);
+    expect((await rows()).length).toBeGreaterThan(0);
+    await app()
+      .matrix.call(alice.session, 'post', '/account/deactivate')
+      .send({ auth: passwordOf(alice.session) })
+      .expect(200);
+    const { body } = await app()
+      .matrix.call(bob.session, 'post', '/keys/query')
+      .send({ device_keys: { [alice.session.userId]: [] } });
+    expect([body.master_keys, body.self_signing_keys]).toEqual([{}, {}]);
+    expect(await rows()).toEqual([]);
+    expect(
+      await app().sql('SELECT FROM cross_signing_keys WHERE user_id = $1', [alice.session.userId]),
+    ).toEqual([]);
+    const changes = await app().sql<{ change: string }>(
+      'SELECT change FROM device_list_changes WHERE user_id = $1 ORDER BY position DESC LIMIT 2',
+      [alice.session.userId],
+    );
+    expect(changes.map(({ change }) => change)).toContain('cross_signing_keys');
+  });
+});
+
 describe('POST /keys/signatures/upload', () => {
   it('takes the signature of the self-signing key over a device, and shows it to everybody', async () => {
     const { session, device, keys } = await crossSigner();

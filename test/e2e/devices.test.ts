@@ -349,6 +349,38 @@ describe('POST /delete_devices', () => {
     expect(await idsOf(phone!)).toEqual(['PHONE', 'B']);
   });
 
+  it('answers again whoever lost the answer, and deletes no device that was born since', async () => {
+    const [phone] = await userWith('A', 'B');
+    const { body } = await remove(phone!, { devices: ['A', 'B'] }).expect(401);
+    const auth = { ...passwordOf(phone!), session: body.session };
+    await remove(phone!, { auth }).expect(200);
+    await app().matrix.login(phone!.userId, { device_id: 'A' });
+    await remove(phone!, { devices: ['A', 'B'], auth }).expect(200, {});
+    await remove(phone!, { auth: { session: body.session } }).expect(200, {});
+    expect(await idsOf(phone!)).toEqual(['PHONE', 'A']);
+  });
+
+  it('tells the loser of two that delete each other that the session is over', async () => {
+    for (let round = 0; round < 5; round += 1) {
+      const [phone] = await userWith();
+      const laptop = await app().matrix.login(phone!.userId, { device_id: 'LAPTOP' });
+      const challenges = [
+        [phone!, laptop],
+        [laptop, phone!],
+      ] as const;
+      const answers = await Promise.all(
+        challenges.map(async ([own, other]) => {
+          const { body } = await remove(own, { devices: [other.deviceId] });
+          return [own, { ...passwordOf(own), session: body.session }] as const;
+        }),
+      );
+      const results = await Promise.all(answers.map(([own, auth]) => remove(own, { auth })));
+      expect(results.map(({ status }) => status).toSorted()).toEqual([200, 401]);
+      const loser = results.find(({ status }) => status === 401)!;
+      expect(loser.body).toMatchObject({ errcode: 'M_UNKNOWN_TOKEN' });
+    }
+  });
+
   it('keeps twenty challenges of a device at the most', async () => {
     const [phone] = await userWith('A');
     const sessions: string[] = [];

@@ -16,6 +16,82 @@ describe('POST /keys/upload', () => {
     }
   });
 
+  it.each<[string, (keys: Record<string, Record<string, unknown>>) => object]>([
+    ['device_keys: null', () => ({ device_keys: null })],
+    ['one_time_keys: null', () => ({ one_time_keys: null })],
+    ['fallback_keys: null', () => ({ fallback_keys: null })],
+    ['a list of keys', () => ({ one_time_keys: [] })],
+    [
+      'signatures with numbers',
+      (keys) => ({ device_keys: { ...keys['device_keys'], signatures: { a: { b: 7 } } } }),
+    ],
+    [
+      'signatures of a user that are a text',
+      (keys) => ({ device_keys: { ...keys['device_keys'], signatures: { a: 'b' } } }),
+    ],
+    ['signatures that are null', (keys) => ({ device_keys: { ...keys['device_keys'], signatures: null } })],
+    ['keys with numbers', (keys) => ({ device_keys: { ...keys['device_keys'], keys: { 'ed25519:A': 7 } } })],
+    ['algorithms with numbers', (keys) => ({ device_keys: { ...keys['device_keys'], algorithms: [7] } })],
+    ['unsigned that is a text', (keys) => ({ device_keys: { ...keys['device_keys'], unsigned: 'x' } })],
+    ['a key that is a number', () => ({ one_time_keys: { 'curve25519:A': 7 } })],
+    ['a key that is null', () => ({ one_time_keys: { 'curve25519:A': null } })],
+    [
+      'a signature that is null',
+      () => ({ one_time_keys: { 'a:A': { key: 'k', signatures: { u: { k: null } } } } }),
+    ],
+    [
+      'fallback that is a text',
+      () => ({ fallback_keys: { 'a:A': { key: 'k', signatures: {}, fallback: 'yes' } } }),
+    ],
+    [
+      'fallback that is null',
+      () => ({ fallback_keys: { 'a:A': { key: 'k', signatures: {}, fallback: null } } }),
+    ],
+  ])('refuses %s with 400 and stores nothing', async (_, make) => {
+    const session = await app().matrix.register();
+    const keys = someKeys(session) as Record<string, Record<string, unknown>>;
+    const answer = await app()
+      .matrix.uploadKeys(session, { ...keys, ...make(keys) })
+      .expect(400);
+    expect(answer.body).toEqual({ errcode: 'M_BAD_JSON', error: expect.any(String) });
+    expect(await census(app(), session.userId)).toMatchObject({
+      device_keys: 0,
+      one_time_keys: 0,
+      fallback_keys: 0,
+    });
+  });
+
+  it('takes the one-time and fallback keys of an identity along when another comes, also where their IDs collide', async () => {
+    const session = await app().matrix.register();
+    await app().matrix.uploadKeys(session, someKeys(session, 3)).expect(200);
+    const other = await app().matrix.register();
+    const claim = () =>
+      app()
+        .matrix.call(other, 'post', '/keys/claim')
+        .send({ one_time_keys: { [session.userId]: { [session.deviceId]: 'signed_curve25519' } } });
+    await claim();
+    const lost = someKeys(session, 2) as Record<string, Record<string, object>>;
+    const identity = { ...lost['device_keys'], keys: { [`ed25519:${session.deviceId}`]: 'another' } };
+    const renamed = Object.fromEntries(
+      Object.entries(lost['one_time_keys']!).map(([name, key]) => [name, { ...key, key: `new ${name}` }]),
+    );
+    const { body } = await app()
+      .matrix.uploadKeys(session, { device_keys: identity, one_time_keys: renamed })
+      .expect(200);
+    expect(body).toEqual({ one_time_key_counts: { signed_curve25519: 2 } });
+    expect(await census(app(), session.userId)).toMatchObject({
+      device_keys: 1,
+      one_time_keys: 2,
+      fallback_keys: 0,
+    });
+    const given = (await claim().expect(200)).body.one_time_keys[session.userId][session.deviceId];
+    expect(JSON.stringify(given)).toContain('new signed_curve25519');
+    // The same identity again, with other signatures and in another order, loses nothing.
+    const again = { ...identity, signatures: { [session.userId]: {} } };
+    await app().matrix.uploadKeys(session, { device_keys: again }).expect(200);
+    expect(await census(app(), session.userId)).toMatchObject({ one_time_keys: 2 });
+  });
+
   it('joins overlapping sets', async () => {
     const session = await app().matrix.register();
     const all = Object.entries(someKeys(session, 6)['one_time_keys']!);
@@ -161,4 +237,32 @@ it('takes no one-time key whose signatures of a user are no object', async () =>
     .matrix.uploadKeys(session, { one_time_keys: { 'signed_curve25519:A': key } })
     .expect(400);
   expect(body.errcode).toBe('M_BAD_JSON');
+});
+
+describe('What is absent and what is wrong', () => {
+  it.each([
+    ['/keys/query', {}, 'M_MISSING_PARAM'],
+    ['/keys/query', { device_keys: null }, 'M_BAD_JSON'],
+    ['/keys/query', { device_keys: 7 }, 'M_BAD_JSON'],
+    ['/keys/query', { device_keys: [] }, 'M_BAD_JSON'],
+    ['/keys/query', { device_keys: {}, timeout: 'x' }, 'M_BAD_JSON'],
+    ['/keys/claim', {}, 'M_MISSING_PARAM'],
+    ['/keys/claim', { one_time_keys: null }, 'M_BAD_JSON'],
+    ['/keys/claim', { one_time_keys: 'x' }, 'M_BAD_JSON'],
+    ['/account/password', {}, 'M_MISSING_PARAM'],
+    ['/account/password', { new_password: 7 }, 'M_BAD_JSON'],
+    ['/delete_devices', {}, 'M_MISSING_PARAM'],
+    ['/delete_devices', { devices: 'x' }, 'M_BAD_JSON'],
+    ['/refresh', {}, 'M_MISSING_PARAM'],
+    ['/refresh', { refresh_token: null }, 'M_BAD_JSON'],
+    ['/refresh', { refresh_token: 7 }, 'M_BAD_JSON'],
+    ['/login', {}, 'M_MISSING_PARAM'],
+    ['/login', { type: null }, 'M_BAD_JSON'],
+    ['/login', { type: 'm.login.password', identifier: null }, 'M_MISSING_PARAM'],
+    ['/login', { type: 'm.login.password', identifier: 7 }, 'M_BAD_JSON'],
+  ])('are two things: %s %j is %s', async (path, body, errcode) => {
+    const session = await app().matrix.register();
+    const answer = await app().matrix.call(session, 'post', path).send(body).expect(400);
+    expect(answer.body).toEqual({ errcode, error: expect.any(String) });
+  });
 });

@@ -116,7 +116,7 @@ describe('POST /login', () => {
     ['no password', { type: 'm.login.password', user: 'alice' }, 'M_MISSING_PARAM'],
     [
       'a device ID that is too long',
-      { ...byPassword('alice'), device_id: 'x'.repeat(513) },
+      { ...byPassword('alice'), device_id: 'x'.repeat(256) },
       'M_INVALID_PARAM',
     ],
     [

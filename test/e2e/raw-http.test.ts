@@ -44,6 +44,8 @@ const HEAD = `POST ${V3}/register HTTP/1.1\r\nHost: x\r\n`;
 describe('What Node answers itself is an error of Matrix', () => {
   it.each([
     ['what is no HTTP', 'hello\r\n\r\n', 400],
+    ['a request without Host', `GET /_matrix/client/versions HTTP/1.1\r\n\r\n`, 400],
+    ['CONNECT', `CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n`, 405],
     ['a header without a name', `${HEAD}: x\r\n\r\n`, 400],
     ['two lengths', `${HEAD}Content-Length: 1\r\nContent-Length: 2\r\n\r\n`, 400],
     ['headers that are too large', `${HEAD}X: ${'x'.repeat(20_000)}\r\n\r\n`, 431],

@@ -54,6 +54,7 @@ describe('POST /refresh', () => {
     await app().matrix.uploadKeys(session, someKeys(session)).expect(200);
     const next = await refresh(session);
     expect(await app().matrix.whoami(next)).toMatchObject({ status: 200 });
+    app().clock.advance(61_000);
     const replay = await app().matrix.refresh(session.refreshToken).expect(401);
     expect(replay.body).toMatchObject(SOFT);
     expect(await app().matrix.whoami(next)).toMatchObject({ status: 401, body: SOFT });
@@ -89,8 +90,29 @@ describe('POST /refresh', () => {
     const session = await begin();
     const second = await refresh(session);
     const third = await refresh(second);
+    app().clock.advance(61_000);
     expect((await app().matrix.refresh(session.refreshToken).expect(401)).body).toMatchObject(SOFT);
     expect(await app().matrix.whoami(third)).toMatchObject({ status: 401, body: SOFT });
+  });
+
+  it('refuses who comes late, within a minute of the first use of the successor, and ends nothing', async () => {
+    const session = await begin();
+    const second = await refresh(session);
+    expect(await app().matrix.whoami(second)).toMatchObject({ status: 200 });
+    app().clock.advance(30_000);
+    const third = await refresh(second);
+    expect(await app().matrix.whoami(third)).toMatchObject({ status: 200 });
+    app().clock.advance(25_000);
+    // Of two generations, each within a minute of its successor's first use.
+    for (const { refreshToken } of [session, second])
+      expect((await app().matrix.refresh(refreshToken).expect(401)).body).toMatchObject(SOFT);
+    expect(await app().matrix.whoami(third)).toMatchObject({ status: 200 });
+    app().clock.advance(10_000);
+    expect((await app().matrix.refresh(second.refreshToken).expect(401)).body).toMatchObject(SOFT);
+    const fourth = await refresh(third);
+    // The eldest is a replay by now.
+    await app().matrix.refresh(session.refreshToken).expect(401);
+    expect(await app().matrix.whoami(fourth)).toMatchObject({ status: 401, body: SOFT });
   });
 
   it('lets the access token of before live until it expires', async () => {

@@ -25,12 +25,107 @@ describe('POST /register', () => {
     });
   });
 
-  it('uses a session up', async () => {
-    const challenge = await register({}).expect(401);
+  it('gives one user for one session, and answers again whoever lost the answer: the same user, another token', async () => {
+    const wanted = { username: uniqueUsername(), password: PASSWORD, device_id: 'PHONE' };
+    const challenge = await register(wanted).expect(401);
     const auth = { type: 'm.login.dummy', session: challenge.body.session };
-    await register({ username: uniqueUsername(), password: PASSWORD, auth }).expect(200);
-    const again = await register({ username: uniqueUsername(), password: PASSWORD, auth }).expect(400);
-    expect(again.body).toMatchObject({ errcode: 'M_UNKNOWN' });
+    const first = await register({ ...wanted, auth }).expect(200);
+    for (const repeated of [{ ...wanted, auth }, { auth }, { auth: { session: auth.session } }]) {
+      const again = await register(repeated).expect(200);
+      expect(again.body).toMatchObject({ user_id: first.body.user_id, device_id: 'PHONE' });
+      expect(again.body.access_token).not.toBe(first.body.access_token);
+      await app()
+        .http.get(`${V3}/account/whoami`)
+        .auth(again.body.access_token, { type: 'bearer' })
+        .expect(200);
+    }
+    for (const other of [
+      { ...wanted, username: uniqueUsername() },
+      { ...wanted, password: 'another long phrase' },
+    ])
+      expect((await register({ ...other, auth }).expect(403)).body.errcode).toBe('M_FORBIDDEN');
+    app().clock.advance(11 * 60 * 1_000);
+    await register({ ...wanted, auth }).expect(400);
+  });
+
+  it('answers two that come at once with the same session: the same user', async () => {
+    for (let round = 0; round < 5; round += 1) {
+      const wanted = { username: uniqueUsername(), password: PASSWORD };
+      const challenge = await register(wanted).expect(401);
+      const auth = { type: 'm.login.dummy', session: challenge.body.session };
+      const answers = await Promise.all([1, 2, 3].map(() => register({ ...wanted, auth })));
+      expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
+      expect(new Set(answers.map(({ body }) => body.user_id)).size).toBe(1);
+    }
+  });
+
+  it('answers again without a session where none was wanted', async () => {
+    const wanted = { username: uniqueUsername(), password: PASSWORD, inhibit_login: true };
+    const challenge = await register(wanted).expect(401);
+    const auth = { type: 'm.login.dummy', session: challenge.body.session };
+    const first = await register({ ...wanted, auth }).expect(200);
+    expect((await register({ ...wanted, auth }).expect(200)).body).toEqual(first.body);
+  });
+
+  it('remembers the password with the session: the answer may hold nothing but auth', async () => {
+    const username = uniqueUsername();
+    const challenge = await register({ username, password: PASSWORD }).expect(401);
+    const { session } = challenge.body;
+    const state = await register({ auth: { session } }).expect(401);
+    expect(state.body).toEqual({ flows: challenge.body.flows, params: {}, session });
+    await register({ auth: { type: 'm.login.dummy', session } }).expect(200);
+    await app().matrix.login(username);
+    const [row] = await app().sql<{ text: string }>(
+      'SELECT uia_sessions::text AS text FROM uia_sessions WHERE session_id = $1',
+      [session],
+    );
+    expect(row!.text).not.toContain(PASSWORD);
+  });
+
+  it('wants a password from whoever has brought none', async () => {
+    const challenge = await register({ username: uniqueUsername() }).expect(401);
+    const auth = { type: 'm.login.dummy', session: challenge.body.session };
+    expect((await register({ auth }).expect(400)).body.errcode).toBe('M_MISSING_PARAM');
+    expect((await register({ auth: { type: 'm.login.dummy' } }).expect(400)).body.errcode).toBe(
+      'M_MISSING_PARAM',
+    );
+  });
+
+  it.each([{}, { session: null }, { type: null }])('takes auth of %j for a first request', async (auth) => {
+    const { body } = await register({ username: uniqueUsername(), password: PASSWORD, auth }).expect(401);
+    expect(body).toMatchObject({ flows: [{ stages: ['m.login.dummy'] }] });
+  });
+
+  it.each(['12345', '0', '_irc_alice', '_'])('gives nobody the name %s', async (username) => {
+    const answer = await register({ username, password: PASSWORD, ...DUMMY }).expect(400);
+    expect(answer.body.errcode).toBe('M_INVALID_USERNAME');
+    const available = await app().http.get(`${V3}/register/available`).query({ username }).expect(400);
+    expect(available.body.errcode).toBe('M_INVALID_USERNAME');
+  });
+
+  it.each(['a\0b', '\ud800'])(
+    'has an error of its own for a username that cannot be stored: %j',
+    async (username) => {
+      const answer = await register({ username, password: PASSWORD, ...DUMMY }).expect(400);
+      expect(answer.body.errcode).toBe('M_INVALID_USERNAME');
+      const elsewhere = await register({ username: 'x', password: username, ...DUMMY }).expect(400);
+      expect(elsewhere.body.errcode).toBe('M_BAD_JSON');
+    },
+  );
+
+  it('cuts the name of a first device to what a name may have', async () => {
+    const name = `${'x'.repeat(99)}\u{1F600}${'y'.repeat(50)}`;
+    const username = uniqueUsername();
+    const body = { username, password: PASSWORD, initial_device_display_name: name };
+    const { access_token: accessToken, device_id: deviceId } = (
+      await register({ ...body, ...DUMMY }).expect(200)
+    ).body;
+    const session = { userId: `@${username}:localhost`, deviceId, accessToken };
+    expect((await app().matrix.devices(session))[0]!.display_name).toBe(`${'x'.repeat(99)}\u{1F600}`);
+    const again = await app().matrix.login(username, { initial_device_display_name: name });
+    const devices = await app().matrix.devices(again);
+    expect(devices.map((device) => device.display_name?.length)).toEqual([101, 101]);
+    await app().matrix.login(username, { device_id: deviceId, initial_device_display_name: name });
   });
 
   it('forgets a session after an hour', async () => {

@@ -166,13 +166,46 @@ describe('User-interactive authentication', () => {
     await call(session, 'post', `${V1}/login/get_token`, { auth: elsewhere }).expect(403);
   });
 
-  it('uses a session up: replayed, it is unknown', async () => {
+  it('answers again whoever lost the answer to a change that was made, and takes no other change for it', async () => {
     const session = await app().matrix.register();
     const challenge = await call(session, 'post', PATH, { new_password: NEW }).expect(401);
     const auth = { ...passwordOf(session), session: challenge.body.session };
     await call(session, 'post', PATH, { new_password: NEW, auth }).expect(200);
+    await call(session, 'post', PATH, { new_password: NEW, auth }).expect(200, {});
+    await call(session, 'post', PATH, { auth: { session: auth.session } }).expect(200, {});
+    await call(session, 'post', PATH, { new_password: 'something else again', auth }).expect(403);
+    await app().matrix.login(session.userId, { password: NEW });
+    app().clock.advance(11 * 60 * 1_000);
     const replay = await call(session, 'post', PATH, { new_password: NEW, auth }).expect(400);
     expect(replay.body).toMatchObject({ errcode: 'M_UNKNOWN' });
+  });
+
+  it('remembers the new password: the answer to the challenge may hold nothing but auth', async () => {
+    const session = await app().matrix.register();
+    const challenge = await call(session, 'post', PATH, { new_password: NEW }).expect(401);
+    await call(session, 'post', PATH, { auth: { session: challenge.body.session } }).expect(401);
+    const auth = { ...passwordOf(session), session: challenge.body.session };
+    await call(session, 'post', PATH, { auth }).expect(200);
+    await app().matrix.login(session.userId, { password: NEW });
+    const missing = await call(session, 'post', PATH, { auth: passwordOf(session, NEW) }).expect(400);
+    expect(missing.body).toMatchObject({ errcode: 'M_MISSING_PARAM' });
+  });
+
+  it('gives one login token for one proof', async () => {
+    const session = await app().matrix.register();
+    const path = `${V1}/login/get_token`;
+    const challenge = await call(session, 'post', path, {}).expect(401);
+    const auth = { ...passwordOf(session), session: challenge.body.session };
+    await call(session, 'post', path, { auth }).expect(200);
+    expect((await call(session, 'post', path, { auth }).expect(400)).body).toMatchObject({
+      errcode: 'M_UNKNOWN',
+    });
+  });
+
+  it('takes null for absent where it names the user', async () => {
+    const session = await app().matrix.register();
+    const auth = { type: 'm.login.password', password: PASSWORD, identifier: null, user: null, medium: null };
+    await call(session, 'post', PATH, { new_password: NEW, auth }).expect(200);
   });
 
   it('goes with the device that opened it', async () => {

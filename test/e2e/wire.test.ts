@@ -1,3 +1,4 @@
+import type { Server } from 'node:http';
 import { crc32 } from 'node:zlib';
 import { DiscoveryService, MetadataScanner, ModulesContainer, Reflector } from '@nestjs/core';
 import { describe, expect, it } from 'vitest';
@@ -77,6 +78,21 @@ describe('Tokens that only look right', () => {
   });
 });
 
+describe('A bearer token', () => {
+  it('may stand behind any number of blanks', async () => {
+    const { accessToken } = await app().matrix.register();
+    for (const value of [`Bearer ${accessToken}`, `Bearer  ${accessToken}`, `bearer     ${accessToken} `])
+      await app().http.get(`${V3}/account/whoami`).set('Authorization', value).expect(200);
+    for (const value of [
+      `Bearer ${accessToken} x`,
+      `Bearer${accessToken}`,
+      'Bearer',
+      `Basic  ${accessToken}`,
+    ])
+      await app().http.get(`${V3}/account/whoami`).set('Authorization', value).expect(401);
+  });
+});
+
 describe('CORS', () => {
   it.each([
     ['a success', 'get', '/_matrix/client/versions', 200],
@@ -123,9 +139,10 @@ describe('Bodies', () => {
     ['null', 'null', 'M_BAD_JSON'],
     ['a wrong type', '{"username":7}', 'M_BAD_JSON'],
     ['a coercible type', '{"refresh_token":"true"}', 'M_BAD_JSON'],
-    ['NUL in a string', '{"username":"a\\u0000b"}', 'M_BAD_JSON'],
+    ['NUL in a string', '{"password":"a\\u0000b"}', 'M_BAD_JSON'],
     ['NUL in a key', '{"auth":{"a\\u0000b":1}}', 'M_BAD_JSON'],
-    ['a lone surrogate', '{"username":"\\ud800"}', 'M_BAD_JSON'],
+    ['a lone surrogate', '{"password":"\\ud800"}', 'M_BAD_JSON'],
+    ['NUL behind a key without a name', '{"":"a\\u0000b"}', 'M_BAD_JSON'],
     ['a bottomless nest', `{"auth":{"a":${'['.repeat(50_000)}${']'.repeat(50_000)}}}`, 'M_BAD_JSON'],
     ['a number that JavaScript cannot keep', '{"auth":{"n":12345678901234567890}}', 'M_BAD_JSON'],
     ['a number beyond all numbers', '{"auth":{"n":1e400}}', 'M_BAD_JSON'],
@@ -180,9 +197,24 @@ describe('Answers', () => {
     await app().matrix.refresh(session.refreshToken!).expect(200);
   });
 
+  it('have one type, errors and challenges included', async () => {
+    for (const call of [
+      app().http.get('/_matrix/unknown'),
+      app().http.put(`${V3}/login`),
+      app().http.get(`${V3}/account/whoami`),
+      app().http.post(`${V3}/register`).send({}),
+      app().http.get(`${V3}/login`),
+    ])
+      expect((await call).headers['content-type']).toBe('application/json');
+  });
+
+  it('leave connections open for longer than proxies do', () => {
+    expect((app().nest.getHttpServer() as Server).keepAliveTimeout).toBeGreaterThan(90_000);
+  });
+
   it('are JSON, and tell neither the framework nor an etag', async () => {
     const { headers } = await app().http.get('/_matrix/client/versions').expect(200);
-    expect(headers['content-type']).toMatch(/^application\/json/);
+    expect(headers['content-type']).toBe('application/json');
     expect(headers).not.toHaveProperty('x-powered-by');
     expect(headers).not.toHaveProperty('etag');
   });

@@ -148,6 +148,7 @@ describe('The audit', () => {
       async ({ refreshToken }: ClientSession) => {
         const { body } = await app().matrix.refresh(refreshToken!).expect(200);
         await app().matrix.refresh(body.refresh_token).expect(200);
+        app().clock.advance(61_000);
         await app().matrix.refresh(refreshToken!).expect(401);
       },
     ],

@@ -153,8 +153,14 @@ describe('While PostgreSQL is away', () => {
     await vi.waitFor(async () =>
       expect((await service.matrix.uploadKeys(session, {}).ok(() => true)).status).toBe(503),
     );
-    expect((await whoami(session)).status).toBe(200);
-    await service.matrix.logout(session).expect(503);
+    service.words = '';
+    for (let nth = 0; nth < 4; nth += 1) {
+      expect((await whoami(session)).status).toBe(200);
+      await service.matrix.logout(session).expect(503);
+      await service.http.get('/health/ready').expect(503);
+      await sleep(400);
+    }
+    expect(service.words).not.toContain('is back');
     const client = await postgres.client();
     await client.query('SET default_transaction_read_only = off');
     await client.query('ALTER SYSTEM RESET default_transaction_read_only');
@@ -163,6 +169,7 @@ describe('While PostgreSQL is away', () => {
     await vi.waitFor(async () =>
       expect((await service.matrix.logout(session).ok(() => true)).status).toBe(200),
     );
+    await service.http.get('/health/ready').expect(200, {});
   });
 });
 

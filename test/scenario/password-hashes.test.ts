@@ -3,7 +3,13 @@ import { PasswordDecoy } from '../../src/accounts/password-decoy.js';
 import { PasswordsService } from '../../src/accounts/passwords.service.js';
 import { settingsOf } from '../../src/system/password-hasher.js';
 import { PasswordHasher } from '../../src/system/password-hasher.js';
-import { type ClientSession, PASSWORD, passwordOf, V3 } from '../../src/testing/matrix-client.js';
+import {
+  type ClientSession,
+  PASSWORD,
+  passwordOf,
+  uniqueUsername,
+  V3,
+} from '../../src/testing/matrix-client.js';
 import { TestApp } from '../support/test-app.js';
 
 let before: TestApp;
@@ -93,5 +99,54 @@ describe('When hash settings were raised', () => {
     const hasher = after.nest.get(PasswordHasher);
     await hasher.imitate({ memoryKib: 1, passes: 1 });
     expect(await hasher.matches(null, PASSWORD)).toBe(false);
+  });
+});
+
+describe('A password', () => {
+  const COMPOSED = 'caf\u00e9 \u00fcber dem see';
+  const IN_PARTS = 'cafe\u0301 u\u0308ber dem see';
+  const NEXT = 'na\u00efve \u212b ngstr\u00f6m';
+  const NEXT_IN_PARTS = 'nai\u0308ve A\u030a ngstro\u0308m';
+
+  it('is the same however its letters are put together: at login, in mid-request, and when it is changed', async () => {
+    for (const [chosen, typed] of [
+      [COMPOSED, IN_PARTS],
+      [IN_PARTS, COMPOSED],
+    ] as const) {
+      const session = await after.matrix.register({ password: chosen });
+      for (const password of [chosen, typed]) await after.matrix.login(session.userId, { password });
+      await after.matrix
+        .call(session, 'post', '/account/password')
+        .send({ new_password: NEXT_IN_PARTS, auth: passwordOf(session, typed) })
+        .expect(200);
+      for (const password of [NEXT, NEXT_IN_PARTS]) await after.matrix.login(session.userId, { password });
+    }
+  });
+
+  it('of old, whose hash is of what was typed then, is still right, and made anew', async () => {
+    const session = await after.matrix.register();
+    const hash = await after.nest.get(PasswordHasher).hash(IN_PARTS);
+    await after.sql('UPDATE accounts SET password_hash = $2 WHERE user_id = $1', [session.userId, hash]);
+    const login = { type: 'm.login.password', user: session.userId };
+    await after.http
+      .post(`${V3}/login`)
+      .send({ ...login, password: COMPOSED })
+      .expect(403);
+    await after.http
+      .post(`${V3}/login`)
+      .send({ ...login, password: 'wrong' })
+      .expect(403);
+    await after.matrix.login(session.userId, { password: IN_PARTS });
+    for (const password of [COMPOSED, IN_PARTS]) await after.matrix.login(session.userId, { password });
+  });
+
+  it('is weighed in the form in which it counts', async () => {
+    const body = {
+      username: uniqueUsername(),
+      password: '\uff50\uff41\uff53\uff53\uff57\uff4f\uff52\uff44',
+      auth: { type: 'm.login.dummy' },
+    };
+    const answer = await after.http.post(`${V3}/register`).send(body).expect(400);
+    expect(answer.body.errcode).toBe('M_WEAK_PASSWORD');
   });
 });
