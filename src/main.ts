@@ -1,17 +1,29 @@
 import 'reflect-metadata';
+import { isatty } from 'node:tty';
+import { ConsoleLogger } from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { createApplication } from './application.js';
+import { readCommandLine } from './command-line.js';
 import { Environment } from './config/environment.js';
 import { EmbeddedPostgres } from './database/embedded/embedded-postgres.js';
 import { reasonOf } from './start-failure.js';
-import { welcome } from './welcome.js';
+import { listening, welcome } from './welcome.js';
 
 /** Longer than requests have to end, and than what is written down after them takes. */
 const STOP_DEADLINE_MS = 25_000;
 
+const isProduction = process.env['NODE_ENV'] === 'production';
+/** In production every line is JSON. */
+const jsonLines = isProduction ? new ConsoleLogger('Main', { json: true, colors: false }) : null;
+
 let embedded: EmbeddedPostgres | null = null;
 let app: NestExpressApplication | null = null;
 
+const said = readCommandLine(process.argv.slice(2));
+if (said !== null) {
+  (said.exitCode === 0 ? console.log : console.error)(said.words);
+  process.exit(said.exitCode);
+}
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop(0));
 await start();
 
@@ -22,9 +34,11 @@ async function start(): Promise<void> {
     if (url === null) embedded = await EmbeddedPostgres.start({ dataDir });
     app = await createApplication({ environment, database: embedded?.location ?? { url: url! } });
     await app.listen(port, host);
-    console.log(welcome(environment, await app.getUrl(), embedded));
+    const address = await app.getUrl();
+    if (jsonLines === null) console.log(welcome(environment, address, embedded, isatty(1)));
+    else jsonLines.log(listening(environment, address));
   } catch (error) {
-    console.error(reasonOf(error));
+    tell(error);
     await stop(1);
   }
 }
@@ -32,8 +46,19 @@ async function start(): Promise<void> {
 /** Requests first, then the connections, then the server that they led to; nobody waits for the slow ones for ever. */
 async function stop(code: number): Promise<void> {
   setTimeout(() => process.exit(1), STOP_DEADLINE_MS).unref();
-  const failures = [];
-  for (const part of [() => app?.close(), () => embedded?.stop()])
-    await Promise.resolve(part()).catch((error: unknown) => failures.push(console.error(reasonOf(error))));
-  process.exit(failures.length > 0 ? 1 : code);
+  let isFailed = false;
+  for (const part of [() => app?.close(), () => embedded?.stop()]) {
+    try {
+      await part();
+    } catch (error) {
+      tell(error);
+      isFailed = true;
+    }
+  }
+  process.exit(isFailed ? 1 : code);
+}
+
+function tell(error: unknown): void {
+  if (jsonLines === null) console.error(reasonOf(error));
+  else jsonLines.error(reasonOf(error));
 }

@@ -18,6 +18,9 @@ const BLAME: Readonly<Record<string, string>> = {
 export function reasonOf(error: unknown): string {
   if (error instanceof EnvironmentError) return `The configuration is wrong:\n${error.message}`;
   if (!(error instanceof Error)) return `The start failed: ${String(error)}`;
+  // What `pg` says when the server asks for a password and there is none.
+  if (error.message.includes('client password must be a string'))
+    return 'The start failed: DATABASE_URL has no password, and the database wants one (in the URL, or PGPASSWORD)';
   const { code, syscall } = error as { code?: string; syscall?: string };
   const isLookup = code === 'ENOTFOUND' || code === 'EAI_AGAIN';
   const blame = isLookup ? 'HOST or DATABASE_URL names a host that is not known' : BLAME[code ?? ''];

@@ -1,16 +1,23 @@
 import type { Environment } from './config/environment.js';
+import { PRODUCT } from './system/product.js';
 import type { EmbeddedPostgres } from './database/embedded/embedded-postgres.js';
 
 /** What a start prints: where everything is, and the lines that try it out. */
-export function welcome(environment: Environment, url: string, embedded: EmbeddedPostgres | null): string {
-  const { serverName, registration } = environment;
+export function welcome(
+  environment: Environment,
+  url: string,
+  embedded: EmbeddedPostgres | null,
+  isTerminal: boolean,
+): string {
+  const { serverName, registration, apiDocs } = environment;
+  const bold = (text: string) => (isTerminal ? `\u001B[1m${text}\u001B[0m` : text);
   const api = `${url}/_matrix/client/v3`;
   const lines = [
     '',
-    `Matrix session service for ${serverName}`,
+    bold(`Matrix session service ${PRODUCT.version} for ${serverName}`),
     `  listens on  ${url}`,
     `  data in     ${whereDataIs(embedded)}`,
-    `  API docs    ${url}/docs`,
+    ...(apiDocs ? [`  API docs    ${url}/docs`] : []),
   ];
   if (registration === 'open') {
     lines.push(
@@ -23,6 +30,11 @@ export function welcome(environment: Environment, url: string, embedded: Embedde
     );
   }
   return lines.concat('').join('\n');
+}
+
+/** The same in a line, for logs. */
+export function listening({ serverName }: Environment, url: string): string {
+  return `Matrix session service ${PRODUCT.version} for ${serverName} listens on ${url}`;
 }
 
 function whereDataIs(embedded: EmbeddedPostgres | null): string {

@@ -251,6 +251,9 @@ export const environmentSchema = z.object({
     'Uploads of keys and signatures by one user, on each node.',
   ),
   RATE_LIMIT_KEYS_QUERY: rateLimit('600/1m').describe('Queries of keys by one user, on each node.'),
+  RATE_LIMIT_KEYS_CLAIMED: rateLimit('1000/10m').describe(
+    'One-time keys that are claimed of one device, on each node; then its fallback key is given.',
+  ),
   RATE_LIMIT_KEYS_CLAIM: rateLimit('600/1m').describe('Claims of one-time keys by one user, on each node.'),
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace'], {
@@ -281,6 +284,7 @@ const RATE_LIMITS = {
   keys_upload: 'RATE_LIMIT_KEYS_UPLOAD',
   keys_query: 'RATE_LIMIT_KEYS_QUERY',
   keys_claim: 'RATE_LIMIT_KEYS_CLAIM',
+  keys_claimed: 'RATE_LIMIT_KEYS_CLAIMED',
 } as const;
 
 /** Of requests that clients make all the time: a counter in the database would cost as much as the request. */
@@ -288,6 +292,7 @@ const COUNTED_PER_NODE: ReadonlySet<string> = new Set<keyof typeof RATE_LIMITS>(
   'keys_upload',
   'keys_query',
   'keys_claim',
+  'keys_claimed',
 ]);
 
 /** Mistyped, they stay out of terminals and logs all the same. */

@@ -5,6 +5,7 @@ import { CurrentRequester, GuestsAllowed } from '../auth/auth.decorators.js';
 import type { Requester } from '../auth/requester.js';
 import {
   ApiAccessToken,
+  ApiExample,
   ApiInteractiveAuth,
   ApiJsonBodyErrors,
   ApiMatrixError,
@@ -55,6 +56,7 @@ export class DevicesController {
     summary: 'Update a device',
     description: 'Gives the device a name. An application service makes the device when it is not there.',
   })
+  @ApiExample(UpdateDeviceDto, { display_name: 'Kitchen' })
   @ApiOkResponse({ description: 'The device was updated.', schema: EMPTY_OBJECT })
   @ApiCreatedResponse({
     description: 'The device was made, for an application service.',
@@ -83,6 +85,13 @@ export class DevicesController {
       'Deletes the device, its tokens, its keys and the signatures on them in one commit. Asks for the password; ' +
       'without a body, too. A device that is not there is as good as deleted.',
   })
+  @ApiExample(InteractiveAuthDto, {
+    auth: {
+      type: 'm.login.password',
+      identifier: { type: 'm.id.user', user: 'alice' },
+      password: 'down-the-rabbit-hole',
+    },
+  })
   @ApiOkResponse({ description: 'The device is gone.', schema: EMPTY_OBJECT })
   @ApiJsonBodyErrors('M_TOO_LARGE', 'M_UNKNOWN')
   @ApiInteractiveAuth()
@@ -105,6 +114,14 @@ export class DevicesController {
     summary: 'Bulk deletion of devices',
     description:
       'Deletes the devices, all in one commit. Asks for the password once. An empty list deletes nothing.',
+  })
+  @ApiExample(DeleteDevicesDto, {
+    devices: ['GHTYAJCE'],
+    auth: {
+      type: 'm.login.password',
+      identifier: { type: 'm.id.user', user: 'alice' },
+      password: 'down-the-rabbit-hole',
+    },
   })
   @ApiOkResponse({ description: 'The devices are gone.', schema: EMPTY_OBJECT })
   @ApiJsonBodyErrors('M_TOO_LARGE', 'M_UNKNOWN')

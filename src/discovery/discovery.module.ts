@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { CapabilitiesController } from './capabilities.controller.js';
+import { FrontController } from './front.controller.js';
 import { DiscoveryController } from './discovery.controller.js';
 
-@Module({ controllers: [DiscoveryController, CapabilitiesController] })
+@Module({ controllers: [FrontController, DiscoveryController, CapabilitiesController] })
 export class DiscoveryModule {}

@@ -2,7 +2,7 @@ import { Body } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { CurrentDevice, CurrentRequester, GuestsAllowed } from '../auth/auth.decorators.js';
 import type { Requester, RequesterDevice } from '../auth/requester.js';
-import { ApiAccessToken, ApiJsonBodyErrors } from '../matrix/api.decorators.js';
+import { ApiAccessToken, ApiExample, ApiJsonBodyErrors } from '../matrix/api.decorators.js';
 import { ClientController, MatrixPost } from '../matrix/client-api.decorators.js';
 import { RateLimited } from '../rate-limits/rate-limited.decorator.js';
 import { ClaimedKeysDto, ClaimKeysDto } from './claim-keys.dto.js';
@@ -20,6 +20,9 @@ export class KeysController {
   @MatrixPost('keys/upload')
   @RateLimited('keys_upload')
   @ApiOperation({ operationId: 'uploadKeys', summary: 'Publishes end-to-end encryption keys for the device' })
+  @ApiExample(UploadKeysDto, {
+    one_time_keys: { 'curve25519:AAAAAQ': 'wjLpTLRqbqBzLs63aYaEv2Boi6cFEbbM/sSRQ2oAKk4' },
+  })
   @ApiOkResponse({ description: 'The keys are stored.', type: KeyCountsDto })
   @ApiJsonBodyErrors('M_TOO_LARGE')
   async upload(
@@ -32,6 +35,7 @@ export class KeysController {
   @MatrixPost('keys/query')
   @RateLimited('keys_query')
   @ApiOperation({ operationId: 'queryKeys', summary: 'Download device identity keys' })
+  @ApiExample(QueryKeysDto, { device_keys: { '@alice:localhost': [] } })
   @ApiOkResponse({ description: 'The identity keys.', type: QueriedKeysDto })
   @ApiJsonBodyErrors('M_TOO_LARGE')
   query(@CurrentRequester() requester: Requester, @Body() request: QueryKeysDto): Promise<QueriedKeysDto> {
@@ -47,6 +51,7 @@ export class KeysController {
       'Each one-time key is given out once, ever, those uploaded first before the others. When a device has none left, ' +
       'its fallback key is given instead.',
   })
+  @ApiExample(ClaimKeysDto, { one_time_keys: { '@alice:localhost': { GHTYAJCE: 'signed_curve25519' } } })
   @ApiOkResponse({ description: 'The claimed keys.', type: ClaimedKeysDto })
   @ApiJsonBodyErrors()
   claim(@Body() request: ClaimKeysDto): Promise<ClaimedKeysDto> {

@@ -9,6 +9,7 @@ import { type Json, nest } from '../matrix/json.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { isSameJson, isSameUnsigned } from '../matrix/signed-json.js';
 import { serverNameOf } from '../matrix/user-id.js';
+import { RateLimiter } from '../rate-limits/rate-limiter.js';
 import type { ClaimedKeysDto, ClaimKeysDto } from './claim-keys.dto.js';
 import { DeviceListsService } from './device-lists/device-lists.service.js';
 import {
@@ -41,6 +42,7 @@ export class KeysService {
     private readonly unitOfWork: UnitOfWork,
     private readonly environment: Environment,
     private readonly accounts: AccountsService,
+    private readonly limiter: RateLimiter,
   ) {}
 
   /**
@@ -97,7 +99,7 @@ export class KeysService {
     const wishes = toWishes(one_time_keys)
       .filter(({ userId }) => isLocal.has(userId))
       .toSorted(byName);
-    const keys = await this.store.claimOneTimeKeys(wishes);
+    const keys = await this.store.claimOneTimeKeys(await this.withinLimit(wishes));
     const served = new Set(keys.map(deviceKey));
     const others = wishes.filter((wish) => !served.has(deviceKey(wish)));
     const claimed = others.length === 0 ? keys : [...keys, ...(await this.useFallbackKeys(others))];
@@ -111,6 +113,14 @@ export class KeysService {
         ]),
       ),
     };
+  }
+
+  /** Nobody empties a device: what is claimed of it too often gets its fallback key. */
+  private async withinLimit(wishes: readonly Wish[]): Promise<Wish[]> {
+    const verdicts = await Promise.all(
+      wishes.map((wish) => this.limiter.isWithin('keys_claimed', deviceKey(wish))),
+    );
+    return wishes.filter((_, at) => verdicts[at]);
   }
 
   private async useFallbackKeys(wishes: readonly Wish[]): Promise<ClaimedKey[]> {

@@ -1,10 +1,15 @@
-import { applyDecorators } from '@nestjs/common';
-import { ApiResponse, ApiSecurity } from '@nestjs/swagger';
+import { applyDecorators, type Type } from '@nestjs/common';
+import { ApiBody, ApiResponse, ApiSecurity } from '@nestjs/swagger';
 import type { Errcode } from './matrix-error.js';
 
 type Schema = NonNullable<Extract<Parameters<typeof ApiResponse>[0], { schema?: unknown }>['schema']>;
 
 export const EMPTY_OBJECT: Schema = { type: 'object', properties: {} };
+
+/** The body of an endpoint, with an example that works when it is sent. */
+export function ApiExample(type: Type, value: object) {
+  return ApiBody({ type, examples: { example: { value } } });
+}
 
 /** Describes an error of an endpoint: its status, when it comes and its `errcode`s. */
 export function ApiMatrixError(

@@ -1,6 +1,22 @@
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import { PRODUCT } from '../system/product.js';
 import { CLIENT_R0, CLIENT_V3 } from './client-api.decorators.js';
+
+/** Where the page itself comes from: what is tried out there goes there. */
+const HERE = { url: `/${CLIENT_V3}`, description: 'This service' };
+const ROOT_HERE = { url: '/', description: 'This service' };
+
+/** The order in which a newcomer reads. */
+const TAGS = [
+  'Session management',
+  'Account management',
+  'Device management',
+  'End-to-end encryption',
+  'Capabilities',
+  'Server administration',
+  'Health',
+];
 
 /** The server as the official description has it: a template that the reader fills in. */
 const SERVER = {
@@ -31,11 +47,15 @@ export function serveApiDocs(app: NestExpressApplication, publicBaseUrl: string)
 function describe(app: NestExpressApplication, publicBaseUrl: string): OpenAPIObject {
   const config = new DocumentBuilder()
     .setTitle('Matrix session service')
-    .setDescription('The sessions of Matrix users: how they begin, are refreshed and, above all, end.')
-    .setVersion('1.19')
+    .setDescription(
+      'The sessions of Matrix users: how they begin, are refreshed and, above all, end. It speaks version 1.19 of the ' +
+        'client-server API.',
+    )
+    .setVersion(PRODUCT.version)
     .setOpenAPIVersion('3.1.0')
+    .addServer(HERE.url, HERE.description)
     .addServer(SERVER.url, undefined, SERVER.variables)
-    .addServer(`${publicBaseUrl.replace(/\/$/, '')}/${CLIENT_V3}`, 'This service')
+    .addServer(`${publicBaseUrl.replace(/\/$/, '')}/${CLIENT_V3}`, 'Where clients reach it')
     .addSecurity('accessTokenQuery', {
       type: 'apiKey',
       in: 'query',
@@ -48,6 +68,7 @@ function describe(app: NestExpressApplication, publicBaseUrl: string): OpenAPIOb
       description: 'The access token in the Authorization header. This is the preferred way.',
     })
     .build();
+  config.tags = TAGS.map((name) => ({ name }));
   const document = SwaggerModule.createDocument(app, config);
   return { ...document, paths: relativeToServer(document.paths) };
 }
@@ -59,7 +80,7 @@ function relativeToServer(paths: OpenAPIObject['paths']): OpenAPIObject['paths']
     told.map(([path, item]) =>
       path.startsWith(`/${CLIENT_V3}/`)
         ? [path.slice(CLIENT_V3.length + 1), item]
-        : [path, { ...item, servers: [ROOT_SERVER] }],
+        : [path, { ...item, servers: [ROOT_HERE, ROOT_SERVER] }],
     ),
   );
 }

@@ -43,6 +43,17 @@ export class RateLimiter {
     }
   }
 
+  /** Counts one attempt, and answers whether it is within the limit. */
+  async isWithin(...attempt: Attempt): Promise<boolean> {
+    try {
+      await this.count(...attempt);
+      return true;
+    } catch (error) {
+      if (error instanceof MatrixError) return false;
+      throw error;
+    }
+  }
+
   /**
    * Counts one attempt under several limits, or under none: whom one of them refuses uses nothing of the others up.
    * Limits of an address come before those of an account, so that who has used up their own cannot use up somebody

@@ -38,6 +38,11 @@ describe('docker-compose.yml', () => {
     const { PGPASSWORD, ...variables } = services.sessions.environment;
     expect(PGPASSWORD).toMatch(/^\$\{POSTGRES_PASSWORD:\?/);
     for (const name of Object.keys(variables)) expect(Object.keys(environmentSchema.shape)).toContain(name);
+    // What is set outside arrives, but for what the container itself decides.
+    const missing = Object.keys(environmentSchema.shape).filter((name) => !(name in variables));
+    expect(missing).toEqual(['DATA_DIR', 'NODE_ENV']);
+    for (const name of ['TRUST_PROXY', 'REGISTRATION', 'REGISTRATION_TOKENS'])
+      expect(variables[name]).toBeNull();
   });
 });
 

@@ -4,7 +4,10 @@ import { rm } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { reasonOf } from '../../src/start-failure.js';
 import { temporaryDirectory } from '../../src/testing/test-postgres.js';
+
+import { ServiceProcess } from '../support/service-process.js';
 
 const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 let dataDir: string;
@@ -58,5 +61,67 @@ describe('node dist/main.js', () => {
     const gone = once(service, 'exit');
     service.kill('SIGTERM');
     expect(await gone).toEqual([0, null]);
+  });
+
+  const run = (args: string[], env: Record<string, string> = {}) =>
+    new Promise<{ code: number; out: string; err: string }>((resolve) => {
+      execFile(
+        process.execPath,
+        [main, ...args],
+        { env: { PATH: process.env['PATH'], DATA_DIR: dataDir, ...env } },
+        (error, out, err) => resolve({ code: Number(error?.code ?? 0), out, err }),
+      );
+    });
+
+  it('says what it is asked of itself, and starts nothing', async () => {
+    const help = await run(['--help']);
+    expect([help.code, help.err]).toEqual([0, '']);
+    expect(help.out).toContain('Usage: node dist/main.js');
+    const version = await run(['--version']);
+    expect([version.code, version.out]).toEqual([0, expect.stringMatching(/^\d+\.\d+\.\d+\n$/)]);
+    for (const args of [['--verison'], ['serve'], ['-x']]) {
+      const unknown = await run(args);
+      expect(unknown.code).toBe(2);
+      expect(unknown.err).toContain(args[0]);
+      expect(unknown.err).toContain('Usage:');
+    }
+  });
+
+  it('says once, without colours, why it cannot start; in production as JSON', async () => {
+    const url = 'postgresql://nobody@127.0.0.1:1/none';
+    const plain = await run([], { DATABASE_URL: url });
+    expect(plain.code).toBe(1);
+    expect(plain.out + plain.err).toMatch(/^The start failed: DATABASE_URL cannot be reached[^\n]*\n$/);
+    const production = await run([], { DATABASE_URL: url, NODE_ENV: 'production' });
+    expect(production.code).toBe(1);
+    const lines = (production.out + production.err).trim().split('\n');
+    expect(lines.map((line) => JSON.parse(line))).toEqual([
+      expect.objectContaining({
+        level: 'error',
+        message: expect.stringContaining('DATABASE_URL cannot be reached'),
+      }),
+    ]);
+    const wrong = await run([], { PORT: 'x', NODE_ENV: 'production', DATABASE_URL: url });
+    expect(JSON.parse(wrong.out + wrong.err)).toMatchObject({
+      message: expect.stringContaining('PORT must be'),
+    });
+  });
+
+  it('in production says everything as JSON', async () => {
+    const started = await ServiceProcess.start({
+      DATA_DIR: dataDir,
+      NODE_ENV: 'production',
+      DATABASE_URL: 'embedded',
+    });
+    await started.http.get('/health/ready').expect(200);
+    expect(await started.stop()).toBe(0);
+    const lines = started.words.trim().split('\n');
+    expect(lines.length).toBeGreaterThan(0);
+    for (const line of lines) expect(JSON.parse(line)).toMatchObject({ level: expect.any(String) });
+  });
+
+  it('says that a password is missing', () => {
+    const error = new Error('SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string');
+    expect(reasonOf(error)).toContain('DATABASE_URL has no password');
   });
 });

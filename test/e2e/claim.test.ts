@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type ClientSession, someKeys, V3 } from '../../src/testing/matrix-client.js';
-import { useApp } from '../support/test-app.js';
+import { TestApp, useApp } from '../support/test-app.js';
 
 const app = useApp();
 const ALGORITHM = 'signed_curve25519';
@@ -151,5 +151,35 @@ describe('POST /keys/claim', () => {
 
   it('wants a token', async () => {
     await app().http.post(`${V3}/keys/claim`).send({ one_time_keys: {} }).expect(401);
+  });
+
+  it('empties no device: what is claimed of it too often gets its fallback key', async () => {
+    const limited = await TestApp.start({
+      database: app().database,
+      variables: { RATE_LIMITS: 'on', RATE_LIMIT_KEYS_CLAIMED: '2/1h' },
+    });
+    try {
+      const [owner, other] = [await limited.matrix.register(), await limited.matrix.register()];
+      for (const session of [owner, other])
+        await limited.matrix.uploadKeys(session, someKeys(session, 5)).expect(200);
+      const keyOf = async ({ userId, deviceId }: ClientSession) => {
+        const { body } = await limited.matrix
+          .call(owner, 'post', '/keys/claim')
+          .send({ one_time_keys: { [userId]: { [deviceId]: 'signed_curve25519' } } })
+          .expect(200);
+        return Object.keys(body.one_time_keys[userId][deviceId] as object)[0];
+      };
+      const given = [];
+      for (let nth = 0; nth < 4; nth += 1) given.push(await keyOf(other));
+      expect(given).toEqual([
+        'signed_curve25519:AAAA0',
+        'signed_curve25519:AAAA1',
+        'signed_curve25519:FALL',
+        'signed_curve25519:FALL',
+      ]);
+      expect(await keyOf(owner)).toBe('signed_curve25519:AAAA0');
+    } finally {
+      await limited.stop();
+    }
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { useApp } from '../support/test-app.js';
+import { TestApp, useApp } from '../support/test-app.js';
 
 const app = useApp({ variables: { PUBLIC_BASE_URL: 'https://matrix.example.org' } });
 
@@ -16,5 +16,34 @@ describe('GET /.well-known/matrix/client', () => {
   it('tells where the service is', async () => {
     const { body } = await app().http.get('/.well-known/matrix/client').expect(200);
     expect(body).toEqual({ 'm.homeserver': { base_url: 'https://matrix.example.org' } });
+  });
+});
+
+describe('GET /', () => {
+  it('says what this is: to a browser as a page with links, to others as JSON', async () => {
+    const page = await app()
+      .http.get('/')
+      .set('Accept', 'text/html,application/xhtml+xml,*/*;q=0.8')
+      .expect(200);
+    expect(page.headers['content-type']).toMatch(/^text\/html/);
+    expect(page.text).toContain('href="/docs"');
+    expect(page.text).toContain('localhost');
+    for (const accept of ['*/*', 'application/json']) {
+      const { body, headers } = await app().http.get('/').set('Accept', accept).expect(200);
+      expect(headers['content-type']).toBe('application/json');
+      expect(body).toMatchObject({ name: 'Matrix session service', server_name: 'localhost', docs: '/docs' });
+    }
+    await app().http.post('/').expect(405);
+  });
+
+  it('has an icon, and no link to docs that are off', async () => {
+    await app().http.get('/favicon.ico').expect(200).expect('Content-Type', /svg/);
+    const closed = await TestApp.start({ database: app().database, variables: { API_DOCS: 'off' } });
+    try {
+      expect((await closed.http.get('/').set('Accept', 'text/html').expect(200)).text).not.toContain('/docs');
+      expect((await closed.http.get('/').expect(200)).body).not.toHaveProperty('docs');
+    } finally {
+      await closed.stop();
+    }
   });
 });

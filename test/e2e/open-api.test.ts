@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { specOracle } from '../support/spec-oracle.js';
+import { V3 } from '../../src/testing/matrix-client.js';
 import { TestApp, useApp } from '../support/test-app.js';
 
 const app = useApp();
@@ -55,8 +56,62 @@ describe('The API description', () => {
     await app().http.get('/docs/swagger-ui-bundle.js').expect(200);
   });
 
-  it('starts with the server of the official description', async () => {
-    expect((await document()).servers[0]).toEqual(SERVER);
+  it('is tried out on the server that serves it; the server of the official description comes second', async () => {
+    const { servers, paths } = await document();
+    expect(servers[0].url).toBe('/_matrix/client/v3');
+    expect(servers[1]).toEqual(SERVER);
+    for (const [path, item] of Object.entries<{ servers?: { url: string }[] }>(paths)) {
+      const [first] = item.servers ?? servers;
+      // Relative to the page, and so on whatever host and scheme the page came by.
+      expect([path, first.url]).toEqual([
+        path,
+        path.startsWith('/_') || item.servers ? '/' : '/_matrix/client/v3',
+      ]);
+    }
+  });
+
+  it('has the version of the product, and begins with sessions', async () => {
+    const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));
+    const { info, tags } = await document();
+    expect(info.version).toBe(version);
+    expect(tags[0].name).toBe('Session management');
+  });
+
+  it('has examples that work when they are sent', async () => {
+    const { paths } = await document();
+    const bodyOf = (path: string, method = 'post') =>
+      paths[path][method].requestBody.content['application/json'].examples.example.value;
+    const { body: registered } = await app()
+      .http.post(`${V3}/register`)
+      .send(bodyOf('/register'))
+      .expect(200);
+    await app().http.post(`${V3}/login`).send(bodyOf('/login')).expect(200);
+    const session = {
+      userId: registered.user_id,
+      deviceId: registered.device_id,
+      accessToken: registered.access_token,
+    };
+    const send = (method: 'post' | 'put' | 'delete', path: string, body: object) =>
+      app().matrix.call(session, method, path).send(body);
+    for (const path of ['/keys/upload', '/keys/query', '/keys/claim', '/delete_devices'])
+      await send('post', path, bodyOf(path)).expect(200);
+    await send('put', `/devices/${session.deviceId}`, bodyOf('/devices/{deviceId}', 'put')).expect(200);
+    const getToken = '/_matrix/client/v1/login/get_token';
+    await app()
+      .http.post(getToken)
+      .auth(session.accessToken, { type: 'bearer' })
+      .send(bodyOf(getToken))
+      .expect(200);
+    await send('post', '/account/password', bodyOf('/account/password')).expect(200);
+    expect(bodyOf('/register')).not.toHaveProperty('guest_access_token');
+    const texts = JSON.stringify(
+      Object.values<
+        Record<string, { requestBody?: { content: { 'application/json': { examples?: object } } } }>
+      >(paths).flatMap((item) =>
+        Object.values(item).map((one) => one.requestBody?.content['application/json'].examples),
+      ),
+    );
+    expect(texts).not.toContain('"string"');
   });
 
   it.each([
@@ -101,7 +156,7 @@ describe('The API description', () => {
   it('tells each endpoint once, with an operation ID of its own, and no alias', async () => {
     const { paths } = await document();
     expect(Object.keys(paths).filter((path) => path.includes('r0'))).toEqual([]);
-    expect(paths['/_matrix/client/versions'].servers[0].url).toBe('{protocol}://{hostname}');
+    expect(paths['/_matrix/client/versions'].servers[1].url).toBe('{protocol}://{hostname}');
     const operations = Object.values<Record<string, { operationId?: string }>>(paths).flatMap((item) =>
       ['get', 'post', 'put', 'delete'].flatMap((method) => (item[method] ? [item[method].operationId] : [])),
     );

@@ -14,7 +14,7 @@ const CORS = {
 };
 
 describe('Paths and methods', () => {
-  it.each(['/_matrix/unknown', '/', `${V3}/nothing`, `${V3}/logout/`, `${V3}/LOGOUT`, '/_matrix/client/v3'])(
+  it.each(['/_matrix/unknown', '//', `${V3}/nothing`, `${V3}/logout/`, `${V3}/LOGOUT`, '/_matrix/client/v3'])(
     'answers 404 M_UNRECOGNIZED for %s',
     async (path) => {
       const answer = await app().http.post(path).send({}).expect(404);
@@ -240,6 +240,8 @@ describe('The guard', () => {
     expect(marked(PUBLIC).toSorted()).toEqual([
       'DiscoveryController.versions',
       'DiscoveryController.wellKnown',
+      'FrontController.front',
+      'FrontController.icon',
       'HealthController.live',
       'HealthController.ready',
       'LoginController.flows',

@@ -1,12 +1,16 @@
 import { Injectable, Module } from '@nestjs/common';
+import { rm, writeFile } from 'node:fs/promises';
 import { get } from 'node:http';
+import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { AfterCommit, DevicesDeleted, InTransaction } from '../../src/index.js';
 import { Metrics } from '../../src/metrics/metrics.js';
 import { MetricsServer } from '../../src/metrics/metrics.server.js';
 import { ReconcilerService } from '../../src/reconciler/reconciler.service.js';
 import { HANGING_ON_DEVICES } from '../../src/reconciler/reconciler.store.js';
-import { type ClientSession, someKeys } from '../../src/testing/matrix-client.js';
+import { type ClientSession, passwordOf, someKeys, V3 } from '../../src/testing/matrix-client.js';
+import { temporaryDirectory } from '../../src/testing/test-postgres.js';
+import { SigningDevice, SigningUser } from '../support/signing.js';
 import { census, NOTHING, TestApp, useApp } from '../support/test-app.js';
 
 let deleted: DevicesDeleted[] = [];
@@ -303,5 +307,69 @@ describe('An administrator', () => {
       await end(session.userId, mistyped).expect(400);
     await end(session.userId).send({ device_id: session.deviceId }).expect(400);
     expect((await app().matrix.whoami(session)).status).toBe(200);
+  });
+});
+
+describe('The reconciler finds nothing', () => {
+  it('where everything is as it should be, whatever kinds of rows there are', async () => {
+    const directory = await temporaryDirectory();
+    const file = join(directory, 'bridge.yaml');
+    await writeFile(
+      file,
+      `{ id: b, as_token: the-as-token, hs_token: h, sender_localpart: b_bot,
+         namespaces: { users: [{ exclusive: true, regex: '@b_.*' }] } }`,
+    );
+    const healthy = await TestApp.start({
+      variables: { SERVER_ADMINS: ADMIN, GUESTS: 'allowed', APPSERVICE_FILES: file },
+    });
+    try {
+      const boss = await healthy.createUser('admin');
+      const user = await healthy.matrix.register({ refresh_token: true });
+      await healthy.matrix.uploadKeys(user, someKeys(user)).expect(200);
+      await healthy.matrix.refresh(user.refreshToken!).expect(200);
+      const device = new SigningDevice(await healthy.matrix.login(user.userId));
+      await healthy.matrix.uploadKeys(device.session, { device_keys: device.deviceKeys() }).expect(200);
+      const keys = new SigningUser(user.userId);
+      const { master_key: master, ...others } = keys.upload() as Record<string, Record<string, unknown>>;
+      const call = (path: string, body: object) =>
+        healthy.matrix.call(device.session, 'post', path).send(body);
+      await call('/keys/device_signing/upload', { ...others, master_key: device.sign(master!) }).expect(200);
+      // Challenges of everybody who may open one, and a login token.
+      await call('/delete_devices', { devices: [user.deviceId] }).expect(401);
+      await healthy.http
+        .post(`${V3}/register`)
+        .send({ username: 'somebody', password: 'long enough it is' })
+        .expect(401);
+      await healthy.http
+        .post(`${V3}/account/password`)
+        .send({ new_password: 'long enough it is' })
+        .expect(401);
+      await healthy.http.post(`${V3}/register?kind=guest`).send({}).expect(200);
+      const asService = (path: string, query: object = {}) =>
+        healthy.http.post(`${V3}${path}`).query(query).auth('the-as-token', { type: 'bearer' });
+      await asService('/register')
+        .send({ type: 'm.login.application_service', username: 'b_ghost' })
+        .expect(200);
+      const ghost = { user_id: '@b_ghost:localhost' };
+      await asService('/account/password', ghost).send({ new_password: 'long enough it is' }).expect(401);
+      await healthy.http
+        .post('/_matrix/client/v1/login/get_token')
+        .auth(device.session.accessToken, { type: 'bearer' })
+        .send({ auth: passwordOf(device.session) })
+        .expect(200);
+      for (const table of HANGING_ON_DEVICES.filter((name) => name !== 'ending_devices'))
+        expect([table, (await healthy.sql(`SELECT FROM ${table} LIMIT 1`)).length]).toEqual([table, 1]);
+      const withoutDevice = ['key_signatures', 'uia_sessions'];
+      for (const table of withoutDevice)
+        expect((await healthy.sql(`SELECT FROM ${table} WHERE device_id IS NULL LIMIT 1`)).length).toBe(1);
+      const { body } = await healthy.http
+        .post('/_session/v1/admin/reconcile')
+        .auth(boss.accessToken, { type: 'bearer' })
+        .expect(200);
+      expect(body.findings).toEqual([]);
+    } finally {
+      await healthy.stop();
+      await rm(directory, { recursive: true, force: true });
+    }
   });
 });

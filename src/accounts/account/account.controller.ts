@@ -4,6 +4,7 @@ import { CurrentRequester, TokenOptional } from '../../auth/auth.decorators.js';
 import type { Requester } from '../../auth/requester.js';
 import {
   ApiAccessToken,
+  ApiExample,
   ApiInteractiveAuth,
   ApiJsonBodyErrors,
   ApiMatrixError,
@@ -30,6 +31,14 @@ export class AccountController {
       'Asks for the old password. The calling session stays, its refresh token included; the other devices and all ' +
       'that hangs on them are deleted in the same commit, unless `logout_devices` is false.',
   })
+  @ApiExample(ChangePasswordDto, {
+    new_password: 'through-the-looking-glass',
+    auth: {
+      type: 'm.login.password',
+      identifier: { type: 'm.id.user', user: 'alice' },
+      password: 'down-the-rabbit-hole',
+    },
+  })
   @ApiOkResponse({ description: 'The password has been changed.', schema: EMPTY_OBJECT })
   @ApiJsonBodyErrors('M_WEAK_PASSWORD', 'M_UNKNOWN')
   @ApiInteractiveAuth()
@@ -51,6 +60,13 @@ export class AccountController {
     description:
       'Every session, device and key of the user, cross-signing keys included, is deleted in the same commit. The name ' +
       'stays taken.',
+  })
+  @ApiExample(DeactivateDto, {
+    auth: {
+      type: 'm.login.password',
+      identifier: { type: 'm.id.user', user: 'alice' },
+      password: 'down-the-rabbit-hole',
+    },
   })
   @ApiOkResponse({
     description: 'The account has been deactivated.',

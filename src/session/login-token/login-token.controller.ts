@@ -4,6 +4,7 @@ import { CurrentDevice, CurrentRequester } from '../../auth/auth.decorators.js';
 import type { Requester, RequesterDevice } from '../../auth/requester.js';
 import {
   ApiAccessToken,
+  ApiExample,
   ApiInteractiveAuth,
   ApiJsonBodyErrors,
   ApiRateLimit,
@@ -34,6 +35,13 @@ export class LoginTokenController {
     operationId: 'generateLoginToken',
     summary: 'A token with which another client of the user logs in',
     description: 'Asks for the password every time. The token is good for one login within two minutes.',
+  })
+  @ApiExample(InteractiveAuthDto, {
+    auth: {
+      type: 'm.login.password',
+      identifier: { type: 'm.id.user', user: 'alice' },
+      password: 'down-the-rabbit-hole',
+    },
   })
   @ApiOkResponse({
     description: 'The login token.',

@@ -2,7 +2,7 @@ import { Body, Get } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { PresentedToken, Public } from '../../auth/auth.decorators.js';
 import { Environment } from '../../config/environment.js';
-import { ApiJsonBodyErrors, ApiMatrixError, ApiRateLimit } from '../../matrix/api.decorators.js';
+import { ApiExample, ApiJsonBodyErrors, ApiMatrixError, ApiRateLimit } from '../../matrix/api.decorators.js';
 import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.js';
 import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
 import { type Attempt, RateLimiter } from '../../rate-limits/rate-limiter.js';
@@ -36,6 +36,11 @@ export class LoginController {
     summary: 'Authenticates the user',
     description:
       'Begins a session. On a device that is already known, its earlier access and refresh tokens die and its keys stay.',
+  })
+  @ApiExample(LoginDto, {
+    type: 'm.login.password',
+    identifier: { type: 'm.id.user', user: 'alice' },
+    password: 'down-the-rabbit-hole',
   })
   @ApiOkResponse({ description: 'The user has been authenticated.', type: SessionDto })
   @ApiJsonBodyErrors('M_UNKNOWN', 'M_TOO_LARGE')

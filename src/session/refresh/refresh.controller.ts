@@ -1,7 +1,7 @@
 import { Body } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { Public } from '../../auth/auth.decorators.js';
-import { ApiJsonBodyErrors, ApiMatrixError, ApiRateLimit } from '../../matrix/api.decorators.js';
+import { ApiExample, ApiJsonBodyErrors, ApiMatrixError, ApiRateLimit } from '../../matrix/api.decorators.js';
 import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.js';
 import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
 import { RateLimiter } from '../../rate-limits/rate-limiter.js';
@@ -26,6 +26,7 @@ export class RefreshController {
       'The old refresh token stays good until a token of the new pair is first used, so a lost answer can be asked ' +
       'for again. Presented after that, it ends the session.',
   })
+  @ApiExample(RefreshDto, { refresh_token: 'mxr_YWxpY2U_…' })
   @ApiOkResponse({ description: 'A new access token and refresh token.', type: TokensDto })
   @ApiJsonBodyErrors()
   @ApiMatrixError(

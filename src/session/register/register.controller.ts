@@ -1,8 +1,9 @@
 import { Body, Get, Query } from '@nestjs/common';
-import { ApiBody, ApiExtraModels, ApiOkResponse, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
+import { ApiExtraModels, ApiOkResponse, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
 import { PresentedToken, Public } from '../../auth/auth.decorators.js';
 import { Environment } from '../../config/environment.js';
 import {
+  ApiExample,
   ApiInteractiveAuth,
   ApiJsonBodyErrors,
   ApiMatrixError,
@@ -41,7 +42,12 @@ export class RegisterController {
       'Answers 401 with the flows first; `"auth": {"type": "m.login.dummy"}` may come with the first request. ' +
       'Guests and application services need no such proof.',
   })
-  @ApiBody({ type: RegisterDto })
+  @ApiExample(RegisterDto, {
+    username: 'alice',
+    password: 'down-the-rabbit-hole',
+    initial_device_display_name: 'Swagger',
+    auth: { type: 'm.login.dummy' },
+  })
   @ApiQuery({ name: 'kind', required: false, enum: ['user', 'guest'] })
   @ApiOkResponse({
     description: 'The account has been registered. With `inhibit_login` the answer holds `user_id` alone.',
