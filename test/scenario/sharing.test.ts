@@ -83,6 +83,8 @@ describe('Refreshes that come at the same time', () => {
     const [twice, spent, locked, ...others] = await sessions(7, { refresh_token: true });
     const { body: next } = await app().matrix.refresh(spent!.refreshToken!).expect(200);
     await app().matrix.refresh(next.refresh_token).expect(200);
+    // Late enough to be a theft.
+    app().clock.advance(61_000);
     await app().sql('UPDATE accounts SET locked_at = now() WHERE user_id = $1', [locked!.userId]);
     const { outcomes } = await atOnce([twice!, twice!, spent!, locked!, ...others].map(rotate));
     const [one, other, replayed, refused, ...rest] = outcomes;
