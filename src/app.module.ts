@@ -6,7 +6,9 @@ import { AuditModule } from './audit/audit.module.js';
 import { AuthModule } from './auth/auth.module.js';
 import { type AsyncComposition, type Composition, CompositionModule } from './composition.js';
 import { DatabaseModule } from './database/database.module.js';
+import { Parts } from './config/parts.js';
 import { DeletionLimitModule } from './devices/deletion-limit.module.js';
+import { DeviceEndModule } from './devices/device-end.module.js';
 import { DevicesModule } from './devices/devices.module.js';
 import { DiscoveryModule } from './discovery/discovery.module.js';
 import { EventsModule } from './events/events.module.js';
@@ -16,7 +18,9 @@ import { MatrixModule } from './matrix/matrix.module.js';
 import { MetricsModule } from './metrics/metrics.module.js';
 import { NatsModule } from './nats/nats.module.js';
 import { OutboxModule } from './outbox/outbox.module.js';
+import { RateLimitsModule } from './rate-limits/rate-limits.module.js';
 import { ReconcilerModule } from './reconciler/reconciler.module.js';
+import { RegisterModule } from './session/register/register.module.js';
 import { SessionTokenVerifier } from './session/session-token.verifier.js';
 import { SessionModule } from './session/session.module.js';
 import { WebhooksModule } from './webhooks/webhooks.module.js';
@@ -35,18 +39,20 @@ import { WebhooksModule } from './webhooks/webhooks.module.js';
 @Module({})
 export class AppModule {
   /** The service, of values that are there already. */
-  static forRoot({ extensions, migrations, ...setup }: Composition): DynamicModule {
-    return AppModule.forRootAsync({ extensions, migrations, useFactory: () => setup });
+  static forRoot({ extensions, migrations, without, ...setup }: Composition): DynamicModule {
+    return AppModule.forRootAsync({ extensions, migrations, without, useFactory: () => setup });
   }
 
   /** For a setup, or ports, that need providers of yours: `useFactory` gets what `inject` names, out of `imports`. */
   static forRootAsync(composition: AsyncComposition): DynamicModule {
-    const { extensions = [] } = composition;
+    const { extensions = [], without = [] } = composition;
+    const parts = new Parts(without);
     return {
       module: AppModule,
       imports: [
         CompositionModule.forRoot(composition),
         DatabaseModule,
+        RateLimitsModule,
         MetricsModule,
         EventsModule,
         OutboxModule,
@@ -62,11 +68,13 @@ export class AppModule {
         AccountsModule,
         AdminModule,
         SessionModule,
-        // Listeners run in the order of this list. Whatever hangs on a device goes before it, in one statement,
-        // and leaves nothing for the foreign keys' row-by-row cascade.
-        KeysModule,
-        ...(extensions.length === 0 ? [] : [DeletionLimitModule, ...extensions]),
+        ...(parts.has('register') ? [RegisterModule] : []),
+        // Listeners run in the order of this list. A device is there before whatever is to hang on it; that goes before
+        // the device, in one statement, and leaves nothing for the foreign keys' row-by-row cascade.
         DevicesModule,
+        ...(parts.has('keys') ? [KeysModule] : []),
+        ...(extensions.length === 0 ? [] : [DeletionLimitModule, ...extensions]),
+        DeviceEndModule,
         ReconcilerModule,
       ],
     };

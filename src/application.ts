@@ -7,6 +7,7 @@ import type { Composition } from './composition.js';
 import { matrixExpress } from './matrix/http.js';
 import { serveApiDocs } from './matrix/open-api.js';
 import { QuietBootLogger } from './quiet-boot.logger.js';
+import { withoutPasswordLogin } from './session/login/login.open-api.js';
 
 const NEST_LEVELS: LogLevel[] = ['verbose', 'debug', 'log', 'warn', 'error', 'fatal'];
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'];
@@ -41,6 +42,8 @@ export async function createApplication(composition: Composition): Promise<NestE
       }),
     },
   );
-  if (environment.apiDocs) serveApiDocs(app, environment.publicBaseUrl);
+  const { without = [] } = composition;
+  const edit = without.includes('password-login') ? withoutPasswordLogin : undefined;
+  if (environment.apiDocs) serveApiDocs(app, environment.publicBaseUrl, edit);
   return app;
 }

@@ -5,12 +5,15 @@ import {
   Module,
   type ModuleMetadata,
   type Provider,
+  type Type,
 } from '@nestjs/common';
+import { ModuleRef } from '@nestjs/core';
 import { ListPasswordPolicy } from './accounts/password-policy.js';
 import { PasswordPolicy } from './accounts/password-policy.port.js';
 import { OwnPasswords, PasswordVerifier } from './accounts/password-verifier.port.js';
 import { NoThreepids, ThreepidDirectory } from './accounts/threepid-directory.port.js';
 import { Environment } from './config/environment.js';
+import { type Part, Parts } from './config/parts.js';
 import { type DatabaseLocation, DatabaseSetup, type MigrationClass } from './database/data-source.js';
 import { NoSharedRooms, SharedRooms } from './keys/device-lists/shared-rooms.port.js';
 import { Clock, SystemClock } from './system/clock.js';
@@ -18,22 +21,28 @@ import { Entropy, SystemEntropy } from './system/entropy.js';
 import { PasswordHasher } from './system/password-hasher.js';
 import { OwnFlows, UiaFlows } from './uia/uia-flows.port.js';
 
-/** What a team may put in the place of the service's own. */
+/** A port is given as an instance, or as a class: Nest makes one, with what its constructor injects. */
+export type Given<Port> = Port | Type<Port>;
+
+/**
+ * What a team may put in the place of the service's own: an instance, or a class, which Nest makes with what its
+ * constructor injects, such as TypeORM's `DataSource`.
+ */
 export interface Ports {
   /** Default: the machine's. */
-  readonly clock?: Clock;
+  readonly clock?: Given<Clock>;
   /** Default: the machine's. */
-  readonly entropy?: Entropy;
+  readonly entropy?: Given<Entropy>;
   /** Default: `PASSWORD_MIN_LENGTH`, and lists of common passwords. */
-  readonly passwordPolicy?: PasswordPolicy;
+  readonly passwordPolicy?: Given<PasswordPolicy>;
   /** Default: every password is kept here. */
-  readonly passwordVerifier?: PasswordVerifier;
+  readonly passwordVerifier?: Given<PasswordVerifier>;
   /** Default: nobody shares a room. */
-  readonly sharedRooms?: SharedRooms;
+  readonly sharedRooms?: Given<SharedRooms>;
   /** Default: nobody has an address. */
-  readonly threepids?: ThreepidDirectory;
+  readonly threepids?: Given<ThreepidDirectory>;
   /** Default: the flows of the specification's examples, such as the password alone. */
-  readonly uiaFlows?: UiaFlows;
+  readonly uiaFlows?: Given<UiaFlows>;
 }
 
 /** What the service runs with. */
@@ -48,6 +57,8 @@ export interface Additions {
   readonly extensions?: ModuleMetadata['imports'];
   /** TypeORM migrations of those modules; their names carry a timestamp, by which all migrations are ordered. */
   readonly migrations?: readonly MigrationClass[];
+  /** Parts that are not to be there: their routes are unknown, and Swagger does not show them. */
+  readonly without?: readonly Part[];
 }
 
 /** What the service is put together from. */
@@ -73,22 +84,24 @@ export class CompositionModule {
     inject = [],
     useFactory,
     migrations = [],
+    without = [],
   }: AsyncComposition): DynamicModule {
     const given: Provider[] = [
+      { provide: Parts, useValue: new Parts(without) },
       from(Environment, ({ environment }) => environment),
       from(DatabaseSetup, ({ database }) => new DatabaseSetup(database, migrations)),
-      from(Clock, ({ clock }) => clock ?? new SystemClock()),
-      from(Entropy, ({ entropy }) => entropy ?? new SystemEntropy()),
       from(PasswordHasher, ({ environment }) => new PasswordHasher(environment.passwordHashing)),
-      from(
+      port(Clock, ({ clock }) => clock ?? new SystemClock()),
+      port(Entropy, ({ entropy }) => entropy ?? new SystemEntropy()),
+      port(
         PasswordPolicy,
         ({ passwordPolicy, environment }) =>
           passwordPolicy ?? new ListPasswordPolicy(environment.passwordMinLength),
       ),
-      from(PasswordVerifier, ({ passwordVerifier }) => passwordVerifier ?? new OwnPasswords()),
-      from(SharedRooms, ({ sharedRooms }) => sharedRooms ?? new NoSharedRooms()),
-      from(ThreepidDirectory, ({ threepids }) => threepids ?? new NoThreepids()),
-      from(UiaFlows, ({ uiaFlows }) => uiaFlows ?? new OwnFlows()),
+      port(PasswordVerifier, ({ passwordVerifier }) => passwordVerifier ?? new OwnPasswords()),
+      port(SharedRooms, ({ sharedRooms }) => sharedRooms ?? new NoSharedRooms()),
+      port(ThreepidDirectory, ({ threepids }) => threepids ?? new NoThreepids()),
+      port(UiaFlows, ({ uiaFlows }) => uiaFlows ?? new OwnFlows()),
     ];
     return {
       module: CompositionModule,
@@ -100,6 +113,17 @@ export class CompositionModule {
   }
 }
 
-function from<Port>(provide: Abstract<Port>, useFactory: (setup: Setup) => Port): Provider {
+function from<Value>(provide: Abstract<Value>, useFactory: (setup: Setup) => Value): Provider {
   return { provide, inject: [SETUP], useFactory };
+}
+
+function port<Port extends object>(provide: Abstract<Port>, given: (setup: Setup) => Given<Port>): Provider {
+  return {
+    provide,
+    inject: [SETUP, ModuleRef],
+    useFactory: (setup: Setup, modules: ModuleRef) => {
+      const one = given(setup);
+      return typeof one === 'function' ? modules.create(one) : one;
+    },
+  };
 }

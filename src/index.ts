@@ -18,11 +18,14 @@ export {
 } from './auth/auth.decorators.js';
 export { BearerGuard } from './auth/bearer.guard.js';
 export type { Requester, RequesterDevice } from './auth/requester.js';
+export { requireServerAdmin } from './auth/server-admin.rules.js';
 export { Environment, EnvironmentError, type RateLimit, type RateLimitName } from './config/environment.js';
+export type { Part } from './config/parts.js';
 export type { DatabaseLocation, MigrationClass } from './database/data-source.js';
 export { EmbeddedPostgres, type EmbeddedPostgresOptions } from './database/embedded/embedded-postgres.js';
 export { type Statement, Tx } from './database/tx.js';
 export { UnitOfWork } from './database/unit-of-work.js';
+export { type SessionInfo, Sessions } from './devices/sessions.js';
 export {
   type DeletedDevice,
   type DeletionReason,
@@ -50,11 +53,14 @@ export { type EndReason, SessionsEnded } from './events/sessions-ended.event.js'
 export { type ChangedUsers, DeviceListsService } from './keys/device-lists/device-lists.service.js';
 export type { NewChange } from './keys/device-lists/device-lists.rules.js';
 export { NoSharedRooms, SharedRooms, type SharedRoomsInSpan } from './keys/device-lists/shared-rooms.port.js';
+export { ApiMatrixError } from './matrix/api.decorators.js';
 export { ClientController, MatrixPost } from './matrix/client-api.decorators.js';
-export type { Origin } from './matrix/client-origin.decorator.js';
+export { ClientOrigin, type Origin } from './matrix/client-origin.decorator.js';
 export { OptionalBody, WithoutBody } from './matrix/json-body.guard.js';
 export { matrixExpress } from './matrix/http.js';
 export { type Errcode, ErrorAnswer, MatrixError } from './matrix/matrix-error.js';
+export { type GaugeValue, type MetricDescription, Metrics } from './metrics/metrics.js';
+export { type Attempt, type OwnRateLimit, RateLimiter } from './rate-limits/rate-limiter.js';
 export { Clock, SystemClock } from './system/clock.js';
 export { Entropy, SystemEntropy } from './system/entropy.js';
 export { type LoginContext, LoginFlow, LoginFlows } from './session/login/login-flow.port.js';

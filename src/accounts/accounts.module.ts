@@ -1,6 +1,5 @@
 import { Global, Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { RateLimitsModule } from '../rate-limits/rate-limits.module.js';
 import { UiaModule } from '../uia/uia.module.js';
 import { AccountController } from './account/account.controller.js';
 import { AccountService } from './account/account.service.js';
@@ -14,7 +13,7 @@ import { PasswordsService } from './passwords.service.js';
 /** Who exists, and what proves it. */
 @Global()
 @Module({
-  imports: [TypeOrmModule.forFeature([AccountEntity]), UiaModule, RateLimitsModule],
+  imports: [TypeOrmModule.forFeature([AccountEntity]), UiaModule],
   controllers: [AccountController],
   providers: [AccountsService, AccountsStore, AccountService, PasswordDecoy, PasswordsService, PasswordStage],
   exports: [AccountsService, PasswordsService],

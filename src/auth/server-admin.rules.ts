@@ -6,7 +6,16 @@ import type { Requester } from './requester.js';
 /**
  * Lets administrators (`SERVER_ADMINS`) through. Asked before anything is looked up, so that nobody else learns
  * what exists.
- * @throws {MatrixError} `M_FORBIDDEN`
+ * @throws {MatrixError} `M_FORBIDDEN`, of application services, too
+ *
+ * @example
+ * ```ts
+ * @Get('_acme/reports')
+ * async reports(@CurrentRequester() requester: Requester) {
+ *   requireServerAdmin(this.environment, requester);
+ *   return this.store.all();
+ * }
+ * ```
  */
 export function requireServerAdmin({ serverAdmins }: Environment, { userId, isAppservice }: Requester): void {
   if (isAppservice || !serverAdmins.includes(userId))

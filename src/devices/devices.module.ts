@@ -1,29 +1,32 @@
-import { Module } from '@nestjs/common';
+import { Global, Module } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { RateLimitsModule } from '../rate-limits/rate-limits.module.js';
-import { SessionModule } from '../session/session.module.js';
 import { UiaModule } from '../uia/uia.module.js';
+import { DeviceBirthListener } from './device-birth.listener.js';
 import { DeviceDeletionService } from './device-deletion.service.js';
 import { DeviceEntity } from './device.entity.js';
 import { DevicesController } from './devices.controller.js';
 import { DevicesService } from './devices.service.js';
 import { DevicesStore } from './devices.store.js';
-import { DevicesSessionListener } from './devices-session.listener.js';
 import { LastSeenGuard } from './last-seen.guard.js';
 import { LastSeenService } from './last-seen.service.js';
+import { Sessions } from './sessions.js';
 
 /** The devices of users: their endpoints, and the rows that sessions make and unmake. */
+// A team's module may list sessions, and end them.
+@Global()
 @Module({
-  imports: [TypeOrmModule.forFeature([DeviceEntity]), SessionModule, UiaModule, RateLimitsModule],
+  imports: [TypeOrmModule.forFeature([DeviceEntity]), UiaModule],
   controllers: [DevicesController],
   providers: [
     DevicesService,
     DeviceDeletionService,
     DevicesStore,
-    DevicesSessionListener,
+    DeviceBirthListener,
     LastSeenService,
+    Sessions,
     { provide: APP_GUARD, useClass: LastSeenGuard },
   ],
+  exports: [DevicesStore, LastSeenService, Sessions],
 })
 export class DevicesModule {}

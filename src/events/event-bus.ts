@@ -4,8 +4,9 @@ import { Environment } from '../config/environment.js';
 import { Impatience } from '../database/batcher.js';
 import type { Tx } from '../database/tx.js';
 import { ErrorAnswer } from '../matrix/matrix-error.js';
+import { causesOf } from '../system/outage.js';
 import { EventRecorder } from './event-recorder.port.js';
-import type { Outcome } from './in-transaction.decorator.js';
+import { listenersAtWork, type Outcome } from './in-transaction.decorator.js';
 import type { SessionEvent, SessionEventType } from './session-event.js';
 
 /**
@@ -49,8 +50,8 @@ export class EventBus implements OnApplicationBootstrap {
    * The bus itself takes silence for success: it resolves when a listener fails, and when nobody listens. So each
    * listener's outcome is looked at, and counted.
    * @throws {ErrorAnswer} of a listener, where the event may be refused
-   * @throws {Error} caused by the first failure, or saying that a listener did not answer, or not within
-   *   `EVENT_LISTENER_TIMEOUT`
+   * @throws {Error} naming the listener that failed first, with its failure as the cause; or those that did not answer
+   *   within `EVENT_LISTENER_TIMEOUT`
    */
   async publish(tx: Tx, event: SessionEvent): Promise<void> {
     const { eventName: name, refusable } = event.constructor as SessionEventType;
@@ -60,20 +61,25 @@ export class EventBus implements OnApplicationBootstrap {
     // Before the listeners, whose own events are its consequences.
     this.recorder.record(tx, event);
     const expected = this.listeners.get(name) ?? 0;
-    const outcomes = await this.inTime(name, tx, this.emitter.emitAsync(name, event, tx));
-    const failed = outcomes.find((outcome) => outcome !== undefined && 'failure' in outcome);
+    const outcomes = await this.inTime(event, tx, this.emitter.emitAsync(name, event, tx));
+    const failures = outcomes
+      .filter((outcome): outcome is Outcome => outcome !== undefined && 'failure' in outcome)
+      .toSorted((one, other) => (one.failedAs ?? 0) - (other.failedAs ?? 0));
+    const [failed] = failures;
     // One failed statement aborts the transaction and fails its neighbours: the database's first word is the cause.
     // A refusal came before what it made fail: statements that follow are sent without waiting for it.
     if (refusable && failed?.failure instanceof ErrorAnswer) throw failed.failure;
+    const first =
+      tx.failure === undefined ? failed : failures.find(({ failure }) => isCausedBy(failure, tx.failure));
+    if (first !== undefined) throw new Error(`${first.listener} failed on ${name}`, { cause: first.failure });
     if (tx.failure !== undefined) throw tx.failure;
-    if (failed !== undefined) throw new Error(`A listener of ${name} failed`, { cause: failed.failure });
     const answered = outcomes.filter((outcome) => outcome !== undefined).length;
     if (answered !== expected) throw new Error(`${answered} of ${expected} listeners of ${name} answered`);
   }
 
   /** A listener that hangs must not hold the transaction, and whatever waits for its locks. */
   private async inTime(
-    name: string,
+    event: SessionEvent,
     { inCompany }: Tx,
     work: Promise<unknown[]>,
   ): Promise<(Outcome | undefined)[]> {
@@ -82,8 +88,11 @@ export class EventBus implements OnApplicationBootstrap {
     const limitMs = inCompany ? eventListenerTimeoutMs / 3 : eventListenerTimeoutMs;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      const message = `The listeners of ${name} took too long`;
-      timer = setTimeout(() => reject(inCompany ? new Impatience(message) : new Error(message)), limitMs);
+      timer = setTimeout(() => {
+        const { eventName } = event.constructor as SessionEventType;
+        const message = `Listeners of ${eventName} took too long: ${listenersAtWork(event).join(', ')}`;
+        reject(inCompany ? new Impatience(message) : new Error(message));
+      }, limitMs);
     });
     try {
       return (await Promise.race([work, late])) as (Outcome | undefined)[];
@@ -91,6 +100,12 @@ export class EventBus implements OnApplicationBootstrap {
       clearTimeout(timer);
     }
   }
+}
+
+/** TypeORM's entity manager wraps what the database said. */
+function isCausedBy(failure: unknown, cause: unknown): boolean {
+  const causes = [...causesOf(failure)];
+  return causes.some((one) => one === cause || (one as { driverError?: unknown }).driverError === cause);
 }
 
 /** What one listener did to an event, others would take for what happened. */

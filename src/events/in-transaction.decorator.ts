@@ -4,10 +4,18 @@ import type { SessionEvent, SessionEventType } from './session-event.js';
 
 /** What a listener answers to the bus: a value, because a bus that rejects forgets the other listeners. */
 export interface Outcome {
+  /** The listener, as a person would look for it in the code: `NotesListener.onDevicesDeleted`. */
+  readonly listener: string;
   readonly failure?: unknown;
+  /** Tells which of two failed first: the other may have failed because of it. */
+  readonly failedAs?: number;
 }
 
+let failures = 0;
+
 const WRAPPED = new WeakSet<object>();
+/** Listeners that have not answered yet. */
+const AT_WORK = new WeakMap<SessionEvent, Set<string>>();
 
 /**
  * Makes a method of a provider take part in the transaction that publishes `Event`. It runs before the commit,
@@ -18,9 +26,10 @@ const WRAPPED = new WeakSet<object>();
  * ten thousand. It may run more than once for one logout, and for one that is refused in the end: requests share
  * transactions, which are tried again when they fail. Anything outside this database belongs elsewhere.
  *
- * Listeners of one event work side by side, and the device's own row goes as soon as its statement has its turn. Rows
- * that reference the device are gone after the first `await`: who wants to know what was deleted asks for it with
- * `DELETE … RETURNING`, as the first statement.
+ * Listeners of one event work side by side. The row of a device is there before the first statement of a listener of
+ * `SessionStarted` or `DeviceCreated`: rows that reference it can be inserted. On `DevicesDeleted` it goes as soon as
+ * its statement has its turn, and rows that reference it are gone after the first `await`: who wants to know what was
+ * deleted asks for it with `DELETE … RETURNING`, as the first statement.
  *
  * @example
  * ```ts
@@ -43,8 +52,10 @@ export function InTransaction<Event extends SessionEvent>(event: SessionEventTyp
       return;
     }
     // Typed as the method it replaces; only the bus sees the outcome.
-    descriptor.value = function (this: unknown, happened: Event, tx: Tx) {
-      return outcomeOf(() => listener.call(this, happened, tx));
+    descriptor.value = function (this: object | undefined, happened: Event, tx: Tx) {
+      return outcomeOf(`${this?.constructor.name}.${String(name)}`, happened, () =>
+        listener.call(this, happened, tx),
+      );
     } as unknown as Method;
     WRAPPED.add(descriptor.value);
     OnEvent(event.eventName, { suppressErrors: false })(target, name, descriptor);
@@ -56,11 +67,21 @@ export function isInTransaction(method: object): boolean {
   return WRAPPED.has(method);
 }
 
-async function outcomeOf(work: () => Promise<void>): Promise<Outcome> {
+/** The listeners that the event still waits for. */
+export function listenersAtWork(event: SessionEvent): readonly string[] {
+  return [...(AT_WORK.get(event) ?? [])];
+}
+
+async function outcomeOf(listener: string, event: SessionEvent, work: () => Promise<void>): Promise<Outcome> {
+  const atWork = AT_WORK.get(event) ?? new Set();
+  AT_WORK.set(event, atWork.add(listener));
   try {
     await work();
-    return {};
+    return { listener };
   } catch (failure) {
-    return { failure };
+    failures += 1;
+    return { listener, failure, failedAs: failures };
+  } finally {
+    atWork.delete(listener);
   }
 }

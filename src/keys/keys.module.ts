@@ -1,6 +1,5 @@
 import { Global, Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { RateLimitsModule } from '../rate-limits/rate-limits.module.js';
 import { UiaModule } from '../uia/uia.module.js';
 import { CrossSigningKeyEntity } from './cross-signing/cross-signing-key.entity.js';
 import { CrossSigningController } from './cross-signing/cross-signing.controller.js';
@@ -38,7 +37,6 @@ import { OneTimeKeyEntity } from './one-time-key.entity.js';
       DeviceListChangeEntity,
     ]),
     UiaModule,
-    RateLimitsModule,
   ],
   controllers: [KeysController, CrossSigningController, SignaturesController, DeviceListsController],
   providers: [

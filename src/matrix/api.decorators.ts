@@ -11,7 +11,17 @@ export function ApiExample(type: Type, value: object) {
   return ApiBody({ type, examples: { example: { value } } });
 }
 
-/** Describes an error of an endpoint: its status, when it comes and its `errcode`s. */
+/**
+ * Describes an error of an endpoint for Swagger: its status, when it comes and its `errcode`s.
+ * @param more further properties of the answer
+ *
+ * @example
+ * ```ts
+ * @Get('notes/:id')
+ * @ApiMatrixError(404, 'There is no such note.', ['M_NOT_FOUND'])
+ * get(@Param('id') id: string) {}
+ * ```
+ */
 export function ApiMatrixError(
   status: number,
   description: string,

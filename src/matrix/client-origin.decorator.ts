@@ -16,7 +16,18 @@ export function originOf(request: Request): Origin {
   return { address: clientAddressOf(request), userAgent: request.headers['user-agent'] ?? null };
 }
 
-/** The {@link Origin} of the current request. */
+/**
+ * The {@link Origin} of the current request: for the audit log, and for limits by address.
+ *
+ * @example
+ * ```ts
+ * @MatrixPost('report_stolen')
+ * async report(@CurrentRequester() { userId }: Requester, @ClientOrigin() origin: Origin) {
+ *   await this.sessions.endAll(userId, origin);
+ *   return {};
+ * }
+ * ```
+ */
 export const ClientOrigin = createParamDecorator((_: unknown, context: ExecutionContext): Origin =>
   originOf(context.switchToHttp().getRequest<Request>()),
 );

@@ -1,3 +1,4 @@
+import { StreamableFile } from '@nestjs/common';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import { cors } from './cors.middleware.js';
@@ -27,7 +28,7 @@ export function matrixExpress(
   return new MatrixExpressAdapter(server, timeouts);
 }
 
-/** Express's `json` looks at settings, types and character sets each time; our answers are objects, in UTF-8. */
+/** Express's `json` looks at settings, types and character sets each time; our answers are JSON, in UTF-8. */
 export class MatrixExpressAdapter extends ExpressAdapter {
   private http: MatrixHttpServer | undefined;
 
@@ -55,15 +56,17 @@ export class MatrixExpressAdapter extends ExpressAdapter {
   override registerParserMiddleware(): void {}
 
   override reply(response: Response, body: unknown, status?: number): unknown {
-    if (!isPlainObject(body) || response.hasHeader('Content-Type'))
+    if (!isJson(body) || response.hasHeader('Content-Type'))
       return super.reply(response, body, status) as unknown;
     const json = JSON.stringify(body);
     return response.writeHead(status ?? response.statusCode, jsonHeaders(json)).end(json);
   }
 }
 
-function isPlainObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+/** Whatever a handler gives is JSON, strings and numbers, too, but for files, bytes, and nothing at all. */
+function isJson(value: unknown): boolean {
+  if (typeof value !== 'object') return value !== undefined;
+  return value !== null && !(value instanceof StreamableFile) && !(value instanceof Uint8Array);
 }
 
 /** No identifier holds a NUL, and PostgreSQL stores none. */

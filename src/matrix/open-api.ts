@@ -35,9 +35,13 @@ const ROOT_SERVER = {
 };
 
 /** Serves Swagger UI at `/docs` and the document at `/docs/openapi.json`; it is made when it is first asked for. */
-export function serveApiDocs(app: NestExpressApplication, publicBaseUrl: string): void {
+export function serveApiDocs(
+  app: NestExpressApplication,
+  publicBaseUrl: string,
+  edit: (document: OpenAPIObject) => OpenAPIObject = (document) => document,
+): void {
   let document: OpenAPIObject | undefined;
-  SwaggerModule.setup('docs', app, () => (document ??= describe(app, publicBaseUrl)), {
+  SwaggerModule.setup('docs', app, () => (document ??= edit(describe(app, publicBaseUrl))), {
     jsonDocumentUrl: 'docs/openapi.json',
     yamlDocumentUrl: 'docs/openapi.yaml',
     customSiteTitle: 'Matrix session service',
@@ -68,9 +72,15 @@ function describe(app: NestExpressApplication, publicBaseUrl: string): OpenAPIOb
       description: 'The access token in the Authorization header. This is the preferred way.',
     })
     .build();
-  config.tags = TAGS.map((name) => ({ name }));
   const document = SwaggerModule.createDocument(app, config);
-  return { ...document, paths: relativeToServer(document.paths) };
+  const used = new Set(tagsOf(document.paths));
+  const tags = TAGS.filter((name) => used.has(name)).map((name) => ({ name }));
+  return { ...document, tags, paths: relativeToServer(document.paths) };
+}
+
+function tagsOf(paths: OpenAPIObject['paths']): string[] {
+  const operations = Object.values(paths).flatMap((item) => Object.values(item) as { tags?: string[] }[]);
+  return operations.flatMap(({ tags }) => tags ?? []);
 }
 
 /** Paths as the official description spells them, relative to version 3; the aliases under `r0` go unsaid. */

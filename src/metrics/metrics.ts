@@ -12,49 +12,96 @@ const COUNTERS = {
     labelNames: ['problem', 'outcome'],
   },
 };
-type CounterName = keyof typeof COUNTERS;
 
-/** What an operator's monitoring may read, in Prometheus's text format. Counters count since the process started. */
+/** What a metric is, as Prometheus wants it described. */
+export interface MetricDescription {
+  /** Lower-case words with underscores, such as `acme_reports_total`; the service's own begin with `session_`. */
+  readonly name: string;
+  readonly help: string;
+  readonly labelNames?: readonly string[];
+}
+
+/** One value of a gauge. */
+export interface GaugeValue {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number;
+}
+
+/**
+ * What an operator's monitoring may read at `METRICS_PORT`, in Prometheus's text format; where nobody reads them,
+ * nothing is counted. Counters count since the process started.
+ *
+ * @example
+ * ```ts
+ * @Injectable()
+ * class Reports implements OnModuleInit {
+ *   constructor(private readonly metrics: Metrics) {}
+ *   onModuleInit() {
+ *     this.metrics.addCounter({ name: 'acme_reports_total', help: 'Reports, by kind.', labelNames: ['kind'] });
+ *   }
+ *   report() {
+ *     this.metrics.count('acme_reports_total', { kind: 'stolen' });
+ *   }
+ * }
+ * ```
+ */
 export class Metrics {
   private readonly registry: Registry | undefined;
   private readonly counters = new Map<string, Counter>();
 
-  /** @param client `null`: nobody reads them, so nothing is counted */
+  /**
+   * @param client `null`: nobody reads them, so nothing is counted
+   * @internal
+   */
   constructor(private readonly client: Client | null) {
     if (client === null) return;
     this.registry = new client.Registry();
-    for (const [name, counter] of Object.entries(COUNTERS))
-      this.counters.set(name, new client.Counter({ name, ...counter, registers: [this.registry] }));
+    for (const [name, counter] of Object.entries(COUNTERS)) this.addCounter({ name, ...counter });
   }
 
-  count(name: CounterName, labels: Readonly<Record<string, string>>, by = 1): void {
+  /**
+   * A counter, for a module to add when it is initialised (`onModuleInit`).
+   * @throws {Error} for a name that is taken, or is none
+   */
+  addCounter({ name, help, labelNames = [] }: MetricDescription): void {
+    if (this.client === null) return;
+    const described = { name, help, labelNames: [...labelNames], registers: [this.registry!] };
+    this.counters.set(name, new this.client.Counter(described));
+  }
+
+  /** Counts. A counter that was not added is passed over. */
+  count(name: string, labels: Readonly<Record<string, string>> = {}, by = 1): void {
     this.counters.get(name)?.inc(labels, by);
   }
 
-  /** Values of subscribers, that are asked for when the metrics are read. */
-  gauge(
-    name: string,
-    help: string,
-    read: () => Promise<readonly { subscriber: string; count: number }[]>,
+  /**
+   * Values that are asked for when the metrics are read. Where `read` rejects, as it does while the database is away,
+   * the gauge has no value then; the other metrics go on.
+   * @throws {Error} for a name that is taken, or is none
+   */
+  addGauge(
+    { name, help, labelNames = [] }: MetricDescription,
+    read: () => Promise<readonly GaugeValue[]>,
   ): void {
     if (this.client === null) return;
-    const gauge: Gauge<'subscriber'> = new this.client.Gauge({
+    const gauge: Gauge = new this.client.Gauge({
       name,
       help,
-      labelNames: ['subscriber'],
+      labelNames: [...labelNames],
       registers: [this.registry!],
       collect: async () => {
         gauge.reset();
-        // Without the database there is no value; the other metrics go on.
-        for (const { subscriber, count } of await read().catch(() => [])) gauge.set({ subscriber }, count);
+        for (const { labels, value } of await read().catch(() => [])) gauge.set(labels, value);
       },
     });
   }
 
+  /** @internal */
   get contentType(): string {
     return this.registry?.contentType ?? 'text/plain';
   }
 
+  /** @internal */
   async text(): Promise<string> {
     return (await this.registry?.metrics()) ?? '';
   }

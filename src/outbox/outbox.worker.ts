@@ -50,10 +50,17 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
   async onApplicationBootstrap(): Promise<void> {
     const { store, environment, clock, entropy, metrics } = this;
     for (const state of ['pending', 'buried'] as const)
-      metrics.gauge(
-        `session_event_deliveries_${state}`,
-        `Deliveries that are ${state}, by subscriber; 10000 at the most.`,
-        () => store.count(state),
+      metrics.addGauge(
+        {
+          name: `session_event_deliveries_${state}`,
+          help: `Deliveries that are ${state}, by subscriber; 10000 at the most.`,
+          labelNames: ['subscriber'],
+        },
+        async () =>
+          (await store.count(state)).map(({ subscriber, count }) => ({
+            labels: { subscriber },
+            value: count,
+          })),
       );
     this.lanes = this.subscribers
       .all()

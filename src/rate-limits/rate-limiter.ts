@@ -12,28 +12,62 @@ import { networkOf } from '../matrix/client-address.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { warnUnlessOutage } from '../system/outage.js';
 
+/** A limit of a team's own, named as events are: `acme.reports`. */
+export interface OwnRateLimit {
+  readonly name: `${string}.${string}`;
+  /** How many may happen in `windowMs`. */
+  readonly points: number;
+  readonly windowMs: number;
+}
+
 /** Something of which so many may happen, and who does it: a user, an address, a name. */
-export type Attempt = readonly [limit: RateLimitName, who: string];
+export type Attempt = readonly [limit: RateLimitName | OwnRateLimit['name'], who: string];
 
 /**
- * Counts what may happen so often only: in the database that all nodes share, or each node for itself where
- * requests are many.
+ * Counts what may happen so often only: in the database that all nodes share, or, of keys, each node for itself. Where
+ * `RATE_LIMITS` is off nothing is counted.
+ *
+ * @example
+ * ```ts
+ * @Injectable()
+ * class Reports implements OnModuleInit {
+ *   constructor(private readonly limiter: RateLimiter) {}
+ *   onModuleInit() {
+ *     this.limiter.add({ name: 'acme.reports', points: 5, windowMs: 60_000 });
+ *   }
+ *   async report({ userId }: Requester) {
+ *     await this.limiter.count('acme.reports', userId);
+ *   }
+ * }
+ * ```
  */
 @Injectable()
 export class RateLimiter {
   private readonly logger = new Logger(RateLimiter.name);
   /** Empty when limits are off. */
-  private readonly limits: ReadonlyMap<RateLimitName, RateLimiterAbstract>;
+  private readonly limits: Map<string, RateLimiterAbstract>;
+  private readonly own = new Set<string>();
 
-  constructor(environment: Environment, unitOfWork: UnitOfWork) {
+  constructor(
+    environment: Environment,
+    private readonly unitOfWork: UnitOfWork,
+  ) {
     this.limits = new Map(environment.rateLimits.map((limit) => [limit.name, toLimiter(limit, unitOfWork)]));
+  }
+
+  /** Adds a limit, for a module to call when it is initialised (`onModuleInit`); one of the same name is replaced. */
+  add({ name, points, windowMs }: OwnRateLimit): void {
+    this.own.add(name);
+    if (this.limits.size > 0) this.limits.set(name, toLimiter({ name, points, windowMs }, this.unitOfWork));
   }
 
   /**
    * Counts one attempt.
-   * @throws {MatrixError} `M_LIMIT_EXCEEDED` when there were too many
+   * @throws {MatrixError} `M_LIMIT_EXCEEDED`, with when to come back, when there were too many
+   * @throws {Error} for a limit that nobody has added
    */
   async count(...[name, who]: Attempt): Promise<void> {
+    if (name.includes('.') && !this.own.has(name)) throw new Error(`There is no limit ${name}`);
     try {
       await this.limits.get(name)?.consume(keyOf(who));
     } catch (refused) {
@@ -86,8 +120,14 @@ export class RateLimiter {
   }
 }
 
+/** A limit, whoever has set it. */
+interface Counted extends Pick<RateLimit, 'points' | 'windowMs'> {
+  readonly name: string;
+  readonly isPerNode?: boolean;
+}
+
 function toLimiter(
-  { name, points, windowMs, isPerNode }: RateLimit,
+  { name, points, windowMs, isPerNode = false }: Counted,
   unitOfWork: UnitOfWork,
 ): RateLimiterAbstract {
   const options = { keyPrefix: name, points, duration: windowMs / 1_000 };

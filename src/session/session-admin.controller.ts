@@ -55,7 +55,9 @@ export class SessionAdminController {
     const userId = requireWholeUserId(this.environment, user);
     if ((await this.accounts.findExactly(userId)) === null)
       throw MatrixError.notFound('There is no such user');
-    if (!(await this.sessions.endByAdmin(userId, deviceId ?? null, requester, origin)))
+    const by = { ...origin, actor: requester.userId };
+    if (deviceId === undefined) await this.sessions.endAllNamed(userId, null, by);
+    else if ((await this.sessions.endNamed(userId, [deviceId], by)) === 0)
       throw MatrixError.notFound('The user has no such device');
     return {};
   }

@@ -1,6 +1,5 @@
 import { Global, Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { RateLimitsModule } from '../rate-limits/rate-limits.module.js';
 import { UiaModule } from '../uia/uia.module.js';
 import { AccessTokenEntity } from './access-token.entity.js';
 import { AppserviceVerifier } from './appservice.verifier.js';
@@ -17,12 +16,7 @@ import { LoginService } from './login/login.service.js';
 import { RefreshTokenEntity } from './refresh-token.entity.js';
 import { RefreshController } from './refresh/refresh.controller.js';
 import { RefreshService } from './refresh/refresh.service.js';
-import { RegistrationGate } from './register/registration-gate.js';
-import { RegistrationNames } from './register/registration-names.js';
 import { SessionAccountsListener } from './session-accounts.listener.js';
-import { RegisterController } from './register/register.controller.js';
-import { RegistrationTokenController } from './register/registration-token.controller.js';
-import { RegisterService } from './register/register.service.js';
 import { SessionFamilyEntity } from './session-family.entity.js';
 import { SessionTokenVerifier } from './session-token.verifier.js';
 import { SessionAdminController } from './session-admin.controller.js';
@@ -46,7 +40,6 @@ import { WhoamiController } from './whoami/whoami.controller.js';
       EndingDeviceEntity,
     ]),
     UiaModule,
-    RateLimitsModule,
   ],
   controllers: [
     SessionController,
@@ -54,8 +47,6 @@ import { WhoamiController } from './whoami/whoami.controller.js';
     LoginController,
     LoginTokenController,
     RefreshController,
-    RegisterController,
-    RegistrationTokenController,
     WhoamiController,
   ],
   providers: [
@@ -73,10 +64,7 @@ import { WhoamiController } from './whoami/whoami.controller.js';
     SessionAccountsListener,
     LoginFlows,
     LoginService,
-    RegisterService,
-    RegistrationGate,
-    RegistrationNames,
   ],
-  exports: [LoginFlows, SessionService, SessionTokenVerifier],
+  exports: [AppserviceLogin, LoginFlows, SessionService, SessionTokenVerifier],
 })
 export class SessionModule {}

@@ -144,19 +144,24 @@ export class SessionService {
   }
 
   /**
-   * Ends the sessions of a user whom an administrator names: of one device, or all of them.
-   * @returns whether the user has such a device
+   * Ends sessions of a user whom somebody else names.
+   * @returns how many of the devices there were
    */
-  endByAdmin(userId: string, deviceId: string | null, admin: Requester, origin: Origin): Promise<boolean> {
+  endNamed(userId: string, deviceIds: readonly string[], origin?: Origin): Promise<number> {
+    const wanted = [...new Set(deviceIds)].map((deviceId) => ({ userId, deviceId }));
     return this.unitOfWork.run(async (tx) => {
-      cameFrom(tx, { ...origin, actor: admin.userId });
-      if (deviceId === null) {
-        await this.endOthers(tx, userId, null, 'admin');
-        return true;
-      }
-      const devices = await this.store.lockDevices(tx, [{ userId, deviceId }]);
+      if (origin !== undefined) cameFrom(tx, origin);
+      const devices = await this.store.lockDevices(tx, wanted);
       await this.endings.endLocked(tx, devices, 'admin');
-      return devices.length > 0;
+      return devices.length;
+    });
+  }
+
+  /** Ends every session of a user whom somebody else names, but that of one device. */
+  endAllNamed(userId: string, keptDeviceId: string | null, origin?: Origin): Promise<void> {
+    return this.unitOfWork.run(async (tx) => {
+      if (origin !== undefined) cameFrom(tx, origin);
+      await this.endOthers(tx, userId, keptDeviceId, 'admin');
     });
   }
 

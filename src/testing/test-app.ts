@@ -16,9 +16,27 @@ import { type TestDatabase, TestPostgres } from './test-postgres.js';
 
 /** What a test runs the service with. */
 export interface TestOptions extends Omit<Composition, 'clock' | 'database' | 'environment'> {
+  /**
+   * Makes the application, where the service is part of one of your own: of a composition with the clock of the test.
+   * Default: {@link createApplication}.
+   *
+   * @example
+   * ```ts
+   * const createApp = ({ environment, ...rest }: Composition) =>
+   *   NestFactory.create<NestExpressApplication>(
+   *     RootModule.with({ environment, ...rest }),
+   *     matrixExpress(environment.trustProxy),
+   *   );
+   * const app = await TestApp.start({ createApp });
+   * ```
+   */
+  readonly createApp?: (composition: Composition) => Promise<NestExpressApplication>;
   /** Default: a new one, dropped at the end. One that is given stays, so that several apps can share it. */
   readonly database?: TestDatabase;
-  /** Environment variables. Default: registration is open, there are no rate limits, and nothing is logged. */
+  /**
+   * Environment variables. Default: registration is open, there are no rate limits, and the reason of every 500 is
+   * logged, but nothing else (`LOG_LEVEL` is `error`).
+   */
   readonly variables?: Readonly<Record<string, string>>;
 }
 
@@ -44,18 +62,23 @@ export interface Failure {
  */
 export class TestApp {
   /** Starts on the server that {@link TestPostgres.start} left in the environment, or else on one of its own. */
-  static async start({ variables, database, ...composition }: TestOptions = {}): Promise<TestApp> {
+  static async start({
+    variables,
+    database,
+    createApp = createApplication,
+    ...composition
+  }: TestOptions = {}): Promise<TestApp> {
     const undo: (() => Promise<void>)[] = [];
     try {
       const own = database ?? (await throwAway(undo));
       const clock = new TestClock();
       const environment = Environment.load({
-        LOG_LEVEL: 'fatal',
+        LOG_LEVEL: 'error',
         REGISTRATION: 'open',
         RATE_LIMITS: 'off',
         ...variables,
       });
-      const nest = await createApplication({ ...composition, environment, database: own.location, clock });
+      const nest = await createApp({ ...composition, environment, database: own.location, clock });
       undo.unshift(() => nest.close());
       await nest.listen(0, '127.0.0.1');
       return new TestApp(nest, clock, own, undo);
@@ -66,6 +89,7 @@ export class TestApp {
   }
 
   private constructor(
+    /** The Nest application; `app.nest.get(NotesService)` is a provider of yours. */
     readonly nest: NestExpressApplication,
     /** The time of the service. It can be moved, and the timers of Node do not notice. */
     readonly clock: TestClock,
@@ -119,7 +143,8 @@ export class TestApp {
     const fails = (...args: unknown[]) => {
       failure.calls += 1;
       if (failure.calls > times) return works.apply(instance, args);
-      return isInTransaction(works) ? Promise.resolve({ failure: error }) : Promise.reject(error);
+      if (!isInTransaction(works)) return Promise.reject(error);
+      return Promise.resolve({ listener: `${provider.name}.${method}`, failure: error });
     };
     Object.assign(instance, { [method]: fails });
     return failure;

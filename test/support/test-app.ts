@@ -4,8 +4,13 @@ import { SpecCheckModule } from './spec-oracle.js';
 
 /** The app of the testing kit. Where the official API description is at hand, every answer is held against it. */
 export const TestApp = {
-  start: ({ extensions = [], ...options }: TestOptions = {}): Promise<TestKitApp> =>
-    TestKitApp.start({ ...options, extensions: [SpecCheckModule, ...extensions] }),
+  start: ({ extensions = [], variables, ...options }: TestOptions = {}): Promise<TestKitApp> =>
+    TestKitApp.start({
+      ...options,
+      // Most 500s here are meant.
+      variables: { LOG_LEVEL: 'fatal', ...variables },
+      extensions: [SpecCheckModule, ...extensions],
+    }),
 };
 export type TestApp = TestKitApp;
 

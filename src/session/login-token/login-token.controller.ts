@@ -73,10 +73,15 @@ export class LoginTokenController {
     if (proof.result !== null) throw MatrixError.unknownSession();
     await this.limiter.count('get_token', userId);
     return {
-      login_token: await this.sessions.issueLoginToken(requester, { userId, deviceId }, LIFETIME_MS, async (tx) => {
-        if ((await this.uia.hold(tx, proof)) !== null) throw MatrixError.unknownSession();
-        await this.uia.finish(tx, proof);
-      }),
+      login_token: await this.sessions.issueLoginToken(
+        requester,
+        { userId, deviceId },
+        LIFETIME_MS,
+        async (tx) => {
+          if ((await this.uia.hold(tx, proof)) !== null) throw MatrixError.unknownSession();
+          await this.uia.finish(tx, proof);
+        },
+      ),
       expires_in_ms: LIFETIME_MS,
     };
   }

@@ -10,9 +10,6 @@ import { SessionDto, toSession } from '../session.dto.js';
 import { LoginDto } from './login.dto.js';
 import { LoginService, OWN_FLOWS } from './login.service.js';
 
-/** Passwords, and application services, which log many users in from one address. */
-const COUNTED_ELSEWHERE = new Set(['m.login.password', 'm.login.application_service']);
-
 @ClientController()
 @ApiTags('Session management')
 @Public()
@@ -61,7 +58,7 @@ export class LoginController {
     @PresentedToken() token: string | null,
   ): Promise<SessionDto> {
     // Guesses of every kind count as guessed passwords do; those are counted where they are looked at.
-    const attempts: Attempt[] = COUNTED_ELSEWHERE.has(request.type)
+    const attempts: Attempt[] = this.logins.countsItself(request.type)
       ? []
       : [['login_failed_address', origin.address]];
     await this.limiter.countAll(attempts);

@@ -5,6 +5,7 @@ import { PasswordsService } from '../../accounts/passwords.service.js';
 import type { Proven } from '../../uia/uia-stage.port.js';
 import { Batcher, GROUP_COMMIT } from '../../database/batcher.js';
 import { settle, type Tx } from '../../database/tx.js';
+import { Parts } from '../../config/parts.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { requireDeviceId, type StartedSession } from '../session.rules.js';
@@ -45,11 +46,21 @@ export class LoginService {
     private readonly added: LoginFlows,
     private readonly sessions: SessionService,
     private readonly unitOfWork: UnitOfWork,
+    private readonly parts: Parts,
   ) {}
 
   /** The types of login on offer. */
   flows(): readonly object[] {
-    return [...OWN_FLOWS, ...this.added.all().map(({ type, details }) => ({ ...details, type }))];
+    const own = OWN_FLOWS.filter(({ type }) => type !== 'm.login.password' || this.hasPasswords);
+    return [...own, ...this.added.all().map(({ type, details }) => ({ ...details, type }))];
+  }
+
+  /**
+   * Guessed passwords are counted where they are looked at; application services log many users in from one
+   * address.
+   */
+  countsItself(type: string): boolean {
+    return type === 'm.login.application_service' || (type === 'm.login.password' && this.hasPasswords);
   }
 
   /** Begins a session. Logins that come at the same time, each on a new device, share a transaction. */
@@ -60,6 +71,10 @@ export class LoginService {
     if (!request.device_id && request.type !== 'm.login.token') return this.logins.add(login);
     const [session] = await this.beginTogether([login], false);
     return session!;
+  }
+
+  private get hasPasswords(): boolean {
+    return this.parts.has('password-login');
   }
 
   private beginTogether(logins: readonly Login[], inCompany: boolean): Promise<StartedSession[]> {
@@ -79,6 +94,8 @@ export class LoginService {
   private async prove(request: LoginDto, context: LoginContext): Promise<Proof> {
     switch (request.type) {
       case 'm.login.password':
+        // A team may have put its own in the place.
+        if (!this.hasPasswords) return this.byAdded(request, context);
         return this.byPassword(request, context.address);
       case 'm.login.token':
         return this.byToken(request);

@@ -1,28 +1,18 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, Module } from '@nestjs/common';
 import type { Tx } from '../database/tx.js';
 import { DevicesDeleted } from '../events/devices-deleted.event.js';
 import { InTransaction } from '../events/in-transaction.decorator.js';
-import { SessionStarted } from '../events/session-started.event.js';
-import { DevicesService } from './devices.service.js';
+import { DevicesModule } from './devices.module.js';
 import { DevicesStore } from './devices.store.js';
 import { LastSeenService } from './last-seen.service.js';
 
-/** A device comes with a session and goes with it, in the session's own transaction. */
+/** A device goes with its session, in the session's own transaction, and after whatever hangs on it. */
 @Injectable()
-export class DevicesSessionListener {
+class DeviceEndListener {
   constructor(
-    private readonly devices: DevicesService,
     private readonly store: DevicesStore,
     private readonly lastSeen: LastSeenService,
   ) {}
-
-  @InTransaction(SessionStarted)
-  async onSessionStarted(
-    { userId, deviceId, initialDeviceDisplayName }: SessionStarted,
-    tx: Tx,
-  ): Promise<void> {
-    await this.devices.ensure(tx, { userId, deviceId }, initialDeviceDisplayName);
-  }
 
   @InTransaction(DevicesDeleted)
   async onDevicesDeleted({ devices }: DevicesDeleted, tx: Tx): Promise<void> {
@@ -30,3 +20,7 @@ export class DevicesSessionListener {
     await this.store.delete(tx, devices);
   }
 }
+
+/** Stands behind every module that has something on a device. */
+@Module({ imports: [DevicesModule], providers: [DeviceEndListener] })
+export class DeviceEndModule {}

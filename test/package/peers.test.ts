@@ -1,0 +1,50 @@
+import { execFile } from 'node:child_process';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { temporaryDirectory } from '../../src/testing/test-postgres.js';
+
+const checkout = fileURLToPath(new URL('../..', import.meta.url));
+let directory: string;
+
+beforeAll(async () => {
+  directory = await temporaryDirectory();
+  // The package as npm sees it; its code is of no account here.
+  const self = await readFile(join(checkout, 'package.json'), 'utf8');
+  const { name, version, dependencies, peerDependencies, peerDependenciesMeta } = JSON.parse(self);
+  const packed = { name, version, dependencies, peerDependencies, peerDependenciesMeta };
+  await writeFile(join(directory, 'package.json'), JSON.stringify(packed));
+  await new Promise((resolve, reject) => {
+    execFile('npm', ['pack'], { cwd: directory }, (error) => (error ? reject(error) : resolve(null)));
+  });
+});
+afterAll(() => rm(directory, { recursive: true, force: true }));
+
+/** What npm says to an application with this version of Nest. */
+async function install(nest: string): Promise<{ isRefused: boolean; output: string }> {
+  const app = await temporaryDirectory();
+  const dependencies = {
+    '@nestjs/common': nest,
+    '@nestjs/core': nest,
+    'matrix-session-service': `file:${join(directory, 'matrix-session-service-0.1.0.tgz')}`,
+  };
+  await writeFile(join(app, 'package.json'), JSON.stringify({ name: 'app', private: true, dependencies }));
+  const options = ['install', '--dry-run', '--ignore-scripts', '--no-audit', '--no-fund'];
+  const answer = await new Promise<{ isRefused: boolean; output: string }>((resolve) => {
+    execFile('npm', options, { cwd: app }, (error, stdout, stderr) =>
+      resolve({ isRefused: error !== null, output: stdout + stderr }),
+    );
+  });
+  await rm(app, { recursive: true });
+  return answer;
+}
+
+it('npm tells an application on Nest 11 that the package needs Nest 12, and installs it beside Nest 12', async () => {
+  const old = await install('^11.0.0');
+  expect(old.output).toMatch(/ERESOLVE/);
+  expect(old.output).toMatch(/peer @nestjs\/(common|core)@"\^12/);
+  const current = await install('^12.5.1');
+  expect(current).toMatchObject({ isRefused: false });
+  expect(current.output).not.toMatch(/ERESOLVE/);
+}, 120_000);
