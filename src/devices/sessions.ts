@@ -17,7 +17,7 @@ export interface SessionInfo extends DeviceRef {
 
 /**
  * Sessions, for modules that list or end those of users: after a stolen laptop was reported, or when somebody leaves
- * the company. A session is named by its device. Whatever is ended is gone when the promise resolves, in one commit as at
+ * the company. A session is named by its device. What is ended is gone when the promise resolves, in one commit, as at
  * a logout: tokens, device, keys, and what your listeners of `DevicesDeleted` remove; the reason they hear is `admin`.
  * What has ended already is passed over, so the second call changes nothing. What cannot be ended, because a listener
  * fails, rejects, and nothing has changed.
