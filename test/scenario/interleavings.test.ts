@@ -272,6 +272,20 @@ describe('One challenge that is answered twice at once', () => {
     await bystander.commit();
     expect((await Promise.all(answers)).toSorted()).toEqual([200, 400]);
   });
+
+  it('sets one new password, and both are told so', async () => {
+    const session = await app().matrix.register();
+    const post = (body: object) => app().matrix.call(session, 'post', '/account/password').send(body);
+    const request = { new_password: 'a completely different phrase' };
+    const challenge = await post(request).expect(401);
+    const auth = { type: 'm.login.password', password: PASSWORD, session: challenge.body.session };
+    const bystander = await Bystander.begin(app());
+    await bystander.run('SELECT FROM accounts WHERE user_id = $1 FOR UPDATE', [session.userId]);
+    const answers = [1, 2].map(() => post({ ...request, auth }).then(({ status }) => status));
+    await lockWaiters(app(), 2);
+    await bystander.commit();
+    expect(await Promise.all(answers)).toEqual([200, 200]);
+  });
 });
 
 describe('A challenge for a device that has ended meanwhile', () => {

@@ -72,9 +72,14 @@ export class AccountService {
     if (proof.result !== null) return this.requireSamePassword(proof.result, password);
     const passwordHash = (await hash?.()) ?? proof.secret;
     if (passwordHash === null) throw MatrixError.missingParam('new_password');
-    await this.unitOfWork.run(async (tx) => {
+    const earlier = await this.unitOfWork.run(async (tx) => {
       cameFrom(tx, origin);
-      const { userId } = await this.lockProven(tx, proof, requester);
+      const account = await this.lock(tx, proof);
+      // Asked for twice at once: the second finds what the first has done.
+      const made = await this.uia.hold(tx, proof);
+      if (made !== null) return made;
+      await this.requireProven(tx, account, proof, requester);
+      const { userId } = account;
       await this.store.setPassword(tx, userId, passwordHash);
       const keptDeviceId = requester?.device?.deviceId ?? null;
       await this.events.publish(
@@ -82,7 +87,9 @@ export class AccountService {
         new PasswordChanged(userId, logout_devices, keptDeviceId, tx.startedAt.getTime()),
       );
       await this.uia.finish(tx, proof, { passwordHash });
+      return null;
     });
+    if (earlier !== null) await this.requireSamePassword(earlier, password);
   }
 
   /** Ends the account for good: every session goes in the same commit, and the name stays taken. */
@@ -99,7 +106,8 @@ export class AccountService {
     const { erase = false } = { ...proof.parameters, ...defined({ erase: request.erase }) };
     await this.unitOfWork.run(async (tx) => {
       cameFrom(tx, origin);
-      const account = await this.lockProven(tx, proof, requester);
+      const account = await this.lock(tx, proof);
+      await this.requireProven(tx, account, proof, requester);
       // Without a proof only for a user of its own; people in a shared namespace are not.
       if (requester?.isAppservice && account.kind !== 'appservice') {
         throw MatrixError.forbidden('This user does not belong to the application service');
@@ -130,20 +138,21 @@ export class AccountService {
       throw MatrixError.forbidden('The authentication session belongs to another request');
   }
 
-  /**
-   * What was proven must still hold when it counts: the same password, an account that may act, and the calling
-   * session.
-   */
-  private async lockProven(
-    tx: Tx,
-    { userId, credential }: Authorised,
-    requester: Requester | null,
-  ): Promise<AccountEntity> {
+  private async lock(tx: Tx, { userId }: Authorised): Promise<AccountEntity> {
     const account = userId === null ? null : await this.store.lock(tx, userId);
     requireActive(account);
+    return account;
+  }
+
+  /** What was proven must still hold when it counts: the same password, and the calling session. */
+  private async requireProven(
+    tx: Tx,
+    account: AccountEntity,
+    { credential }: Authorised,
+    requester: Requester | null,
+  ): Promise<void> {
     requireUnchanged(account, credential);
     if (requester !== null) await this.callers.requireAlive(tx, requester);
-    return account;
   }
 }
 
