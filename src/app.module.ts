@@ -4,11 +4,10 @@ import { AdminModule } from './admin/admin.module.js';
 import { AppservicesModule } from './appservices/appservices.module.js';
 import { AuditModule } from './audit/audit.module.js';
 import { AuthModule } from './auth/auth.module.js';
-import { type AsyncComposition, type Composition, CompositionModule } from './composition.js';
+import { type AsyncComposition, type Composition, CompositionModule, type Setup } from './composition.js';
 import { DatabaseModule } from './database/database.module.js';
 import { Parts } from './config/parts.js';
 import { DeletionLimitModule } from './devices/deletion-limit.module.js';
-import { DeviceEndModule } from './devices/device-end.module.js';
 import { DevicesModule } from './devices/devices.module.js';
 import { DiscoveryModule } from './discovery/discovery.module.js';
 import { EventsModule } from './events/events.module.js';
@@ -40,17 +39,21 @@ import { WebhooksModule } from './webhooks/webhooks.module.js';
 export class AppModule {
   /** The service, of values that are there already. */
   static forRoot({ extensions, migrations, without, ...setup }: Composition): DynamicModule {
-    return AppModule.forRootAsync({ extensions, migrations, without, useFactory: () => setup });
+    return AppModule.composedOf({ extensions, migrations, without, useFactory: () => setup }, setup);
   }
 
   /** For a setup, or ports, that need providers of yours: `useFactory` gets what `inject` names, out of `imports`. */
   static forRootAsync(composition: AsyncComposition): DynamicModule {
+    return AppModule.composedOf(composition);
+  }
+
+  private static composedOf(composition: AsyncComposition, known?: Setup): DynamicModule {
     const { extensions = [], without = [] } = composition;
     const parts = new Parts(without);
     return {
       module: AppModule,
       imports: [
-        CompositionModule.forRoot(composition),
+        CompositionModule.forRoot(composition, known),
         DatabaseModule,
         RateLimitsModule,
         MetricsModule,
@@ -69,12 +72,9 @@ export class AppModule {
         AdminModule,
         SessionModule,
         ...(parts.has('register') ? [RegisterModule] : []),
-        // Listeners run in the order of this list. A device is there before whatever is to hang on it; that goes before
-        // the device, in one statement, and leaves nothing for the foreign keys' row-by-row cascade.
         DevicesModule,
         ...(parts.has('keys') ? [KeysModule] : []),
         ...(extensions.length === 0 ? [] : [DeletionLimitModule, ...extensions]),
-        DeviceEndModule,
         ReconcilerModule,
       ],
     };

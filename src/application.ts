@@ -4,6 +4,7 @@ import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from './app.module.js';
 import type { Composition } from './composition.js';
+import { FrontModule } from './discovery/front.module.js';
 import { matrixExpress } from './matrix/http.js';
 import { serveApiDocs } from './matrix/open-api.js';
 import { QuietBootLogger } from './quiet-boot.logger.js';
@@ -11,6 +12,8 @@ import { withoutPasswordLogin } from './session/login/login.open-api.js';
 
 const NEST_LEVELS: LogLevel[] = ['verbose', 'debug', 'log', 'warn', 'error', 'fatal'];
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'];
+
+class WholeApplication {}
 
 /**
  * The service, ready to listen: the one way in which it is put together, in production and in tests. It connects to the
@@ -28,7 +31,8 @@ const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'];
 export async function createApplication(composition: Composition): Promise<NestExpressApplication> {
   const { environment } = composition;
   const app = await NestFactory.create<NestExpressApplication>(
-    AppModule.forRoot(composition),
+    // A page at / of a module of a team comes before ours.
+    { module: WholeApplication, imports: [AppModule.forRoot(composition), FrontModule] },
     matrixExpress(environment.trustProxy, {
       keepAliveMs: environment.keepAliveTimeoutMs,
       requestMs: environment.requestTimeoutMs,

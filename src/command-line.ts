@@ -7,7 +7,7 @@ export interface CommandLineAnswer {
   readonly exitCode: number;
 }
 
-const HELP = `Usage: node dist/main.js [--help] [--version]
+const HELP = `Usage: node dist/main.js [-h | --help] [-v | --version]
 
 Serves the sessions of Matrix users. Everything is set by environment variables, which README.md lists; without any,
 it serves http://localhost:8008 on a PostgreSQL of its own, with its data in ./data.
@@ -15,8 +15,8 @@ it serves http://localhost:8008 on a PostgreSQL of its own, with its data in ./d
   PORT=8448 SERVER_NAME=example.org DATABASE_URL=postgresql://… node dist/main.js
 
 Options:
-  --help     show this
-  --version  show the version`;
+  -h, --help     show this
+  -v, --version  show the version`;
 
 /** Answers what is asked of the program itself; `null`: it is to start. */
 export function readCommandLine(words: string[]): CommandLineAnswer | null {

@@ -79,13 +79,13 @@ const SETUP = Symbol('SETUP');
 /** Hands the setup and the ports to every room. */
 @Module({})
 export class CompositionModule {
-  static forRoot({
-    imports = [],
-    inject = [],
-    useFactory,
-    migrations = [],
-    without = [],
-  }: AsyncComposition): DynamicModule {
+  /** @param known the setup, where it is known already: Nest then makes classes as it makes all, and names circles */
+  static forRoot(
+    { imports = [], inject = [], useFactory, migrations = [], without = [] }: AsyncComposition,
+    known?: Setup,
+  ): DynamicModule {
+    const port = <Port extends object>(provide: Abstract<Port>, given: (setup: Setup) => Given<Port>) =>
+      portOf(provide, given, known);
     const given: Provider[] = [
       { provide: Parts, useValue: new Parts(without) },
       from(Environment, ({ environment }) => environment),
@@ -117,13 +117,19 @@ function from<Value>(provide: Abstract<Value>, useFactory: (setup: Setup) => Val
   return { provide, inject: [SETUP], useFactory };
 }
 
-function port<Port extends object>(provide: Abstract<Port>, given: (setup: Setup) => Given<Port>): Provider {
+function portOf<Port extends object>(
+  provide: Abstract<Port>,
+  given: (setup: Setup) => Given<Port>,
+  known: Setup | undefined,
+): Provider {
+  const one = known && given(known);
+  if (typeof one === 'function') return { provide, useClass: one };
   return {
     provide,
     inject: [SETUP, ModuleRef],
     useFactory: (setup: Setup, modules: ModuleRef) => {
-      const one = given(setup);
-      return typeof one === 'function' ? modules.create(one) : one;
+      const late = given(setup);
+      return typeof late === 'function' ? modules.create(late) : late;
     },
   };
 }

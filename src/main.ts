@@ -21,7 +21,9 @@ let app: NestExpressApplication | null = null;
 
 const said = readCommandLine(process.argv.slice(2));
 if (said !== null) {
-  (said.exitCode === 0 ? console.log : console.error)(said.words);
+  if (said.exitCode === 0) console.log(said.words);
+  else if (jsonLines !== null) jsonLines.error(said.words);
+  else console.error(said.words);
   process.exit(said.exitCode);
 }
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop(0));

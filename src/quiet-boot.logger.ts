@@ -10,7 +10,7 @@ const CHATTY = new Set([
 ]);
 
 /** Whoever starts the application is told by a rejection, and says it once. */
-const TOLD_ELSEWHERE = 'ExceptionHandler';
+const TOLD_ELSEWHERE = new Set<unknown>(['ExceptionHandler', 'NestApplication']);
 
 /** Nest's console logger, without the sixty lines of a start that would hide the one that matters. */
 export class QuietBootLogger extends ConsoleLogger {
@@ -24,6 +24,6 @@ export class QuietBootLogger extends ConsoleLogger {
   }
 
   override error(message: unknown, ...rest: unknown[]): void {
-    if (rest.at(-1) !== TOLD_ELSEWHERE) super.error(message, ...rest);
+    if (!TOLD_ELSEWHERE.has(rest.at(-1))) super.error(message, ...rest);
   }
 }

@@ -39,7 +39,11 @@ export class AccountsService implements OnModuleInit {
     const localpart = username.toLowerCase();
     // Homeservers keep names of digits for guests, and those that begin with _ for bridges.
     if (isPersons && /^(?:\d+$|_)/.test(localpart)) {
-      throw new MatrixError(400, 'M_INVALID_USERNAME', 'A username is no number, and does not begin with _');
+      throw new MatrixError(
+        400,
+        'M_INVALID_USERNAME',
+        'A username may not consist of digits only, or begin with _',
+      );
     }
     if (!isNewLocalpart(localpart, this.environment.serverName)) {
       throw new MatrixError(

@@ -251,8 +251,8 @@ export const environmentSchema = z.object({
     'Uploads of keys and signatures by one user, on each node.',
   ),
   RATE_LIMIT_KEYS_QUERY: rateLimit('600/1m').describe('Queries of keys by one user, on each node.'),
-  RATE_LIMIT_KEYS_CLAIMED: rateLimit('1000/10m').describe(
-    'One-time keys that are claimed of one device, on each node; then its fallback key is given.',
+  RATE_LIMIT_KEYS_CLAIMED: rateLimit('30/10m').describe(
+    'One-time keys that are claimed of one device, on each node; then its fallback key is given, if it has one.',
   ),
   RATE_LIMIT_KEYS_CLAIM: rateLimit('600/1m').describe('Claims of one-time keys by one user, on each node.'),
   LOG_LEVEL: z

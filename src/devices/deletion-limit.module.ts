@@ -2,7 +2,7 @@ import { applyDecorators, Injectable, Module } from '@nestjs/common';
 import type { Statement, Tx } from '../database/tx.js';
 import { DevicesDeleted } from '../events/devices-deleted.event.js';
 import { EVENT_TYPES } from '../events/event-types.js';
-import { InTransaction } from '../events/in-transaction.decorator.js';
+import { FirstInTransaction } from '../events/in-transaction.decorator.js';
 import type { SessionEvent } from '../events/session-event.js';
 
 /**
@@ -24,7 +24,7 @@ const LIMIT: Statement = {
 };
 
 const InEveryTransaction = () =>
-  applyDecorators(...EVENT_TYPES.map((type) => InTransaction(type) as MethodDecorator));
+  applyDecorators(...EVENT_TYPES.map((type) => FirstInTransaction(type) as MethodDecorator));
 
 /** Rolls a transaction back in which a listener deleted devices that no event names, or accounts. */
 @Injectable()
@@ -55,6 +55,6 @@ class DeletionLimitListener {
   }
 }
 
-/** Stands before the modules of teams, whose first statements it must precede. */
+/** There where teams have modules, whose first statements it precedes. */
 @Module({ providers: [DeletionLimitListener] })
 export class DeletionLimitModule {}

@@ -42,7 +42,6 @@ export class DeviceDeletionService {
     const { parameters, credential } = proof;
     // Asked again, because the answer was lost.
     if (proof.result !== null) return;
-    // What the user was asked about is what counts, whatever the request that answers the challenge says.
     const { devices } = parameters as { devices?: string[] };
     if (devices === undefined) throw MatrixError.missingParam('devices');
     await this.unitOfWork.run(async (tx) => {
@@ -59,7 +58,8 @@ export class DeviceDeletionService {
     { userId, device, isAppservice }: Requester,
     { deviceIds, origin, ...operation }: Deletion,
   ): Promise<Authorised> {
-    const parameters = deviceIds === undefined ? {} : { devices: [...new Set(deviceIds)].filter(isDeviceId) };
+    const parameters =
+      deviceIds === undefined ? {} : { devices: [...new Set(deviceIds)].filter(isDeviceId).toSorted() };
     if (isAppservice) return withoutProof(parameters, userId);
     if (deviceIds === undefined && operation.auth?.['session'] === undefined)
       throw MatrixError.missingParam('devices');
@@ -71,6 +71,7 @@ export class DeviceDeletionService {
       deviceId: device?.deviceId ?? null,
       flows: FLOWS,
       parameters,
+      isFixed: true,
     });
   }
 }

@@ -2,11 +2,11 @@ import { Global, Module } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { UiaModule } from '../uia/uia.module.js';
-import { DeviceBirthListener } from './device-birth.listener.js';
 import { DeviceDeletionService } from './device-deletion.service.js';
 import { DeviceEntity } from './device.entity.js';
 import { DevicesController } from './devices.controller.js';
 import { DevicesService } from './devices.service.js';
+import { DevicesSessionListener } from './devices-session.listener.js';
 import { DevicesStore } from './devices.store.js';
 import { LastSeenGuard } from './last-seen.guard.js';
 import { LastSeenService } from './last-seen.service.js';
@@ -22,11 +22,11 @@ import { Sessions } from './sessions.js';
     DevicesService,
     DeviceDeletionService,
     DevicesStore,
-    DeviceBirthListener,
+    DevicesSessionListener,
     LastSeenService,
     Sessions,
     { provide: APP_GUARD, useClass: LastSeenGuard },
   ],
-  exports: [DevicesStore, LastSeenService, Sessions],
+  exports: [Sessions],
 })
 export class DevicesModule {}

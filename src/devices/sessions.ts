@@ -19,10 +19,13 @@ export interface SessionInfo extends DeviceRef {
  * Sessions, for modules that list or end those of users: after a stolen laptop was reported, or when somebody leaves
  * the company. A session is named by its device. What is ended is gone when the promise resolves, in one commit, as at
  * a logout: tokens, device, keys, and what your listeners of `DevicesDeleted` remove; the reason they hear is `admin`.
+ * Of a user with thousands of devices or hundreds of thousands of keys the tokens are gone then, and the rest goes
+ * right after it.
+ *
  * What has ended already is passed over, so the second call changes nothing. What cannot be ended, because a listener
  * fails, rejects, and nothing has changed.
  *
- * Nobody is asked for a password here. Guard your endpoints, with `requireServerAdmin` for example.
+ * This asks for no password: protect your endpoints, with `requireServerAdmin` for example.
  *
  * The last parameter says who asked: `{ ...origin, actor: requester.userId }`, with `@ClientOrigin()`. The audit log
  * keeps it.
@@ -73,10 +76,7 @@ export class Sessions {
     return this.sessions.endNamed(userId, deviceIds, origin);
   }
 
-  /**
-   * Ends every session of a user. A login that commits later is not touched. Of a user with thousands of devices the
-   * tokens are gone when it resolves, and the devices go right after it.
-   */
+  /** Ends every session of a user. A login that commits later is not touched. */
   endAll(userId: string, origin?: Origin): Promise<void> {
     return this.sessions.endAllNamed(userId, null, origin);
   }

@@ -1,7 +1,6 @@
 import { Module } from '@nestjs/common';
 import { CapabilitiesController } from './capabilities.controller.js';
-import { FrontController } from './front.controller.js';
 import { DiscoveryController } from './discovery.controller.js';
 
-@Module({ controllers: [FrontController, DiscoveryController, CapabilitiesController] })
+@Module({ controllers: [DiscoveryController, CapabilitiesController] })
 export class DiscoveryModule {}

@@ -6,7 +6,7 @@ import type { Tx } from '../database/tx.js';
 import { ErrorAnswer } from '../matrix/matrix-error.js';
 import { causesOf } from '../system/outage.js';
 import { EventRecorder } from './event-recorder.port.js';
-import { listenersAtWork, type Outcome } from './in-transaction.decorator.js';
+import { listenersAtWork, type Outcome, ranksOf } from './in-transaction.decorator.js';
 import type { SessionEvent, SessionEventType } from './session-event.js';
 
 /**
@@ -60,8 +60,9 @@ export class EventBus implements OnApplicationBootstrap {
     freeze(event);
     // Before the listeners, whose own events are its consequences.
     this.recorder.record(tx, event);
-    const expected = this.listeners.get(name) ?? 0;
-    const outcomes = await this.inTime(event, tx, this.emitter.emitAsync(name, event, tx));
+    const attached = ranksOf(name).map((busName) => ({ busName, count: this.listeners?.get(busName) ?? 0 }));
+    const expected = attached.reduce((sum, { count }) => sum + count, 0);
+    const outcomes = await this.inTime(event, tx, this.call(attached, event, tx));
     const failures = outcomes
       .filter((outcome): outcome is Outcome => outcome !== undefined && 'failure' in outcome)
       .toSorted((one, other) => (one.failedAs ?? 0) - (other.failedAs ?? 0));
@@ -70,11 +71,26 @@ export class EventBus implements OnApplicationBootstrap {
     // A refusal came before what it made fail: statements that follow are sent without waiting for it.
     if (refusable && failed?.failure instanceof ErrorAnswer) throw failed.failure;
     const first =
-      tx.failure === undefined ? failed : failures.find(({ failure }) => isCausedBy(failure, tx.failure));
+      tx.failure === undefined
+        ? failed
+        : (failures.find(({ failure }) => isCausedBy(failure, tx.failure)) ??
+          failures.find(({ failure }) => !isAborted(failure)));
     if (first !== undefined) throw new Error(`${first.listener} failed on ${name}`, { cause: first.failure });
     if (tx.failure !== undefined) throw tx.failure;
     const answered = outcomes.filter((outcome) => outcome !== undefined).length;
     if (answered !== expected) throw new Error(`${answered} of ${expected} listeners of ${name} answered`);
+  }
+
+  /** Calls all listeners, without waiting for any: those of the first rank send their statements first. */
+  private async call(
+    attached: readonly { readonly busName: string; readonly count: number }[],
+    event: SessionEvent,
+    tx: Tx,
+  ): Promise<unknown[]> {
+    const called = attached.filter(({ count }) => count > 0);
+    return (
+      await Promise.all(called.map(({ busName }) => this.emitter.emitAsync(busName, event, tx)))
+    ).flat();
   }
 
   /** A listener that hangs must not hold the transaction, and whatever waits for its locks. */
@@ -106,6 +122,11 @@ export class EventBus implements OnApplicationBootstrap {
 function isCausedBy(failure: unknown, cause: unknown): boolean {
   const causes = [...causesOf(failure)];
   return causes.some((one) => one === cause || (one as { driverError?: unknown }).driverError === cause);
+}
+
+/** A statement failed because one before it had. */
+function isAborted(failure: unknown): boolean {
+  return [...causesOf(failure)].some(({ code }) => code === '25P02');
 }
 
 /** What one listener did to an event, others would take for what happened. */

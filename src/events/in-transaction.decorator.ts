@@ -40,6 +40,36 @@ const AT_WORK = new WeakMap<SessionEvent, Set<string>>();
  * ```
  */
 export function InTransaction<Event extends SessionEvent>(event: SessionEventType<Event>) {
+  return inTransaction(event, 'between');
+}
+
+/** The same for what must stand before the listeners of all modules, wherever those are imported. */
+export function FirstInTransaction<Event extends SessionEvent>(event: SessionEventType<Event>) {
+  return inTransaction(event, 'first');
+}
+
+/** The same for what must come after them. */
+export function LastInTransaction<Event extends SessionEvent>(event: SessionEventType<Event>) {
+  return inTransaction(event, 'last');
+}
+
+const RANKS = ['first', 'between', 'last'] as const;
+type Rank = (typeof RANKS)[number];
+
+/**
+ * The names under which the bus knows an event, in the order in which its listeners are called: theirs among each other
+ * follows from how modules are imported.
+ */
+export function ranksOf(eventName: string): string[] {
+  return RANKS.map((rank) => nameOf(eventName, rank));
+}
+
+function nameOf(eventName: string, rank: Rank): string {
+  return rank === 'between' ? eventName : `${eventName}#${rank}`;
+}
+
+function inTransaction<Event extends SessionEvent>(event: SessionEventType<Event>, rank: Rank) {
+  const busName = nameOf(event.eventName, rank);
   return <Method extends (event: Event, tx: Tx) => Promise<void>>(
     target: object,
     name: string | symbol,
@@ -48,7 +78,7 @@ export function InTransaction<Event extends SessionEvent>(event: SessionEventTyp
     const listener = descriptor.value!;
     // A method may listen to several events: wrapped once, it is subscribed to each.
     if (WRAPPED.has(listener)) {
-      OnEvent(event.eventName, { suppressErrors: false })(target, name, descriptor);
+      OnEvent(busName, { suppressErrors: false })(target, name, descriptor);
       return;
     }
     // Typed as the method it replaces; only the bus sees the outcome.
@@ -58,7 +88,7 @@ export function InTransaction<Event extends SessionEvent>(event: SessionEventTyp
       );
     } as unknown as Method;
     WRAPPED.add(descriptor.value);
-    OnEvent(event.eventName, { suppressErrors: false })(target, name, descriptor);
+    OnEvent(busName, { suppressErrors: false })(target, name, descriptor);
   };
 }
 

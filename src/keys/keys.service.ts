@@ -4,7 +4,7 @@ import type { Requester, RequesterDevice } from '../auth/requester.js';
 import { Environment } from '../config/environment.js';
 import { settle, type Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
-import { deviceKey } from '../events/devices-deleted.event.js';
+import { deviceKey, type DeviceRef } from '../events/devices-deleted.event.js';
 import { type Json, nest } from '../matrix/json.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { isSameJson, isSameUnsigned } from '../matrix/signed-json.js';
@@ -99,10 +99,12 @@ export class KeysService {
     const wishes = toWishes(one_time_keys)
       .filter(({ userId }) => isLocal.has(userId))
       .toSorted(byName);
-    const keys = await this.store.claimOneTimeKeys(await this.withinLimit(wishes));
-    const served = new Set(keys.map(deviceKey));
-    const others = wishes.filter((wish) => !served.has(deviceKey(wish)));
-    const claimed = others.length === 0 ? keys : [...keys, ...(await this.useFallbackKeys(others))];
+    const spared = await this.spare(wishes);
+    const keys = await this.store.claimOneTimeKeys(without(wishes, spared));
+    await Promise.all(keys.map((key) => this.limiter.tally('keys_claimed', deviceKey(key))));
+    const served = [...spared, ...keys];
+    const others = without(wishes, served);
+    const claimed = others.length === 0 ? served : [...served, ...(await this.useFallbackKeys(others))];
     return {
       failures,
       one_time_keys: nest(
@@ -115,12 +117,13 @@ export class KeysService {
     };
   }
 
-  /** Nobody empties a device: what is claimed of it too often gets its fallback key. */
-  private async withinLimit(wishes: readonly Wish[]): Promise<Wish[]> {
-    const verdicts = await Promise.all(
-      wishes.map((wish) => this.limiter.isWithin('keys_claimed', deviceKey(wish))),
+  /** Fallback keys for devices of which much was claimed: nobody is to empty a device that has one. */
+  private async spare(wishes: readonly Wish[]): Promise<ClaimedKey[]> {
+    const isUsedUp = await Promise.all(
+      wishes.map((wish) => this.limiter.isUsedUp('keys_claimed', deviceKey(wish))),
     );
-    return wishes.filter((_, at) => verdicts[at]);
+    const usedUp = wishes.filter((_, at) => isUsedUp[at]);
+    return usedUp.length === 0 ? [] : this.useFallbackKeys(usedUp);
   }
 
   private async useFallbackKeys(wishes: readonly Wish[]): Promise<ClaimedKey[]> {
@@ -180,4 +183,9 @@ export class KeysService {
     if (stored !== null && !isSameUnsigned(stored, keys)) await this.store.deleteSignatures(tx, device);
     await this.deviceLists.record(tx, [{ userId, deviceId, change: 'device_keys' }]);
   }
+}
+
+function without(wishes: readonly Wish[], served: readonly DeviceRef[]): Wish[] {
+  const names = new Set(served.map(deviceKey));
+  return wishes.filter((wish) => !names.has(deviceKey(wish)));
 }

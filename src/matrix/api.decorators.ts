@@ -43,7 +43,16 @@ export function ApiMatrixError(
   });
 }
 
-/** The endpoint needs an access token: how it is presented, and what a bad one is answered with. */
+/**
+ * The endpoint needs an access token, for Swagger: how it is presented, and what a bad one is answered with.
+ *
+ * @example
+ * ```ts
+ * @ClientController()
+ * @ApiAccessToken()
+ * class NotesController {}
+ * ```
+ */
 export function ApiAccessToken() {
   return applyDecorators(
     ApiSecurity('accessTokenQuery'),

@@ -75,8 +75,8 @@ export class Metrics {
   }
 
   /**
-   * Values that are asked for when the metrics are read. Where `read` rejects, as it does while the database is away,
-   * the gauge has no value then; the other metrics go on.
+   * Values that are asked for when the metrics are read. Where `read` throws or rejects, as it does while the database
+   * is away, the gauge has no value then; the other metrics go on.
    * @throws {Error} for a name that is taken, or is none
    */
   addGauge(
@@ -91,7 +91,11 @@ export class Metrics {
       registers: [this.registry!],
       collect: async () => {
         gauge.reset();
-        for (const { labels, value } of await read().catch(() => [])) gauge.set(labels, value);
+        try {
+          for (const { labels, value } of await read()) gauge.set(labels, value);
+        } catch {
+          // Without the database there is no value, and the page must be read all the same.
+        }
       },
     });
   }

@@ -55,8 +55,14 @@ export class RateLimiter {
     this.limits = new Map(environment.rateLimits.map((limit) => [limit.name, toLimiter(limit, unitOfWork)]));
   }
 
-  /** Adds a limit, for a module to call when it is initialised (`onModuleInit`); one of the same name is replaced. */
+  /**
+   * Adds a limit, for a module to call when it is initialised (`onModuleInit`).
+   * @throws {Error} for a name that is taken, and for numbers that are no limit
+   */
   add({ name, points, windowMs }: OwnRateLimit): void {
+    if (this.own.has(name)) throw new Error(`There is a limit ${name} already`);
+    if (!Number.isInteger(points) || points < 1 || !(windowMs >= 1_000) || name.length > 100)
+      throw new Error(`${name} must allow one or more in a second or more, and have a short name`);
     this.own.add(name);
     if (this.limits.size > 0) this.limits.set(name, toLimiter({ name, points, windowMs }, this.unitOfWork));
   }
@@ -77,15 +83,17 @@ export class RateLimiter {
     }
   }
 
-  /** Counts one attempt, and answers whether it is within the limit. */
-  async isWithin(...attempt: Attempt): Promise<boolean> {
-    try {
-      await this.count(...attempt);
-      return true;
-    } catch (error) {
-      if (error instanceof MatrixError) return false;
-      throw error;
-    }
+  /** Whether as many have been counted as may be. It counts nothing. */
+  async isUsedUp(...[name, who]: Attempt): Promise<boolean> {
+    const counted = await this.limits.get(name)?.get(keyOf(who));
+    return (counted?.remainingPoints ?? 1) <= 0;
+  }
+
+  /** Counts what has happened already: nobody is refused. */
+  async tally(...attempt: Attempt): Promise<void> {
+    await this.count(...attempt).catch((error: unknown) => {
+      if (!(error instanceof MatrixError)) throw error;
+    });
   }
 
   /**

@@ -69,7 +69,7 @@ const RESERVED = new Set(['*', '.', '..']);
 
 /** Whether a device may be called so. */
 export function isDeviceId(wanted: string): boolean {
-  return !RESERVED.has(wanted) && [...wanted].length <= DEVICE_ID_LIMIT;
+  return !RESERVED.has(wanted) && [...wanted].length <= DEVICE_ID_LIMIT && !wanted.includes('\0');
 }
 
 /** @throws {MatrixError} `M_INVALID_PARAM` for one that is too long or reserved */

@@ -18,7 +18,7 @@ import type { Origin } from '../matrix/client-origin.decorator.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { causesOf } from '../system/outage.js';
 import { EndingService, ONE_COMMIT } from './ending/ending.service.js';
-import { type SessionStart, shortened, type StartedSession } from './session.rules.js';
+import { isDeviceId, type SessionStart, shortened, type StartedSession } from './session.rules.js';
 import { SessionStore } from './session.store.js';
 import { TokenIssuer } from './token-issuer.js';
 
@@ -148,7 +148,7 @@ export class SessionService {
    * @returns how many of the devices there were
    */
   endNamed(userId: string, deviceIds: readonly string[], origin?: Origin): Promise<number> {
-    const wanted = [...new Set(deviceIds)].map((deviceId) => ({ userId, deviceId }));
+    const wanted = [...new Set(deviceIds)].filter(isDeviceId).map((deviceId) => ({ userId, deviceId }));
     return this.unitOfWork.run(async (tx) => {
       if (origin !== undefined) cameFrom(tx, origin);
       const devices = await this.store.lockDevices(tx, wanted);

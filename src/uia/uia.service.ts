@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
+import { orderedJson } from '../matrix/canonical-json.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { Clock } from '../system/clock.js';
 import { Entropy } from '../system/entropy.js';
@@ -25,6 +26,8 @@ export interface Operation extends GuardedCall {
   readonly flows: readonly Flow[];
   /** What the client asked for, without any password: it may answer the challenge with `auth` alone. */
   readonly parameters: object;
+  /** Whether the answer to a challenge may not ask for anything else; what is repeated never may. */
+  readonly isFixed?: boolean;
   /** A hash of the password that it brought, made only when it is to be remembered; `null` when it brought none. */
   readonly secret?: (() => Promise<string>) | null;
   /** The `auth` of the request. */
@@ -84,9 +87,8 @@ export class UiaService {
    * minutes, in which a lost answer may be asked for again: `result` is then what {@link finish} was told.
    * @throws {UiaChallenge} while stages are missing, or when one failed
    * @throws {MatrixError} 400 `M_UNKNOWN` for a session that is unknown or expired; 403 `M_FORBIDDEN` for one that
-   *   belongs to another operation, user or device, or when a stage refuses for good; 400 `M_TOO_LARGE` for
-   * parameters beyond
-   *   64 KiB
+   *   belongs to another request, user or device, or when a stage refuses for good; 400 `M_TOO_LARGE` for parameters
+   *   beyond 64 KiB
    */
   async authorise(asked: Operation): Promise<Authorised> {
     const { name, userId } = asked;
@@ -105,12 +107,25 @@ export class UiaService {
     return result;
   }
 
-  /** What came of a call that a session has authorised, if the request names such a session and the call was made. */
-  async resultOf(name: string, auth: Operation['auth']): Promise<Result | null> {
+  /**
+   * What came of a call that a session has authorised, and what was asked for, if the request names such a session and
+   * the call was made.
+   * @throws {MatrixError} `M_FORBIDDEN` when it asks for something else
+   */
+  async earlier({
+    name,
+    auth,
+    parameters,
+  }: Pick<Operation, 'name' | 'auth' | 'parameters'>): Promise<Pick<
+    UiaSessionEntity,
+    'parameters' | 'result'
+  > | null> {
     const sessionId = auth?.['session'];
     if (typeof sessionId !== 'string') return null;
     const session = await this.store.find(sessionId, this.clock.now());
-    return session?.operation === name ? session.result : null;
+    if (session?.operation !== name || session.result === null) return null;
+    requireSame(parameters, session.parameters);
+    return session;
   }
 
   /**
@@ -122,9 +137,14 @@ export class UiaService {
     return (await this.store.lock(tx, sessionId))?.result ?? null;
   }
 
-  /** Remembers, in the transaction of the call, what came of it. */
-  async finish(tx: Tx, { sessionId }: Authorised, result: Result = {}): Promise<void> {
-    if (sessionId !== null) await this.store.finish(tx, sessionId, result);
+  /** Remembers, in the transaction of the call, what came of it, and what it did: a repetition asks for the same. */
+  async finish(
+    tx: Tx,
+    { sessionId, parameters }: Authorised,
+    result: Result = {},
+    done: object = parameters,
+  ): Promise<void> {
+    if (sessionId !== null) await this.store.finish(tx, sessionId, result, done);
   }
 
   private async advance(
@@ -189,15 +209,22 @@ export class UiaService {
   }
 
   /** The session that the request names; `null` when it names none. */
-  private async find({ auth, name, userId, deviceId }: Operation): Promise<UiaSessionEntity | null> {
+  private async find({
+    auth,
+    name,
+    userId,
+    deviceId,
+    parameters,
+    isFixed = false,
+  }: Operation): Promise<UiaSessionEntity | null> {
     const sessionId = auth?.['session'];
     if (sessionId === undefined || sessionId === null) return null;
     if (typeof sessionId !== 'string') throw MatrixError.badJson('auth.session must be a string');
     const session = await this.store.find(sessionId, this.clock.now());
     if (session === null) throw await this.whyGone({ userId, deviceId });
-    if (session.operation !== name || session.userId !== userId || session.deviceId !== deviceId) {
-      throw MatrixError.forbidden('The authentication session belongs to another request');
-    }
+    if (session.operation !== name || session.userId !== userId || session.deviceId !== deviceId)
+      throw another();
+    if (isFixed || session.result !== null) requireSame(parameters, session.parameters);
     return session;
   }
 
@@ -249,4 +276,21 @@ function isComplete(flows: readonly Flow[], completed: readonly string[]): boole
 
 function earlier(one: Date, otherMs: number): Date {
   return new Date(Math.min(one.getTime(), otherMs));
+}
+
+/**
+ * Whoever sends more than `auth` with a session asks for what it was opened for: an answer of 200 to anything else
+ * would be taken for its success.
+ */
+function requireSame(asked: object, remembered: object): void {
+  const known = new Map(Object.entries(remembered));
+  const isSame = Object.entries(asked).every(
+    ([name, value]) =>
+      value === undefined || orderedJson({ value }) === orderedJson({ value: known.get(name) as unknown }),
+  );
+  if (!isSame) throw another();
+}
+
+function another(): MatrixError {
+  return MatrixError.forbidden('The authentication session belongs to another request');
 }

@@ -30,7 +30,7 @@ const COMPLETE: Statement = {
 };
 const FINISH: Statement = {
   name: 'uia_finish',
-  text: 'UPDATE uia_sessions SET result = $2 WHERE session_id = $1',
+  text: 'UPDATE uia_sessions SET result = $2, parameters = $3 WHERE session_id = $1',
 };
 const IS_DEVICE: Statement = {
   name: 'uia_is_device',
@@ -78,9 +78,14 @@ export class UiaStore {
     await tx.query(COMPLETE, [sessionId, JSON.stringify(completed), proven, expiresAt]);
   }
 
-  /** Remembers what came of the call. */
-  async finish(tx: Tx, sessionId: string, result: UiaSessionEntity['result']): Promise<void> {
-    await tx.query(FINISH, [sessionId, result]);
+  /** Remembers what came of the call, and what it has done. */
+  async finish(
+    tx: Tx,
+    sessionId: string,
+    result: UiaSessionEntity['result'],
+    parameters: object,
+  ): Promise<void> {
+    await tx.query(FINISH, [sessionId, result, JSON.stringify(parameters)]);
   }
 
   /** Whether the device that asks is still there. */

@@ -153,6 +153,31 @@ describe('POST /keys/claim', () => {
     await app().http.post(`${V3}/keys/claim`).send({ one_time_keys: {} }).expect(401);
   });
 
+  it('leaves a device that has fifty keys and a fallback key some of them, unless it has no other', async () => {
+    const limited = await TestApp.start({ database: app().database, variables: { RATE_LIMITS: 'on' } });
+    try {
+      const session = await limited.matrix.register();
+      const keys = Object.fromEntries(
+        Array.from({ length: 50 }, (_, nth) => [`${ALGORITHM}:K${nth}`, { key: `${nth}`, signatures: {} }]),
+      );
+      const fallback_keys = { [`${ALGORITHM}:F`]: { key: 'f', fallback: true, signatures: {} } };
+      await limited.matrix.uploadKeys(session, { one_time_keys: keys }).expect(200);
+      const { userId, deviceId } = session;
+      const give = async () => {
+        const one_time_keys = { [userId]: { [deviceId]: ALGORITHM } };
+        const { body } = await limited.matrix.call(session, 'post', '/keys/claim').send({ one_time_keys });
+        return Object.keys(body.one_time_keys[userId][deviceId] as object)[0];
+      };
+      for (let nth = 0; nth < 32; nth += 1) expect(await give()).toMatch(/:K\d+$/);
+      await limited.matrix.uploadKeys(session, { fallback_keys }).expect(200);
+      expect(await give()).toBe(`${ALGORITHM}:F`);
+      const { body } = await limited.matrix.uploadKeys(session, {}).expect(200);
+      expect(body.one_time_key_counts).toEqual({ [ALGORITHM]: 18 });
+    } finally {
+      await limited.stop();
+    }
+  });
+
   it('empties no device: what is claimed of it too often gets its fallback key', async () => {
     const limited = await TestApp.start({
       database: app().database,

@@ -100,18 +100,26 @@ describe('POST /keys/device_signing/upload', () => {
     expect(devices[deviceId].signatures).toEqual(device.deviceKeys()['signatures']);
   });
 
-  it.each(['nothing', 'other keys'])(
-    'takes the keys that the challenge was about, though the answer to it brings %s',
-    async (brings) => {
-      const { session } = await crossSigner();
-      const asked = new SigningUser(session.userId);
-      const challenge = await upload(session, asked.upload()).expect(401);
-      const auth = { ...passwordOf(session), session: challenge.body.session };
-      const others = brings === 'nothing' ? {} : new SigningUser(session.userId).upload();
-      await upload(session, { ...others, auth }).expect(200, {});
-      expect((await query(session, session.userId)).master).toEqual(asked.masterKey());
-    },
-  );
+  it('takes the keys that the challenge was about, when the answer to it brings nothing else', async () => {
+    const { session } = await crossSigner();
+    const asked = new SigningUser(session.userId);
+    const challenge = await upload(session, asked.upload()).expect(401);
+    const auth = { ...passwordOf(session), session: challenge.body.session };
+    await upload(session, { auth }).expect(200, {});
+    expect((await query(session, session.userId)).master).toEqual(asked.masterKey());
+  });
+
+  it('takes no other keys than the challenge was about, before and after it is met', async () => {
+    const { session, keys } = await crossSigner();
+    const [asked, other] = [new SigningUser(session.userId), new SigningUser(session.userId)];
+    const challenge = await upload(session, asked.upload()).expect(401);
+    const auth = { ...passwordOf(session), session: challenge.body.session };
+    await upload(session, { ...other.upload(), auth }).expect(403);
+    expect((await query(session, session.userId)).master).toEqual(keys.masterKey());
+    await upload(session, { ...asked.upload(), auth }).expect(200);
+    await upload(session, { ...other.upload(), auth }).expect(403);
+    expect((await query(session, session.userId)).master).toEqual(asked.masterKey());
+  });
 
   it('wants the password for a key that a master key does not have yet', async () => {
     const { session, keys } = await someone();

@@ -341,12 +341,16 @@ describe('POST /delete_devices', () => {
     expect(await idsOf(phone!)).toEqual(['PHONE', 'B']);
   });
 
-  it('deletes what was asked for, whatever the answer to the challenge names', async () => {
-    const [phone] = await userWith('A', 'B');
-    const { body } = await remove(phone!, { devices: ['A'] }).expect(401);
+  it('deletes nothing that was not asked for first, and does not say that it has', async () => {
+    const [phone] = await userWith('A', 'B', 'C');
+    const { body } = await remove(phone!, { devices: ['A', 'B'] }).expect(401);
     const auth = { ...passwordOf(phone!), session: body.session };
-    await remove(phone!, { devices: ['B'], auth }).expect(200);
-    expect(await idsOf(phone!)).toEqual(['PHONE', 'B']);
+    const refused = await remove(phone!, { devices: ['C'], auth }).expect(403);
+    expect(refused.body).toMatchObject({ errcode: 'M_FORBIDDEN' });
+    expect(await idsOf(phone!)).toEqual(['PHONE', 'A', 'B', 'C']);
+    await remove(phone!, { devices: ['B', 'A', 'B'], auth }).expect(200);
+    await remove(phone!, { devices: ['C'], auth }).expect(403);
+    expect(await idsOf(phone!)).toEqual(['PHONE', 'C']);
   });
 
   it('answers again whoever lost the answer, and deletes no device that was born since', async () => {

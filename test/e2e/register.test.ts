@@ -59,6 +59,39 @@ describe('POST /register', () => {
     }
   });
 
+  it('answers none of those that come at once with another request of the same session', async () => {
+    for (let round = 0; round < 5; round += 1) {
+      const challenge = await register({ password: PASSWORD }).expect(401);
+      const auth = { type: 'm.login.dummy', session: challenge.body.session };
+      const others = ['a', 'b', 'c'].map((letter) => ({
+        username: uniqueUsername(),
+        password: `${PASSWORD} ${letter}`,
+        auth,
+      }));
+      const answers = await Promise.all(others.map((other) => register(other)));
+      expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 403, 403]);
+      const won = answers.findIndex(({ status }) => status === 200);
+      expect(answers[won]!.body.user_id).toBe(`@${others[won]!.username}:localhost`);
+    }
+  });
+
+  it('remembers for the repetition, too, what the first request asked for', async () => {
+    const answerTwice = async (wanted: object) => {
+      const request = { username: uniqueUsername(), password: PASSWORD, ...wanted };
+      const challenge = await register(request).expect(401);
+      const auth = { type: 'm.login.dummy', session: challenge.body.session };
+      await register({ auth }).expect(200);
+      const { body } = await register({ auth }).expect(200);
+      await register({ auth, device_id: 'ANOTHER' }).expect(403);
+      return Object.keys(body).toSorted();
+    };
+    const session = ['access_token', 'device_id', 'home_server', 'user_id'];
+    const pair = ['access_token', 'device_id', 'expires_in_ms', 'home_server', 'refresh_token', 'user_id'];
+    expect(await answerTwice({ refresh_token: true })).toEqual(pair);
+    expect(await answerTwice({ inhibit_login: true })).toEqual(['home_server', 'user_id']);
+    expect(await answerTwice({})).toEqual(session);
+  });
+
   it('answers again without a session where none was wanted', async () => {
     const wanted = { username: uniqueUsername(), password: PASSWORD, inhibit_login: true };
     const challenge = await register(wanted).expect(401);

@@ -274,6 +274,17 @@ describe('POST /account/password', () => {
     expect(await app().matrix.whoami(laptop)).toMatchObject({ status: 200 });
   });
 
+  it('says nothing of devices that a repetition asks to keep, or not to', async () => {
+    const phone = await app().matrix.register();
+    const path = `${V3}/account/password`;
+    const challenge = await call(phone, 'post', path, { new_password: NEW }).expect(401);
+    const auth = { ...passwordOf(phone), session: challenge.body.session };
+    await call(phone, 'post', path, { new_password: NEW, auth }).expect(200);
+    await call(phone, 'post', path, { new_password: NEW, logout_devices: false, auth }).expect(403);
+    await call(phone, 'post', path, { new_password: NEW, logout_devices: true, auth }).expect(200);
+    await call(phone, 'post', path, { new_password: NEW, auth }).expect(200);
+  });
+
   it('takes login tokens along, whichever device asked for them', async () => {
     const phone = await app().matrix.register();
     const asked = { auth: passwordOf(phone) };

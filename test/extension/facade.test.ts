@@ -22,6 +22,8 @@ import {
   ClientOrigin,
   type Composition,
   CurrentRequester,
+  deviceColumns,
+  DevicesDeleted,
   Environment,
   InTransaction,
   MatrixError,
@@ -136,6 +138,30 @@ class AnswersController {
 @Module({ controllers: [ReportsController, AnswersController], providers: [GreetingsListener] })
 class AcmeModule {}
 
+const TAKE: Statement = {
+  name: 'greetings_take',
+  text: `
+    DELETE FROM greetings g USING unnest($1::text[], $2::text[]) AS gone (user_id, device_id)
+    WHERE g.user_id = gone.user_id AND g.device_id = gone.device_id
+    RETURNING g.greeting`,
+};
+
+@Injectable()
+class FarewellsListener {
+  readonly taken: unknown[] = [];
+
+  @InTransaction(DevicesDeleted)
+  async onDevicesDeleted({ devices }: DevicesDeleted, tx: Tx): Promise<void> {
+    this.taken.push(...(await tx.query(TAKE, deviceColumns(devices))));
+  }
+}
+
+@Module({ providers: [GreetingsListener, FarewellsListener] })
+class InnerModule {}
+
+@Module({ imports: [InnerModule] })
+class OuterModule {}
+
 const COMPOSITION = { extensions: [AcmeModule], migrations: [Greetings1764100000000] };
 const app = useApp({ ...COMPOSITION, variables: { SERVER_ADMINS: '@admin:localhost', RATE_LIMITS: 'off' } });
 
@@ -163,6 +189,38 @@ describe('A listener of SessionStarted', () => {
       listener.greeting = 'Hello';
       errors.mockRestore();
     }
+  });
+});
+
+describe('Listeners of a team', () => {
+  const composition = { migrations: COMPOSITION.migrations };
+
+  /** Begins and ends a session; what the listeners found that hung on the device's row. */
+  async function takenBy(one: TestApp): Promise<unknown[]> {
+    const session = await one.matrix.register();
+    await one.matrix.logout(session).expect(200);
+    const { taken } = one.nest.get(FarewellsListener, { strict: false });
+    await one.stop();
+    return taken;
+  }
+
+  it('find the row of the device before and after, in a module within a module', async () => {
+    const one = await CheckedApp.start({ ...composition, extensions: [OuterModule] });
+    expect(await takenBy(one)).toEqual([{ greeting: 'Hello' }]);
+  });
+
+  it.each(['before', 'after'])('and in an application that imports it %s the service', async (where) => {
+    const createApp = (given: Composition) => {
+      const service = AppModule.forRoot(given);
+      const imports = where === 'before' ? [InnerModule, service] : [service, InnerModule];
+      return NestFactory.create<NestExpressApplication>(
+        { module: class Root {}, imports },
+        matrixExpress(given.environment.trustProxy),
+        { logger: false },
+      );
+    };
+    const one = await TestApp.start({ ...composition, createApp });
+    expect(await takenBy(one)).toEqual([{ greeting: 'Hello' }]);
   });
 });
 
@@ -194,7 +252,7 @@ describe('Sessions', () => {
     expect(await sessions().end({ userId, deviceId: idOf(0) })).toBe(true);
     expect(await sessions().end({ userId, deviceId: idOf(0) })).toBe(false);
     expect(await app().matrix.whoami(more[0]!)).toMatchObject({ status: 401 });
-    expect(await sessions().endSome(userId, [idOf(1), idOf(2), idOf(1), 'nothing'])).toBe(2);
+    expect(await sessions().endSome(userId, [idOf(1), idOf(2), idOf(1), 'nothing', 'nu\0l'])).toBe(2);
     expect((await left()).toSorted()).toEqual([first.deviceId, idOf(3), idOf(4)].toSorted());
     await sessions().endAllBut({ userId, deviceId: idOf(3) });
     expect(await left()).toEqual([idOf(3)]);
@@ -248,7 +306,13 @@ describe('A module of a team', () => {
       const text = await metrics.text();
       expect(text).toContain('acme_reports_total{kind="stolen"} 2');
       expect(text).toContain('acme_open_reports 7');
-      await expect(metered.nest.get(RateLimiter).count('acme.reprots', 'x')).rejects.toThrow('acme.reprots');
+      const limiter = metered.nest.get(RateLimiter);
+      await expect(limiter.count('acme.reprots', 'x')).rejects.toThrow('acme.reprots');
+      const add = (limit: object) => () =>
+        limiter.add({ name: 'acme.other', points: 1, windowMs: 1_000, ...limit });
+      expect(add({ name: 'acme.reports' })).toThrow('already');
+      expect(add({ windowMs: 0 })).toThrow('acme.other');
+      expect(add({ points: 0 })).toThrow('acme.other');
     } finally {
       await metered.stop();
     }
@@ -304,6 +368,23 @@ describe('A port that is given as a class', () => {
     } finally {
       await tabled.stop();
     }
+  });
+});
+
+@Injectable()
+class CirclingPasswords extends TablePasswords {
+  constructor(
+    database: DataSource,
+    readonly sessions: Sessions,
+  ) {
+    super(database);
+  }
+}
+
+describe('A port that is given as a class and asks for what asks for it', () => {
+  it('stops the start, and Nest says why', async () => {
+    const start = TestApp.start({ passwordVerifier: CirclingPasswords, variables: { LOG_LEVEL: 'fatal' } });
+    await expect(start).rejects.toThrow(/PasswordVerifier|CirclingPasswords|circular/i);
   });
 });
 

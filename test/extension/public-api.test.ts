@@ -46,6 +46,7 @@ describe('The public API', () => {
         "AccountRestricted",
         "Additions",
         "AfterCommit",
+        "ApiAccessToken",
         "ApiMatrixError",
         "AppModule",
         "AsyncComposition",

@@ -74,11 +74,11 @@ export class AccountService {
     if (passwordHash === null) throw MatrixError.missingParam('new_password');
     const earlier = await this.unitOfWork.run(async (tx) => {
       cameFrom(tx, origin);
-      const account = await this.lock(tx, proof);
+      const account = await this.lock(tx, proof, requester);
       // Asked for twice at once: the second finds what the first has done.
       const made = await this.uia.hold(tx, proof);
       if (made !== null) return made;
-      await this.requireProven(tx, account, proof, requester);
+      requireUnchanged(account, proof.credential);
       const { userId } = account;
       await this.store.setPassword(tx, userId, passwordHash);
       const keptDeviceId = requester?.device?.deviceId ?? null;
@@ -86,7 +86,7 @@ export class AccountService {
         tx,
         new PasswordChanged(userId, logout_devices, keptDeviceId, tx.startedAt.getTime()),
       );
-      await this.uia.finish(tx, proof, { passwordHash });
+      await this.uia.finish(tx, proof, { passwordHash }, { logout_devices });
       return null;
     });
     if (earlier !== null) await this.requireSamePassword(earlier, password);
@@ -106,8 +106,8 @@ export class AccountService {
     const { erase = false } = { ...proof.parameters, ...defined({ erase: request.erase }) };
     await this.unitOfWork.run(async (tx) => {
       cameFrom(tx, origin);
-      const account = await this.lock(tx, proof);
-      await this.requireProven(tx, account, proof, requester);
+      const account = await this.lock(tx, proof, requester);
+      requireUnchanged(account, proof.credential);
       // Without a proof only for a user of its own; people in a shared namespace are not.
       if (requester?.isAppservice && account.kind !== 'appservice') {
         throw MatrixError.forbidden('This user does not belong to the application service');
@@ -138,21 +138,12 @@ export class AccountService {
       throw MatrixError.forbidden('The authentication session belongs to another request');
   }
 
-  private async lock(tx: Tx, { userId }: Authorised): Promise<AccountEntity> {
+  /** The account, if it may act, and the calling session is still there. */
+  private async lock(tx: Tx, { userId }: Authorised, requester: Requester | null): Promise<AccountEntity> {
     const account = userId === null ? null : await this.store.lock(tx, userId);
     requireActive(account);
-    return account;
-  }
-
-  /** What was proven must still hold when it counts: the same password, and the calling session. */
-  private async requireProven(
-    tx: Tx,
-    account: AccountEntity,
-    { credential }: Authorised,
-    requester: Requester | null,
-  ): Promise<void> {
-    requireUnchanged(account, credential);
     if (requester !== null) await this.callers.requireAlive(tx, requester);
+    return account;
   }
 }
 

@@ -29,7 +29,8 @@ export class CrossSigningController {
     summary: 'Upload cross-signing keys',
     description:
       'The first keys, and those that are there already, need no password; a change of keys does. A new master key ' +
-      'retires the other two unless they come with it. The keys are the user’s: no logout deletes them.',
+      'retires the other two unless they come with it. The keys are the user’s: no logout deletes them. ' +
+      'The example shows the shape: keys and signatures are the client’s to make.',
   })
   @ApiOkResponse({ description: 'The keys are stored.', schema: EMPTY_OBJECT })
   @ApiJsonBodyErrors('M_INVALID_SIGNATURE', 'M_TOO_LARGE', 'M_UNKNOWN')

@@ -75,10 +75,11 @@ export class CrossSigningService {
       deviceId: device?.deviceId ?? null,
       flows: FLOWS,
       parameters: keys,
+      isFixed: true,
       auth,
       address,
     });
-    // The keys that the user was asked about count: the answer need not repeat them, and cannot change them.
+    // The answer need not repeat the keys that the user was asked about, and cannot change them.
     await this.put(requester, toKeySet(userId, proof.parameters as SignedJson), proof);
   }
 

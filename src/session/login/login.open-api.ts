@@ -16,6 +16,11 @@ export function withoutPasswordLogin(document: OpenAPIObject): OpenAPIObject {
   const { paths, components } = document;
   const { properties: told = {} } = (components?.schemas?.['LoginDto'] ?? {}) as { properties?: object };
   const { password: _, ...properties } = told as Record<string, object>;
+  const login = clean(paths['/login']) as { post: { requestBody: { content: Record<string, object> } } };
+  const [content] = Object.values(login.post.requestBody.content);
+  Object.assign(content!, {
+    examples: { example: { value: { type: 'm.login.token', token: 'mxl_YWxpY2U_…' } } },
+  });
   const LoginDto = {
     type: 'object' as const,
     required: ['type'],
@@ -23,7 +28,7 @@ export function withoutPasswordLogin(document: OpenAPIObject): OpenAPIObject {
   };
   return {
     ...document,
-    paths: { ...paths, '/login': clean(paths['/login']) as object },
+    paths: { ...paths, '/login': login as object },
     components: { ...components, schemas: { ...components?.schemas, LoginDto } },
   };
 }

@@ -9,7 +9,7 @@ import { MatrixError } from '../../matrix/matrix-error.js';
 import type { StartedSession } from '../session.rules.js';
 import { SessionService } from '../session.service.js';
 import type { RegisterDto, WantedAccount } from './register.dto.js';
-import { type Registered, RegistrationGate } from './registration-gate.js';
+import { RegistrationGate } from './registration-gate.js';
 import { RegistrationNames } from './registration-names.js';
 
 /** What a registration made: an account, and a session unless none was wanted. */
@@ -35,8 +35,8 @@ export class RegisterService {
    */
   async registerUser(request: RegisterDto, origin: Origin): Promise<Registration> {
     await this.gate.countChallenge(origin.address);
-    const earlier = await this.gate.earlier(request);
-    if (earlier !== null) return this.unitOfWork.run((tx) => this.answerAgain(tx, request, earlier, origin));
+    const again = await this.answerAgain(request, origin);
+    if (again !== null) return again;
     // A name that cannot be had is told before the user is asked to prove anything.
     const named = await this.nameOf(request).catch(async (error: unknown) => {
       // Taken by this very registration, a moment ago.
@@ -52,18 +52,20 @@ export class RegisterService {
       if (meanwhile === null) throw error;
       return meanwhile.userId;
     });
-    return this.unitOfWork.run(async (tx) => {
-      const meanwhile = await this.gate.hold(tx, proof);
-      if (meanwhile !== null) return this.answerAgain(tx, wanted, meanwhile, origin);
+    const made = await this.unitOfWork.run(async (tx) => {
+      if (await this.gate.isUsed(tx, proof)) return null;
       const registration = await this.begin(tx, wanted, userId, origin, () =>
         isGuest
           ? this.accounts.upgradeGuest(tx, userId, passwordHash)
           : this.accounts.create(tx, { userId, kind: 'user', passwordHash }),
       );
       const deviceId = registration.session?.deviceId ?? null;
-      await this.gate.finish(tx, proof, { userId, deviceId, passwordHash });
+      await this.gate.finish(tx, proof, { userId, deviceId, passwordHash }, wanted);
       return registration;
     });
+    const registration = made ?? (await this.answerAgain(request, origin));
+    if (registration === null) throw MatrixError.unknownSession();
+    return registration;
   }
 
   /** A guest: whatever is sent is ignored but the name of the device; the server chooses everything else. */
@@ -104,17 +106,20 @@ export class RegisterService {
     return this.names.ofGuest(username, guest_access_token);
   }
 
-  /** A new session on the device of the first answer, whose tokens nobody has. */
-  private async answerAgain(
-    tx: Tx,
-    wanted: WantedAccount,
-    { userId, deviceId, passwordHash }: Registered,
-    origin: Origin,
-  ): Promise<Registration> {
-    const account = await this.accounts.hold(tx, userId);
-    requireActive(account);
-    requireUnchanged(account, passwordHash);
-    return this.begin(tx, { ...wanted, device_id: deviceId ?? undefined }, userId, origin, async () => {});
+  /**
+   * A new session on the device of the first answer, whose tokens nobody has; `null` when the request repeats none.
+   * @throws {MatrixError} `M_FORBIDDEN` when it is another request with the same session
+   */
+  private async answerAgain(request: RegisterDto, origin: Origin): Promise<Registration | null> {
+    const earlier = await this.gate.earlier(request);
+    if (earlier === null) return null;
+    const { userId, deviceId, passwordHash, wanted } = earlier;
+    return this.unitOfWork.run(async (tx) => {
+      const account = await this.accounts.hold(tx, userId);
+      requireActive(account);
+      requireUnchanged(account, passwordHash);
+      return this.begin(tx, { ...wanted, device_id: deviceId ?? undefined }, userId, origin, async () => {});
+    });
   }
 
   private async begin(

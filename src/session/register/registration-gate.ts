@@ -104,24 +104,27 @@ export class RegistrationGate {
    * What came of the registration that the request repeats, because its answer was lost; `null` when it repeats none.
    * @throws {MatrixError} `M_FORBIDDEN` when it is another request with the same session
    */
-  async earlier({ auth, username, password }: RegisterDto): Promise<Registered | null> {
-    const result = (await this.uia.resultOf(NAME, auth)) as Registered | null;
-    if (result === null) return null;
+  async earlier(request: RegisterDto): Promise<(Registered & { readonly wanted: WantedAccount }) | null> {
+    const { auth, username, password } = request;
+    const parameters = { ...toWantedAccount(request), username: undefined };
+    const found = await this.uia.earlier({ name: NAME, auth, parameters });
+    if (found === null) return null;
+    const registered = found.result as unknown as Registered;
     const isSame =
-      (!username || toUserId(username.toLowerCase(), this.environment.serverName) === result.userId) &&
-      (password === undefined || (await this.passwords.isOf(result.passwordHash, password)));
+      (!username || toUserId(username.toLowerCase(), this.environment.serverName) === registered.userId) &&
+      (password === undefined || (await this.passwords.isOf(registered.passwordHash, password)));
     if (!isSame) throw MatrixError.forbidden('The authentication session belongs to another request');
-    return result;
+    return { ...registered, wanted: found.parameters };
   }
 
-  /** What came of a registration that is made at the same time with the same session. */
-  async hold(tx: Tx, proof: Authorised): Promise<Registered | null> {
-    return (await this.uia.hold(tx, proof)) as Registered | null;
+  /** Holds the session of the proof; whether a registration was made with it meanwhile. */
+  async isUsed(tx: Tx, proof: Authorised): Promise<boolean> {
+    return (await this.uia.hold(tx, proof)) !== null;
   }
 
   /** Remembers what came of it. */
-  async finish(tx: Tx, proof: Authorised, registered: Registered): Promise<void> {
-    await this.uia.finish(tx, proof, { ...registered });
+  async finish(tx: Tx, proof: Authorised, registered: Registered, wanted: WantedAccount): Promise<void> {
+    await this.uia.finish(tx, proof, { ...registered }, wanted);
   }
 
   /** A localpart for who wants none in particular. */

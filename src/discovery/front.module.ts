@@ -1,4 +1,4 @@
-import { Controller, Get, Header, Req, Res } from '@nestjs/common';
+import { Controller, Get, Header, Module, Req, Res } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { Public } from '../auth/auth.decorators.js';
@@ -9,6 +9,13 @@ const ICON =
   '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="6" fill="#0b3d2e"/>' +
   '<path d="M9 7H6v18h3M23 7h3v18h-3" fill="none" stroke="#fff" stroke-width="2.5"/>' +
   '<circle cx="16" cy="16" r="4" fill="#fff"/></svg>';
+
+/** What links are called, for a person. */
+const NAMES: Readonly<Record<string, string>> = {
+  docs: 'The API, to read and to try out',
+  openapi: 'Its description in OpenAPI',
+  versions: 'Versions of the Matrix specification',
+};
 
 /** What somebody sees who opens the address in a browser, or asks it what it is. */
 @Controller()
@@ -32,7 +39,9 @@ export class FrontController {
       response.setHeader('Content-Type', 'application/json').end(JSON.stringify(self));
       return;
     }
-    const items = Object.entries(links).map(([name, path]) => `<li><a href="${path}">${name}</a></li>`);
+    const items = Object.entries(links).map(
+      ([name, path]) => `<li><a href="${path}">${NAMES[name]}</a></li>`,
+    );
     response
       .set('Content-Security-Policy', "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'")
       .type('html')
@@ -54,6 +63,10 @@ export class FrontController {
     return ICON;
   }
 }
+
+/** For an application that is the service and nothing else: in one of a team's own the address is theirs. */
+@Module({ controllers: [FrontController] })
+export class FrontModule {}
 
 function escape(text: string): string {
   return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
