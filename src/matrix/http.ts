@@ -66,14 +66,13 @@ export class MatrixExpressAdapter extends ExpressAdapter {
 /** Whatever a handler gives is JSON, strings and numbers, too, but for files, bytes, and nothing at all. */
 function isJson(value: unknown): boolean {
   if (typeof value !== 'object') return value !== undefined;
-  return value !== null && !(value instanceof StreamableFile) && !(value instanceof Uint8Array);
+  return !(value instanceof StreamableFile) && !(value instanceof Uint8Array);
 }
 
 /** No identifier holds a NUL, and PostgreSQL stores none. */
 function refuseNul(request: Request, _response: Response, next: NextFunction): void {
-  next(
-    request.url.includes('%00')
-      ? MatrixError.invalidParam('The path and its parameters may not hold NUL')
-      : undefined,
-  );
+  if (!request.url.includes('%00')) next();
+  else if (/[?&]username=[^&]*%00/.test(request.url))
+    next(new MatrixError(400, 'M_INVALID_USERNAME', 'A username may not hold NUL'));
+  else next(MatrixError.invalidParam('The path and its parameters may not hold NUL'));
 }

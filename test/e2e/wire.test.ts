@@ -41,6 +41,13 @@ describe('Paths and methods', () => {
     await app().http.head('/_matrix/client/versions').expect(200);
   });
 
+  it('answers a username that holds NUL as it answers every other that cannot be', async () => {
+    for (const name of ['a%00', '%ED%A0%80']) {
+      const { body } = await app().http.get(`${V3}/register/available?username=${name}`).expect(400);
+      expect(body.errcode).toBe('M_INVALID_USERNAME');
+    }
+  });
+
   it('answers a path that is no UTF-8 or holds NUL with 400', async () => {
     const session = await app().matrix.register();
     for (const name of ['%E0%A4%A', '%ff', 'a%00b']) {

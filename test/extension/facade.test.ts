@@ -126,6 +126,11 @@ class AnswersController {
     return ['a'];
   }
 
+  @Get('null')
+  none(): null {
+    return null;
+  }
+
   @Get('nothing')
   nothing(): void {}
 
@@ -322,6 +327,7 @@ describe('A module of a team', () => {
     ['string', '"plain \\"words\\""'],
     ['number', '7'],
     ['list', '["a"]'],
+    ['null', 'null'],
   ])('answers a %s as JSON', async (path, text) => {
     const answer = await app().http.get(`/acme/${path}`).expect(200);
     expect(answer.headers['content-type']).toBe('application/json');
