@@ -1,5 +1,6 @@
 import 'reflect-metadata';
 import { isatty } from 'node:tty';
+import { inspect } from 'node:util';
 import { ConsoleLogger } from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { createApplication } from './application.js';
@@ -26,6 +27,7 @@ if (said !== null) {
   else console.error(said.words);
   process.exit(said.exitCode);
 }
+if (jsonLines !== null) speakJson(jsonLines);
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop(0));
 await start();
 
@@ -58,6 +60,16 @@ async function stop(code: number): Promise<void> {
     }
   }
   process.exit(isFailed ? 1 : code);
+}
+
+/** Node's own words are text: about an error that nobody caught, which ends the process, and its warnings. */
+function speakJson(logger: ConsoleLogger): void {
+  process.once('uncaughtException', (error) => {
+    logger.error(`Nobody caught this: ${inspect(error)}`);
+    process.exit(1);
+  });
+  process.removeAllListeners('warning');
+  process.on('warning', ({ name, message }) => logger.warn(`${name}: ${message}`));
 }
 
 function tell(error: unknown): void {

@@ -3,7 +3,13 @@ import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { CurrentRequester } from '../auth/auth.decorators.js';
 import type { Requester } from '../auth/requester.js';
 import { ForServerAdmins } from '../auth/server-admin.decorator.js';
-import { ApiAccessToken, ApiJsonBodyErrors, ApiMatrixError } from '../matrix/api.decorators.js';
+import {
+  ApiAccessToken,
+  ApiExample,
+  ApiJsonBodyErrors,
+  ApiMatrixError,
+  ApiUserId,
+} from '../matrix/api.decorators.js';
 import { ClientOrigin, type Origin } from '../matrix/client-origin.decorator.js';
 import { CLIENT_V1 } from '../matrix/client-api.decorators.js';
 import { LockedDto, SuspendedDto } from './admin.dto.js';
@@ -23,6 +29,7 @@ export class AdminController {
 
   @ForServerAdmins()
   @Get('lock/:userId')
+  @ApiUserId()
   @ApiOperation({ operationId: 'getAdminLockUser', summary: 'Whether a user is locked' })
   @ApiOkResponse({ type: LockedDto })
   async isLocked(
@@ -34,7 +41,9 @@ export class AdminController {
 
   @ForServerAdmins()
   @Put('lock/:userId')
+  @ApiUserId()
   @ApiOperation({ operationId: 'setAdminLockUser', summary: 'Lock or unlock a user' })
+  @ApiExample(LockedDto, { locked: true })
   @ApiOkResponse({ type: LockedDto })
   @ApiJsonBodyErrors()
   async lock(
@@ -49,6 +58,7 @@ export class AdminController {
 
   @ForServerAdmins()
   @Get('suspend/:userId')
+  @ApiUserId()
   @ApiOperation({ operationId: 'getAdminSuspendUser', summary: 'Whether a user is suspended' })
   @ApiOkResponse({ type: SuspendedDto })
   async isSuspended(
@@ -60,7 +70,9 @@ export class AdminController {
 
   @ForServerAdmins()
   @Put('suspend/:userId')
+  @ApiUserId()
   @ApiOperation({ operationId: 'setAdminSuspendUser', summary: 'Suspend a user, or lift it' })
+  @ApiExample(SuspendedDto, { suspended: true })
   @ApiOkResponse({ type: SuspendedDto })
   @ApiJsonBodyErrors()
   async suspend(

@@ -1,6 +1,6 @@
 import type { EntityManager } from 'typeorm';
 import type { ClientBase, QueryResultRow } from 'pg';
-import { isOutage, Unavailable } from '../system/outage.js';
+import { causesOf, isOutage, Unavailable } from '../system/outage.js';
 
 /**
  * One SQL statement with a name. PostgreSQL parses and plans a named statement once for each connection, which
@@ -37,6 +37,18 @@ export class Tx {
    * @internal
    */
   failure: unknown;
+  /** Whether {@link failure} is that of a statement which was sent while listeners were at work. */
+  private failedInListeners = false;
+  /**
+   * How many events are being published in the transaction.
+   * @internal
+   */
+  publishing = 0;
+  /**
+   * The listeners that have had a part in the transaction.
+   * @internal
+   */
+  readonly listeners: string[] = [];
   private latest: Promise<unknown> = Promise.resolve();
   private over = false;
   private readonly last: (() => PendingStatement)[] = [];
@@ -114,14 +126,31 @@ export class Tx {
     values: unknown[] = [],
   ): Promise<Row[]> {
     const running = this.client.query<Row>({ ...statement, values });
+    const inListeners = this.publishing > 0;
     this.latest = running;
     try {
       return (await running).rows;
     } catch (error) {
       const told = ofDatabase(error);
-      this.failure ??= told;
+      if (this.failure === undefined) [this.failure, this.failedInListeners] = [told, inListeners];
       throw told;
     }
+  }
+
+  /**
+   * The error of a transaction in which a statement failed and nobody said so: that of the statement, or one that
+   * names the listeners when it was theirs or cannot be known, as those of the entity manager.
+   * @internal
+   */
+  hiddenFailure(): unknown {
+    const isKnown =
+      this.failure !== undefined && !this.failedInListeners && !isAbortedTransaction(this.failure);
+    if (isKnown) return this.failure;
+    const suspects =
+      this.listeners.length > 0 ? `. Listeners that had a part in it: ${this.listeners.join(', ')}` : '';
+    return new Error(`A statement failed inside the transaction and its error was hidden${suspects}`, {
+      cause: this.failure,
+    });
   }
 
   /**
@@ -147,6 +176,11 @@ export async function settle<Work extends readonly unknown[]>(
   const failed = outcomes.find((outcome) => outcome.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
   return outcomes.map((outcome) => (outcome as PromiseFulfilledResult<unknown>).value) as never;
+}
+
+/** A statement failed because one before it had. */
+export function isAbortedTransaction(failure: unknown): boolean {
+  return [...causesOf(failure)].some(({ code }) => code === '25P02');
 }
 
 /** An error of the database in the form in which everybody hears of an outage; any other one as it is. */

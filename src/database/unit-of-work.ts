@@ -235,7 +235,7 @@ async function commit(client: Client, tx: Tx): Promise<void> {
     throw ofDatabase(error);
   });
   if (command !== 'COMMIT') {
-    throw tx.failure ?? new Error('A statement failed inside the transaction and its error was hidden');
+    throw tx.hiddenFailure();
   }
 }
 

@@ -5,6 +5,7 @@ import { CurrentRequester, GuestsAllowed } from '../auth/auth.decorators.js';
 import type { Requester } from '../auth/requester.js';
 import {
   ApiAccessToken,
+  ApiDeviceId,
   ApiExample,
   ApiInteractiveAuth,
   ApiJsonBodyErrors,
@@ -38,6 +39,7 @@ export class DevicesController {
   }
 
   @Get('devices/:deviceId')
+  @ApiDeviceId()
   @GuestsAllowed()
   @ApiOperation({ operationId: 'getDevice', summary: 'Get a single device' })
   @ApiOkResponse({ description: 'The device.', type: DeviceDto })
@@ -50,6 +52,7 @@ export class DevicesController {
   }
 
   @Put('devices/:deviceId')
+  @ApiDeviceId()
   @GuestsAllowed()
   @ApiOperation({
     operationId: 'updateDevice',
@@ -77,6 +80,7 @@ export class DevicesController {
   }
 
   @Delete('devices/:deviceId')
+  @ApiDeviceId()
   @OptionalBody()
   @ApiOperation({
     operationId: 'deleteDevice',

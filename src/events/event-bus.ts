@@ -2,7 +2,7 @@ import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { EventEmitter2, EventEmitterReadinessWatcher } from '@nestjs/event-emitter';
 import { Environment } from '../config/environment.js';
 import { Impatience } from '../database/batcher.js';
-import type { Tx } from '../database/tx.js';
+import { isAbortedTransaction, type Tx } from '../database/tx.js';
 import { ErrorAnswer } from '../matrix/matrix-error.js';
 import { causesOf } from '../system/outage.js';
 import { EventRecorder } from './event-recorder.port.js';
@@ -62,9 +62,14 @@ export class EventBus implements OnApplicationBootstrap {
     this.recorder.record(tx, event);
     const attached = ranksOf(name).map((busName) => ({ busName, count: this.listeners?.get(busName) ?? 0 }));
     const expected = attached.reduce((sum, { count }) => sum + count, 0);
-    const outcomes = await this.inTime(event, tx, this.call(attached, event, tx));
-    const failures = outcomes
-      .filter((outcome): outcome is Outcome => outcome !== undefined && 'failure' in outcome)
+    tx.publishing += 1;
+    const outcomes = await this.inTime(event, tx, this.call(attached, event, tx)).finally(() => {
+      tx.publishing -= 1;
+    });
+    const answers = outcomes.filter((outcome): outcome is Outcome => outcome !== undefined);
+    tx.listeners.push(...answers.map(({ listener }) => listener));
+    const failures = answers
+      .filter((outcome) => 'failure' in outcome)
       .toSorted((one, other) => (one.failedAs ?? 0) - (other.failedAs ?? 0));
     const [failed] = failures;
     // One failed statement aborts the transaction and fails its neighbours: the database's first word is the cause.
@@ -74,11 +79,11 @@ export class EventBus implements OnApplicationBootstrap {
       tx.failure === undefined
         ? failed
         : (failures.find(({ failure }) => isCausedBy(failure, tx.failure)) ??
-          failures.find(({ failure }) => !isAborted(failure)));
+          failures.find(({ failure }) => !isAbortedTransaction(failure)));
     if (first !== undefined) throw new Error(`${first.listener} failed on ${name}`, { cause: first.failure });
-    if (tx.failure !== undefined) throw tx.failure;
-    const answered = outcomes.filter((outcome) => outcome !== undefined).length;
-    if (answered !== expected) throw new Error(`${answered} of ${expected} listeners of ${name} answered`);
+    if (tx.failure !== undefined) throw tx.hiddenFailure();
+    if (answers.length !== expected)
+      throw new Error(`${answers.length} of ${expected} listeners of ${name} answered`);
   }
 
   /** Calls all listeners, without waiting for any: those of the first rank send their statements first. */
@@ -122,11 +127,6 @@ export class EventBus implements OnApplicationBootstrap {
 function isCausedBy(failure: unknown, cause: unknown): boolean {
   const causes = [...causesOf(failure)];
   return causes.some((one) => one === cause || (one as { driverError?: unknown }).driverError === cause);
-}
-
-/** A statement failed because one before it had. */
-function isAborted(failure: unknown): boolean {
-  return [...causesOf(failure)].some(({ code }) => code === '25P02');
 }
 
 /** What one listener did to an event, others would take for what happened. */

@@ -6,6 +6,7 @@ import { ApiAccessToken, ApiExample, ApiJsonBodyErrors } from '../matrix/api.dec
 import { ClientController, MatrixPost } from '../matrix/client-api.decorators.js';
 import { RateLimited } from '../rate-limits/rate-limited.decorator.js';
 import { ClaimedKeysDto, ClaimKeysDto } from './claim-keys.dto.js';
+import { UPLOAD_EXAMPLE } from './keys.open-api.js';
 import { KeysService } from './keys.service.js';
 import { QueriedKeysDto, QueryKeysDto } from './query-keys.dto.js';
 import { KeyCountsDto, UploadKeysDto } from './upload-keys.dto.js';
@@ -20,9 +21,7 @@ export class KeysController {
   @MatrixPost('keys/upload')
   @RateLimited('keys_upload')
   @ApiOperation({ operationId: 'uploadKeys', summary: 'Publishes end-to-end encryption keys for the device' })
-  @ApiExample(UploadKeysDto, {
-    one_time_keys: { 'curve25519:AAAAAQ': 'wjLpTLRqbqBzLs63aYaEv2Boi6cFEbbM/sSRQ2oAKk4' },
-  })
+  @ApiExample(UploadKeysDto, UPLOAD_EXAMPLE)
   @ApiOkResponse({ description: 'The keys are stored.', type: KeyCountsDto })
   @ApiJsonBodyErrors('M_TOO_LARGE')
   async upload(

@@ -112,9 +112,14 @@ function toDeviceKeys(keys: Json, { userId, deviceId }: DeviceRef): Json {
   if (!isObject(keys['keys']) || !Object.values(keys['keys']).every((key) => typeof key === 'string')) {
     throw MatrixError.badJson('device_keys.keys must be an object of strings');
   }
-  const { unsigned } = keys;
+  const { unsigned, dehydrated } = keys;
   if (unsigned !== undefined && !isObject(unsigned))
     throw MatrixError.badJson('device_keys.unsigned must be an object');
+  const name = unsigned?.['device_display_name'];
+  if (name !== undefined && typeof name !== 'string')
+    throw MatrixError.badJson('device_keys.unsigned.device_display_name must be a string');
+  if (dehydrated !== undefined && typeof dehydrated !== 'boolean')
+    throw MatrixError.badJson('device_keys.dehydrated must be true or false');
   if (!areSignatures(keys['signatures'])) {
     throw MatrixError.badJson('device_keys.signatures must hold texts by user and key');
   }

@@ -1,5 +1,5 @@
 import { applyDecorators, type Type } from '@nestjs/common';
-import { ApiBody, ApiResponse, ApiSecurity } from '@nestjs/swagger';
+import { ApiBody, ApiParam, ApiResponse, ApiSecurity } from '@nestjs/swagger';
 import type { Errcode } from './matrix-error.js';
 
 type Schema = NonNullable<Extract<Parameters<typeof ApiResponse>[0], { schema?: unknown }>['schema']>;
@@ -9,6 +9,16 @@ export const EMPTY_OBJECT: Schema = { type: 'object', properties: {} };
 /** The body of an endpoint, with an example that works when it is sent. */
 export function ApiExample(type: Type, value: object) {
   return ApiBody({ type, examples: { example: { value } } });
+}
+
+/** The user that the path names. */
+export function ApiUserId() {
+  return ApiParam({ name: 'userId', description: 'A whole user ID.', example: '@alice:localhost' });
+}
+
+/** The device that the path names. */
+export function ApiDeviceId() {
+  return ApiParam({ name: 'deviceId', description: 'One of the user’s devices.', example: 'GHTYAJCE' });
 }
 
 /**

@@ -40,12 +40,16 @@ export function serveApiDocs(
   publicBaseUrl: string,
   edit: (document: OpenAPIObject) => OpenAPIObject = (document) => document,
 ): void {
-  let document: OpenAPIObject | undefined;
-  SwaggerModule.setup('docs', app, () => (document ??= edit(describe(app, publicBaseUrl))), {
-    jsonDocumentUrl: 'docs/openapi.json',
+  let made: OpenAPIObject | undefined;
+  const document = () => (made ??= edit(describe(app, publicBaseUrl)));
+  SwaggerModule.setup('docs', app, document, {
+    raw: ['yaml'],
     yamlDocumentUrl: 'docs/openapi.yaml',
     customSiteTitle: 'Matrix session service',
   });
+  // Nest's own would add a character set to the content type.
+  const http = app.getHttpAdapter();
+  http.get('/docs/openapi.json', (_: unknown, response: unknown) => http.reply(response, document(), 200));
 }
 
 function describe(app: NestExpressApplication, publicBaseUrl: string): OpenAPIObject {

@@ -47,15 +47,15 @@ export interface GaugeValue {
  */
 export class Metrics {
   private readonly registry: Registry | undefined;
-  private readonly counters = new Map<string, Counter>();
+  /** `null` where nobody reads them. */
+  private readonly counters = new Map<string, Counter | null>();
 
   /**
    * @param client `null`: nobody reads them, so nothing is counted
    * @internal
    */
   constructor(private readonly client: Client | null) {
-    if (client === null) return;
-    this.registry = new client.Registry();
+    if (client !== null) this.registry = new client.Registry();
     for (const [name, counter] of Object.entries(COUNTERS)) this.addCounter({ name, ...counter });
   }
 
@@ -64,14 +64,19 @@ export class Metrics {
    * @throws {Error} for a name that is taken, or is none
    */
   addCounter({ name, help, labelNames = [] }: MetricDescription): void {
-    if (this.client === null) return;
+    if (this.counters.has(name)) throw new Error(`There is a counter ${name} already`);
     const described = { name, help, labelNames: [...labelNames], registers: [this.registry!] };
-    this.counters.set(name, new this.client.Counter(described));
+    this.counters.set(name, this.client === null ? null : new this.client.Counter(described));
   }
 
-  /** Counts. A counter that was not added is passed over. */
+  /**
+   * Counts.
+   * @throws {Error} for a counter that was not added
+   */
   count(name: string, labels: Readonly<Record<string, string>> = {}, by = 1): void {
-    this.counters.get(name)?.inc(labels, by);
+    const counter = this.counters.get(name);
+    if (counter === undefined) throw new Error(`There is no counter ${name}: add it first`);
+    counter?.inc(labels, by);
   }
 
   /**

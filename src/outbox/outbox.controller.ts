@@ -1,5 +1,5 @@
 import { Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
-import { ApiOkResponse, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
+import { ApiOkResponse, ApiOperation, ApiParam, ApiQuery, ApiTags } from '@nestjs/swagger';
 import { ForServerAdmins } from '../auth/server-admin.decorator.js';
 import { ApiAccessToken, ApiMatrixError } from '../matrix/api.decorators.js';
 import { WithoutBody } from '../matrix/json-body.guard.js';
@@ -11,6 +11,9 @@ import { OutboxService } from './outbox.service.js';
 
 const STATES: readonly DeliveryState[] = ['buried', 'pending', 'delivered'];
 const LIMIT = { byDefault: 100, most: 1_000 };
+
+const ApiSubscriber = () =>
+  ApiParam({ name: 'subscriber', description: 'The name of a subscriber.', example: 'webhook' });
 
 /** What subscribers are owed, for administrators. Not of the Matrix specification. */
 @Controller('/_session/v1/admin/deliveries')
@@ -57,6 +60,7 @@ export class OutboxController {
   }
 
   @Post(':subscriber/replay')
+  @ApiSubscriber()
   @HttpCode(200)
   @ForServerAdmins()
   @WithoutBody()
@@ -70,6 +74,7 @@ export class OutboxController {
   }
 
   @Post(':subscriber/discard')
+  @ApiSubscriber()
   @HttpCode(200)
   @ForServerAdmins()
   @WithoutBody()
@@ -84,6 +89,8 @@ export class OutboxController {
   }
 
   @Post(':subscriber/:eventId/replay')
+  @ApiSubscriber()
+  @ApiParam({ name: 'eventId', example: 'b5b3c2e0-6f0a-4c4e-9d3e-0d1f5a7c9b11' })
   @HttpCode(200)
   @ForServerAdmins()
   @WithoutBody()

@@ -6,7 +6,7 @@ import type { Requester } from '../auth/requester.js';
 import { ForServerAdmins } from '../auth/server-admin.decorator.js';
 import { requireWholeUserId } from '../auth/server-admin.rules.js';
 import { Environment } from '../config/environment.js';
-import { ApiAccessToken, ApiMatrixError, EMPTY_OBJECT } from '../matrix/api.decorators.js';
+import { ApiAccessToken, ApiMatrixError, ApiUserId, EMPTY_OBJECT } from '../matrix/api.decorators.js';
 import { ClientOrigin, type Origin } from '../matrix/client-origin.decorator.js';
 import { OptionalBody, WithoutBody } from '../matrix/json-body.guard.js';
 import { MatrixError } from '../matrix/matrix-error.js';
@@ -28,6 +28,7 @@ export class SessionAdminController {
   ) {}
 
   @Post('users/:userId/logout')
+  @ApiUserId()
   @HttpCode(200)
   @ForServerAdmins('device_id')
   @OptionalBody()
@@ -73,7 +74,13 @@ export class SessionAdminController {
       'For a database that was restored from a backup, in which tokens that had been logged out live again. It ends ten ' +
       'thousand sessions at the most: ask again until `done` is true. The caller’s own session may be among them.',
   })
-  @ApiQuery({ name: 'before', required: true, type: Number, description: 'Milliseconds since the epoch.' })
+  @ApiQuery({
+    name: 'before',
+    required: true,
+    type: Number,
+    description: 'Milliseconds since the epoch.',
+    example: 1_763_900_000_000,
+  })
   @ApiOkResponse({
     schema: { type: 'object', properties: { ended: { type: 'integer' }, done: { type: 'boolean' } } },
   })

@@ -8,7 +8,11 @@ export class InteractiveAuthDto {
     additionalProperties: true,
     description:
       'User-interactive authentication: the type of a stage, the session of the challenge, and the proof.',
-    example: { type: 'm.login.password', password: 'correct horse battery staple' },
+    example: {
+      type: 'm.login.password',
+      identifier: { type: 'm.id.user', user: 'alice' },
+      password: 'down-the-rabbit-hole',
+    },
   })
   @IsOptional()
   @IsObject()

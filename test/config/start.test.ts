@@ -120,6 +120,32 @@ describe('node dist/main.js', () => {
     for (const line of lines) expect(JSON.parse(line)).toMatchObject({ level: expect.any(String) });
   });
 
+  it('in production says what nobody caught, and the warnings of Node, as JSON', async () => {
+    const preload = `process.once('SIGUSR2', () => {
+      process.emitWarning('Mind the gap');
+      setImmediate(() => Promise.reject(new Error('Nobody is here')));
+    })`;
+    const started = await ServiceProcess.start({
+      DATA_DIR: dataDir,
+      NODE_ENV: 'production',
+      DATABASE_URL: 'embedded',
+      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(preload)}`,
+    });
+    started.child.kill('SIGUSR2');
+    expect(await started.ended).toEqual([1, null]);
+    const lines = started.words
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines).toContainEqual(
+      expect.objectContaining({ level: 'warn', message: 'Warning: Mind the gap' }),
+    );
+    expect(lines.at(-1)).toMatchObject({
+      level: 'error',
+      message: expect.stringContaining('Nobody is here'),
+    });
+  });
+
   it('says that a password is missing', () => {
     const error = new Error('SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string');
     expect(reasonOf(error)).toContain('DATABASE_URL has no password');

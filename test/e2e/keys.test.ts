@@ -33,6 +33,12 @@ describe('POST /keys/upload', () => {
     ['keys with numbers', (keys) => ({ device_keys: { ...keys['device_keys'], keys: { 'ed25519:A': 7 } } })],
     ['algorithms with numbers', (keys) => ({ device_keys: { ...keys['device_keys'], algorithms: [7] } })],
     ['unsigned that is a text', (keys) => ({ device_keys: { ...keys['device_keys'], unsigned: 'x' } })],
+    [
+      'a display name that is a number',
+      (keys) => ({ device_keys: { ...keys['device_keys'], unsigned: { device_display_name: 7 } } }),
+    ],
+    ['dehydrated that is a text', (keys) => ({ device_keys: { ...keys['device_keys'], dehydrated: 'yes' } })],
+    ['dehydrated that is null', (keys) => ({ device_keys: { ...keys['device_keys'], dehydrated: null } })],
     ['a key that is a number', () => ({ one_time_keys: { 'curve25519:A': 7 } })],
     ['a key that is null', () => ({ one_time_keys: { 'curve25519:A': null } })],
     [

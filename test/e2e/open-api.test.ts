@@ -56,6 +56,10 @@ describe('The API description', () => {
     await app().http.get('/docs/swagger-ui-bundle.js').expect(200);
   });
 
+  it('is JSON at /docs/openapi.json', async () => {
+    await app().http.get('/docs/openapi.json').expect(200).expect('Content-Type', 'application/json');
+  });
+
   it('is tried out on the server that serves it; the server of the official description comes second', async () => {
     const { servers, paths } = await document();
     expect(servers[0].url).toBe('/_matrix/client/v3');
@@ -81,20 +85,20 @@ describe('The API description', () => {
     const { paths } = await document();
     const bodyOf = (path: string, method = 'post') =>
       paths[path][method].requestBody.content['application/json'].examples.example.value;
-    const { body: registered } = await app()
-      .http.post(`${V3}/register`)
-      .send(bodyOf('/register'))
-      .expect(200);
-    await app().http.post(`${V3}/login`).send(bodyOf('/login')).expect(200);
+    await app().http.post(`${V3}/register`).send(bodyOf('/register')).expect(200);
+    const { body: login } = await app().http.post(`${V3}/login`).send(bodyOf('/login')).expect(200);
     const session = {
-      userId: registered.user_id,
-      deviceId: registered.device_id,
-      accessToken: registered.access_token,
+      userId: login.user_id,
+      deviceId: login.device_id,
+      accessToken: login.access_token,
     };
     const send = (method: 'post' | 'put' | 'delete', path: string, body: object) =>
       app().matrix.call(session, method, path).send(body);
-    for (const path of ['/keys/upload', '/keys/query', '/keys/claim', '/delete_devices'])
+    expect(session.deviceId).toBe(paths['/devices/{deviceId}'].get.parameters[0].schema.example);
+    for (const path of ['/keys/upload', '/keys/device_signing/upload', '/keys/query', '/keys/claim'])
       await send('post', path, bodyOf(path)).expect(200);
+    const signatures = '/keys/signatures/upload';
+    await send('post', signatures, bodyOf(signatures)).expect(200, { failures: {} });
     await send('put', `/devices/${session.deviceId}`, bodyOf('/devices/{deviceId}', 'put')).expect(200);
     const getToken = '/_matrix/client/v1/login/get_token';
     await app()
@@ -103,6 +107,8 @@ describe('The API description', () => {
       .send(bodyOf(getToken))
       .expect(200);
     await send('post', '/account/password', bodyOf('/account/password')).expect(200);
+    const again = { ...bodyOf('/login'), password: bodyOf('/account/password').new_password };
+    await send('post', '/delete_devices', { ...bodyOf('/delete_devices'), auth: again }).expect(200);
     expect(bodyOf('/register')).not.toHaveProperty('guest_access_token');
     const texts = JSON.stringify(
       Object.values<
@@ -112,6 +118,34 @@ describe('The API description', () => {
       ),
     );
     expect(texts).not.toContain('"string"');
+  });
+
+  it('has an example of each body, and of each parameter that a request needs', async () => {
+    const { paths } = await document();
+    type Parameter = {
+      name: string;
+      in: string;
+      required?: boolean;
+      example?: unknown;
+      schema?: { example?: unknown };
+    };
+    type Operation = {
+      parameters?: Parameter[];
+      requestBody?: { content: Record<string, { examples?: object }> };
+    };
+    const missing = Object.entries<Record<string, Operation>>(paths).flatMap(([path, item]) =>
+      Object.entries(item)
+        .filter(([method]) => ['get', 'post', 'put', 'delete'].includes(method))
+        .flatMap(([method, { parameters = [], requestBody }]) => [
+          ...parameters
+            .filter(({ required, example, schema }) => required && !(example ?? schema?.example))
+            .map(({ name }) => `${method} ${path} ${name}`),
+          ...Object.values(requestBody?.content ?? {})
+            .filter(({ examples }) => examples === undefined)
+            .map(() => `${method} ${path} body`),
+        ]),
+    );
+    expect(missing).toEqual([]);
   });
 
   it.each([

@@ -154,10 +154,13 @@ const TAKE: Statement = {
 @Injectable()
 class FarewellsListener {
   readonly taken: unknown[] = [];
+  /** What it does beside, and says nothing of. */
+  beside: (tx: Tx) => unknown = () => {};
 
   @InTransaction(DevicesDeleted)
   async onDevicesDeleted({ devices }: DevicesDeleted, tx: Tx): Promise<void> {
     this.taken.push(...(await tx.query(TAKE, deviceColumns(devices))));
+    await this.beside(tx);
   }
 }
 
@@ -193,6 +196,35 @@ describe('A listener of SessionStarted', () => {
     } finally {
       listener.greeting = 'Hello';
       errors.mockRestore();
+    }
+  });
+});
+
+describe('A listener that hides the error of its own statement', () => {
+  const BROKEN = { name: 'acme_broken', text: 'SELECT * FROM acme_nowhere' };
+  const ways: [string, (tx: Tx) => unknown][] = [
+    ['', (tx) => tx.query(BROKEN).catch(() => [])],
+    [', and does not wait for it', (tx) => void tx.query(BROKEN).catch(() => [])],
+    [', of the entity manager', (tx) => tx.manager.query(BROKEN.text).catch(() => [])],
+    [
+      ', of the entity manager, and does not wait for it',
+      (tx) => void tx.manager.query(BROKEN.text).catch(() => []),
+    ],
+  ];
+
+  it.each(ways)('is named in the log%s', async (_, way) => {
+    const one = await CheckedApp.start({ migrations: COMPOSITION.migrations, extensions: [OuterModule] });
+    const session = await one.matrix.register();
+    const errors = vi.spyOn(Logger.prototype, 'error').mockImplementation(() => {});
+    one.nest.get(FarewellsListener, { strict: false }).beside = way;
+    try {
+      await one.matrix.logout(session).expect(500);
+      expect(String(errors.mock.calls)).toMatch(
+        /its error was hidden[^]*FarewellsListener\.onDevicesDeleted/,
+      );
+    } finally {
+      errors.mockRestore();
+      await one.stop();
     }
   });
 });
@@ -316,6 +348,7 @@ describe('A module of a team', () => {
       const add = (limit: object) => () =>
         limiter.add({ name: 'acme.other', points: 1, windowMs: 1_000, ...limit });
       expect(add({ name: 'acme.reports' })).toThrow('already');
+      expect(() => metered.nest.get(Metrics).count('acme_reprots_total')).toThrow('acme_reprots_total');
       expect(add({ windowMs: 0 })).toThrow('acme.other');
       expect(add({ points: 0 })).toThrow('acme.other');
     } finally {

@@ -150,6 +150,19 @@ describe("A team's own type of login", () => {
   });
 });
 
+describe('The login types of the service', () => {
+  it.each(['m.login.password', 'm.login.token', 'm.login.application_service'])(
+    'are not replaced: %s',
+    (type) => {
+      class Another extends LoginFlow {
+        readonly type = type;
+        prove = async () => '@a:localhost';
+      }
+      expect(() => app().nest.get(LoginFlows).add(new Another())).toThrow(type);
+    },
+  );
+});
+
 describe("A team's own stage", () => {
   it('is asked for where the team says so', async () => {
     const phone = await app().matrix.register();

@@ -21,12 +21,11 @@ beforeAll(async () => {
 });
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
-/** What npm says to an application with this version of Nest. */
-async function install(nest: string): Promise<{ isRefused: boolean; output: string }> {
+/** What npm says to an application with these dependencies. */
+async function install(own: Record<string, string>): Promise<{ isRefused: boolean; output: string }> {
   const app = await temporaryDirectory();
   const dependencies = {
-    '@nestjs/common': nest,
-    '@nestjs/core': nest,
+    ...own,
     'matrix-session-service': `file:${join(directory, 'matrix-session-service-0.1.0.tgz')}`,
   };
   await writeFile(join(app, 'package.json'), JSON.stringify({ name: 'app', private: true, dependencies }));
@@ -41,11 +40,26 @@ async function install(nest: string): Promise<{ isRefused: boolean; output: stri
 }
 
 it('npm tells an application on Nest 11 that the package needs Nest 12, and installs it beside Nest 12', async () => {
-  const old = await install('^11.0.0');
+  const old = await install({ '@nestjs/common': '^11.0.0', '@nestjs/core': '^11.0.0' });
   expect(old.isRefused).toBe(true);
   expect(old.output).toMatch(/ERESOLVE/);
   expect(old.output).toMatch(/peer @nestjs\/(common|core)@"\^12/);
-  const current = await install('^12.5.1');
+  const current = await install({ '@nestjs/common': '^12.5.1', '@nestjs/core': '^12.5.1' });
   expect(current).toMatchObject({ isRefused: false });
   expect(current.output).not.toMatch(/ERESOLVE/);
 }, 120_000);
+
+it.each([
+  ['typeorm', '^0.3.0', '1'],
+  ['rxjs', '^6.6.0', '7'],
+  ['reflect-metadata', '^0.1.13', '0.2'],
+])(
+  'npm tells an application on %s %s that the package needs another',
+  async (name, version, needed) => {
+    const { isRefused, output } = await install({ [name]: version });
+    expect(isRefused).toBe(true);
+    expect(output).toMatch(/ERESOLVE/);
+    expect(output).toContain(`peer ${name}@"^${needed}`);
+  },
+  120_000,
+);

@@ -5,7 +5,7 @@ import { InteractiveAuthDto } from '../../uia/interactive-auth.dto.js';
 /** Body of `POST /account/password`. */
 export class ChangePasswordDto extends InteractiveAuthDto {
   @ApiPropertyOptional({
-    example: 'correct horse battery staple',
+    example: 'through-the-looking-glass',
     description: 'Only the answer to a challenge may leave it out.',
   })
   @IsOptional()

@@ -4,6 +4,7 @@ import { CurrentRequester } from '../../auth/auth.decorators.js';
 import type { Requester } from '../../auth/requester.js';
 import {
   ApiAccessToken,
+  ApiExample,
   ApiInteractiveAuth,
   ApiJsonBodyErrors,
   ApiMatrixError,
@@ -12,6 +13,7 @@ import {
 import { ClientAddress } from '../../matrix/client-address.decorator.js';
 import { CLIENT_V3, MatrixPost } from '../../matrix/client-api.decorators.js';
 import { RateLimited } from '../../rate-limits/rate-limited.decorator.js';
+import { CROSS_SIGNING_EXAMPLE } from '../keys.open-api.js';
 import { UploadCrossSigningKeysDto } from './cross-signing.dto.js';
 import { CrossSigningService } from './cross-signing.service.js';
 
@@ -29,9 +31,9 @@ export class CrossSigningController {
     summary: 'Upload cross-signing keys',
     description:
       'The first keys, and those that are there already, need no password; a change of keys does. A new master key ' +
-      'retires the other two unless they come with it. The keys are the user’s: no logout deletes them. ' +
-      'The example shows the shape: keys and signatures are the client’s to make.',
+      'retires the other two unless they come with it. The keys are the user’s: no logout deletes them.',
   })
+  @ApiExample(UploadCrossSigningKeysDto, CROSS_SIGNING_EXAMPLE)
   @ApiOkResponse({ description: 'The keys are stored.', schema: EMPTY_OBJECT })
   @ApiJsonBodyErrors('M_INVALID_SIGNATURE', 'M_TOO_LARGE', 'M_UNKNOWN')
   @ApiInteractiveAuth()

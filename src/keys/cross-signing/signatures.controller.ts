@@ -5,6 +5,7 @@ import type { Requester } from '../../auth/requester.js';
 import { ApiAccessToken, ApiJsonBodyErrors } from '../../matrix/api.decorators.js';
 import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
 import { RateLimited } from '../../rate-limits/rate-limited.decorator.js';
+import { SIGNATURES_EXAMPLE } from '../keys.open-api.js';
 import { type Failures, SignaturesService } from './signatures.service.js';
 
 @ClientController()
@@ -25,8 +26,8 @@ export class SignaturesController {
     schema: {
       type: 'object',
       additionalProperties: { type: 'object', additionalProperties: { type: 'object' } },
-      example: { '@alice:localhost': { GHTYAJCE: { user_id: '@alice:localhost', device_id: 'GHTYAJCE' } } },
     },
+    examples: { example: { value: SIGNATURES_EXAMPLE } },
     description: 'Signed objects by user, and by device ID or public key.',
   })
   @ApiOkResponse({

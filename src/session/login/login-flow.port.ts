@@ -1,5 +1,13 @@
 import { Injectable } from '@nestjs/common';
+import { Parts } from '../../config/parts.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
+
+/** The service's own types of login, as `GET /login` tells them. */
+export const OWN_FLOWS = [
+  { type: 'm.login.password' },
+  { type: 'm.login.token', get_login_token: true },
+  { type: 'm.login.application_service' },
+];
 
 /** What a client sends with its login that is not in the body. */
 export interface LoginContext extends Origin {
@@ -57,14 +65,37 @@ export abstract class LoginFlow {
 export class LoginFlows {
   private readonly byType = new Map<string, LoginFlow>();
 
-  /** For a module to call when it is initialised (`onModuleInit`). A type that is there already is replaced. */
+  constructor(private readonly parts: Parts) {}
+
+  /**
+   * For a module to call when it is initialised (`onModuleInit`). A flow that another module added for the same type is
+   * replaced.
+   * @throws {Error} for a type that the service serves itself: `m.login.password` can be left out first
+   */
   add(flow: LoginFlow): void {
+    if (this.isOwn(flow.type)) throw new Error(`The service has a login of type ${flow.type} already`);
     this.byType.set(flow.type, flow);
   }
 
   /** The flow of this type; `null` when no team has added one. */
   find(type: string): LoginFlow | null {
     return this.byType.get(type) ?? null;
+  }
+
+  /**
+   * The service's own, without what was left out.
+   * @internal
+   */
+  own(): readonly { readonly type: string }[] {
+    return OWN_FLOWS.filter(({ type }) => type !== 'm.login.password' || this.parts.has('password-login'));
+  }
+
+  /**
+   * Whether the service itself serves logins of this type.
+   * @internal
+   */
+  isOwn(type: string): boolean {
+    return this.own().some((flow) => flow.type === type);
   }
 
   /** All that were added, in their order. */

@@ -8,7 +8,8 @@ import { ClientController, MatrixPost } from '../../matrix/client-api.decorators
 import { type Attempt, RateLimiter } from '../../rate-limits/rate-limiter.js';
 import { SessionDto, toSession } from '../session.dto.js';
 import { LoginDto } from './login.dto.js';
-import { LoginService, OWN_FLOWS } from './login.service.js';
+import { OWN_FLOWS } from './login-flow.port.js';
+import { LoginService } from './login.service.js';
 
 @ClientController()
 @ApiTags('Session management')
@@ -38,6 +39,7 @@ export class LoginController {
     type: 'm.login.password',
     identifier: { type: 'm.id.user', user: 'alice' },
     password: 'down-the-rabbit-hole',
+    device_id: 'GHTYAJCE',
   })
   @ApiOkResponse({ description: 'The user has been authenticated.', type: SessionDto })
   @ApiJsonBodyErrors('M_UNKNOWN', 'M_TOO_LARGE')

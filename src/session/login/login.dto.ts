@@ -32,7 +32,7 @@ export class LoginDto {
   @IsString()
   address?: string;
 
-  @ApiPropertyOptional({ example: 'correct horse battery staple', description: 'For `m.login.password`.' })
+  @ApiPropertyOptional({ example: 'down-the-rabbit-hole', description: 'For `m.login.password`.' })
   @IsOptional()
   @IsString()
   password?: string;

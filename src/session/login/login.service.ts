@@ -5,21 +5,13 @@ import { PasswordsService } from '../../accounts/passwords.service.js';
 import type { Proven } from '../../uia/uia-stage.port.js';
 import { Batcher, GROUP_COMMIT } from '../../database/batcher.js';
 import { settle, type Tx } from '../../database/tx.js';
-import { Parts } from '../../config/parts.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { requireDeviceId, type StartedSession } from '../session.rules.js';
 import { SessionService } from '../session.service.js';
 import { AppserviceLogin } from './appservice-login.js';
-import { type LoginContext, LoginFlows } from './login-flow.port.js';
+import { type LoginContext, type LoginFlow, LoginFlows } from './login-flow.port.js';
 import type { LoginDto } from './login.dto.js';
-
-/** The service's own types of login, as `GET /login` tells them. */
-export const OWN_FLOWS = [
-  { type: 'm.login.password' },
-  { type: 'm.login.token', get_login_token: true },
-  { type: 'm.login.application_service' },
-];
 
 /** Looks into the transaction that begins the session, and gives who has proven to be who they are. */
 type Proof = (tx: Tx) => Promise<string>;
@@ -46,13 +38,11 @@ export class LoginService {
     private readonly added: LoginFlows,
     private readonly sessions: SessionService,
     private readonly unitOfWork: UnitOfWork,
-    private readonly parts: Parts,
   ) {}
 
   /** The types of login on offer. */
   flows(): readonly object[] {
-    const own = OWN_FLOWS.filter(({ type }) => type !== 'm.login.password' || this.hasPasswords);
-    return [...own, ...this.added.all().map(({ type, details }) => ({ ...details, type }))];
+    return [...this.added.own(), ...this.added.all().map(({ type, details }) => ({ ...details, type }))];
   }
 
   /**
@@ -60,7 +50,7 @@ export class LoginService {
    * address.
    */
   countsItself(type: string): boolean {
-    return type === 'm.login.application_service' || (type === 'm.login.password' && this.hasPasswords);
+    return type !== 'm.login.token' && this.added.isOwn(type);
   }
 
   /** Begins a session. Logins that come at the same time, each on a new device, share a transaction. */
@@ -71,10 +61,6 @@ export class LoginService {
     if (!request.device_id && request.type !== 'm.login.token') return this.logins.add(login);
     const [session] = await this.beginTogether([login], false);
     return session!;
-  }
-
-  private get hasPasswords(): boolean {
-    return this.parts.has('password-login');
   }
 
   private beginTogether(logins: readonly Login[], inCompany: boolean): Promise<StartedSession[]> {
@@ -92,25 +78,22 @@ export class LoginService {
   }
 
   private async prove(request: LoginDto, context: LoginContext): Promise<Proof> {
+    const added = this.added.find(request.type);
+    if (added !== null) return this.byAdded(added, request, context);
+    if (!this.added.isOwn(request.type)) throw new MatrixError(400, 'M_UNKNOWN', 'Unknown login type');
     switch (request.type) {
       case 'm.login.password':
-        // A team may have put its own in the place.
-        if (!this.hasPasswords) return this.byAdded(request, context);
         return this.byPassword(request, context.address);
       case 'm.login.token':
         return this.byToken(request);
-      case 'm.login.application_service': {
+      default: {
         const userId = await this.appservices.prove(request, context.token);
         return async () => userId;
       }
-      default:
-        return this.byAdded(request, context);
     }
   }
 
-  private async byAdded(request: LoginDto, context: LoginContext): Promise<Proof> {
-    const flow = this.added.find(request.type);
-    if (flow === null) throw new MatrixError(400, 'M_UNKNOWN', 'Unknown login type');
+  private async byAdded(flow: LoginFlow, request: LoginDto, context: LoginContext): Promise<Proof> {
     const userId = this.accounts.requireName(await flow.prove({ ...request }, context));
     return async (tx) => {
       await this.accounts.ensure(tx, { userId, kind: 'user', passwordHash: null });

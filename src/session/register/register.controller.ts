@@ -45,6 +45,7 @@ export class RegisterController {
   @ApiExample(RegisterDto, {
     username: 'alice',
     password: 'down-the-rabbit-hole',
+    device_id: 'GHTYAJCE',
     initial_device_display_name: 'Swagger',
     auth: { type: 'm.login.dummy' },
   })
@@ -88,7 +89,7 @@ export class RegisterController {
 
   @Get('register/available')
   @ApiOperation({ operationId: 'checkUsernameAvailability', summary: 'Whether a username may be had' })
-  @ApiQuery({ name: 'username', required: true })
+  @ApiQuery({ name: 'username', required: true, example: 'bob' })
   @ApiOkResponse({ description: 'It may; nothing is reserved.', schema: { example: { available: true } } })
   @ApiMatrixError(400, 'It may not.', [
     'M_USER_IN_USE',

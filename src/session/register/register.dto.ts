@@ -14,7 +14,7 @@ export class RegisterDto extends InteractiveAuthDto {
   @IsString()
   username?: string;
 
-  @ApiPropertyOptional({ example: 'correct horse battery staple' })
+  @ApiPropertyOptional({ example: 'down-the-rabbit-hole' })
   @IsOptional()
   @IsString()
   password?: string;
