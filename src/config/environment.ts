@@ -73,7 +73,9 @@ export const environmentSchema = z.object({
     .string()
     .refine((value) => isUrl(value, ['http:', 'https:']), 'a URL that starts with http:// or https://')
     .optional()
-    .describe('Where clients reach this service; told in /.well-known. Default: http://localhost:PORT.'),
+    .describe(
+      'Base URL under which clients reach this service, as /.well-known gives it. Default: http://localhost:PORT.',
+    ),
   DATABASE_URL: z
     .string()
     .refine(
@@ -85,21 +87,19 @@ export const environmentSchema = z.object({
       'The PostgreSQL (15 or newer) to use. Unset or "embedded": a server of its own, kept in DATA_DIR. ' +
         'With NODE_ENV=production the embedded server must be asked for by name.',
     ),
-  DATABASE_POOL_SIZE: wholeNumber(2, 200)
-    .default(10)
-    .describe('How many database connections one process holds at the most.'),
+  DATABASE_POOL_SIZE: wholeNumber(2, 200).default(10).describe('Most database connections of one process.'),
   DATA_DIR: z.string().default('./data').describe('Where the embedded PostgreSQL keeps its data.'),
   REGISTRATION: z
     .enum(['open', 'token', 'closed'], { error: '"open", "token" or "closed"' })
     .optional()
     .describe(
-      'Who may create an account: anyone, whoever has a registration token, or nobody. Default: open with the embedded database outside production, closed otherwise.',
+      'Who may create an account: anyone (open), holders of a registration token (token) or nobody (closed). Default: open with the embedded database outside production, otherwise closed.',
     ),
   REGISTRATION_TOKENS: z
     .string()
     .regex(/^[\w.~-]{1,64}(,[\w.~-]{1,64})*$/, 'tokens of 1 to 64 of 0-9A-Za-z._~-, separated by commas')
     .optional()
-    .describe('The registration tokens that count with REGISTRATION=token, separated by commas.'),
+    .describe('The valid registration tokens for REGISTRATION=token, separated by commas.'),
   GUESTS: z
     .enum(['allowed', 'refused'], { error: '"allowed" or "refused"' })
     .default('refused')
@@ -107,21 +107,23 @@ export const environmentSchema = z.object({
   PASSWORD_MIN_LENGTH: wholeNumber(1, 512)
     .default(8)
     .describe(
-      'Fewest characters of a new password; common and easily guessed ones are refused at any length.',
+      'Minimum length of a new password; passwords that are easily guessed are refused at any length.',
     ),
   PASSWORD_HASH_MEMORY_KIB: wholeNumber(8_192, 1_048_576)
     .default(19_456)
-    .describe('Memory of one argon2id hash, in KiB. Old hashes are made anew when their users log in.'),
+    .describe(
+      'Memory of one argon2id hash, in KiB. A login replaces a hash that was made with other settings.',
+    ),
   PASSWORD_HASH_PASSES: wholeNumber(1, 20).default(2).describe('Passes of one argon2id hash.'),
   PASSWORD_HASH_QUEUE: wholeNumber(1, 10_000)
     .default(64)
-    .describe('How many passwords may wait to be hashed; further ones are answered with 429.'),
+    .describe('How many passwords may wait to be hashed; further requests get 429.'),
   SERVER_ADMINS: z
     .string()
     .regex(/^@[^:,]+:[^,]+(,@[^:,]+:[^,]+)*$/, 'user IDs, separated by commas')
     .optional()
     .describe(
-      'User IDs of those who may lock and suspend others, separated by commas. Nobody registers such a name by the open door.',
+      'User IDs of server administrators, separated by commas. While REGISTRATION=open, nobody can register these names.',
     ),
   APPSERVICE_FILES: z
     .string()
@@ -129,72 +131,78 @@ export const environmentSchema = z.object({
     .describe('Registration files of application services (YAML), separated by commas.'),
   ACCESS_TOKEN_TTL: duration()
     .default('15m')
-    .describe('Life of the access token of a client that uses refresh tokens; others do not expire.'),
+    .describe(
+      'Lifetime of the access token of a client that uses refresh tokens; other access tokens do not expire.',
+    ),
   REFRESH_TOKEN_IDLE_TTL: duration()
     .optional()
-    .describe('How long a refresh token may lie unused. Default: as long as it likes.'),
+    .describe(
+      'How long a session may go without a refresh before its refresh token expires. Default: no limit.',
+    ),
   REFRESH_TOKEN_TTL: duration()
     .optional()
-    .describe('How long a session may be refreshed after its login. Default: as long as it likes.'),
+    .describe('How long after its login a session may be refreshed. Default: no limit.'),
   REFRESH_REPLAY_GRACE: duration()
     .default('60s')
     .describe(
-      'How long a refresh token, after the first use of its successor, is refused without ending the session; later it is a theft.',
+      'How long after the first use of its successor a refresh token is only refused; later use counts as theft and ends the session.',
     ),
   LAST_SEEN_INTERVAL: interval()
     .default('1m')
-    .describe('How often it is written down when devices were last seen.'),
+    .describe('How often the last-seen times of devices are written to the database.'),
   DEVICE_LIST_RETENTION: duration()
     .default('90d')
-    .describe('How long changes of device lists are kept for /keys/changes.'),
+    .describe('How long device-list changes are kept for /keys/changes.'),
   EVENT_POLL_INTERVAL: interval()
     .default('5s')
-    .describe('How often a node looks for events that other nodes left undelivered, or that are due again.'),
+    .describe('How often a node looks for events that are due, such as those another node left undelivered.'),
   EVENT_LISTENER_TIMEOUT: interval()
     .default('15s')
     .describe(
-      'How long listeners may hold a transaction, and one statement may take; then it is rolled back.',
+      'Time limit for the listeners of an event, and for one SQL statement; then the transaction is rolled back.',
     ),
-  EVENT_DELIVERY_TIMEOUT: interval().default('10s').describe('How long one delivery of an event may take.'),
+  EVENT_DELIVERY_TIMEOUT: interval().default('10s').describe('Time limit for one delivery of an event.'),
   EVENT_MAX_ATTEMPTS: wholeNumber(1, 1_000)
     .default(30)
-    .describe('After so many failed attempts a delivery is buried; 30 take 14 hours or so.'),
+    .describe(
+      'Failed attempts after which a delivery is given up (buried); 30 attempts take about 14 hours.',
+    ),
   EVENT_RETENTION: duration({ min: SHORTEST_EVENT_RETENTION_MS, bounds: 'from ten minutes to ten years' })
     .default('7d')
     .describe(
-      'How long delivered events are kept, and what is owed to a subscriber that no node has any more.',
+      'How long delivered events are kept, and undelivered ones of a subscriber that no node has any more.',
     ),
   EVENT_BURIED_RETENTION: duration()
     .default('90d')
-    .describe('How long a buried delivery waits for somebody to replay it.'),
+    .describe('How long a buried delivery is kept for an administrator to replay it.'),
   AUDIT: z
     .enum(['on', 'off'], { error: '"on" or "off"' })
     .default('on')
-    .describe('Whether logins, ends of sessions and refusals are kept for administrators.'),
-  AUDIT_RETENTION: duration().default('90d').describe('How long the audit keeps them.'),
+    .describe('Whether logins, ends of sessions and refusals are recorded for administrators.'),
+  AUDIT_RETENTION: duration().default('90d').describe('How long the audit keeps its entries.'),
   WEBHOOKS_FILE: z
     .string()
     .optional()
-    .describe('YAML file with the targets that events are posted to. Default: none.'),
+    .describe('YAML file with the webhooks that events are posted to. Default: none.'),
   WEBHOOK_SECRET: z
     .string()
     .optional()
-    .describe('Secret (whsec_ and base64) that signs for targets without a secret_file.'),
+    .describe('Secret (whsec_ and base64) that signs the requests of webhooks without a secret_file.'),
   WEBHOOK_SCHEMES: z
     .string()
     .regex(/^https?(,https?)?$/, '"https", "http" or both, separated by a comma')
     .default('https')
-    .describe('Schemes that URLs of targets may have.'),
+    .describe('URL schemes that webhooks may have.'),
   RECONCILE: z
     .enum(['repair', 'dry_run', 'off'], { error: '"repair", "dry_run" or "off"' })
     .default('repair')
     .describe(
-      'Whether what should be impossible (docs/operating.md) is mended, told only, or not looked for.',
+      'Whether the reconciler repairs inconsistent rows (docs/operating.md), only reports them, or does not run.',
     ),
-  RECONCILE_INTERVAL: interval().default('10m').describe('How often it is looked for.'),
+  RECONCILE_INTERVAL: interval().default('10m').describe('How often the reconciler runs.'),
   DEVICE_WITHOUT_TOKEN_TTL: duration()
     .default('365d')
-    .describe('How long a device stays on which nobody can sign in any more.'),
+    .describe('How long a device is kept after its last token has expired.'),
   METRICS_PORT: wholeNumber(0, 65_535)
     .optional()
     .describe('TCP port that serves /metrics for Prometheus. Default: none.'),
@@ -204,13 +212,13 @@ export const environmentSchema = z.object({
     .refine((value) => isUrl(value, ['nats:', 'tls:']), 'a URL that starts with nats:// or tls://')
     .optional()
     .describe(
-      'NATS server that every event is published on; with user:password or a token before the @. Default: none.',
+      'NATS server to publish every event on; user:password or a token may stand before the @. Default: none.',
     ),
   NATS_SUBJECT_PREFIX: z
     .string()
     .regex(/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/, 'words of A-Z, a-z, 0-9, _ and -, separated by dots')
     .default('matrix.session')
-    .describe('What the subjects of events begin with, before .devices.deleted and so on.'),
+    .describe('Prefix of the subjects of events, before .devices.deleted and so on.'),
   NATS_JETSTREAM: z
     .enum(['on', 'off'], { error: '"on" or "off"' })
     .default('off')
@@ -220,41 +228,49 @@ export const environmentSchema = z.object({
     .refine(isProxyList, 'a number of hops, or addresses and subnets separated by commas')
     .optional()
     .describe(
-      'Which proxies may tell the address of a client (X-Forwarded-For): a number of hops, or addresses and subnets separated by commas. Default: none.',
+      'Proxies whose X-Forwarded-For is trusted: a number of hops, or addresses and subnets separated by commas. Default: none.',
     ),
   KEEP_ALIVE_TIMEOUT: interval()
     .default('95s')
-    .describe('How long a connection stays open between two requests; longer than proxies in front keep it.'),
-  REQUEST_TIMEOUT: interval().default('30s').describe('In which a request must have arrived, body included.'),
+    .describe(
+      'How long an idle HTTP connection stays open; it must be longer than the idle timeout of proxies in front.',
+    ),
+  REQUEST_TIMEOUT: interval()
+    .default('30s')
+    .describe('Time limit for a request to arrive, including its body.'),
   API_DOCS: z
     .enum(['on', 'off'], { error: '"on" or "off"' })
     .optional()
-    .describe('Whether Swagger UI stands at /docs. Default: on, but off when NODE_ENV is production.'),
+    .describe('Whether Swagger UI is served at /docs. Default: on, but off when NODE_ENV is production.'),
   DEVICES_PER_USER: wholeNumber(1, 1_000_000)
     .default(1_000)
-    .describe('How many devices a user may have; logins on further ones are refused.'),
+    .describe('Most devices of one user; a login on a further device is refused.'),
   RATE_LIMITS: z
     .enum(['on', 'off'], { error: '"on" or "off"' })
     .default('on')
-    .describe('"off" switches all rate limits off, for load tests.'),
+    .describe('"off" disables all rate limits, for load tests.'),
   RATE_LIMIT_LOGIN_FAILED_ACCOUNT: rateLimit('10/10m').describe('Failed logins to one account.'),
   RATE_LIMIT_LOGIN_FAILED_ADDRESS: rateLimit('50/10m').describe('Failed logins from one address.'),
   RATE_LIMIT_REGISTRATION: rateLimit('20/1h').describe('Registrations from one address.'),
   RATE_LIMIT_CHALLENGE: rateLimit('60/1m').describe(
-    'Requests of one address that may open an interactive authentication: registrations, password changes, deactivations, deletions of devices, new cross-signing keys, login tokens.',
+    'Requests from one address that may start interactive authentication: registrations, password changes, deactivations, device deletions, new cross-signing keys, login tokens.',
   ),
-  RATE_LIMIT_AVAILABLE: rateLimit('60/1m').describe('Usernames that one address asks for.'),
+  RATE_LIMIT_AVAILABLE: rateLimit('60/1m').describe(
+    'Checks of whether a username is available, from one address.',
+  ),
   RATE_LIMIT_REFRESH: rateLimit('300/1m').describe('Refreshes from one address.'),
-  RATE_LIMIT_GET_TOKEN: rateLimit('1/1m').describe('Login tokens that one user asks for.'),
-  RATE_LIMIT_VALIDITY: rateLimit('10/1m').describe('Registration tokens that one address tries.'),
+  RATE_LIMIT_GET_TOKEN: rateLimit('1/1m').describe('Login tokens requested by one user.'),
+  RATE_LIMIT_VALIDITY: rateLimit('10/1m').describe('Checks of registration tokens from one address.'),
   RATE_LIMIT_KEYS_UPLOAD: rateLimit('120/1m').describe(
-    'Uploads of keys and signatures by one user, on each node.',
+    'Uploads of keys and signatures by one user, counted by each node.',
   ),
-  RATE_LIMIT_KEYS_QUERY: rateLimit('600/1m').describe('Queries of keys by one user, on each node.'),
+  RATE_LIMIT_KEYS_QUERY: rateLimit('600/1m').describe('Key queries by one user, counted by each node.'),
   RATE_LIMIT_KEYS_CLAIMED: rateLimit('30/10m').describe(
-    'One-time keys that are claimed of one device, on each node; then its fallback key is given, if it has one.',
+    'One-time keys claimed from one device, counted by each node; beyond that its fallback key is handed out, if it has one.',
   ),
-  RATE_LIMIT_KEYS_CLAIM: rateLimit('600/1m').describe('Claims of one-time keys by one user, on each node.'),
+  RATE_LIMIT_KEYS_CLAIM: rateLimit('600/1m').describe(
+    'Claims of one-time keys by one user, counted by each node.',
+  ),
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace'], {
       error: 'one of fatal, error, warn, info, debug, trace',
