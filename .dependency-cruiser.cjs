@@ -33,7 +33,7 @@ module.exports = {
         'Transactions carry whatever they are given; a database that knows sessions cannot serve a team of its own.',
       severity: 'error',
       from: room('database'),
-      to: outside('database', 'system', 'config'),
+      to: outside('database', 'system', 'config', 'metrics'),
     },
     {
       name: 'matrix-knows-no-feature',

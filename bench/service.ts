@@ -1,16 +1,15 @@
 import 'reflect-metadata';
 import { createApplication } from '../src/application.js';
 import { Environment } from '../src/config/environment.js';
-import { Batcher } from '../src/database/batcher.js';
+import { SharedWork } from '../src/database/shared-work.js';
 import type { DatabaseLocation } from '../src/database/data-source.js';
 import { serve } from './contestant.js';
 import { SERVER_NAME } from './seed.js';
 
 // What sharing is worth shows without it: each logout in a transaction of its own, each look-up in a statement.
 if (process.env['BENCH_SHARING'] === 'off') {
-  Batcher.prototype.add = async function serveAlone(this: Batcher<unknown, unknown>, item) {
-    const [result] = await this['serve']([item], false);
-    return result;
+  SharedWork.prototype.together = function together(this: SharedWork<unknown, unknown>, item) {
+    return this.alone(item);
   };
 }
 

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { Batcher, LOOK_UPS } from '../database/batcher.js';
+import type { SharedWork } from '../database/shared-work.js';
 import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { type HashSettings, settingsOf } from '../system/password-hasher.js';
@@ -99,12 +99,11 @@ interface LookUp {
 /** The SQL of accounts. */
 @Injectable()
 export class AccountsStore {
-  private readonly lookUps = new Batcher<LookUp, AccountEntity | null>(
-    (batch) => this.findTogether(batch),
-    LOOK_UPS,
-  );
+  private readonly lookUps: SharedWork<LookUp, AccountEntity | null>;
 
-  constructor(private readonly unitOfWork: UnitOfWork) {}
+  constructor(private readonly unitOfWork: UnitOfWork) {
+    this.lookUps = unitOfWork.shareLookUps('accounts', (lookUps) => this.findTogether(lookUps));
+  }
 
   /** Answers whether the account is new. */
   async insert(tx: Tx, { userId, passwordHash, kind }: NewAccount): Promise<boolean> {
@@ -117,7 +116,7 @@ export class AccountsStore {
    * statement.
    */
   find(userId: string, otherwise = userId): Promise<AccountEntity | null> {
-    return this.lookUps.add({ userId, otherwise });
+    return this.lookUps.together({ userId, otherwise });
   }
 
   /** The user ID of some account, if there is one. */

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { AccountEntity } from '../accounts/account.entity.js';
 import { AccountsService } from '../accounts/accounts.service.js';
 import type { Restriction } from '../accounts/accounts.store.js';
-import { cameFrom } from '../audit/origins.js';
+import { recordOrigin } from '../audit/origins.js';
 import type { Requester } from '../auth/requester.js';
 import { requireWholeUserId } from '../auth/server-admin.rules.js';
 import { Environment } from '../config/environment.js';
@@ -45,7 +45,7 @@ export class AdminService {
       throw MatrixError.forbidden('Administrators cannot be locked or suspended');
     }
     await this.unitOfWork.run(async (tx) => {
-      cameFrom(tx, { ...origin, actor: requester.userId });
+      recordOrigin(tx, { ...origin, actor: requester.userId });
       await this.accounts.restrict(tx, target, restriction, on);
     });
   }

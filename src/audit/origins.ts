@@ -8,7 +8,7 @@ const ALL = '';
 const ORIGINS = new WeakMap<Tx, Map<string, Origin>>();
 
 /** Says where a transaction was asked for, or, of one that requests share, what happens to a device in it. */
-export function cameFrom(tx: Tx, origin: Origin, device?: DeviceRef): void {
+export function recordOrigin(tx: Tx, origin: Origin, device?: DeviceRef): void {
   const origins = ORIGINS.get(tx) ?? new Map<string, Origin>();
   ORIGINS.set(tx, origins.set(device === undefined ? ALL : deviceKey(device), origin));
 }

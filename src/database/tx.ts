@@ -2,6 +2,10 @@ import type { EntityManager } from 'typeorm';
 import type { ClientBase, QueryResultRow } from 'pg';
 import { causesOf, isOutage, Unavailable } from '../system/outage.js';
 
+/** A step of a transaction, or none. */
+type Step = (() => unknown) | undefined;
+type ResultOf<One extends Step> = One extends () => infer Result ? Awaited<Result> : undefined;
+
 /**
  * One SQL statement with a name. PostgreSQL parses and plans a named statement once for each connection, which
  * is worth more than anything else on the way of a request, so the name must belong to one text only.
@@ -30,8 +34,6 @@ export interface PendingStatement {
  * ```
  */
 export class Tx {
-  /** TypeORM's entity manager on this transaction, for code that prefers entities to statements. */
-  readonly manager: EntityManager;
   /**
    * The first error the database gave: later ones only say that the transaction is aborted.
    * @internal
@@ -49,6 +51,7 @@ export class Tx {
    * @internal
    */
   readonly listeners: string[] = [];
+  private madeManager: EntityManager | undefined;
   private latest: Promise<unknown> = Promise.resolve();
   private over = false;
   private readonly last: (() => PendingStatement)[] = [];
@@ -58,17 +61,47 @@ export class Tx {
   readonly startedAt: Date;
 
   constructor(
-    manager: EntityManager,
     private readonly client: ClientBase,
     startedAt: Date,
+    private readonly makeManager: () => EntityManager,
     /**
      * Whether several requests share the transaction: nothing in it may take long.
      * @internal
      */
-    readonly inCompany = false,
+    readonly isShared = false,
   ) {
-    this.manager = manager;
     this.startedAt = startedAt;
+  }
+
+  /** TypeORM's entity manager on this transaction, for code that prefers entities to statements. */
+  get manager(): EntityManager {
+    return (this.madeManager ??= this.makeManager());
+  }
+
+  /**
+   * Calls the steps one after the other, without waiting for any, and resolves with what they gave when all have
+   * resolved. PostgreSQL runs the statements of a connection in the order in which they were sent, so what a step sends
+   * before its first `await` runs before whatever the next step sends; all of it is one round trip.
+   *
+   * When steps fail it waits for the others, and rejects with the first failure that is not the consequence of another.
+   * Never use `Promise.all` on statements of a transaction: it would leave some of them running.
+   *
+   * @example
+   * ```ts
+   * const [notes] = await tx.inOrder(
+   *   () => tx.query<Note>(LOCK_NOTES, [userId]),
+   *   () => tx.query(DELETE_NOTES, [userId]),
+   * );
+   * ```
+   */
+  async inOrder<const Steps extends readonly Step[]>(
+    ...steps: Steps
+  ): Promise<{ -readonly [At in keyof Steps]: ResultOf<Steps[At]> }> {
+    const outcomes = await Promise.allSettled(steps.map(async (step) => step?.()));
+    const failures = outcomes.filter((outcome) => outcome.status === 'rejected');
+    const failed = failures.find(({ reason }) => !isAbortedTransaction(reason)) ?? failures[0];
+    if (failed !== undefined) throw failed.reason;
+    return outcomes.map((outcome) => (outcome as PromiseFulfilledResult<unknown>).value) as never;
   }
 
   /** Runs a statement and gives its rows. Calls that do not await each other share a round trip. */
@@ -103,7 +136,13 @@ export class Tx {
    */
   sendLast(): Promise<unknown> {
     const pending = this.last.map((make) => make());
-    return settle(pending.map(({ statement, values }) => this.send(statement, values)));
+    return this.inOrder(
+      ...pending.map(
+        ({ statement, values }) =>
+          () =>
+            this.send(statement, values),
+      ),
+    );
   }
 
   /**
@@ -162,20 +201,6 @@ export class Tx {
     this.over = true;
     await this.latest.catch(() => undefined);
   }
-}
-
-/**
- * Resolves when all have resolved, with what they gave. Unlike `Promise.all` it waits for every one before it
- * rejects, with the first failure: work that goes on behind a rolled back transaction would meet it again in the
- * next attempt.
- */
-export async function settle<Work extends readonly unknown[]>(
-  work: Work,
-): Promise<{ -readonly [At in keyof Work]: Awaited<Work[At]> }> {
-  const outcomes = await Promise.allSettled(work);
-  const failed = outcomes.find((outcome) => outcome.status === 'rejected');
-  if (failed !== undefined) throw failed.reason;
-  return outcomes.map((outcome) => (outcome as PromiseFulfilledResult<unknown>).value) as never;
 }
 
 /** A statement failed because one before it had. */

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Injectable, Logger } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
-import { type Client, DatabaseError, type Pool, type QueryResultRow } from 'pg';
-import { DataSource, QueryFailedError, type QueryRunner } from 'typeorm';
+import { DatabaseError, type Pool, type PoolClient, type QueryResultRow } from 'pg';
+import { DataSource, QueryFailedError } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
+import { Metrics } from '../metrics/metrics.js';
 import { Clock } from '../system/clock.js';
 import {
   causesOf,
@@ -13,8 +14,12 @@ import {
   Unavailable,
   unavailableIn,
 } from '../system/outage.js';
+import { DatabaseMetrics } from './database-metrics.js';
+import { Connections } from './connections.js';
 import { OutageLog } from './outage-log.js';
-import { Turns } from './turns.js';
+import { runSteps, type SharedTransaction } from './shared-transaction.js';
+import { type Kind, SharedWork } from './shared-work.js';
+import { TransactionQueryRunner } from './transaction-query-runner.js';
 import { ofDatabase, type Statement, Tx } from './tx.js';
 
 /** Serialization failure and deadlock: PostgreSQL asks the client to try the whole transaction again. */
@@ -24,10 +29,10 @@ const ATTEMPTS = 5;
 const LIFETIME_MS = 45_000;
 
 /** Longer than a commit takes on most machines, and shorter than anybody notices. */
-const BEGIN_IN_COMPANY = `BEGIN; SET LOCAL lock_timeout = '20ms'`;
-
-/** How many may wait for a connection, and how long. */
-const WAITING = { waiting: 1_024, waitMs: 10_000 };
+const BEGIN_SHARED = `BEGIN; SET LOCAL lock_timeout = '20ms'`;
+/** Beyond so many items, a shared commit gains little. */
+const SHARED_LIMIT = 64;
+const LOOK_UPS_LIMIT = 256;
 /** How long to wait for a connection of the pool where the server has no other left. */
 const SLOT_WAIT_MS = 5_000;
 /** A look-up that takes longer meets a server that hangs. */
@@ -38,17 +43,17 @@ const LOOK_UP_TIMEOUT_MS = 10_000;
 export class UnitOfWork {
   private readonly logger = new Logger(UnitOfWork.name);
   private readonly outages = new OutageLog();
-  /** Transactions may hang in a listener: they never take the last connections, so that look-ups go on. */
-  private readonly transactions: Turns;
-  private readonly lookUps: Turns;
+  private readonly connections: Connections;
+  private readonly metrics: DatabaseMetrics;
 
   constructor(
     @InjectDataSource() private readonly dataSource: DataSource,
     private readonly clock: Clock,
+    metrics: Metrics,
   ) {
     const { poolSize = 10 } = dataSource.options as { poolSize?: number };
-    this.transactions = new Turns({ ...WAITING, atOnce: Math.max(1, poolSize - Math.ceil(poolSize / 5)) });
-    this.lookUps = new Turns({ ...WAITING, atOnce: poolSize });
+    this.connections = new Connections(poolSize);
+    this.metrics = new DatabaseMetrics(metrics, this.connections, this.pool);
   }
 
   /**
@@ -60,8 +65,6 @@ export class UnitOfWork {
    * must bear being repeated.
    *
    * @throws {Unavailable} when the database cannot be had, or too many wait for it
-   * @param inCompany for work of several requests that share the transaction: a statement that would wait long for
-   *   a lock fails, so that nobody waits for a neighbour; each is then to be tried alone
    *
    * @example
    * ```ts
@@ -70,10 +73,38 @@ export class UnitOfWork {
    * });
    * ```
    */
-  run<Result>(work: (tx: Tx) => Promise<Result>, { inCompany = false } = {}): Promise<Result> {
-    return this.guarded('write', () =>
-      again(() => this.transactions.take(() => this.attempt(work, inCompany))),
-    );
+  run<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
+    return this.runIn(work, false);
+  }
+
+  /**
+   * Requests that come at the same time do this operation in one transaction; see {@link SharedTransaction}. In a
+   * shared transaction a statement that would wait long for a lock fails, so that no request waits for another.
+   * @internal
+   */
+  share<Item, Locked, Result>(operation: SharedTransaction<Item, Locked, Result>): SharedWork<Item, Result> {
+    return this.shared({
+      name: operation.name,
+      limit: SHARED_LIMIT,
+      ...(operation.keyOf === undefined ? {} : { keyOf: (item: Item) => operation.keyOf!(item) }),
+      serve: (items, isShared) => this.runIn((tx) => runSteps(tx, operation, items), isShared),
+    });
+  }
+
+  /**
+   * Look-ups that come at the same time share one call of `serve`, which gives one result for each item.
+   * @internal
+   */
+  shareLookUps<Item, Result>(
+    name: string,
+    serve: (items: readonly Item[]) => Promise<readonly Result[]>,
+    limit = LOOK_UPS_LIMIT,
+  ): SharedWork<Item, Result> {
+    return this.shared({
+      name,
+      limit,
+      serve: async (items) => (await serve(items)).map((result) => ({ result })),
+    });
   }
 
   /**
@@ -82,13 +113,14 @@ export class UnitOfWork {
    */
   runOne<Row extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<Row[]> {
     return this.guarded('write', () =>
-      again(() => this.transactions.take(() => this.send<Row>(statement, values))),
+      this.again(() => this.connections.transactions.take(() => this.send<Row>(statement, values))),
     );
   }
 
   /** Runs one statement outside any transaction; for reading. */
   query<Row extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<Row[]> {
-    const look = () => this.lookUps.take(() => this.send<Row>(statement, values, LOOK_UP_TIMEOUT_MS));
+    const look = () =>
+      this.connections.lookUps.take(() => this.send<Row>(statement, values, LOOK_UP_TIMEOUT_MS));
     return this.guarded('look-up', async () => {
       try {
         return await look();
@@ -100,16 +132,31 @@ export class UnitOfWork {
     });
   }
 
+  private get pool(): Pool {
+    return (this.dataSource.driver as PostgresDriver).master as Pool;
+  }
+
+  private shared<Item, Result>(kind: Kind<Item, Result>): SharedWork<Item, Result> {
+    const work = new SharedWork(kind, this.connections, this.metrics.counting(kind.name));
+    this.metrics.watch(kind.name, () => work.waiting);
+    return work;
+  }
+
+  private runIn<Result>(work: (tx: Tx) => Promise<Result>, isShared: boolean): Promise<Result> {
+    return this.guarded('write', () =>
+      this.again(() => this.connections.transactions.take(() => this.attempt(work, isShared))),
+    );
+  }
+
   private async send<Row extends QueryResultRow>(
     statement: Statement,
     values: unknown[],
     timeoutMs?: number,
   ): Promise<Row[]> {
-    const pool = (this.dataSource.driver as PostgresDriver).master as Pool;
     // `pg` knows the time limit of a single query; its types do not.
     const query = { ...statement, values, ...(timeoutMs === undefined ? {} : { query_timeout: timeoutMs }) };
     try {
-      return (await whenThereIsRoom(() => pool.query<Row>(query))).rows;
+      return (await whenThereIsRoom(() => this.pool.query<Row>(query))).rows;
     } catch (error) {
       throw ofDatabase(error);
     }
@@ -129,26 +176,23 @@ export class UnitOfWork {
     }
   }
 
-  /** A query runner that has a connection; one whose connecting failed never gets another. */
-  private async connect(): Promise<QueryRunner> {
-    const runner = this.dataSource.createQueryRunner();
-    await runner.connect();
-    return runner;
-  }
-
-  private async attempt<Result>(work: (tx: Tx) => Promise<Result>, inCompany: boolean): Promise<Result> {
-    const runner = await whenThereIsRoom(() => this.connect()).catch((error: unknown) => {
+  private async attempt<Result>(work: (tx: Tx) => Promise<Result>, isShared: boolean): Promise<Result> {
+    const client = await whenThereIsRoom(() => this.pool.connect()).catch((error: unknown) => {
       throw ofDatabase(error);
     });
-    let isCommitting = false;
+    let runner: TransactionQueryRunner | undefined;
+    let [isCommitting, isOver] = [false, false];
     try {
-      const client = (await runner.connect()) as Client;
-      // TypeORM would wait for the answer; sent without waiting, it travels with the first statements.
-      const begun = client.query(inCompany ? BEGIN_IN_COMPANY : 'BEGIN');
+      // Sent without waiting, it travels with the first statements.
+      const begun = client.query(isShared ? BEGIN_SHARED : 'BEGIN');
       begun.catch(() => {});
-      Object.assign(runner, { isTransactionActive: true, transactionDepth: 1 });
       const deadline = performance.now() + LIFETIME_MS;
-      const tx = new Tx(runner.manager, client, this.clock.now(), inCompany);
+      const makeManager = () => {
+        runner = new TransactionQueryRunner(this.dataSource, client);
+        if (isOver) void runner.release();
+        return runner.manager;
+      };
+      const tx = new Tx(client, this.clock.now(), makeManager, isShared);
       try {
         const result = await work(tx);
         await begun.catch((error: unknown) => {
@@ -156,7 +200,7 @@ export class UnitOfWork {
         });
         await tx.close();
         if (performance.now() > deadline) throw new Error('The transaction took too long to be committed');
-        if (client.getTransactionStatus() === 'I') throw new Error('A statement ended the transaction');
+        if (statusOf(client) === 'I') throw new Error('A statement ended the transaction');
         // Sent with the COMMIT: should it fail, the COMMIT is answered with ROLLBACK.
         const last = tx.sendLast();
         last.catch(() => {});
@@ -169,14 +213,31 @@ export class UnitOfWork {
         await begun.catch(() => {});
         await tx.close();
         // A connection that died took its transaction along; the first error is the one to tell.
-        if (!runner.isReleased && client.getTransactionStatus() !== 'I')
-          await client.query('ROLLBACK').catch(() => {});
+        if (statusOf(client) !== 'I') await client.query('ROLLBACK').catch(() => {});
         const told = ofQueries(error);
         if (!isCommitting && isUnavailable(told) && isConnectionLost(told)) throw new LostBeforeCommit(told);
         throw told;
       }
     } finally {
-      await runner.release();
+      isOver = true;
+      await runner?.release();
+      // The pool keeps no connection that has died.
+      client.release();
+    }
+  }
+
+  /** Tries again what lost to another transaction, or with its connection. */
+  private async again<Result>(attempt: () => Promise<Result>): Promise<Result> {
+    for (let nth = 1; ; nth += 1) {
+      try {
+        return await attempt();
+      } catch (error) {
+        const isLost = error instanceof LostBeforeCommit;
+        if (isLost ? nth > 1 : nth === ATTEMPTS || !TRY_AGAIN.has(sqlState(error))) throw error;
+        this.metrics.retried(isLost ? 'connection' : 'conflict');
+        // Both sides of a deadlock that wait equally long would only meet again.
+        await sleep(Math.random() * 10 * nth);
+      }
     }
   }
 }
@@ -215,28 +276,19 @@ async function whenThereIsRoom<Result>(connect: () => Promise<Result>): Promise<
   }
 }
 
-/** Tries again what lost to another transaction, or with its connection. */
-async function again<Result>(attempt: () => Promise<Result>): Promise<Result> {
-  for (let nth = 1; ; nth += 1) {
-    try {
-      return await attempt();
-    } catch (error) {
-      const isLost = error instanceof LostBeforeCommit;
-      if (isLost ? nth > 1 : nth === ATTEMPTS || !TRY_AGAIN.has(sqlState(error))) throw error;
-      // Both sides of a deadlock that wait equally long would only meet again.
-      await sleep(Math.random() * 10 * nth);
-    }
-  }
-}
-
 /** PostgreSQL answers the COMMIT of an aborted transaction with ROLLBACK and no error. */
-async function commit(client: Client, tx: Tx): Promise<void> {
+async function commit(client: PoolClient, tx: Tx): Promise<void> {
   const { command } = await client.query('COMMIT').catch((error: unknown) => {
     throw ofDatabase(error);
   });
   if (command !== 'COMMIT') {
     throw tx.hiddenFailure();
   }
+}
+
+/** The state of the connection's transaction, as `ReadyForQuery` says it; `pg` does not tell TypeScript of a pool's. */
+function statusOf(client: PoolClient): string | null {
+  return (client as unknown as { getTransactionStatus(): string | null }).getTransactionStatus();
 }
 
 /** The SQLSTATE of the error, or of what caused it. */

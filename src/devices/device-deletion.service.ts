@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { AccountsService, requireActive, requireUnchanged } from '../accounts/accounts.service.js';
-import { cameFrom } from '../audit/origins.js';
+import { recordOrigin } from '../audit/origins.js';
 import type { Requester } from '../auth/requester.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import type { Origin } from '../matrix/client-origin.decorator.js';
@@ -45,7 +45,7 @@ export class DeviceDeletionService {
     const { devices } = parameters as { devices?: string[] };
     if (devices === undefined) throw MatrixError.missingParam('devices');
     await this.unitOfWork.run(async (tx) => {
-      cameFrom(tx, deletion.origin);
+      recordOrigin(tx, deletion.origin);
       const account = await this.accounts.hold(tx, requester.userId);
       requireActive(account);
       requireUnchanged(account, credential);

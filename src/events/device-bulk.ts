@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { settle, type Tx } from '../database/tx.js';
+import type { Tx } from '../database/tx.js';
 import type { DeviceRef } from './devices-deleted.event.js';
 
 /** Rows that hang on devices and may be very many. */
@@ -24,7 +24,7 @@ export class DeviceBulk {
 
   /** How many rows the devices of a user have, as far as `limit`. */
   async count(tx: Tx, userId: string, limit: number): Promise<number> {
-    const counts = await settle(this.sources.map((source) => source.count(tx, userId, limit)));
+    const counts = await tx.inOrder(...this.sources.map((source) => () => source.count(tx, userId, limit)));
     return counts.reduce((sum, count) => sum + count, 0);
   }
 
@@ -33,7 +33,9 @@ export class DeviceBulk {
    * more.
    */
   async removeSome(tx: Tx, devices: readonly DeviceRef[], limit: number): Promise<boolean> {
-    const counts = await settle(this.sources.map((source) => source.removeSome(tx, devices, limit)));
+    const counts = await tx.inOrder(
+      ...this.sources.map((source) => () => source.removeSome(tx, devices, limit)),
+    );
     return counts.some((count) => count === limit);
   }
 }

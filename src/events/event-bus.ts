@@ -1,7 +1,7 @@
 import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { EventEmitter2, EventEmitterReadinessWatcher } from '@nestjs/event-emitter';
 import { Environment } from '../config/environment.js';
-import { Impatience } from '../database/batcher.js';
+import { TookTooLong } from '../database/shared-work.js';
 import { isAbortedTransaction, type Tx } from '../database/tx.js';
 import { ErrorAnswer } from '../matrix/matrix-error.js';
 import { causesOf } from '../system/outage.js';
@@ -101,18 +101,18 @@ export class EventBus implements OnApplicationBootstrap {
   /** A listener that hangs must not hold the transaction, and whatever waits for its locks. */
   private async inTime(
     event: SessionEvent,
-    { inCompany }: Tx,
+    { isShared }: Tx,
     work: Promise<unknown[]>,
   ): Promise<(Outcome | undefined)[]> {
     const { eventListenerTimeoutMs } = this.environment;
     // Who then goes on alone has all of the time once more.
-    const limitMs = inCompany ? eventListenerTimeoutMs / 3 : eventListenerTimeoutMs;
+    const limitMs = isShared ? eventListenerTimeoutMs / 3 : eventListenerTimeoutMs;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
         const { eventName } = event.constructor as SessionEventType;
         const message = `Listeners of ${eventName} took too long: ${listenersAtWork(event).join(', ')}`;
-        reject(inCompany ? new Impatience(message) : new Error(message));
+        reject(isShared ? new TookTooLong(message) : new Error(message));
       }, limitMs);
     });
     try {

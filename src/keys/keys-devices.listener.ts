@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { settle, type Tx } from '../database/tx.js';
+import type { Tx } from '../database/tx.js';
 import { AccountDeactivated } from '../events/account-deactivated.event.js';
 import { DeviceCreated } from '../events/device-created.event.js';
 import { DeviceRenamed } from '../events/device-renamed.event.js';
@@ -23,10 +23,10 @@ export class KeysDevicesListener {
   /** Devices and keys share one namespace ("Cross-signing"): who verifies by a name must know what it names. */
   @InTransaction(DeviceCreated)
   async onDeviceCreated({ userId, deviceId }: DeviceCreated, tx: Tx): Promise<void> {
-    const [isKey] = await settle([
-      isPublicKey(deviceId) && this.crossSigning.isKey(tx, userId, deviceId),
-      this.deviceLists.record(tx, [{ userId, deviceId, change: 'device_created' }]),
-    ]);
+    const [isKey] = await tx.inOrder(
+      () => isPublicKey(deviceId) && this.crossSigning.isKey(tx, userId, deviceId),
+      () => this.deviceLists.record(tx, [{ userId, deviceId, change: 'device_created' }]),
+    );
     if (isKey) throw MatrixError.forbidden('This device ID is that of a cross-signing key of the user');
   }
 
@@ -49,6 +49,9 @@ export class KeysDevicesListener {
       deviceId,
       change: 'device_deleted' as const,
     }));
-    await settle([this.store.deleteOfDevices(tx, devices), this.deviceLists.record(tx, changes)]);
+    await tx.inOrder(
+      () => this.store.deleteOfDevices(tx, devices),
+      () => this.deviceLists.record(tx, changes),
+    );
   }
 }

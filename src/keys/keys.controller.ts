@@ -6,6 +6,7 @@ import { ApiAccessToken, ApiExample, ApiJsonBodyErrors } from '../matrix/api.dec
 import { ClientController, MatrixPost } from '../matrix/client-api.decorators.js';
 import { RateLimited } from '../rate-limits/rate-limited.decorator.js';
 import { ClaimedKeysDto, ClaimKeysDto } from './claim-keys.dto.js';
+import { ClaimsService } from './claims.service.js';
 import { UPLOAD_EXAMPLE } from './keys.open-api.js';
 import { KeysService } from './keys.service.js';
 import { QueriedKeysDto, QueryKeysDto } from './query-keys.dto.js';
@@ -16,7 +17,10 @@ import { KeyCountsDto, UploadKeysDto } from './upload-keys.dto.js';
 @ApiAccessToken()
 @GuestsAllowed()
 export class KeysController {
-  constructor(private readonly keys: KeysService) {}
+  constructor(
+    private readonly keys: KeysService,
+    private readonly claims: ClaimsService,
+  ) {}
 
   @MatrixPost('keys/upload')
   @RateLimited('keys_upload')
@@ -54,6 +58,6 @@ export class KeysController {
   @ApiOkResponse({ description: 'The claimed keys.', type: ClaimedKeysDto })
   @ApiJsonBodyErrors()
   claim(@Body() request: ClaimKeysDto): Promise<ClaimedKeysDto> {
-    return this.keys.claim(request);
+    return this.claims.claim(request);
   }
 }

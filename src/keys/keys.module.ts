@@ -1,6 +1,8 @@
 import { Global, Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { UiaModule } from '../uia/uia.module.js';
+import { ClaimTransaction } from './claim.transaction.js';
+import { ClaimsService } from './claims.service.js';
 import { CrossSigningKeyEntity } from './cross-signing/cross-signing-key.entity.js';
 import { CrossSigningController } from './cross-signing/cross-signing.controller.js';
 import { CrossSigningService } from './cross-signing/cross-signing.service.js';
@@ -41,6 +43,8 @@ import { OneTimeKeyEntity } from './one-time-key.entity.js';
   controllers: [KeysController, CrossSigningController, SignaturesController, DeviceListsController],
   providers: [
     KeysService,
+    ClaimsService,
+    ClaimTransaction,
     KeysStore,
     KeysHousekeeping,
     KeysDevicesListener,

@@ -1,6 +1,7 @@
 import type { DeviceRef } from '../events/devices-deleted.event.js';
 import { isObject, type Json } from '../matrix/json.js';
 import { MatrixError } from '../matrix/matrix-error.js';
+import { serverNameOf } from '../matrix/user-id.js';
 import { KEY_LIMITS, requireFew, requireFewBytes } from './key-limits.rules.js';
 import type { UploadKeysDto } from './upload-keys.dto.js';
 
@@ -54,7 +55,7 @@ export function isSameKey(one: string | object, other: string | object): boolean
 }
 
 /** One key that somebody wants to have. */
-export interface Wish {
+export interface WantedKey {
   readonly userId: string;
   readonly deviceId: string;
   readonly algorithm: string;
@@ -64,8 +65,8 @@ export interface Wish {
  * The keys that a claim asks for, one for each device.
  * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` for too many
  */
-export function toWishes(oneTimeKeys: Json): Wish[] {
-  const wishes = Object.entries(oneTimeKeys).flatMap(([userId, devices]) => {
+export function toWantedKeys(oneTimeKeys: Json): WantedKey[] {
+  const wanted = Object.entries(oneTimeKeys).flatMap(([userId, devices]) => {
     if (!isObject(devices)) throw MatrixError.badJson(`one_time_keys.${userId} must be an object`);
     return Object.entries(devices).map(([deviceId, algorithm]) => {
       if (typeof algorithm !== 'string')
@@ -73,12 +74,24 @@ export function toWishes(oneTimeKeys: Json): Wish[] {
       return { userId, deviceId, algorithm };
     });
   });
-  requireFew('devices in a claim', wishes.length, KEY_LIMITS.claimedDevices);
-  return wishes;
+  requireFew('devices in a claim', wanted.length, KEY_LIMITS.claimedDevices);
+  return wanted;
+}
+
+/** The users of this server, and the servers of the others, which cannot be asked. */
+export function byServer(
+  userIds: readonly string[],
+  serverName: string,
+): { local: string[]; failures: Record<string, object> } {
+  const servers = userIds.map(serverNameOf).filter((name) => name !== '' && name !== serverName);
+  return {
+    local: userIds.filter((userId) => serverNameOf(userId) === serverName),
+    failures: Object.fromEntries(servers.map((name) => [name, {}])),
+  };
 }
 
 /** One order for all claims: two that want the same keys then wait for each other instead of deadlocking. */
-export function byName(one: Wish, other: Wish): number {
+export function byName(one: WantedKey, other: WantedKey): number {
   return compare(one.userId, other.userId) || compare(one.deviceId, other.deviceId);
 }
 

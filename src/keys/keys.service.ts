@@ -2,28 +2,15 @@ import { Injectable } from '@nestjs/common';
 import { AccountsService } from '../accounts/accounts.service.js';
 import type { Requester, RequesterDevice } from '../auth/requester.js';
 import { Environment } from '../config/environment.js';
-import { settle, type Tx } from '../database/tx.js';
+import type { Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
-import { deviceKey, type DeviceRef } from '../events/devices-deleted.event.js';
-import { type Json, nest } from '../matrix/json.js';
+import type { Json } from '../matrix/json.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { isSameJson, isSameUnsigned } from '../matrix/signed-json.js';
-import { serverNameOf } from '../matrix/user-id.js';
-import { RateLimiter } from '../rate-limits/rate-limiter.js';
-import type { ClaimedKeysDto, ClaimKeysDto } from './claim-keys.dto.js';
 import { DeviceListsService } from './device-lists/device-lists.service.js';
-import {
-  byName,
-  isSameKey,
-  nameOf,
-  type StoredKey,
-  toQuery,
-  toUpload,
-  toWishes,
-  type Wish,
-} from './keys.rules.js';
+import { byServer, isSameKey, nameOf, type StoredKey, toQuery, toUpload, type Upload } from './keys.rules.js';
 import { KEY_LIMITS, requireFew, tooLarge, tooMany } from './key-limits.rules.js';
-import { chunksOf, CLAIMED_TOGETHER, type ClaimedKey, KeysStore } from './keys.store.js';
+import { KeysStore } from './keys.store.js';
 import { toQueriedKeys } from './queried-keys.rules.js';
 import type { QueriedKeysDto, QueryKeysDto } from './query-keys.dto.js';
 import type { UploadKeysDto } from './upload-keys.dto.js';
@@ -42,7 +29,6 @@ export class KeysService {
     private readonly unitOfWork: UnitOfWork,
     private readonly environment: Environment,
     private readonly accounts: AccountsService,
-    private readonly limiter: RateLimiter,
   ) {}
 
   /**
@@ -54,25 +40,13 @@ export class KeysService {
    *   `M_UNKNOWN_TOKEN` when the device was deleted meanwhile: no key outlives a logout
    */
   async upload(device: RequesterDevice, request: UploadKeysDto): Promise<Record<string, number>> {
-    const { deviceKeys, oneTimeKeys, fallbackKeys } = toUpload(request, device);
+    const upload = toUpload(request, device);
     return this.unitOfWork.run(async (tx) => {
-      // Sent without waiting for each other: a connection runs its statements in their order.
-      // Of identity keys those of all devices count: the account orders their uploads.
-      if (deviceKeys !== null) void this.accounts.lock(tx, device.userId);
-      const isCounted = deviceKeys !== null || oneTimeKeys.length > 0;
-      // Uploads that are counted come one after the other: each is to see what the one before has left.
-      const holding = isCounted ? this.store.lockDevice(tx, device) : this.store.holdDevice(tx, device);
-      const putting = settle([
-        deviceKeys === null ? undefined : this.store.forgetOtherIdentity(tx, device, deviceKeys),
-        this.putFallbackKeys(tx, device, fallbackKeys),
-        this.putOneTimeKeys(tx, device, oneTimeKeys),
-        this.putDeviceKeys(tx, device, deviceKeys),
-      ]);
-      const counting = this.store.countOneTimeKeys(tx, device);
-      for (const work of [putting, counting]) work.catch(() => {});
-      if (!(await holding)) throw MatrixError.unknownToken();
-      await putting;
-      return counting;
+      const [, counts] = await tx.inOrder(
+        () => this.put(tx, device, upload),
+        () => this.store.countOneTimeKeys(tx, device),
+      );
+      return counts;
     });
   }
 
@@ -83,64 +57,32 @@ export class KeysService {
    */
   async query({ userId }: Requester, { device_keys }: QueryKeysDto): Promise<QueriedKeysDto> {
     const wanted = toQuery(device_keys);
-    const { local, failures } = this.divide([...wanted.keys()]);
+    const { local, failures } = byServer([...wanted.keys()], this.environment.serverName);
     const found = local.length === 0 ? [] : await this.store.query(local, userId);
     return { failures, ...toQueriedKeys(found, wanted, userId) };
   }
 
-  /**
-   * Takes one key of each device, the oldest, for the caller alone: no key is given out twice, whoever asks when. A
-   * device that has no one-time key left gives its fallback key; one that has neither is left out.
-   * @throws {MatrixError} `M_BAD_JSON`
-   */
-  async claim({ one_time_keys }: ClaimKeysDto): Promise<ClaimedKeysDto> {
-    const { local, failures } = this.divide(Object.keys(one_time_keys));
-    const isLocal = new Set(local);
-    const wishes = toWishes(one_time_keys)
-      .filter(({ userId }) => isLocal.has(userId))
-      .toSorted(byName);
-    const spared = await this.spare(wishes);
-    const keys = await this.store.claimOneTimeKeys(without(wishes, spared));
-    await Promise.all(keys.map((key) => this.limiter.tally('keys_claimed', deviceKey(key))));
-    const served = [...spared, ...keys];
-    const others = without(wishes, served);
-    const claimed = others.length === 0 ? served : [...served, ...(await this.useFallbackKeys(others))];
-    return {
-      failures,
-      one_time_keys: nest(
-        claimed.map(({ userId, deviceId, algorithm, keyId, key }) => [
-          userId,
-          deviceId,
-          { [`${algorithm}:${keyId}`]: key },
-        ]),
-      ),
-    };
-  }
-
-  /** Fallback keys for devices of which much was claimed: nobody is to empty a device that has one. */
-  private async spare(wishes: readonly Wish[]): Promise<ClaimedKey[]> {
-    const isUsedUp = await Promise.all(
-      wishes.map((wish) => this.limiter.isUsedUp('keys_claimed', deviceKey(wish))),
+  private async put(
+    tx: Tx,
+    device: RequesterDevice,
+    { deviceKeys, oneTimeKeys, fallbackKeys }: Upload,
+  ): Promise<void> {
+    const isCounted = deviceKeys !== null || oneTimeKeys.length > 0;
+    await tx.inOrder(
+      // The identity keys of all devices are counted, so the account orders their uploads.
+      deviceKeys === null ? undefined : () => this.accounts.lock(tx, device.userId),
+      // Uploads that are counted come one after the other: each sees what the one before has left.
+      () => this.requireDevice(tx, device, isCounted),
+      deviceKeys === null ? undefined : () => this.store.forgetOtherIdentity(tx, device, deviceKeys),
+      () => this.putFallbackKeys(tx, device, fallbackKeys),
+      () => this.putOneTimeKeys(tx, device, oneTimeKeys),
+      () => this.putDeviceKeys(tx, device, deviceKeys),
     );
-    const usedUp = wishes.filter((_, at) => isUsedUp[at]);
-    return usedUp.length === 0 ? [] : this.useFallbackKeys(usedUp);
   }
 
-  private async useFallbackKeys(wishes: readonly Wish[]): Promise<ClaimedKey[]> {
-    const keys: ClaimedKey[] = [];
-    for (const some of chunksOf(wishes, CLAIMED_TOGETHER))
-      keys.push(...(await this.unitOfWork.run((tx) => this.store.useFallbackKeys(tx, some))));
-    return keys;
-  }
-
-  /** Users of this server, and the servers of the others, which cannot be asked. */
-  private divide(userIds: readonly string[]): { local: string[]; failures: Record<string, object> } {
-    const { serverName } = this.environment;
-    const servers = userIds.map(serverNameOf).filter((name) => name !== '' && name !== serverName);
-    return {
-      local: userIds.filter((userId) => serverNameOf(userId) === serverName),
-      failures: Object.fromEntries(servers.map((name) => [name, {}])),
-    };
+  private async requireDevice(tx: Tx, device: RequesterDevice, isLocked: boolean): Promise<void> {
+    const isThere = isLocked ? this.store.lockDevice(tx, device) : this.store.holdDevice(tx, device);
+    if (!(await isThere)) throw MatrixError.unknownToken();
   }
 
   private async putFallbackKeys(tx: Tx, device: RequesterDevice, keys: readonly StoredKey[]): Promise<void> {
@@ -183,9 +125,4 @@ export class KeysService {
     if (stored !== null && !isSameUnsigned(stored, keys)) await this.store.deleteSignatures(tx, device);
     await this.deviceLists.record(tx, [{ userId, deviceId, change: 'device_keys' }]);
   }
-}
-
-function without(wishes: readonly Wish[], served: readonly DeviceRef[]): Wish[] {
-  const names = new Set(served.map(deviceKey));
-  return wishes.filter((wish) => !names.has(deviceKey(wish)));
 }

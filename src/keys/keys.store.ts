@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { RequesterDevice } from '../auth/requester.js';
-import { Batcher, GROUP_COMMIT } from '../database/batcher.js';
-import { settle, type Statement, type Tx } from '../database/tx.js';
+import type { SharedWork } from '../database/shared-work.js';
+import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { type BulkSource, DeviceBulk } from '../events/device-bulk.js';
 import { deviceColumns, type DeviceRef } from '../events/devices-deleted.event.js';
@@ -9,7 +9,7 @@ import type { Json } from '../matrix/json.js';
 import type { KeyUsage } from './cross-signing/cross-signing.rules.js';
 import type { KeySignatureEntity } from './cross-signing/key-signature.entity.js';
 import { KEY_LIMITS, tooLarge } from './key-limits.rules.js';
-import type { StoredKey, UploadedKey, Wish } from './keys.rules.js';
+import type { StoredKey, UploadedKey, WantedKey } from './keys.rules.js';
 
 /** What the server has of a user's keys. */
 export interface FoundKeys {
@@ -54,17 +54,13 @@ export interface AddedKeys {
   readonly isFull: 'unclaimed one-time keys on a device' | 'one-time keys in the life of a device' | null;
 }
 
-/** So few that many of them together are not much. */
-const FEW = 10;
 /** A user may have a megabyte of keys. */
 const FEW_USERS = 2;
 const QUERIED_TOGETHER = 16;
-const QUERIES = { lanes: 2, limit: 32 };
-/** Devices from which one transaction takes keys. */
-export const CLAIMED_TOGETHER = 500;
+const QUERIES_TOGETHER = 32;
 
 /** A key that somebody has got. */
-export type ClaimedKey = Wish & Pick<UploadedKey, 'keyId' | 'key'>;
+export type ClaimedKey = WantedKey & Pick<UploadedKey, 'keyId' | 'key'>;
 
 // The creation time tells the device of the request from a later one of the same ID.
 const HOLD_DEVICE: Statement = {
@@ -204,8 +200,8 @@ const CLAIM: Statement = {
   name: 'keys_claim',
   text: `
     WITH held AS MATERIALIZED (
-      SELECT wish.*, row_number() OVER (PARTITION BY user_id, device_id, algorithm ORDER BY n) - 1 AS earlier
-      FROM unnest($1::int[], $2::text[], $3::text[], $4::text[]) AS wish (n, user_id, device_id, algorithm)
+      SELECT wanted.*, row_number() OVER (PARTITION BY user_id, device_id, algorithm ORDER BY n) - 1 AS earlier
+      FROM unnest($1::int[], $2::text[], $3::text[], $4::text[]) AS wanted (n, user_id, device_id, algorithm)
     ), oldest AS MATERIALIZED (
       SELECT held.n, k.*
       FROM (
@@ -231,7 +227,7 @@ const FIND_FALLBACK_KEYS: Statement = {
   name: 'keys_find_fallback_keys',
   text: `
     SELECT user_id AS "userId", device_id AS "deviceId", algorithm, key_id AS "keyId", key, used
-    FROM unnest($1::text[], $2::text[], $3::text[]) AS wish (user_id, device_id, algorithm)
+    FROM unnest($1::text[], $2::text[], $3::text[]) AS wanted (user_id, device_id, algorithm)
     JOIN fallback_keys USING (user_id, device_id, algorithm)`,
 };
 const USE_FALLBACK_KEYS: Statement = {
@@ -266,17 +262,15 @@ const DELETE_OF_DEVICES: Statement = {
 /** The SQL of keys. */
 @Injectable()
 export class KeysStore implements BulkSource {
-  private readonly queries = new Batcher<Query, Answer>((batch) => this.queryTogether(batch), QUERIES);
-  private readonly claims = new Batcher<readonly Wish[], ClaimedKey[]>(
-    (batch, inCompany) => this.claimTogether(batch, inCompany),
-    GROUP_COMMIT,
-  );
+  private readonly queries: SharedWork<Query, Answer>;
 
   constructor(
     private readonly unitOfWork: UnitOfWork,
     bulk: DeviceBulk,
   ) {
     bulk.add(this);
+    const ask = (queries: readonly Query[]) => this.queryTogether(queries);
+    this.queries = unitOfWork.shareLookUps('keys_query', ask, QUERIES_TOGETHER);
   }
 
   /** Keeps the device from being deleted until the transaction ends; `false` when it is gone already. */
@@ -342,10 +336,10 @@ export class KeysStore implements BulkSource {
    * many the device has then.
    */
   async putFallbackKeys(tx: Tx, device: DeviceRef, keys: readonly StoredKey[]): Promise<number> {
-    const [, [row]] = await settle([
-      tx.query(PUT_FALLBACK_KEYS, [...keyColumns(device, keys), tx.startedAt]),
-      tx.query<{ count: number }>(COUNT_FALLBACK_KEYS, [device.userId, device.deviceId]),
-    ]);
+    const [, [row]] = await tx.inOrder(
+      () => tx.query(PUT_FALLBACK_KEYS, [...keyColumns(device, keys), tx.startedAt]),
+      () => tx.query<{ count: number }>(COUNT_FALLBACK_KEYS, [device.userId, device.deviceId]),
+    );
     return row!.count;
   }
 
@@ -372,7 +366,7 @@ export class KeysStore implements BulkSource {
    * @throws {MatrixError} `M_TOO_LARGE` when there is more than an answer may hold
    */
   async query(userIds: readonly string[], requesterId: string): Promise<FoundKeys[]> {
-    if (userIds.length <= FEW_USERS) return (await this.queries.add({ userIds, requesterId })).found;
+    if (userIds.length <= FEW_USERS) return (await this.queries.together({ userIds, requesterId })).found;
     const all: FoundKeys[] = [];
     let sum = 0;
     for (const some of chunksOf(userIds, QUERIED_TOGETHER)) {
@@ -385,25 +379,27 @@ export class KeysStore implements BulkSource {
     return all;
   }
 
-  /**
-   * Takes one one-time key for each wish, the oldest, and commits; wishes that cannot be had are left out. Claims
-   * that come at the same time share a transaction, unless they are for many: those have several, one after the
-   * other.
-   */
-  async claimOneTimeKeys(wishes: readonly Wish[]): Promise<ClaimedKey[]> {
-    if (wishes.length <= FEW) return this.claims.add(wishes);
-    const claimed: ClaimedKey[] = [];
-    for (const some of chunksOf(wishes, CLAIMED_TOGETHER))
-      claimed.push(...(await this.claimTogether([some], false)).flat());
-    return claimed;
+  /** Takes one one-time key for each of the wanted, the oldest; those that cannot be had are left out. */
+  async claim(
+    tx: Tx,
+    claims: readonly (readonly WantedKey[])[],
+  ): Promise<Map<readonly WantedKey[], ClaimedKey[]>> {
+    const wanted = claims.flatMap((claim, n) => claim.map((one) => ({ n, ...one })));
+    const rows = await tx.query<ClaimedKey & Numbered>(CLAIM, [
+      wanted.map(({ n }) => n),
+      ...wantedColumns(wanted),
+      tx.startedAt,
+    ]);
+    const keys = byNumber(claims.length, rows);
+    return new Map(claims.map((claim, n) => [claim, keys[n]!]));
   }
 
-  /** The fallback keys for wishes, which are from now on used. */
-  async useFallbackKeys(tx: Tx, wishes: readonly Wish[]): Promise<ClaimedKey[]> {
-    const keys = await tx.query<ClaimedKey & { used: boolean }>(FIND_FALLBACK_KEYS, wishColumns(wishes));
+  /** The fallback keys for the wanted ones, which are from now on used. */
+  async useFallbackKeys(tx: Tx, wanted: readonly WantedKey[]): Promise<ClaimedKey[]> {
+    const keys = await tx.query<ClaimedKey & { used: boolean }>(FIND_FALLBACK_KEYS, wantedColumns(wanted));
     const unused = keys.filter(({ used }) => !used);
     if (unused.length > 0) {
-      await tx.query(USE_FALLBACK_KEYS, [...wishColumns(unused), unused.map(({ keyId }) => keyId)]);
+      await tx.query(USE_FALLBACK_KEYS, [...wantedColumns(unused), unused.map(({ keyId }) => keyId)]);
     }
     return keys;
   }
@@ -425,20 +421,6 @@ export class KeysStore implements BulkSource {
       found: own.map(toFoundKeys),
       bytes: own.reduce((sum, row) => sum + bytesOf(row), 0),
     }));
-  }
-
-  private async claimTogether(
-    claims: readonly (readonly Wish[])[],
-    inCompany: boolean,
-  ): Promise<ClaimedKey[][]> {
-    const wishes = claims.flatMap((claim, n) => claim.map((wish) => ({ n, ...wish })));
-    const take = (tx: Tx) =>
-      tx.query<ClaimedKey & Numbered>(CLAIM, [
-        wishes.map(({ n }) => n),
-        ...wishColumns(wishes),
-        tx.startedAt,
-      ]);
-    return byNumber(claims.length, await this.unitOfWork.run(take, { inCompany }));
   }
 }
 
@@ -470,11 +452,11 @@ function byNumber<Row extends Numbered>(count: number, rows: readonly Row[]): Ro
   return shares;
 }
 
-function wishColumns(wishes: readonly Wish[]): string[][] {
+function wantedColumns(wanted: readonly WantedKey[]): string[][] {
   return [
-    wishes.map(({ userId }) => userId),
-    wishes.map(({ deviceId }) => deviceId),
-    wishes.map(({ algorithm }) => algorithm),
+    wanted.map(({ userId }) => userId),
+    wanted.map(({ deviceId }) => deviceId),
+    wanted.map(({ algorithm }) => algorithm),
   ];
 }
 

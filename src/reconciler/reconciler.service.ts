@@ -8,7 +8,7 @@ import { Environment } from '../config/environment.js';
 import type { DeviceRef } from '../events/devices-deleted.event.js';
 import { Metrics } from '../metrics/metrics.js';
 import { OutboxWorker } from '../outbox/outbox.worker.js';
-import { SessionService } from '../session/session.service.js';
+import { ExpiredSessionsService } from '../session/ending/expired-sessions.service.js';
 import { Clock } from '../system/clock.js';
 import { isUnavailable, warnUnlessOutage } from '../system/outage.js';
 import {
@@ -54,7 +54,7 @@ export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicat
 
   constructor(
     private readonly store: ReconcilerStore,
-    private readonly sessions: SessionService,
+    private readonly expired: ExpiredSessionsService,
     private readonly outbox: OutboxWorker,
     private readonly metrics: Metrics,
     private readonly environment: Environment,
@@ -124,7 +124,7 @@ export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicat
     const unused = await this.page('devices', positions, (from) =>
       this.store.lookAtDevices(from, PAGE, before),
     );
-    const dead = unused.length === 0 ? [] : await this.sessions.findExpired(unused, before);
+    const dead = unused.length === 0 ? [] : await this.expired.find(unused, before);
     let repaired = 0;
     for (let at = 0; repair && at < dead.length && !this.isStopping; at += ENDED_TOGETHER)
       repaired += await this.end(dead.slice(at, at + ENDED_TOGETHER), before);
@@ -134,7 +134,7 @@ export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicat
   /** Ends devices together, and where that fails, each by itself: one that a listener holds on to stops no other. */
   private async end(devices: readonly DeviceRef[], before: Date): Promise<number> {
     try {
-      return await this.sessions.endExpired(devices, before);
+      return await this.expired.end(devices, before);
     } catch (error) {
       if (isUnavailable(error)) throw error;
       if (devices.length === 1) {

@@ -23,6 +23,13 @@ import { SessionAdminController } from './session-admin.controller.js';
 import { SessionController } from './session.controller.js';
 import { SessionHousekeeping } from './session.housekeeping.js';
 import { SessionService } from './session.service.js';
+import { SessionStartService } from './session-start.service.js';
+import { LogoutTransaction } from './logout.transaction.js';
+import { LoginProofs } from './login/login-proofs.js';
+import { LoginTransaction } from './login/login.transaction.js';
+import { LoginTokenService } from './login-token/login-token.service.js';
+import { RefreshTransaction } from './refresh/refresh.transaction.js';
+import { ExpiredSessionsService } from './ending/expired-sessions.service.js';
 import { SessionStore } from './session.store.js';
 import { TokenIssuer } from './token-issuer.js';
 import { WhoamiController } from './whoami/whoami.controller.js';
@@ -56,6 +63,13 @@ import { WhoamiController } from './whoami/whoami.controller.js';
     SessionHousekeeping,
     StaleSessionsService,
     SessionService,
+    SessionStartService,
+    LogoutTransaction,
+    LoginProofs,
+    LoginTransaction,
+    LoginTokenService,
+    RefreshTransaction,
+    ExpiredSessionsService,
     SessionStore,
     TokenIssuer,
     SessionTokenVerifier,
@@ -65,6 +79,13 @@ import { WhoamiController } from './whoami/whoami.controller.js';
     LoginFlows,
     LoginService,
   ],
-  exports: [AppserviceLogin, LoginFlows, SessionService, SessionTokenVerifier],
+  exports: [
+    AppserviceLogin,
+    ExpiredSessionsService,
+    LoginFlows,
+    SessionService,
+    SessionStartService,
+    SessionTokenVerifier,
+  ],
 })
 export class SessionModule {}

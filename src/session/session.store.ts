@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { AccountKind } from '../accounts/account.entity.js';
-import { Batcher, LOOK_UPS } from '../database/batcher.js';
-import { settle, type Statement, type Tx } from '../database/tx.js';
+import type { SharedWork } from '../database/shared-work.js';
+import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { type DeletedDevice, deviceColumns, type DeviceRef } from '../events/devices-deleted.event.js';
 import type { RefreshTokenEntity } from './refresh-token.entity.js';
@@ -66,7 +66,7 @@ const FIND_ACCESS_TOKENS: Statement = {
 const FIND_LIVE: Statement = {
   name: 'session_find_live',
   text: `
-    SELECT FROM unnest($1::text[], $2::bytea[]) AS presented (user_id, token_digest)
+    SELECT token_digest AS "tokenDigest" FROM unnest($1::text[], $2::bytea[]) AS presented (user_id, token_digest)
     JOIN access_tokens USING (user_id, token_digest)`,
 };
 const FIND_USABLE: Statement = {
@@ -257,12 +257,11 @@ const KEPT_FAMILIES = 20;
 /** The SQL of sessions. */
 @Injectable()
 export class SessionStore {
-  private readonly lookUps = new Batcher<LookUp, FoundAccessToken | null>(
-    (batch) => this.findTogether(batch),
-    LOOK_UPS,
-  );
+  private readonly lookUps: SharedWork<LookUp, FoundAccessToken | null>;
 
-  constructor(private readonly unitOfWork: UnitOfWork) {}
+  constructor(private readonly unitOfWork: UnitOfWork) {
+    this.lookUps = unitOfWork.shareLookUps('access_tokens', (lookUps) => this.findTogether(lookUps));
+  }
 
   /** The devices among `refs` that exist, locked until the transaction ends. */
   lockDevices(tx: Tx, refs: readonly DeviceRef[]): Promise<DeletedDevice[]> {
@@ -276,23 +275,23 @@ export class SessionStore {
 
   /** The token as it is now. Look-ups that come at the same time share a statement; nothing is kept. */
   findAccessToken(userId: string, digest: Buffer): Promise<FoundAccessToken | null> {
-    return this.lookUps.add({ userId, digest });
+    return this.lookUps.together({ userId, digest });
   }
 
   async hasAccessToken(tx: Tx, userId: string, digest: Buffer): Promise<boolean> {
-    return (await this.countLive(tx, [{ userId, tokenDigest: digest }])) === 1;
+    return (await this.findLive(tx, [{ userId, tokenDigest: digest }])).size === 1;
   }
 
-  /** How many of the access tokens are there. */
-  async countLive(
+  /** Those of the access tokens that are there: their digests in base64. */
+  async findLive(
     tx: Tx,
     tokens: readonly { readonly userId: string; readonly tokenDigest: Buffer }[],
-  ): Promise<number> {
-    const rows = await tx.query(FIND_LIVE, [
+  ): Promise<Set<string>> {
+    const rows = await tx.query<{ tokenDigest: Buffer }>(FIND_LIVE, [
       tokens.map(({ userId }) => userId),
       tokens.map(({ tokenDigest }) => tokenDigest),
     ]);
-    return rows.length;
+    return new Set(rows.map(({ tokenDigest }) => tokenDigest.toString('base64')));
   }
 
   /** Those of the devices on which somebody can sign in, or could at `before` or later. */
@@ -368,10 +367,10 @@ export class SessionStore {
     digest: Buffer,
     expiresAt: Date,
   ): Promise<void> {
-    await settle([
-      tx.query(PURGE_LOGIN_TOKENS, [userId, tx.startedAt]),
-      tx.query(INSERT_LOGIN_TOKEN, [userId, digest, deviceId, expiresAt]),
-    ]);
+    await tx.inOrder(
+      () => tx.query(PURGE_LOGIN_TOKENS, [userId, tx.startedAt]),
+      () => tx.query(INSERT_LOGIN_TOKEN, [userId, digest, deviceId, expiresAt]),
+    );
   }
 
   /** The device that asked for a login token. */
@@ -437,11 +436,11 @@ export class SessionStore {
 
   /** Ends the session and leaves its tokens recognisable, because its device stays. */
   async endKeepingDevice(tx: Tx, { userId, deviceId }: DeviceRef, reason: string): Promise<void> {
-    await settle([
-      tx.query(END_FAMILY, [userId, deviceId, reason, tx.startedAt]),
-      tx.query(EXPIRE_ACCESS_TOKENS, [userId, deviceId, tx.startedAt]),
-      this.deleteLoginTokens(tx, [{ userId, deviceId }]),
-    ]);
+    await tx.inOrder(
+      () => tx.query(END_FAMILY, [userId, deviceId, reason, tx.startedAt]),
+      () => tx.query(EXPIRE_ACCESS_TOKENS, [userId, deviceId, tx.startedAt]),
+      () => this.deleteLoginTokens(tx, [{ userId, deviceId }]),
+    );
   }
 
   private async findTogether(lookUps: readonly LookUp[]): Promise<(FoundAccessToken | null)[]> {

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { Environment } from '../config/environment.js';
+import { Clock } from '../system/clock.js';
 import { Entropy } from '../system/entropy.js';
 import type { RefreshTokenEntity } from './refresh-token.entity.js';
 import { chooseDeviceId, type Rotation, rotationOf, type TokenPair } from './session.rules.js';
@@ -19,6 +20,7 @@ export class TokenIssuer {
   constructor(
     private readonly entropy: Entropy,
     private readonly environment: Environment,
+    private readonly clock: Clock,
   ) {}
 
   /** Whether a session that began and was last refreshed at these times may be refreshed still. */
@@ -55,7 +57,7 @@ export class TokenIssuer {
   }
 
   /** The tokens of a client that can refresh, of a new session unless a family of refresh tokens is given. */
-  issuePair(userId: string, now: Date, family?: Buffer): TokenPair {
+  issuePair(userId: string, family?: Buffer, now = this.clock.now()): TokenPair {
     const refresh = this.issue('mxr', userId, family);
     const access = this.issue('mxa', userId, accessFamily(refresh.family));
     const { accessTokenTtlMs: lifetimeMs } = this.environment;

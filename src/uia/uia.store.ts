@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { settle, type Statement, type Tx } from '../database/tx.js';
+import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import type { UiaSessionEntity } from './uia-session.entity.js';
 
@@ -50,7 +50,10 @@ export class UiaStore {
     const { sessionId, operation, userId, deviceId, parameters, completed, secret, proven } = session;
     const json = [JSON.stringify(parameters), JSON.stringify(completed)];
     const values = [sessionId, operation, userId, deviceId, ...json, secret, proven, session.expiresAt];
-    await settle([tx.query(INSERT, values), tx.query(FORGET_OLD, [userId, deviceId, KEPT])]);
+    await tx.inOrder(
+      () => tx.query(INSERT, values),
+      () => tx.query(FORGET_OLD, [userId, deviceId, KEPT]),
+    );
   }
 
   /** The session, unless it has expired. */

@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
-import { Batcher, WAITING } from '../../src/database/batcher.js';
+import { Connections, MOST_WAITING, PATIENCE_MS } from '../../src/database/connections.js';
+import { SharedWork } from '../../src/database/shared-work.js';
 import { Turns } from '../../src/database/turns.js';
 import { Unavailable } from '../../src/system/outage.js';
 
@@ -54,27 +55,28 @@ describe('Turns', () => {
   });
 });
 
-describe('A batcher whose lanes hang', () => {
+describe('Shared work whose calls hang', () => {
   it('turns away who finds too many waiting, and who has waited too long; nobody waits for ever', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'setImmediate', 'performance'] });
     try {
-      const batcher = new Batcher<number, number>(() => new Promise(() => {}), { lanes: 1, limit: 1 });
+      const hangs = { name: 'hangs', limit: 1, serve: () => new Promise<never>(() => {}) };
+      const work = new SharedWork<number, number>(hangs, new Connections(1));
       const outcomes: string[] = [];
       const add = (item: number) =>
-        batcher.add(item).then(
+        work.together(item).then(
           () => outcomes.push('served'),
           (error: unknown) => outcomes.push(error instanceof Unavailable ? 'turned away' : String(error)),
         );
       void add(0);
       await vi.advanceTimersByTimeAsync(1);
-      for (let item = 1; item <= WAITING.most; item += 1) void add(item);
+      for (let item = 1; item <= MOST_WAITING; item += 1) void add(item);
       await vi.advanceTimersByTimeAsync(1);
       expect(outcomes).toEqual([]);
       void add(-1);
       await vi.advanceTimersByTimeAsync(1);
       expect(outcomes).toEqual(['turned away']);
-      await vi.advanceTimersByTimeAsync(WAITING.longestMs * 1.2);
-      expect(outcomes).toHaveLength(WAITING.most + 1);
+      await vi.advanceTimersByTimeAsync(PATIENCE_MS * 1.2);
+      expect(outcomes).toHaveLength(MOST_WAITING + 1);
       expect(new Set(outcomes)).toEqual(new Set(['turned away']));
     } finally {
       vi.useRealTimers();

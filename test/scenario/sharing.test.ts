@@ -2,7 +2,7 @@ import { Injectable, Module, type OnModuleInit } from '@nestjs/common';
 import pg from 'pg';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { LoginFlow, LoginFlows, type LoginContext } from '../../src/index.js';
-import { KeysService } from '../../src/keys/keys.service.js';
+import { ClaimsService } from '../../src/keys/claims.service.js';
 import { LoginService } from '../../src/session/login/login.service.js';
 import { RefreshService } from '../../src/session/refresh/refresh.service.js';
 import { type ClientSession, someKeys } from '../../src/testing/matrix-client.js';
@@ -101,7 +101,7 @@ describe('Refreshes that come at the same time', () => {
     expect(left).toEqual([{ ended_reason: 'refresh_replay' }]);
   });
 
-  it('wait for nobody whose device is held, though there be more of them than lanes', async () => {
+  it('wait for nobody whose device is held, even if there are more of them than shared calls', async () => {
     const held = await sessions(3, { refresh_token: true });
     const others = await sessions(3, { refresh_token: true });
     const bystander = await Bystander.begin(app());
@@ -115,7 +115,7 @@ describe('Refreshes that come at the same time', () => {
 });
 
 describe('Logouts that come at the same time', () => {
-  it('wait for nobody whose device is held, though there be more of them than lanes', async () => {
+  it('wait for nobody whose device is held, even if there are more of them than shared calls', async () => {
     const [held, others] = [await sessions(3), await sessions(3)];
     const bystander = await Bystander.begin(app());
     await bystander.run(LOCK_DEVICES, [held.map(({ userId }) => userId)]);
@@ -168,7 +168,7 @@ describe('Claims that come at the same time', () => {
   const claims = async (count: number, { userId, deviceId }: ClientSession) => {
     const one_time_keys = { [userId]: { [deviceId]: 'signed_curve25519' } };
     const { outcomes } = await atOnce(
-      Array.from({ length: count }, () => () => service(KeysService).claim({ one_time_keys })),
+      Array.from({ length: count }, () => () => service(ClaimsService).claim({ one_time_keys })),
     );
     return valuesOf(outcomes).map((claimed) => Object.keys(claimed.one_time_keys[userId]![deviceId]!)[0]!);
   };

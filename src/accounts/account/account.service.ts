@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { cameFrom } from '../../audit/origins.js';
+import { recordOrigin } from '../../audit/origins.js';
 import type { Requester } from '../../auth/requester.js';
 import { TokenVerifier } from '../../auth/token-verifier.port.js';
 import type { Tx } from '../../database/tx.js';
@@ -73,7 +73,7 @@ export class AccountService {
     const passwordHash = (await hash?.()) ?? proof.secret;
     if (passwordHash === null) throw MatrixError.missingParam('new_password');
     const earlier = await this.unitOfWork.run(async (tx) => {
-      cameFrom(tx, origin);
+      recordOrigin(tx, origin);
       const account = await this.lock(tx, proof, requester);
       // Asked for twice at once: the second finds what the first has done.
       const made = await this.uia.hold(tx, proof);
@@ -105,7 +105,7 @@ export class AccountService {
         });
     const { erase = false } = { ...proof.parameters, ...defined({ erase: request.erase }) };
     await this.unitOfWork.run(async (tx) => {
-      cameFrom(tx, origin);
+      recordOrigin(tx, origin);
       const account = await this.lock(tx, proof, requester);
       requireUnchanged(account, proof.credential);
       // Without a proof only for a user of its own; people in a shared namespace are not.

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { RequesterDevice } from '../../auth/requester.js';
-import { settle, type Statement, type Tx } from '../../database/tx.js';
+import type { Statement, Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import type { SignedJson } from '../../matrix/signed-json.js';
@@ -116,10 +116,10 @@ export class CrossSigningStore {
 
   /** Retires keys: their rows stay; the signatures over them go, and those by them over what is the user's own. */
   async retire(tx: Tx, userId: string, publicKeys: readonly string[]): Promise<void> {
-    await settle([
-      tx.query(RETIRE, [userId, publicKeys, tx.startedAt]),
-      tx.query(DELETE_SIGNATURES, [userId, publicKeys, publicKeys.map(ed25519)]),
-    ]);
+    await tx.inOrder(
+      () => tx.query(RETIRE, [userId, publicKeys, tx.startedAt]),
+      () => tx.query(DELETE_SIGNATURES, [userId, publicKeys, publicKeys.map(ed25519)]),
+    );
   }
 
   /**
@@ -133,10 +133,10 @@ export class CrossSigningStore {
   /** Makes the key the current one of its usage; what signed another form of it goes. */
   async put(tx: Tx, userId: string, { publicKey, usage, key }: CrossSigningKey): Promise<void> {
     const { signatures: _, unsigned: __, ...signed } = key;
-    await settle([
-      tx.query(DELETE_SIGNATURES, [userId, [publicKey], []]),
-      tx.query(PUT, [userId, publicKey, usage, JSON.stringify(signed), tx.startedAt]),
-    ]);
+    await tx.inOrder(
+      () => tx.query(DELETE_SIGNATURES, [userId, [publicKey], []]),
+      () => tx.query(PUT, [userId, publicKey, usage, JSON.stringify(signed), tx.startedAt]),
+    );
   }
 
   /**
@@ -152,10 +152,10 @@ export class CrossSigningStore {
     named: readonly string[],
   ): Promise<Map<string, SignedJson>> {
     const deviceIds = [...new Set(device === null ? named : [device.deviceId, ...named])];
-    const [held, keys] = await settle([
-      tx.query<{ deviceId: string; createdAt: Date }>(HOLD_DEVICES, [userId, deviceIds]),
-      tx.query<{ deviceId: string; keys: SignedJson }>(HOLD_DEVICE_KEYS, [userId, deviceIds]),
-    ]);
+    const [held, keys] = await tx.inOrder(
+      () => tx.query<{ deviceId: string; createdAt: Date }>(HOLD_DEVICES, [userId, deviceIds]),
+      () => tx.query<{ deviceId: string; keys: SignedJson }>(HOLD_DEVICE_KEYS, [userId, deviceIds]),
+    );
     const isOwn = (one: { deviceId: string; createdAt: Date }) =>
       one.deviceId === device?.deviceId && one.createdAt.getTime() === device.createdAt.getTime();
     if (device !== null && !held.some(isOwn)) throw MatrixError.unknownToken();

@@ -4,8 +4,8 @@ import {
   Logger,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
-import { cameFrom, originIn } from '../../audit/origins.js';
-import { settle, type Tx } from '../../database/tx.js';
+import { recordOrigin, originIn } from '../../audit/origins.js';
+import type { Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { DeviceBulk } from '../../events/device-bulk.js';
 import {
@@ -76,20 +76,20 @@ export class EndingService implements OnApplicationBootstrap, BeforeApplicationS
   /** Ends devices that the caller has locked, now: the one path on which devices are deleted. */
   async end(tx: Tx, devices: readonly DeletedDevice[], reason: DeletionReason): Promise<void> {
     if (devices.length === 0) return;
-    await settle([
-      this.sessions.deleteSessions(tx, devices),
-      this.events.publish(tx, new DevicesDeleted(devices, reason, tx.startedAt.getTime())),
-    ]);
+    await tx.inOrder(
+      () => this.sessions.deleteSessions(tx, devices),
+      () => this.events.publish(tx, new DevicesDeleted(devices, reason, tx.startedAt.getTime())),
+    );
   }
 
   /** Ends the sessions of devices that the caller has locked now, and the devices in steps. */
   async endInSteps(tx: Tx, devices: readonly DeviceRef[], reason: DeletionReason): Promise<void> {
     const [{ userId, deviceId }] = devices as [DeviceRef];
     tx.afterCommit(() => void this.sweep());
-    await settle([
-      this.store.mark(tx, devices, reason, originIn(tx, userId, deviceId)),
-      this.sessions.deleteSessions(tx, devices),
-    ]);
+    await tx.inOrder(
+      () => this.store.mark(tx, devices, reason, originIn(tx, userId, deviceId)),
+      () => this.sessions.deleteSessions(tx, devices),
+    );
   }
 
   /**
@@ -102,11 +102,11 @@ export class EndingService implements OnApplicationBootstrap, BeforeApplicationS
     reason: DeletionReason,
   ): Promise<void> {
     tx.afterCommit(() => void this.sweep());
-    await settle([
+    await tx.inOrder(
       // Marks hold the devices; tokens come after devices, as everywhere.
-      this.store.markAll(tx, userId, keptDeviceId, reason, originIn(tx, userId, null)),
-      this.sessions.deleteAllSessions(tx, userId, keptDeviceId),
-    ]);
+      () => this.store.markAll(tx, userId, keptDeviceId, reason, originIn(tx, userId, null)),
+      () => this.sessions.deleteAllSessions(tx, userId, keptDeviceId),
+    );
   }
 
   /** Whether a user has so much that it does not go in one commit. */
@@ -177,7 +177,7 @@ export class EndingService implements OnApplicationBootstrap, BeforeApplicationS
 
   private async endMarked(tx: Tx, ending: readonly EndingDeviceEntity[]): Promise<void> {
     const { locked, marked } = await this.lockMarked(tx, ending);
-    for (const { origin, ...device } of marked) if (origin !== null) cameFrom(tx, origin, device);
+    for (const { origin, ...device } of marked) if (origin !== null) recordOrigin(tx, origin, device);
     for (const reason of new Set(marked.map((one) => one.reason))) {
       const named = new Set(marked.filter((one) => one.reason === reason).map(deviceKey));
       await this.end(

@@ -1,5 +1,5 @@
 import { Injectable, Logger } from '@nestjs/common';
-import { cameFrom } from '../../audit/origins.js';
+import { recordOrigin } from '../../audit/origins.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { deviceKey, type DeviceRef } from '../../events/devices-deleted.event.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
@@ -56,7 +56,7 @@ export class StaleSessionsService {
   private async step(devices: readonly DeviceRef[], before: Date, origin: Origin): Promise<number> {
     try {
       return await this.unitOfWork.run(async (tx) => {
-        cameFrom(tx, origin);
+        recordOrigin(tx, origin);
         const locked = await this.store.lockDevices(tx, devices);
         const stale = new Set((await this.store.findStale(tx, locked, before)).map(deviceKey));
         const ending = locked.filter((device) => stale.has(deviceKey(device)));

@@ -15,7 +15,7 @@ import { MatrixError } from '../../matrix/matrix-error.js';
 import { RateLimiter } from '../../rate-limits/rate-limiter.js';
 import { InteractiveAuthDto } from '../../uia/interactive-auth.dto.js';
 import { UiaService } from '../../uia/uia.service.js';
-import { SessionService } from '../session.service.js';
+import { LoginTokenService } from './login-token.service.js';
 
 /** The default that the specification recommends. */
 const LIFETIME_MS = 120_000;
@@ -26,7 +26,7 @@ const LIFETIME_MS = 120_000;
 export class LoginTokenController {
   constructor(
     private readonly uia: UiaService,
-    private readonly sessions: SessionService,
+    private readonly loginTokens: LoginTokenService,
     private readonly limiter: RateLimiter,
   ) {}
 
@@ -73,15 +73,10 @@ export class LoginTokenController {
     if (proof.result !== null) throw MatrixError.unknownSession();
     await this.limiter.count('get_token', userId);
     return {
-      login_token: await this.sessions.issueLoginToken(
-        requester,
-        { userId, deviceId },
-        LIFETIME_MS,
-        async (tx) => {
-          if ((await this.uia.hold(tx, proof)) !== null) throw MatrixError.unknownSession();
-          await this.uia.finish(tx, proof);
-        },
-      ),
+      login_token: await this.loginTokens.issue(requester, { userId, deviceId }, LIFETIME_MS, async (tx) => {
+        if ((await this.uia.hold(tx, proof)) !== null) throw MatrixError.unknownSession();
+        await this.uia.finish(tx, proof);
+      }),
       expires_in_ms: LIFETIME_MS,
     };
   }

@@ -82,11 +82,8 @@ export class LoginFlows {
     return this.byType.get(type) ?? null;
   }
 
-  /**
-   * The service's own, without what was left out.
-   * @internal
-   */
-  own(): readonly { readonly type: string }[] {
+  /** The service's own, without what was left out. */
+  private own(): readonly { readonly type: string }[] {
     return OWN_FLOWS.filter(({ type }) => type !== 'm.login.password' || this.parts.has('password-login'));
   }
 
@@ -96,6 +93,23 @@ export class LoginFlows {
    */
   isOwn(type: string): boolean {
     return this.own().some((flow) => flow.type === type);
+  }
+
+  /**
+   * Whether attempts of this type are counted elsewhere: guessed passwords where they are looked at, and logins of
+   * application services, which log many users in from one address, not at all.
+   * @internal
+   */
+  countsItself(type: string): boolean {
+    return type !== 'm.login.token' && this.isOwn(type);
+  }
+
+  /**
+   * The types of login on offer, as `GET /login` answers.
+   * @internal
+   */
+  onOffer(): readonly object[] {
+    return [...this.own(), ...this.all().map(({ type, details }) => ({ ...details, type }))];
   }
 
   /** All that were added, in their order. */

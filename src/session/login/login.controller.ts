@@ -8,7 +8,7 @@ import { ClientController, MatrixPost } from '../../matrix/client-api.decorators
 import { type Attempt, RateLimiter } from '../../rate-limits/rate-limiter.js';
 import { SessionDto, toSession } from '../session.dto.js';
 import { LoginDto } from './login.dto.js';
-import { OWN_FLOWS } from './login-flow.port.js';
+import { LoginFlows, OWN_FLOWS } from './login-flow.port.js';
 import { LoginService } from './login.service.js';
 
 @ClientController()
@@ -19,13 +19,14 @@ export class LoginController {
     private readonly logins: LoginService,
     private readonly environment: Environment,
     private readonly limiter: RateLimiter,
+    private readonly loginFlows: LoginFlows,
   ) {}
 
   @Get('login')
   @ApiOperation({ operationId: 'getLoginFlows', summary: 'The types of login on offer' })
   @ApiOkResponse({ description: 'The login types.', schema: { example: { flows: OWN_FLOWS } } })
   flows(): object {
-    return { flows: this.logins.flows() };
+    return { flows: this.loginFlows.onOffer() };
   }
 
   @MatrixPost('login')
@@ -60,7 +61,7 @@ export class LoginController {
     @PresentedToken() token: string | null,
   ): Promise<SessionDto> {
     // Guesses of every kind count as guessed passwords do; those are counted where they are looked at.
-    const attempts: Attempt[] = this.logins.countsItself(request.type)
+    const attempts: Attempt[] = this.loginFlows.countsItself(request.type)
       ? []
       : [['login_failed_address', origin.address]];
     await this.limiter.countAll(attempts);

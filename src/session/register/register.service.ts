@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { cameFrom } from '../../audit/origins.js';
+import { recordOrigin } from '../../audit/origins.js';
 import { AccountsService, requireActive, requireUnchanged } from '../../accounts/accounts.service.js';
 import type { NewAccount } from '../../accounts/accounts.store.js';
 import type { Tx } from '../../database/tx.js';
@@ -7,7 +7,7 @@ import { UnitOfWork } from '../../database/unit-of-work.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import type { StartedSession } from '../session.rules.js';
-import { SessionService } from '../session.service.js';
+import { SessionStartService } from '../session-start.service.js';
 import type { RegisterDto, WantedAccount } from './register.dto.js';
 import { RegistrationGate } from './registration-gate.js';
 import { RegistrationNames } from './registration-names.js';
@@ -25,7 +25,7 @@ export class RegisterService {
     private readonly names: RegistrationNames,
     private readonly gate: RegistrationGate,
     private readonly accounts: AccountsService,
-    private readonly sessions: SessionService,
+    private readonly sessions: SessionStartService,
     private readonly unitOfWork: UnitOfWork,
   ) {}
 
@@ -129,7 +129,7 @@ export class RegisterService {
     origin: Origin,
     createAccount: () => Promise<void>,
   ): Promise<Registration> {
-    cameFrom(tx, origin);
+    recordOrigin(tx, origin);
     await createAccount();
     if (wanted.inhibit_login) return { userId, session: null };
     const session = await this.sessions.start(tx, {

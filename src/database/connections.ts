@@ -1,0 +1,31 @@
+import { Turns } from './turns.js';
+
+/** How long a request may wait for the database before it is refused with 503. */
+export const PATIENCE_MS = 10_000;
+/** How many requests may wait for one kind of work. */
+export const MOST_WAITING = 4_096;
+
+/**
+ * The budget of connections of a pool: who may use how many at once. Transactions may hang in a listener or wait for
+ * a lock, so they never take the last connections, and look-ups go on.
+ */
+export class Connections {
+  readonly transactions: Turns;
+  readonly lookUps: Turns;
+  /** Transactions that may wait long for a lock: half of all, so that shared ones go on beside them. */
+  readonly patient: Turns;
+  /**
+   * Calls of one kind of shared work at once. Two, so that one works while the other commits: with one a fifth of the
+   * throughput was lost, and more gained nothing.
+   */
+  readonly sharedAtOnce: number;
+
+  constructor(poolSize: number) {
+    const transactions = Math.max(1, poolSize - Math.ceil(poolSize / 5));
+    const waiting = { waiting: MOST_WAITING, waitMs: PATIENCE_MS };
+    this.transactions = new Turns({ ...waiting, atOnce: transactions });
+    this.lookUps = new Turns({ ...waiting, atOnce: poolSize });
+    this.patient = new Turns({ ...waiting, atOnce: Math.max(1, Math.floor(transactions / 2)) });
+    this.sharedAtOnce = Math.min(2, transactions);
+  }
+}

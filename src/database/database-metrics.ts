@@ -1,0 +1,79 @@
+import type { Pool } from 'pg';
+import type { Metrics } from '../metrics/metrics.js';
+import type { Connections } from './connections.js';
+import type { WorkEvent } from './shared-work.js';
+
+const COUNTERS = {
+  calls: {
+    name: 'session_database_shared_calls_total',
+    help: 'Transactions and look-ups that requests shared, by kind of work.',
+  },
+  items: {
+    name: 'session_database_shared_items_total',
+    help: 'Requests in them: divided by the calls, how many shared one.',
+  },
+  alone: {
+    name: 'session_database_shared_retries_total',
+    help: 'Requests that were tried again by themselves, because what they shared had failed.',
+  },
+  refused: {
+    name: 'session_database_refusals_total',
+    help: 'Requests that were refused with 503, because too many waited for the database.',
+  },
+} satisfies Record<WorkEvent, object>;
+const RETRIES = 'session_database_transaction_retries_total';
+
+/** What operators see of the connections of the pool, and of those that wait for one. */
+export class DatabaseMetrics {
+  private readonly waiting = new Map<string, () => number>();
+
+  constructor(
+    private readonly metrics: Metrics,
+    { transactions, lookUps, patient }: Connections,
+    pool: Pool,
+  ) {
+    for (const counter of Object.values(COUNTERS)) metrics.addCounter({ ...counter, labelNames: ['kind'] });
+    metrics.addCounter({
+      name: RETRIES,
+      help: 'Transactions that ran again, after a conflict with another one or the loss of the connection.',
+      labelNames: ['reason'],
+    });
+    this.watch('transactions', () => transactions.waiting);
+    this.watch('look-ups', () => lookUps.waiting);
+    this.watch('patient', () => patient.waiting);
+    metrics.addGauge(
+      {
+        name: 'session_database_waiting',
+        help: 'Requests that wait, by what for: a connection for a transaction or a look-up, or shared work.',
+        labelNames: ['kind'],
+      },
+      async () => [...this.waiting].map(([kind, count]) => ({ labels: { kind }, value: count() })),
+    );
+    metrics.addGauge(
+      {
+        name: 'session_database_connections',
+        help: 'Connections of the pool, by state.',
+        labelNames: ['state'],
+      },
+      async () => [
+        { labels: { state: 'idle' }, value: pool.idleCount },
+        { labels: { state: 'busy' }, value: pool.totalCount - pool.idleCount },
+      ],
+    );
+  }
+
+  /** Has the gauge of those that wait tell of another kind. */
+  watch(kind: string, count: () => number): void {
+    this.waiting.set(kind, count);
+  }
+
+  /** Counts what happens to one kind of shared work, from zero. */
+  counting(kind: string): (what: WorkEvent, by: number) => void {
+    for (const { name } of Object.values(COUNTERS)) this.metrics.count(name, { kind }, 0);
+    return (what, by) => this.metrics.count(COUNTERS[what].name, { kind }, by);
+  }
+
+  retried(reason: 'conflict' | 'connection'): void {
+    this.metrics.count(RETRIES, { reason });
+  }
+}

@@ -1,0 +1,175 @@
+import { causesOf, isUnavailable, Unavailable } from '../system/outage.js';
+import { type Connections, MOST_WAITING, PATIENCE_MS } from './connections.js';
+
+/** What became of one item: its result, or why it was refused. */
+export type Outcome<Result> = { readonly result: Result } | { readonly refusal: unknown };
+
+/** Work that serves many items with one statement or one transaction. */
+export interface Kind<Item, Result> {
+  /** As metrics call it. */
+  readonly name: string;
+  /** Items of one call at the most. */
+  readonly limit: number;
+  /** Two items of one key never share a call: the second is to see what the first has done. */
+  keyOf?(item: Item): string;
+  /**
+   * Gives one outcome for each item, in their order.
+   * @param isShared whether others wait behind the call: whatever would take long is to fail with
+   *   {@link TookTooLong}, or with PostgreSQL's `lock_not_available`
+   */
+  serve(items: readonly Item[], isShared: boolean): Promise<readonly Outcome<Result>[]>;
+}
+
+/** What happens to shared work, for whoever counts it. */
+export type WorkEvent = 'calls' | 'items' | 'alone' | 'refused';
+
+/** Something took longer than others may be kept waiting. */
+export class TookTooLong extends Error {}
+
+interface Waiting<Item, Result> {
+  readonly item: Item;
+  readonly since: number;
+  readonly resolve: (result: Result) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Serves together what is asked for at the same time. Items that come in one turn of the event loop, or while the
+ * calls that may be under way are, go with the next call. There is no timer: an item that comes alone does not wait.
+ *
+ * When a shared call fails, each of its items is tried by itself, so that none fails because of another. An item that
+ * would have to wait long is tried a last time outside the shared calls, where it may wait. When the database itself
+ * failed, nothing is tried again. An item that waits longer than {@link PATIENCE_MS}, or finds more than
+ * {@link MOST_WAITING} waiting, is refused with {@link Unavailable}.
+ */
+export class SharedWork<Item, Result> {
+  private queue: Waiting<Item, Result>[] = [];
+  private underWay = 0;
+  private isScheduled = false;
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly kind: Kind<Item, Result>,
+    private readonly connections: Connections,
+    private readonly count: (what: WorkEvent, by: number) => void = () => {},
+  ) {}
+
+  /** How many items wait for a call. */
+  get waiting(): number {
+    return this.queue.length;
+  }
+
+  /** Serves the item together with others; resolves with its result. */
+  together(item: Item): Promise<Result> {
+    if (this.queue.length + this.connections.patient.waiting >= MOST_WAITING) {
+      this.count('refused', 1);
+      return Promise.reject(new Unavailable('Too many requests wait for the database'));
+    }
+    return new Promise((resolve, reject) => {
+      this.queue.push({ item, since: performance.now(), resolve, reject });
+      this.schedule();
+    });
+  }
+
+  /** Serves the item by itself, and waits for locks as long as it must. */
+  async alone(item: Item): Promise<Result> {
+    const [outcome] = await this.kind.serve([item], false);
+    if ('refusal' in outcome!) throw outcome.refusal;
+    return outcome!.result;
+  }
+
+  private schedule(): void {
+    if (this.isScheduled) return;
+    this.isScheduled = true;
+    setImmediate(() => {
+      this.isScheduled = false;
+      while (this.underWay < this.connections.sharedAtOnce && this.queue.length > 0)
+        void this.run(this.nextCall());
+      if (this.queue.length > 0) this.watch();
+    });
+  }
+
+  /** The first items that wait, without those whose key is among them already. */
+  private nextCall(): Waiting<Item, Result>[] {
+    const { kind } = this;
+    if (kind.keyOf === undefined) return this.queue.splice(0, kind.limit);
+    const keys = new Set<string>();
+    const call: Waiting<Item, Result>[] = [];
+    const left: Waiting<Item, Result>[] = [];
+    for (const waiting of this.queue) {
+      const key = kind.keyOf(waiting.item);
+      const isNext = call.length < kind.limit && !keys.has(key);
+      keys.add(key);
+      (isNext ? call : left).push(waiting);
+    }
+    this.queue = left;
+    return call;
+  }
+
+  private async run(call: readonly Waiting<Item, Result>[]): Promise<void> {
+    this.underWay += 1;
+    let left = await this.tryTogether(call);
+    if (call.length > 1) left = await this.tryEach(left);
+    this.underWay -= 1;
+    if (this.queue.length > 0) this.schedule();
+    for (const waiting of left)
+      this.connections.patient
+        .take(async () => waiting.resolve(await this.alone(waiting.item)))
+        .catch(waiting.reject);
+  }
+
+  /** Gives those that are to be tried again. */
+  private async tryTogether(call: readonly Waiting<Item, Result>[]): Promise<Waiting<Item, Result>[]> {
+    this.count('calls', 1);
+    this.count('items', call.length);
+    try {
+      const outcomes = await this.kind.serve(
+        call.map(({ item }) => item),
+        true,
+      );
+      return call.filter(({ resolve }, at) => {
+        const outcome = outcomes[at]!;
+        if ('refusal' in outcome) return true;
+        resolve(outcome.result);
+        return false;
+      });
+    } catch (error) {
+      const isOwn = call.length === 1 && !tookTooLong(error);
+      if (!isOwn && !isUnavailable(error)) return [...call];
+      for (const { reject } of call) reject(error);
+      return [];
+    }
+  }
+
+  private async tryEach(call: readonly Waiting<Item, Result>[]): Promise<Waiting<Item, Result>[]> {
+    this.count('alone', call.length);
+    const left: Waiting<Item, Result>[] = [];
+    const { sharedAtOnce } = this.connections;
+    for (let at = 0; at < call.length; at += sharedAtOnce) {
+      const few = call.slice(at, at + sharedAtOnce);
+      left.push(...(await Promise.all(few.map((waiting) => this.tryTogether([waiting])))).flat());
+    }
+    return left;
+  }
+
+  /** Nobody takes those that wait while every call hangs, so a timer refuses them. */
+  private watch(): void {
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      const late = this.queue.filter(isLate);
+      this.queue = this.queue.filter((waiting) => !isLate(waiting));
+      this.count('refused', late.length);
+      for (const { reject } of late)
+        reject(new Unavailable('The database is too slow for all who wait for it'));
+      if (this.queue.length > 0) this.watch();
+    }, PATIENCE_MS / 10).unref();
+  }
+}
+
+function isLate({ since }: { readonly since: number }): boolean {
+  return performance.now() - since > PATIENCE_MS;
+}
+
+function tookTooLong(error: unknown): boolean {
+  return [...causesOf(error)].some((one) => one instanceof TookTooLong || one.code === '55P03');
+}

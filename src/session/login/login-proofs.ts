@@ -1,0 +1,50 @@
+import { Injectable } from '@nestjs/common';
+import { AccountsService } from '../../accounts/accounts.service.js';
+import { toLogin } from '../../accounts/login-identifier.rules.js';
+import { PasswordsService } from '../../accounts/passwords.service.js';
+import { MatrixError } from '../../matrix/matrix-error.js';
+import { AppserviceLogin } from './appservice-login.js';
+import { type LoginContext, type LoginFlow, LoginFlows } from './login-flow.port.js';
+import type { LoginDto } from './login.dto.js';
+
+/** Who has proven who they are, but for what the transaction says. */
+export interface LoginProof {
+  readonly userId: string;
+  /** The password hash that the proof was checked against; `null`: there was none. */
+  readonly credential: string | null;
+  /** Whether the account is to be made if it is not there: another system knows the user. */
+  readonly mayBeNew: boolean;
+}
+
+/** Finds out who logs in. */
+@Injectable()
+export class LoginProofs {
+  constructor(
+    private readonly passwords: PasswordsService,
+    private readonly accounts: AccountsService,
+    private readonly appservices: AppserviceLogin,
+    private readonly flows: LoginFlows,
+  ) {}
+
+  /** @throws {MatrixError} `M_UNKNOWN` for a type of login that nobody serves; `M_FORBIDDEN` for a bad proof */
+  async prove(request: LoginDto, context: LoginContext): Promise<LoginProof> {
+    const added = this.flows.find(request.type);
+    if (added !== null) return this.byAdded(added, request, context);
+    if (!this.flows.isOwn(request.type)) throw new MatrixError(400, 'M_UNKNOWN', 'Unknown login type');
+    if (request.type === 'm.login.password') return this.byPassword(request, context.address);
+    const userId = await this.appservices.prove(request, context.token);
+    return { userId, credential: null, mayBeNew: false };
+  }
+
+  private async byAdded(flow: LoginFlow, request: LoginDto, context: LoginContext): Promise<LoginProof> {
+    const userId = this.accounts.requireName(await flow.prove({ ...request }, context));
+    return { userId, credential: null, mayBeNew: true };
+  }
+
+  private async byPassword(request: LoginDto, address: string): Promise<LoginProof> {
+    const login = toLogin(request);
+    if (request.password === undefined) throw MatrixError.missingParam('password');
+    const { userId, credential } = await this.passwords.verify(login, request.password, address);
+    return { userId, credential, mayBeNew: false };
+  }
+}

@@ -1,0 +1,74 @@
+import { Injectable } from '@nestjs/common';
+import type { AccountEntity } from '../../accounts/account.entity.js';
+import { AccountsService, requireActive } from '../../accounts/accounts.service.js';
+import type { Decided, SharedTransaction } from '../../database/shared-transaction.js';
+import type { Tx } from '../../database/tx.js';
+import { MatrixError } from '../../matrix/matrix-error.js';
+import { type PreparedSession, SessionStartService } from '../session-start.service.js';
+
+/** A user who has proven who they are, and the session that they get if nothing has changed since. */
+export interface Login {
+  readonly session: PreparedSession;
+  /** The password hash that the proof was checked against; `null`: there was none. */
+  readonly credential: string | null;
+  /** Whether the account is to be made if it is not there: another system knows the user. */
+  readonly mayBeNew: boolean;
+}
+
+type Accounts = ReadonlyMap<string, AccountEntity>;
+
+/** Begins the session of a login. On a new device it is sent ahead of the answer that the account may have one. */
+@Injectable()
+export class LoginTransaction implements SharedTransaction<Login, Accounts, PreparedSession> {
+  readonly name = 'login';
+
+  constructor(
+    private readonly accounts: AccountsService,
+    private readonly starts: SessionStartService,
+  ) {}
+
+  async lock(tx: Tx, logins: readonly Login[]): Promise<Accounts> {
+    const newcomers = logins.filter(({ mayBeNew }) => mayBeNew).map(({ session }) => session.userId);
+    const [, accounts] = await tx.inOrder(
+      () => this.ensure(tx, newcomers),
+      () => this.accounts.holdAll(tx, [...new Set(logins.map(({ session }) => session.userId))]),
+    );
+    return accounts;
+  }
+
+  async ahead(tx: Tx, logins: readonly Login[]): Promise<void> {
+    const onNewDevices = logins.filter(({ session }) => session.isOnNewDevice);
+    await tx.inOrder(
+      ...onNewDevices.map(
+        ({ session }) =>
+          () =>
+            this.starts.begin(tx, session),
+      ),
+    );
+  }
+
+  decide({ session, credential }: Login, accounts: Accounts): PreparedSession {
+    const account = accounts.get(session.userId) ?? null;
+    // A password that was changed while it was being verified proves nothing any more.
+    if (credential !== null && account?.passwordHash !== credential)
+      throw MatrixError.forbidden('Invalid username or password');
+    requireActive(account);
+    return session;
+  }
+
+  async write(tx: Tx, decided: readonly Decided<Login, PreparedSession>[]): Promise<void> {
+    const onKnownDevices = decided.filter(({ result }) => !result.isOnNewDevice);
+    await tx.inOrder(
+      ...onKnownDevices.map(
+        ({ result }) =>
+          () =>
+            this.starts.begin(tx, result),
+      ),
+    );
+  }
+
+  private async ensure(tx: Tx, userIds: readonly string[]): Promise<void> {
+    const ensure = (userId: string) => this.accounts.ensure(tx, { userId, kind: 'user', passwordHash: null });
+    await tx.inOrder(...userIds.map((userId) => () => ensure(userId)));
+  }
+}

@@ -1,0 +1,57 @@
+import { Injectable } from '@nestjs/common';
+import { recordOrigin } from '../audit/origins.js';
+import type { RequesterDevice } from '../auth/requester.js';
+import type { SharedTransaction } from '../database/shared-transaction.js';
+import type { Tx } from '../database/tx.js';
+import { type DeletedDevice, deviceKey } from '../events/devices-deleted.event.js';
+import type { Origin } from '../matrix/client-origin.decorator.js';
+import { MatrixError } from '../matrix/matrix-error.js';
+import { EndingService } from './ending/ending.service.js';
+import { SessionStore } from './session.store.js';
+
+/** One request to end a session. */
+export interface Logout {
+  readonly tokenDigest: Buffer;
+  readonly device: RequesterDevice;
+  readonly origin: Origin;
+}
+
+/**
+ * Ends a session: its tokens, its device and all that belongs to the device go in one commit. The deletion is sent
+ * ahead of the answer that the token is still alive, which comes before the commit.
+ */
+@Injectable()
+export class LogoutTransaction implements SharedTransaction<Logout, ReadonlySet<string>, void> {
+  readonly name = 'logout';
+
+  constructor(
+    private readonly store: SessionStore,
+    private readonly endings: EndingService,
+  ) {}
+
+  async lock(tx: Tx, logouts: readonly Logout[]): Promise<ReadonlySet<string>> {
+    const tokens = logouts.map(({ device: { userId }, tokenDigest }) => ({ userId, tokenDigest }));
+    const [, live] = await tx.inOrder(
+      () => this.store.lockDevices(tx, devicesOf(logouts)),
+      () => this.store.findLive(tx, tokens),
+    );
+    return live;
+  }
+
+  async ahead(tx: Tx, logouts: readonly Logout[]): Promise<void> {
+    for (const { device, origin } of logouts) recordOrigin(tx, origin, device);
+    await this.endings.end(tx, devicesOf(logouts), 'logout');
+  }
+
+  decide({ tokenDigest }: Logout, live: ReadonlySet<string>): void {
+    if (!live.has(tokenDigest.toString('base64'))) throw MatrixError.unknownToken();
+  }
+}
+
+function devicesOf(logouts: readonly Logout[]): DeletedDevice[] {
+  const devices = logouts.map(
+    ({ device: { userId, deviceId, createdAt } }) =>
+      [deviceKey({ userId, deviceId }), { userId, deviceId, createdTs: createdAt.getTime() }] as const,
+  );
+  return [...new Map(devices).values()];
+}

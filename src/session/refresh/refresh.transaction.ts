@@ -1,0 +1,113 @@
+import { Injectable } from '@nestjs/common';
+import type { AccountEntity } from '../../accounts/account.entity.js';
+import { AccountsService, requireActive } from '../../accounts/accounts.service.js';
+import { recordOrigin } from '../../audit/origins.js';
+import type { Decided, SharedTransaction } from '../../database/shared-transaction.js';
+import type { Tx } from '../../database/tx.js';
+import { EventBus } from '../../events/event-bus.js';
+import { SessionsEnded } from '../../events/sessions-ended.event.js';
+import type { Origin } from '../../matrix/client-origin.decorator.js';
+import type { RefreshTokenEntity } from '../refresh-token.entity.js';
+import { EXPIRED_TOKEN_KEPT_MS, type TokenPair } from '../session.rules.js';
+import { type Rotated, SessionStore } from '../session.store.js';
+import { TokenIssuer } from '../token-issuer.js';
+import type { WireToken } from '../token.rules.js';
+
+/** One request for a new pair of tokens. */
+export interface Refresh {
+  readonly presented: WireToken;
+  readonly origin: Origin;
+}
+
+/** What comes of it: a new pair, nothing, or the end of a session whose token was stolen. */
+export type Refreshed =
+  | { readonly kind: 'rotated'; readonly rotation: Rotated }
+  | { readonly kind: 'refused' }
+  | { readonly kind: 'replayed'; readonly session: RefreshTokenEntity };
+
+const REFUSED: Refreshed = { kind: 'refused' };
+
+/** Accounts by user ID, and sessions by family. */
+interface Locked {
+  readonly accounts: ReadonlyMap<string, AccountEntity>;
+  readonly sessions: ReadonlyMap<string, RefreshTokenEntity>;
+}
+
+/** Puts a new pair of tokens in the place of a refresh token, or ends the session of one that is replayed. */
+@Injectable()
+export class RefreshTransaction implements SharedTransaction<Refresh, Locked, Refreshed> {
+  readonly name = 'refresh';
+
+  constructor(
+    private readonly store: SessionStore,
+    private readonly tokens: TokenIssuer,
+    private readonly accounts: AccountsService,
+    private readonly events: EventBus,
+  ) {}
+
+  keyOf({ presented }: Refresh): string {
+    return familyKey(presented.userId, presented.familyDigest);
+  }
+
+  async lock(tx: Tx, refreshes: readonly Refresh[]): Promise<Locked> {
+    const presented = refreshes.map((refresh) => refresh.presented);
+    const [accounts, sessions] = await tx.inOrder(
+      () => this.accounts.holdAll(tx, [...new Set(presented.map(({ userId }) => userId))]),
+      () => this.store.lockFamilies(tx, presented),
+    );
+    const byFamily = sessions.map((session) => [familyKey(session.userId, session.family), session] as const);
+    return { accounts, sessions: new Map(byFamily) };
+  }
+
+  decide(refresh: Refresh, { accounts, sessions }: Locked, tx: Tx): Refreshed {
+    const { presented, origin } = refresh;
+    const session = sessions.get(this.keyOf(refresh));
+    if (session === undefined) return REFUSED;
+    requireActive(accounts.get(session.userId) ?? null);
+    recordOrigin(tx, origin, session);
+    if (!this.tokens.isRefreshable(session, tx.startedAt)) return REFUSED;
+    const rotation = this.tokens.rotationOf(session, presented.digest, tx.startedAt);
+    if (rotation === 'replay') return { kind: 'replayed', session };
+    if (rotation !== 'next' && rotation !== 'retry') return REFUSED;
+    const pair = this.tokens.issuePair(session.userId, presented.family, tx.startedAt);
+    const isRetry = rotation === 'retry';
+    return { kind: 'rotated', rotation: { session, presented: presented.digest, isRetry, pair } };
+  }
+
+  async write(tx: Tx, decided: readonly Decided<Refresh, Refreshed>[]): Promise<void> {
+    const results = decided.map(({ result }) => result);
+    const rotations = results.flatMap((one) => (one.kind === 'rotated' ? [one.rotation] : []));
+    const replayed = results.flatMap((one) => (one.kind === 'replayed' ? [one.session] : []));
+    await tx.inOrder(
+      () => this.rotate(tx, rotations),
+      () => this.endReplayed(tx, replayed),
+    );
+  }
+
+  private async rotate(tx: Tx, rotations: readonly Rotated[]): Promise<void> {
+    const [first] = rotations;
+    if (first === undefined) return;
+    await this.store.rotate(tx, rotations, {
+      expiresAt: first.pair.expiresAt!,
+      forgetBefore: new Date(tx.startedAt.getTime() - EXPIRED_TOKEN_KEPT_MS),
+    });
+  }
+
+  private async endReplayed(tx: Tx, sessions: readonly RefreshTokenEntity[]): Promise<void> {
+    if (sessions.length === 0) return;
+    const ended = sessions.map(({ userId, deviceId }) => ({ userId, deviceId }));
+    await tx.inOrder(
+      ...sessions.map((session) => () => this.store.endKeepingDevice(tx, session, 'refresh_replay')),
+      () => this.events.publish(tx, new SessionsEnded(ended, 'refresh_replay', tx.startedAt.getTime())),
+    );
+  }
+}
+
+/** The pair that a refresh gives; `null` when it gives none. */
+export function pairOf(refreshed: Refreshed): TokenPair | null {
+  return refreshed.kind === 'rotated' ? refreshed.rotation.pair : null;
+}
+
+function familyKey(userId: string, family: Buffer): string {
+  return `${userId}\0${family.toString('base64')}`;
+}
