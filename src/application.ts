@@ -4,6 +4,7 @@ import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from './app.module.js';
 import type { Composition } from './composition.js';
+import type { Environment } from './config/environment.js';
 import { FrontModule } from './discovery/front.module.js';
 import { matrixExpress } from './matrix/http.js';
 import { serveApiDocs } from './matrix/open-api.js';
@@ -14,6 +15,11 @@ const NEST_LEVELS: LogLevel[] = ['verbose', 'debug', 'log', 'warn', 'error', 'fa
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'];
 
 class WholeApplication {}
+
+/** The levels of Nest's logger from a `LOG_LEVEL` on. */
+export function levelsOf(logLevel: Environment['logLevel']): LogLevel[] {
+  return NEST_LEVELS.slice(LEVELS.indexOf(logLevel));
+}
 
 /**
  * The service, ready to listen: the one way in which it is put together, in production and in tests. It connects to the
@@ -42,7 +48,7 @@ export async function createApplication(composition: Composition): Promise<NestE
       logger: new QuietBootLogger({
         json: environment.production,
         colors: isatty(process.stdout.fd) && !environment.production,
-        logLevels: NEST_LEVELS.slice(LEVELS.indexOf(environment.logLevel)),
+        logLevels: levelsOf(environment.logLevel),
       }),
     },
   );

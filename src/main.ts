@@ -1,13 +1,13 @@
 import 'reflect-metadata';
 import { isatty } from 'node:tty';
-import { inspect } from 'node:util';
 import { ConsoleLogger } from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import { createApplication } from './application.js';
+import { createApplication, levelsOf } from './application.js';
 import { readCommandLine } from './command-line.js';
 import { Environment } from './config/environment.js';
 import { EmbeddedPostgres } from './database/embedded/embedded-postgres.js';
 import { reasonOf } from './start-failure.js';
+import { stackOf } from './system/stack.js';
 import { listening, welcome } from './welcome.js';
 
 /** Longer than requests have to end, and than what is written down after them takes. */
@@ -35,6 +35,7 @@ async function start(): Promise<void> {
   try {
     const environment = Environment.load(process.env);
     const { databaseUrl: url, dataDir, port, host } = environment;
+    jsonLines?.setLogLevels(levelsOf(environment.logLevel));
     if (url === null) embedded = await EmbeddedPostgres.start({ dataDir });
     app = await createApplication({ environment, database: embedded?.location ?? { url: url! } });
     await app.listen(port, host);
@@ -65,11 +66,16 @@ async function stop(code: number): Promise<void> {
 /** Node's own words are text: about an error that nobody caught, which ends the process, and its warnings. */
 function speakJson(logger: ConsoleLogger): void {
   process.once('uncaughtException', (error) => {
-    logger.error(`Nobody caught this: ${inspect(error)}`);
+    logger.error(`Nobody caught this: ${stackOf(error)}`);
     process.exit(1);
   });
+  // None where warnings are off (`--no-warnings`).
+  if (process.listenerCount('warning') === 0) return;
   process.removeAllListeners('warning');
-  process.on('warning', ({ name, message }) => logger.warn(`${name}: ${message}`));
+  process.on('warning', (warning: Error & { code?: string }) => {
+    const { name, message, code } = warning;
+    logger.warn(`${name}${code === undefined ? '' : ` [${code}]`}: ${message}`);
+  });
 }
 
 function tell(error: unknown): void {

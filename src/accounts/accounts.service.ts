@@ -37,14 +37,7 @@ export class AccountsService implements OnModuleInit {
    */
   async nameFor(username: string, { isPersons }: { readonly isPersons: boolean }): Promise<string> {
     const localpart = username.toLowerCase();
-    // Homeservers keep names of digits for guests, and those that begin with _ for bridges.
-    if (isPersons && /^(?:\d+$|_)/.test(localpart)) {
-      throw new MatrixError(
-        400,
-        'M_INVALID_USERNAME',
-        'A username may not consist of digits only, or begin with _',
-      );
-    }
+    if (isPersons) requirePersonsName(localpart);
     if (!isNewLocalpart(localpart, this.environment.serverName)) {
       throw new MatrixError(
         400,
@@ -84,9 +77,12 @@ export class AccountsService implements OnModuleInit {
     await this.store.insert(tx, { userId, kind: 'appservice', passwordHash: null });
   }
 
-  /** Creates the account unless it is there. */
+  /**
+   * Creates the account of a person unless it is there.
+   * @throws {MatrixError} `M_INVALID_USERNAME` for a name that no new person may have
+   */
   async ensure(tx: Tx, account: NewAccount): Promise<void> {
-    await this.insert(tx, account);
+    if (await this.insert(tx, account)) requirePersonsName(localpartOf(account.userId));
   }
 
   /**
@@ -129,11 +125,11 @@ export class AccountsService implements OnModuleInit {
 
   /**
    * Lets a user ID pass that somebody else vouches for.
-   * @throws {MatrixError} `M_FORBIDDEN` when no user of this server could be called so
+   * @throws {MatrixError} `M_FORBIDDEN` when it is not the user ID, in lower case, of a user of this server
    */
   requireName(userId: string): string {
     if (this.localName(userId) !== userId)
-      throw MatrixError.forbidden(`${userId} is no user ID of this server`);
+      throw MatrixError.forbidden(`${userId} is not a user ID of this server in lower case`);
     return userId;
   }
 
@@ -168,6 +164,20 @@ export class AccountsService implements OnModuleInit {
     const { userId, kind } = account;
     if (isNew) await this.events.publish(tx, new AccountRegistered(userId, kind, tx.startedAt.getTime()));
     return isNew;
+  }
+}
+
+/**
+ * Homeservers keep names of digits for guests, and those that begin with _ for bridges.
+ * @throws {MatrixError} `M_INVALID_USERNAME`
+ */
+function requirePersonsName(localpart: string): void {
+  if (/^(?:\d+$|_)/.test(localpart)) {
+    throw new MatrixError(
+      400,
+      'M_INVALID_USERNAME',
+      'A username may not consist of digits only, or begin with _',
+    );
   }
 }
 

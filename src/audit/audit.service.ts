@@ -24,7 +24,6 @@ const MINUTE_MS = 60_000;
 @Injectable()
 export class AuditService implements BeforeApplicationShutdown, Refusals {
   private readonly logger = new Logger(AuditService.name);
-  private readonly gathered = new WeakMap<Tx, NewAuditEntry[]>();
   private readonly writing = new Set<Promise<void>>();
   /** How many refusals each address has had written down in this minute. */
   private readonly recent = new Map<string, number>();
@@ -115,12 +114,11 @@ export class AuditService implements BeforeApplicationShutdown, Refusals {
   }
 
   private entriesOf(tx: Tx): NewAuditEntry[] {
-    const known = this.gathered.get(tx);
-    if (known !== undefined) return known;
-    const entries: NewAuditEntry[] = [];
-    this.gathered.set(tx, entries);
-    tx.beforeCommit(() => this.store.appending(tx.startedAt, entries));
-    return entries;
+    return tx.local(this, () => {
+      const entries: NewAuditEntry[] = [];
+      tx.beforeCommit(() => this.store.appending(tx.startedAt, entries));
+      return entries;
+    });
   }
 
   private entryId(ordinal: number): string {

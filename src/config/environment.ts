@@ -87,7 +87,9 @@ export const environmentSchema = z.object({
       'The PostgreSQL (15 or newer) to use. Unset or "embedded": a server of its own, kept in DATA_DIR. ' +
         'With NODE_ENV=production the embedded server must be asked for by name.',
     ),
-  DATABASE_POOL_SIZE: wholeNumber(2, 200).default(10).describe('Most database connections of one process.'),
+  DATABASE_POOL_SIZE: wholeNumber(2, 200)
+    .default(10)
+    .describe('Maximum number of database connections of one process.'),
   DATA_DIR: z.string().default('./data').describe('Where the embedded PostgreSQL keeps its data.'),
   REGISTRATION: z
     .enum(['open', 'token', 'closed'], { error: '"open", "token" or "closed"' })
@@ -244,7 +246,7 @@ export const environmentSchema = z.object({
     .describe('Whether Swagger UI is served at /docs. Default: on, but off when NODE_ENV is production.'),
   DEVICES_PER_USER: wholeNumber(1, 1_000_000)
     .default(1_000)
-    .describe('Most devices of one user; a login on a further device is refused.'),
+    .describe('Maximum number of devices of one user; a login on a further device is refused.'),
   RATE_LIMITS: z
     .enum(['on', 'off'], { error: '"on" or "off"' })
     .default('on')
@@ -266,7 +268,7 @@ export const environmentSchema = z.object({
   ),
   RATE_LIMIT_KEYS_QUERY: rateLimit('600/1m').describe('Key queries by one user, counted by each node.'),
   RATE_LIMIT_KEYS_CLAIMED: rateLimit('30/10m').describe(
-    'One-time keys claimed from one device, counted by each node; beyond that its fallback key is handed out, if it has one.',
+    'One-time keys claimed from one device, counted by each node; beyond that only its fallback key is handed out.',
   ),
   RATE_LIMIT_KEYS_CLAIM: rateLimit('600/1m').describe(
     'Claims of one-time keys by one user, counted by each node.',
@@ -321,6 +323,9 @@ const MAY_HOLD_SECRETS: ReadonlySet<string> = new Set<keyof Parsed>([
 
 /** What has a rate limit. */
 export type RateLimitName = keyof typeof RATE_LIMITS;
+
+/** All limits, also while they are off. */
+export const RATE_LIMIT_NAMES = Object.keys(RATE_LIMITS) as readonly RateLimitName[];
 
 /** So many attempts in so long. */
 export interface RateLimit {

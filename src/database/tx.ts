@@ -2,10 +2,6 @@ import type { EntityManager } from 'typeorm';
 import type { ClientBase, QueryResultRow } from 'pg';
 import { causesOf, isOutage, Unavailable } from '../system/outage.js';
 
-/** A step of a transaction, or none. */
-type Step = (() => unknown) | undefined;
-type ResultOf<One extends Step> = One extends () => infer Result ? Awaited<Result> : undefined;
-
 /**
  * One SQL statement with a name. PostgreSQL parses and plans a named statement once for each connection, which
  * is worth more than anything else on the way of a request, so the name must belong to one text only.
@@ -21,6 +17,30 @@ export interface PendingStatement {
   readonly values: unknown[];
 }
 
+/** A step of a transaction, or none. */
+type Step = (() => unknown) | undefined;
+type ResultOf<One extends Step> = One extends () => infer Result ? Awaited<Result> : undefined;
+
+/** The first statement of a transaction that failed. Later ones only fail because the transaction is aborted. */
+interface FirstFailure {
+  readonly error: unknown;
+  /** The listener that sent it; `null` when no listener did. */
+  readonly listener: string | null;
+}
+
+/** What the views of one transaction share. */
+class Course {
+  failure: FirstFailure | undefined;
+  latest: Promise<unknown> = Promise.resolve();
+  isOver = false;
+  readonly last: (() => PendingStatement)[] = [];
+  readonly committed: (() => void)[] = [];
+  readonly locals = new Map<object, unknown>();
+}
+
+/** How a transaction gets its entity manager, which reports the queries that fail. */
+export type MakeManager = (onFailure: (error: unknown) => void) => EntityManager;
+
 /**
  * One open transaction: the first argument of whatever writes. {@link UnitOfWork.run} makes it, commits it and
  * rolls it back; it is dead when that call returns.
@@ -34,48 +54,42 @@ export interface PendingStatement {
  * ```
  */
 export class Tx {
-  /**
-   * The first error the database gave: later ones only say that the transaction is aborted.
-   * @internal
-   */
-  failure: unknown;
-  /** Whether {@link failure} is that of a statement which was sent while listeners were at work. */
-  private failedInListeners = false;
-  /**
-   * How many events are being published in the transaction.
-   * @internal
-   */
-  publishing = 0;
-  /**
-   * The listeners that have had a part in the transaction.
-   * @internal
-   */
-  readonly listeners: string[] = [];
   private madeManager: EntityManager | undefined;
-  private latest: Promise<unknown> = Promise.resolve();
-  private over = false;
-  private readonly last: (() => PendingStatement)[] = [];
-  private readonly committed: (() => void)[] = [];
 
-  /** The one instant that everything in the transaction happens at. */
-  readonly startedAt: Date;
-
+  /** @internal */
   constructor(
     private readonly client: ClientBase,
-    startedAt: Date,
-    private readonly makeManager: () => EntityManager,
+    /** The one instant that everything in the transaction happens at. */
+    readonly startedAt: Date,
+    private readonly makeManager: MakeManager,
     /**
      * Whether several requests share the transaction: nothing in it may take long.
      * @internal
      */
     readonly isShared = false,
-  ) {
-    this.startedAt = startedAt;
-  }
+    private readonly course = new Course(),
+    private readonly listener: string | null = null,
+  ) {}
 
   /** TypeORM's entity manager on this transaction, for code that prefers entities to statements. */
   get manager(): EntityManager {
-    return (this.madeManager ??= this.makeManager());
+    return (this.madeManager ??= this.makeManager((error) => this.failed(error)));
+  }
+
+  /**
+   * The first error the database gave.
+   * @internal
+   */
+  get failure(): unknown {
+    return this.course.failure?.error;
+  }
+
+  /**
+   * The same transaction as one listener has it, so that a statement that fails is known to be its own.
+   * @internal
+   */
+  as(listener: string): Tx {
+    return new Tx(this.client, this.startedAt, this.makeManager, this.isShared, this.course, listener);
   }
 
   /**
@@ -106,7 +120,7 @@ export class Tx {
 
   /** Runs a statement and gives its rows. Calls that do not await each other share a round trip. */
   query<Row extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<Row[]> {
-    if (this.over) {
+    if (this.course.isOver) {
       const over = new Error('The transaction is over: await every statement before its work returns');
       return Promise.reject(over);
     }
@@ -117,16 +131,30 @@ export class Tx {
   }
 
   /**
+   * A value that lives as long as the transaction: made when `owner` asks for it first, and the same in every listener.
+   *
+   * @example
+   * ```ts
+   * const names = tx.local(this, () => new Set<string>());
+   * ```
+   */
+  local<Value>(owner: object, make: () => Value): Value {
+    const { locals } = this.course;
+    if (!locals.has(owner)) locals.set(owner, make());
+    return locals.get(owner) as Value;
+  }
+
+  /**
    * Adds a statement that travels with the COMMIT, when all others have been answered: `make` is called then. What
    * it throws keeps the COMMIT from being sent.
    */
   beforeCommit(make: () => PendingStatement): void {
-    this.last.push(make);
+    this.course.last.push(make);
   }
 
   /** Calls `work` when the transaction is committed, and never when it is not. It must not throw. */
   afterCommit(work: () => void): void {
-    this.committed.push(work);
+    this.course.committed.push(work);
   }
 
   /**
@@ -135,7 +163,7 @@ export class Tx {
    * @internal
    */
   sendLast(): Promise<unknown> {
-    const pending = this.last.map((make) => make());
+    const pending = this.course.last.map((make) => make());
     return this.inOrder(
       ...pending.map(
         ({ statement, values }) =>
@@ -146,12 +174,12 @@ export class Tx {
   }
 
   /**
-   * Calls what {@link afterCommit} gathered. One that throws against its word is told of, and stops neither the
+   * Calls what {@link afterCommit} gathered. One that throws against its word is reported, and stops neither the
    * others nor the answer: what was committed must not be answered as if it had failed.
    * @internal
    */
   tellCommitted(tellOf: (error: unknown) => void): void {
-    for (const work of this.committed) {
+    for (const work of this.course.committed) {
       try {
         work();
       } catch (error) {
@@ -160,36 +188,19 @@ export class Tx {
     }
   }
 
-  private async send<Row extends QueryResultRow>(
-    statement: Statement,
-    values: unknown[] = [],
-  ): Promise<Row[]> {
-    const running = this.client.query<Row>({ ...statement, values });
-    const inListeners = this.publishing > 0;
-    this.latest = running;
-    try {
-      return (await running).rows;
-    } catch (error) {
-      const told = ofDatabase(error);
-      if (this.failure === undefined) [this.failure, this.failedInListeners] = [told, inListeners];
-      throw told;
-    }
-  }
-
   /**
-   * The error of a transaction in which a statement failed and nobody said so: that of the statement, or one that
-   * names the listeners when it was theirs or cannot be known, as those of the entity manager.
+   * The error of a transaction in which a statement failed without anybody saying so; it names the listener whose
+   * statement it was.
    * @internal
    */
   hiddenFailure(): unknown {
-    const isKnown =
-      this.failure !== undefined && !this.failedInListeners && !isAbortedTransaction(this.failure);
-    if (isKnown) return this.failure;
-    const suspects =
-      this.listeners.length > 0 ? `. Listeners that had a part in it: ${this.listeners.join(', ')}` : '';
-    return new Error(`A statement failed inside the transaction and its error was hidden${suspects}`, {
-      cause: this.failure,
-    });
+    const { failure } = this.course;
+    if (failure === undefined)
+      return new Error('A statement failed inside the transaction and its error was hidden');
+    const { listener, error } = failure;
+    return listener === null
+      ? error
+      : new Error(`${listener} hid that its statement failed`, { cause: error });
   }
 
   /**
@@ -198,8 +209,27 @@ export class Tx {
    * @internal
    */
   async close(): Promise<void> {
-    this.over = true;
-    await this.latest.catch(() => undefined);
+    this.course.isOver = true;
+    await this.course.latest.catch(() => undefined);
+  }
+
+  private async send<Row extends QueryResultRow>(
+    statement: Statement,
+    values: unknown[] = [],
+  ): Promise<Row[]> {
+    const running = this.client.query<Row>({ ...statement, values });
+    this.course.latest = running;
+    try {
+      return (await running).rows;
+    } catch (error) {
+      const told = ofDatabase(error);
+      this.failed(told);
+      throw told;
+    }
+  }
+
+  private failed(error: unknown): void {
+    if (!isAbortedTransaction(error)) this.course.failure ??= { error, listener: this.listener };
   }
 }
 

@@ -20,7 +20,7 @@ import { OutageLog } from './outage-log.js';
 import { runSteps, type SharedTransaction } from './shared-transaction.js';
 import { type Kind, SharedWork } from './shared-work.js';
 import { TransactionQueryRunner } from './transaction-query-runner.js';
-import { ofDatabase, type Statement, Tx } from './tx.js';
+import { isAbortedTransaction, type MakeManager, ofDatabase, type Statement, Tx } from './tx.js';
 
 /** Serialization failure and deadlock: PostgreSQL asks the client to try the whole transaction again. */
 const TRY_AGAIN = new Set(['40001', '40P01']);
@@ -180,15 +180,16 @@ export class UnitOfWork {
     const client = await whenThereIsRoom(() => this.pool.connect()).catch((error: unknown) => {
       throw ofDatabase(error);
     });
-    let runner: TransactionQueryRunner | undefined;
+    const runners: TransactionQueryRunner[] = [];
     let [isCommitting, isOver] = [false, false];
     try {
       // Sent without waiting, it travels with the first statements.
       const begun = client.query(isShared ? BEGIN_SHARED : 'BEGIN');
       begun.catch(() => {});
       const deadline = performance.now() + LIFETIME_MS;
-      const makeManager = () => {
-        runner = new TransactionQueryRunner(this.dataSource, client);
+      const makeManager: MakeManager = (onFailure) => {
+        const runner = new TransactionQueryRunner(this.dataSource, client, onFailure);
+        runners.push(runner);
         if (isOver) void runner.release();
         return runner.manager;
       };
@@ -214,13 +215,13 @@ export class UnitOfWork {
         await tx.close();
         // A connection that died took its transaction along; the first error is the one to tell.
         if (statusOf(client) !== 'I') await client.query('ROLLBACK').catch(() => {});
-        const told = ofQueries(error);
+        const told = ofQueries(isAbortedTransaction(error) ? tx.hiddenFailure() : error);
         if (!isCommitting && isUnavailable(told) && isConnectionLost(told)) throw new LostBeforeCommit(told);
         throw told;
       }
     } finally {
       isOver = true;
-      await runner?.release();
+      for (const runner of runners) await runner.release();
       // The pool keeps no connection that has died.
       client.release();
     }

@@ -26,21 +26,25 @@ const LIMIT: Statement = {
 const InEveryTransaction = () =>
   applyDecorators(...EVENT_TYPES.map((type) => FirstInTransaction(type) as MethodDecorator));
 
+/** What a transaction may delete. */
+interface Allowed {
+  before: number;
+  files: string;
+  devices: number;
+}
+
 /** Rolls a transaction back in which a listener deleted devices that no event names, or accounts. */
 @Injectable()
 class DeletionLimitListener {
-  private readonly allowed = new WeakMap<Tx, { before: number; files: string; devices: number }>();
-
   @InEveryTransaction()
   async onEvent(event: SessionEvent, tx: Tx): Promise<void> {
-    const named = event instanceof DevicesDeleted ? event.devices.length : 0;
-    const known = this.allowed.get(tx);
-    if (known !== undefined) {
-      known.devices += named;
-      return;
-    }
-    const allowed = { before: 0, files: '', devices: named };
-    this.allowed.set(tx, allowed);
+    let isFirst = false;
+    const allowed = tx.local<Allowed>(this, () => {
+      isFirst = true;
+      return { before: 0, files: '', devices: 0 };
+    });
+    if (event instanceof DevicesDeleted) allowed.devices += event.devices.length;
+    if (!isFirst) return;
     tx.beforeCommit(() => ({
       statement: LIMIT,
       values: [

@@ -65,7 +65,8 @@ export class Sessions {
    * @returns whether there was one
    */
   async end({ userId, deviceId }: DeviceRef, origin?: Origin): Promise<boolean> {
-    return (await this.endSome(userId, [deviceId], origin)) === 1;
+    // A handler may have read the ID from a body without looking at it.
+    return typeof deviceId === 'string' && (await this.endSome(userId, [deviceId], origin)) === 1;
   }
 
   /**

@@ -2,7 +2,7 @@ import { Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { EventEmitter2, EventEmitterReadinessWatcher } from '@nestjs/event-emitter';
 import { Environment } from '../config/environment.js';
 import { TookTooLong } from '../database/shared-work.js';
-import { isAbortedTransaction, type Tx } from '../database/tx.js';
+import type { Tx } from '../database/tx.js';
 import { ErrorAnswer } from '../matrix/matrix-error.js';
 import { causesOf } from '../system/outage.js';
 import { EventRecorder } from './event-recorder.port.js';
@@ -62,26 +62,19 @@ export class EventBus implements OnApplicationBootstrap {
     this.recorder.record(tx, event);
     const attached = ranksOf(name).map((busName) => ({ busName, count: this.listeners?.get(busName) ?? 0 }));
     const expected = attached.reduce((sum, { count }) => sum + count, 0);
-    tx.publishing += 1;
-    const outcomes = await this.inTime(event, tx, this.call(attached, event, tx)).finally(() => {
-      tx.publishing -= 1;
-    });
+    const outcomes = await this.inTime(event, tx, this.call(attached, event, tx));
     const answers = outcomes.filter((outcome): outcome is Outcome => outcome !== undefined);
-    tx.listeners.push(...answers.map(({ listener }) => listener));
     const failures = answers
       .filter((outcome) => 'failure' in outcome)
       .toSorted((one, other) => (one.failedAs ?? 0) - (other.failedAs ?? 0));
     const [failed] = failures;
-    // One failed statement aborts the transaction and fails its neighbours: the database's first word is the cause.
     // A refusal came before what it made fail: statements that follow are sent without waiting for it.
     if (refusable && failed?.failure instanceof ErrorAnswer) throw failed.failure;
-    const first =
-      tx.failure === undefined
-        ? failed
-        : (failures.find(({ failure }) => isCausedBy(failure, tx.failure)) ??
-          failures.find(({ failure }) => !isAbortedTransaction(failure)));
+    // One failed statement aborts the transaction and fails those of other listeners: the first one is the cause.
+    const { failure } = tx;
+    const first = failure === undefined ? failed : failures.find((one) => isCausedBy(one.failure, failure));
     if (first !== undefined) throw new Error(`${first.listener} failed on ${name}`, { cause: first.failure });
-    if (tx.failure !== undefined) throw tx.hiddenFailure();
+    if (failure !== undefined) throw tx.hiddenFailure();
     if (answers.length !== expected)
       throw new Error(`${answers.length} of ${expected} listeners of ${name} answered`);
   }

@@ -83,9 +83,8 @@ function inTransaction<Event extends SessionEvent>(event: SessionEventType<Event
     }
     // Typed as the method it replaces; only the bus sees the outcome.
     descriptor.value = function (this: object | undefined, happened: Event, tx: Tx) {
-      return outcomeOf(`${this?.constructor.name}.${String(name)}`, happened, () =>
-        listener.call(this, happened, tx),
-      );
+      const named = `${this?.constructor.name}.${String(name)}`;
+      return outcomeOf(named, happened, () => listener.call(this, happened, tx.as(named)));
     } as unknown as Method;
     WRAPPED.add(descriptor.value);
     OnEvent(busName, { suppressErrors: false })(target, name, descriptor);

@@ -32,7 +32,8 @@ export class ClaimsService {
 
   /**
    * Takes one key of each device, the oldest, for the caller alone: no key is given out twice, whoever asks when. A
-   * device that has no one-time key left gives its fallback key; one that has neither is left out.
+   * device that has no one-time key left, or of which many were claimed just now, gives its fallback key; one that has
+   * none is left out.
    * @throws {MatrixError} `M_BAD_JSON`
    */
   async claim({ one_time_keys }: ClaimKeysDto): Promise<ClaimedKeysDto> {
@@ -41,12 +42,9 @@ export class ClaimsService {
     const wanted = toWantedKeys(one_time_keys)
       .filter(({ userId }) => isLocal.has(userId))
       .toSorted(byName);
-    const spared = await this.spare(wanted);
-    const keys = await this.take(without(wanted, spared));
+    const keys = await this.take(await this.withinLimit(wanted));
     await Promise.all(keys.map((key) => this.limiter.tally('keys_claimed', deviceKey(key))));
-    const served = [...spared, ...keys];
-    const others = without(wanted, served);
-    const claimed = others.length === 0 ? served : [...served, ...(await this.useFallbackKeys(others))];
+    const claimed = [...keys, ...(await this.useFallbackKeys(without(wanted, keys)))];
     return {
       failures,
       one_time_keys: nest(
@@ -61,19 +59,19 @@ export class ClaimsService {
 
   /** Claims that come at the same time share a transaction. A large one has several, one after the other. */
   private async take(wanted: readonly WantedKey[]): Promise<ClaimedKey[]> {
+    if (wanted.length === 0) return [];
     if (wanted.length <= FEW) return this.claims.together(wanted);
     const claimed: ClaimedKey[] = [];
     for (const some of chunksOf(wanted, CLAIMED_TOGETHER)) claimed.push(...(await this.claims.alone(some)));
     return claimed;
   }
 
-  /** Fallback keys for devices of which much was claimed: nobody is to empty a device that has one. */
-  private async spare(wanted: readonly WantedKey[]): Promise<ClaimedKey[]> {
+  /** Those of devices of which not too many keys were claimed: nobody is to empty a device. */
+  private async withinLimit(wanted: readonly WantedKey[]): Promise<WantedKey[]> {
     const isUsedUp = await Promise.all(
       wanted.map((one) => this.limiter.isUsedUp('keys_claimed', deviceKey(one))),
     );
-    const usedUp = wanted.filter((_, at) => isUsedUp[at]);
-    return usedUp.length === 0 ? [] : this.useFallbackKeys(usedUp);
+    return wanted.filter((_, at) => !isUsedUp[at]);
   }
 
   private async useFallbackKeys(wanted: readonly WantedKey[]): Promise<ClaimedKey[]> {

@@ -24,7 +24,11 @@ export class KeysController {
 
   @MatrixPost('keys/upload')
   @RateLimited('keys_upload')
-  @ApiOperation({ operationId: 'uploadKeys', summary: 'Publishes end-to-end encryption keys for the device' })
+  @ApiOperation({
+    operationId: 'uploadKeys',
+    summary: 'Publishes end-to-end encryption keys for the device',
+    description: 'The keys of the example are those of the device GHTYAJCE of @alice:localhost.',
+  })
   @ApiExample(UploadKeysDto, UPLOAD_EXAMPLE)
   @ApiOkResponse({ description: 'The keys are stored.', type: KeyCountsDto })
   @ApiJsonBodyErrors('M_TOO_LARGE')

@@ -1,12 +1,21 @@
 import type { DeviceRef } from '../events/devices-deleted.event.js';
 import { isObject, type Json } from '../matrix/json.js';
 import { MatrixError } from '../matrix/matrix-error.js';
+import { areSignatures } from '../matrix/signed-json.js';
 import { serverNameOf } from '../matrix/user-id.js';
 import { KEY_LIMITS, requireFew, requireFewBytes } from './key-limits.rules.js';
 import type { UploadKeysDto } from './upload-keys.dto.js';
 
 /** The specification sets no limit; an index does. */
 const NAME_LIMIT_BYTES = 512;
+
+/** Whether keys of an algorithm are signed objects ("Key algorithms"); of an unknown one they may be strings, too. */
+const FORM_OF: Readonly<Record<string, boolean>> = { curve25519: false, signed_curve25519: true };
+const FORMS: Readonly<Record<string, string>> = {
+  true: 'an object with key and signatures',
+  false: 'a string',
+  undefined: 'a string, or an object with key and signatures',
+};
 
 /** A one-time or fallback key as it was uploaded. */
 export interface UploadedKey {
@@ -153,21 +162,15 @@ function toKeys(field: string, keys: Json | undefined, most: number): StoredKey[
     }
     const json = JSON.stringify(key);
     requireFewBytes(`A key in ${field}`, json, KEY_LIMITS.keyBytes);
-    if (typeof key === 'string') return { algorithm, keyId, key, json };
-    if (!isObject(key) || typeof key['key'] !== 'string' || !areSignatures(key['signatures'])) {
-      throw MatrixError.badJson(`${field}.${name} must be a string, or an object with key and signatures`);
+    const isSigned = FORM_OF[algorithm] ?? typeof key !== 'string';
+    if (typeof key === 'string' && !isSigned) return { algorithm, keyId, key, json };
+    if (!isSigned || !isObject(key) || typeof key['key'] !== 'string' || !areSignatures(key['signatures'])) {
+      throw MatrixError.badJson(`${field}.${name} must be ${FORMS[String(FORM_OF[algorithm])]}`);
     }
     if (key['fallback'] !== undefined && typeof key['fallback'] !== 'boolean')
       throw MatrixError.badJson(`${field}.${name}.fallback must be true or false`);
     return { algorithm, keyId, key, json };
   });
-}
-
-/** Signatures by user, and then by key: whoever claims the key is given them as they are. */
-function areSignatures(value: unknown): boolean {
-  const isText = (one: unknown) => typeof one === 'string';
-  const ofUsers = isObject(value) ? Object.values(value) : [null];
-  return ofUsers.every((own) => isObject(own) && Object.values(own).every(isText));
 }
 
 function material(key: string | object): unknown {

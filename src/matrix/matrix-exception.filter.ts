@@ -1,6 +1,7 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Logger } from '@nestjs/common';
 import type { Request, Response } from 'express';
 import { unavailableIn } from '../system/outage.js';
+import { stackOf } from '../system/stack.js';
 import { send } from './http-server.js';
 import { type Errcode, ErrorAnswer, MatrixError } from './matrix-error.js';
 import { Refusals } from './refusals.port.js';
@@ -90,11 +91,4 @@ class MethodNotAllowed extends MatrixError {
     super(405, 'M_UNRECOGNIZED', `Not allowed here: ${method}`);
     this.headers = { Allow: allowed.join(', ') };
   }
-}
-
-/** What went wrong and what caused it; values that statements carried stay out of the log. */
-function stackOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const cause = error.cause === undefined ? '' : `\nCaused by: ${stackOf(error.cause)}`;
-  return `${error.stack}${cause}`;
 }

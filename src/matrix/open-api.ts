@@ -15,6 +15,9 @@ const TAGS = [
   'End-to-end encryption',
   'Capabilities',
   'Server administration',
+  'Audit',
+  'Events',
+  'Reconciler',
   'Health',
 ];
 
@@ -47,7 +50,7 @@ export function serveApiDocs(
     yamlDocumentUrl: 'docs/openapi.yaml',
     customSiteTitle: 'Matrix session service',
   });
-  // Nest's own would add a character set to the content type.
+  // Nest's own route for JSON would add a character set to the content type.
   const http = app.getHttpAdapter();
   http.get('/docs/openapi.json', (_: unknown, response: unknown) => http.reply(response, document(), 200));
 }
@@ -79,7 +82,17 @@ function describe(app: NestExpressApplication, publicBaseUrl: string): OpenAPIOb
   const document = SwaggerModule.createDocument(app, config);
   const used = new Set(tagsOf(document.paths));
   const tags = TAGS.filter((name) => used.has(name)).map((name) => ({ name }));
-  return { ...document, tags, paths: relativeToServer(document.paths) };
+  return { ...document, tags, paths: inOrder(relativeToServer(document.paths)) };
+}
+
+/** Paths in the order of their tags; those of a team's own tags last. */
+function inOrder(paths: OpenAPIObject['paths']): OpenAPIObject['paths'] {
+  const rankOf = (path: string) => {
+    const [tag = ''] = tagsOf({ [path]: paths[path]! });
+    return TAGS.includes(tag) ? TAGS.indexOf(tag) : TAGS.length;
+  };
+  const sorted = Object.entries(paths).toSorted(([one], [other]) => rankOf(one) - rankOf(other));
+  return Object.fromEntries(sorted);
 }
 
 function tagsOf(paths: OpenAPIObject['paths']): string[] {

@@ -21,6 +21,14 @@ export function signaturesBy(object: SignedJson, userId: string): Map<string, st
   );
 }
 
+/** Whether a value has the form of signatures: texts by user, and then by key. */
+export function areSignatures(value: unknown): boolean {
+  const isText = (one: unknown) => typeof one === 'string';
+  return (
+    isObject(value) && Object.values(value).every((own) => isObject(own) && Object.values(own).every(isText))
+  );
+}
+
 /** Whether two objects are the same, whatever the order of their keys. */
 export function isSameJson(one: Json, other: Json): boolean {
   return orderedJson(one) === orderedJson(other);

@@ -47,8 +47,9 @@ export interface GaugeValue {
  */
 export class Metrics {
   private readonly registry: Registry | undefined;
-  /** `null` where nobody reads them. */
-  private readonly counters = new Map<string, Counter | null>();
+  /** Every metric that there is, with its labels. Checked where nobody reads them, too, so that mistakes show early. */
+  private readonly known = new Map<string, ReadonlySet<string>>();
+  private readonly counters = new Map<string, Counter>();
 
   /**
    * @param client `null`: nobody reads them, so nothing is counted
@@ -61,39 +62,36 @@ export class Metrics {
 
   /**
    * A counter, for a module to add when it is initialised (`onModuleInit`).
-   * @throws {Error} for a name that is taken, or is none
+   * @throws {Error} for a name that is taken, and for a name or a label that Prometheus does not allow
    */
-  addCounter({ name, help, labelNames = [] }: MetricDescription): void {
-    if (this.counters.has(name)) throw new Error(`There is a counter ${name} already`);
-    const described = { name, help, labelNames: [...labelNames], registers: [this.registry!] };
-    this.counters.set(name, this.client === null ? null : new this.client.Counter(described));
+  addCounter(description: MetricDescription): void {
+    const described = this.describe(description);
+    if (this.client !== null) this.counters.set(described.name, new this.client.Counter(described));
   }
 
   /**
    * Counts.
-   * @throws {Error} for a counter that was not added
+   * @throws {Error} for a counter or a label that was not added, and for a negative number
    */
   count(name: string, labels: Readonly<Record<string, string>> = {}, by = 1): void {
-    const counter = this.counters.get(name);
-    if (counter === undefined) throw new Error(`There is no counter ${name}: add it first`);
-    counter?.inc(labels, by);
+    const known = this.known.get(name);
+    if (known === undefined) throw new Error(`There is no counter ${name}: add it first`);
+    const unknown = Object.keys(labels).find((label) => !known.has(label));
+    if (unknown !== undefined) throw new Error(`The counter ${name} has no label ${unknown}`);
+    if (!(by >= 0)) throw new Error(`The counter ${name} cannot count ${by}`);
+    this.counters.get(name)?.inc(labels, by);
   }
 
   /**
    * Values that are asked for when the metrics are read. Where `read` throws or rejects, as it does while the database
    * is away, the gauge has no value then; the other metrics go on.
-   * @throws {Error} for a name that is taken, or is none
+   * @throws {Error} for a name that is taken, and for a name or a label that Prometheus does not allow
    */
-  addGauge(
-    { name, help, labelNames = [] }: MetricDescription,
-    read: () => Promise<readonly GaugeValue[]>,
-  ): void {
+  addGauge(description: MetricDescription, read: () => Promise<readonly GaugeValue[]>): void {
+    const described = this.describe(description);
     if (this.client === null) return;
     const gauge: Gauge = new this.client.Gauge({
-      name,
-      help,
-      labelNames: [...labelNames],
-      registers: [this.registry!],
+      ...described,
       collect: async () => {
         gauge.reset();
         try {
@@ -103,6 +101,14 @@ export class Metrics {
         }
       },
     });
+  }
+
+  private describe({ name, help, labelNames = [] }: MetricDescription) {
+    const wrong = [name, ...labelNames].find((word) => !/^[a-z][a-z0-9_]*$/.test(word));
+    if (wrong !== undefined) throw new Error(`${wrong} must be a lower-case word, with underscores`);
+    if (this.known.has(name)) throw new Error(`There is a metric ${name} already`);
+    this.known.set(name, new Set(labelNames));
+    return { name, help, labelNames: [...labelNames], registers: [this.registry!] };
   }
 
   /** @internal */

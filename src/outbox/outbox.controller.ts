@@ -13,7 +13,7 @@ const STATES: readonly DeliveryState[] = ['buried', 'pending', 'delivered'];
 const LIMIT = { byDefault: 100, most: 1_000 };
 
 const ApiSubscriber = () =>
-  ApiParam({ name: 'subscriber', description: 'The name of a subscriber.', example: 'webhook' });
+  ApiParam({ name: 'subscriber', description: 'The name of a subscriber.', example: 'webhook:homeserver' });
 
 /** What subscribers are owed, for administrators. Not of the Matrix specification. */
 @Controller('/_session/v1/admin/deliveries')

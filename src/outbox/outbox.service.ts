@@ -18,8 +18,6 @@ const [EARLIEST, LATEST] = [new Date(0), new Date('9999-12-31')];
 /** Keeps events, in the transaction that makes them true, for those who hear of them after the commit. */
 @Injectable()
 export class OutboxService implements EventRecorder {
-  private readonly recorded = new WeakMap<Tx, NewDelivery[]>();
-
   constructor(
     private readonly store: OutboxStore,
     private readonly worker: OutboxWorker,
@@ -87,19 +85,18 @@ export class OutboxService implements EventRecorder {
   }
 
   private deliveriesOf(tx: Tx): NewDelivery[] {
-    const known = this.recorded.get(tx);
-    if (known !== undefined) return known;
-    const deliveries: NewDelivery[] = [];
-    this.recorded.set(tx, deliveries);
-    // A login that replaces a session learns that there was one only after it has announced itself.
-    const rank = ({ event }: NewDelivery) => (event === SessionsEnded.eventName ? 0 : 1);
-    tx.beforeCommit(() =>
-      this.store.appending(
-        deliveries.toSorted((one, other) => rank(one) - rank(other)),
-        tx.startedAt,
-      ),
-    );
-    tx.afterCommit(() => this.worker.kick(new Set(deliveries.map(({ event }) => event))));
-    return deliveries;
+    return tx.local(this, () => {
+      const deliveries: NewDelivery[] = [];
+      // A login that replaces a session learns that there was one only after it has announced itself.
+      const rank = ({ event }: NewDelivery) => (event === SessionsEnded.eventName ? 0 : 1);
+      tx.beforeCommit(() =>
+        this.store.appending(
+          deliveries.toSorted((one, other) => rank(one) - rank(other)),
+          tx.startedAt,
+        ),
+      );
+      tx.afterCommit(() => this.worker.kick(new Set(deliveries.map(({ event }) => event))));
+      return deliveries;
+    });
   }
 }

@@ -6,7 +6,7 @@ import {
   RateLimiterPostgres,
   RateLimiterRes,
 } from 'rate-limiter-flexible';
-import { Environment, type RateLimit, type RateLimitName } from '../config/environment.js';
+import { Environment, RATE_LIMIT_NAMES, type RateLimit, type RateLimitName } from '../config/environment.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { networkOf } from '../matrix/client-address.js';
 import { MatrixError } from '../matrix/matrix-error.js';
@@ -46,13 +46,14 @@ export class RateLimiter {
   private readonly logger = new Logger(RateLimiter.name);
   /** Empty when limits are off. */
   private readonly limits: Map<string, RateLimiterAbstract>;
-  private readonly own = new Set<string>();
+  private readonly known: Set<string>;
 
   constructor(
     environment: Environment,
     private readonly unitOfWork: UnitOfWork,
   ) {
     this.limits = new Map(environment.rateLimits.map((limit) => [limit.name, toLimiter(limit, unitOfWork)]));
+    this.known = new Set(RATE_LIMIT_NAMES);
   }
 
   /**
@@ -60,10 +61,11 @@ export class RateLimiter {
    * @throws {Error} for a name that is taken, and for numbers that are no limit
    */
   add({ name, points, windowMs }: OwnRateLimit): void {
-    if (this.own.has(name)) throw new Error(`There is a limit ${name} already`);
+    if (this.known.has(name)) throw new Error(`There is a limit ${name} already`);
+    if (!name.includes('.')) throw new Error(`${name} must be named like events are, such as acme.${name}`);
     if (!Number.isInteger(points) || points < 1 || !(windowMs >= 1_000) || name.length > 100)
       throw new Error(`${name} must allow one or more in a second or more, and have a short name`);
-    this.own.add(name);
+    this.known.add(name);
     if (this.limits.size > 0) this.limits.set(name, toLimiter({ name, points, windowMs }, this.unitOfWork));
   }
 
@@ -73,7 +75,7 @@ export class RateLimiter {
    * @throws {Error} for a limit that nobody has added
    */
   async count(...[name, who]: Attempt): Promise<void> {
-    if (name.includes('.') && !this.own.has(name)) throw new Error(`There is no limit ${name}`);
+    if (!this.known.has(name)) throw new Error(`There is no limit ${name}`);
     try {
       await this.limits.get(name)?.consume(keyOf(who));
     } catch (refused) {

@@ -45,6 +45,19 @@ export class SessionStartService {
   }
 
   /**
+   * Begins the session of a device anew whose first answer was lost; `null` when the device has been deleted since. The
+   * account is held.
+   */
+  async startAgain(
+    tx: Tx,
+    wanted: SessionStart & { readonly deviceId: string },
+  ): Promise<StartedSession | null> {
+    const { userId, deviceId } = wanted;
+    const isThere = (await this.store.lockDevices(tx, [{ userId, deviceId }])).length === 1;
+    return isThere ? this.start(tx, wanted) : null;
+  }
+
+  /**
    * Makes the tokens of a session, and the ID of its device unless the client names one. Nothing is written.
    * @throws {MatrixError} `M_INVALID_PARAM` for an invalid device ID
    */

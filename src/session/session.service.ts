@@ -82,11 +82,15 @@ export class SessionService {
    */
   async endDevices(tx: Tx, requester: Requester, deviceIds: readonly string[]): Promise<void> {
     const { userId } = requester;
-    const wanted = [...new Set(deviceIds)].map((deviceId) => ({ userId, deviceId }));
-    const [devices] = await tx.inOrder(
-      () => this.store.lockDevices(tx, wanted),
+    const wanted = new Set(deviceIds);
+    // The caller's own device, too: two that delete each other wait for each other, and the second finds itself gone.
+    const own = requester.device === null ? [] : [requester.device.deviceId];
+    const refs = [...new Set([...wanted, ...own])].map((deviceId) => ({ userId, deviceId }));
+    const [locked] = await tx.inOrder(
+      () => this.store.lockDevices(tx, refs),
       () => this.requireLiveToken(tx, requester),
     );
+    const devices = locked.filter(({ deviceId }) => wanted.has(deviceId));
     await this.endings.endLocked(tx, devices, 'device_deleted');
   }
 

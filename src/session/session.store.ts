@@ -185,7 +185,10 @@ const DELETE_ALL_SESSIONS: Statement = {
     DELETE FROM access_tokens WHERE user_id = $1 AND device_id IS DISTINCT FROM $2`,
 };
 /** Spent tokens that a session remembers. */
-const KEPT_RETIRED = 4;
+const KEPT_RETIRED = 8;
+/** What a rotation retires beside the token that it replaces. */
+const SPENT = `
+  array_remove(ARRAY[t.superseded_digest, CASE WHEN NOT r.is_retry THEN t.previous_digest END], NULL)`;
 // A retry replaces the pair whose answer was lost; the next in line proves that the pair before it arrived.
 const ROTATE: Statement = {
   name: 'session_rotate',
@@ -204,10 +207,8 @@ const ROTATE: Statement = {
     ), rotated AS (
       UPDATE refresh_tokens t SET current_digest = r.current_digest, previous_digest = r.previous_digest,
         superseded_digest = r.superseded_digest, rotated_at = $9,
-        retired_digests = CASE WHEN r.is_retry OR t.previous_digest IS NULL THEN t.retired_digests
-          ELSE (array_prepend(t.previous_digest, t.retired_digests))[1:${KEPT_RETIRED}] END,
-        retired_at = CASE WHEN r.is_retry OR t.previous_digest IS NULL THEN t.retired_at
-          ELSE (array_prepend($9::timestamptz, t.retired_at))[1:${KEPT_RETIRED}] END
+        retired_digests = (${SPENT} || t.retired_digests)[1:${KEPT_RETIRED}],
+        retired_at = (array_fill($9::timestamptz, ARRAY[cardinality(${SPENT})]) || t.retired_at)[1:${KEPT_RETIRED}]
       FROM rotation r WHERE t.user_id = r.user_id AND t.device_id = r.device_id
     )
     INSERT INTO access_tokens (user_id, token_digest, device_id, confirms_rotation, created_at, expires_at)

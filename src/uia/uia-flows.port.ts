@@ -1,4 +1,4 @@
-/** Stages in the order in which they are to be done. */
+/** Stages that prove enough together. Clients are told them in this order, and may do them in any. */
 export type Flow = readonly string[];
 
 /** An API call that asks for a proof. */
@@ -10,9 +10,8 @@ export interface GuardedCall {
 }
 
 /**
- * Says which flows prove enough for a call: any one of them will do. A team may add stages to them, or flows. A
- * stage that proves who it is, such as the password, goes last in its flow: what it proved is looked at again under
- * lock.
+ * Says which flows prove enough for a call: any one of them will do. A team may add stages to them, or flows. What a
+ * stage such as the password has proven is checked again, under lock, when the call is made.
  *
  * @example
  * ```ts

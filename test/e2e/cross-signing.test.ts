@@ -218,22 +218,48 @@ describe('POST /keys/device_signing/upload', () => {
   const malformed: [string, (keys: SigningUser) => object][] = [
     ['another user', (keys) => ({ ...keys.masterKey(), user_id: '@other:localhost' })],
     ['another usage', (keys) => keys.selfSigningKey()],
-    ['no usage', (keys) => ({ ...keys.masterKey(), usage: 'master' })],
     ['no key', (keys) => ({ ...keys.masterKey(), keys: {} })],
-    ['keys that are no object', (keys) => ({ ...keys.masterKey(), keys: null })],
     ['two keys', (keys) => ({ ...keys.masterKey(), keys: { 'ed25519:a': 'a', 'ed25519:b': 'b' } })],
     [
       'a key of another name',
       (keys) => ({ ...keys.masterKey(), keys: { 'ed25519:a': keys.master.publicKey } }),
     ],
     ['a key that is none', (keys) => ({ ...keys.masterKey(), keys: { 'ed25519:AAAA': 'AAAA' } })],
-    ['a key that is a number', (keys) => ({ ...keys.masterKey(), keys: { 'ed25519:7': 7 } })],
-    ['signatures that are none', (keys) => ({ ...keys.masterKey(), signatures: 'x' })],
   ];
   it.each(malformed)('refuses a master key with %s: 400 M_INVALID_PARAM', async (_, master) => {
     const { session, keys } = await someone();
     const answer = await upload(session, { master_key: master(keys) }).expect(400);
     expect(answer.body).toEqual({ errcode: 'M_INVALID_PARAM', error: expect.any(String) });
+  });
+
+  const wrongTypes: [string, (keys: SigningUser) => object][] = [
+    ['a user_id that is a number', (keys) => ({ ...keys.masterKey(), user_id: 7 })],
+    ['a usage that is a text', (keys) => ({ ...keys.masterKey(), usage: 'master' })],
+    ['a usage that holds a number', (keys) => ({ ...keys.masterKey(), usage: ['master', 7] })],
+    ['a usage that holds null', (keys) => ({ ...keys.masterKey(), usage: ['master', null] })],
+    ['keys that are null', (keys) => ({ ...keys.masterKey(), keys: null })],
+    ['a key that is a number', (keys) => ({ ...keys.masterKey(), keys: { 'ed25519:7': 7 } })],
+    ...[7, 'x', null, [], { a: 7 }, { a: null }, { a: [] }, { a: { x: 7 } }].map(
+      (signatures): [string, (keys: SigningUser) => object] => [
+        `signatures that are ${JSON.stringify(signatures)}`,
+        (keys) => ({ ...keys.masterKey(), signatures }),
+      ],
+    ),
+  ];
+  it.each(wrongTypes)('refuses a master key with %s, and stores nothing', async (_, master) => {
+    const { session, keys } = await someone();
+    const answer = await upload(session, { master_key: master(keys) }).expect(400);
+    expect(answer.body).toEqual({ errcode: 'M_INVALID_PARAM', error: expect.any(String) });
+    expect((await query(session, session.userId)).master).toBeUndefined();
+  });
+
+  it('gives a key as it was uploaded, with no signatures or with an empty place for them', async () => {
+    for (const extra of [{}, { signatures: {} }]) {
+      const { session, keys } = await someone();
+      const master_key = { ...keys.masterKey(), ...extra };
+      await upload(session, { master_key }).expect(200);
+      expect((await query(session, session.userId)).master).toEqual(master_key);
+    }
   });
 
   it('refuses one public key for two things', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { LastSeenService } from '../../src/devices/last-seen.service.js';
-import { Bystander } from '../support/interleaving.js';
+import { Bystander, lockWaiters } from '../support/interleaving.js';
 import { type ClientSession, passwordOf, someKeys, V3 } from '../../src/testing/matrix-client.js';
 import { createDatabase } from '../support/database.js';
 import { census, NOTHING, TestApp, useApp } from '../support/test-app.js';
@@ -383,6 +383,22 @@ describe('POST /delete_devices', () => {
       const loser = results.find(({ status }) => status === 401)!;
       expect(loser.body).toMatchObject({ errcode: 'M_UNKNOWN_TOKEN' });
     }
+  });
+
+  it('waits for whoever deletes the device that asks, and is then refused', async () => {
+    const [phone] = await userWith();
+    const laptop = await app().matrix.login(phone!.userId, { device_id: 'LAPTOP' });
+    const { body } = await remove(phone!, { devices: [laptop.deviceId] });
+    const bystander = await Bystander.begin(app());
+    const own = [phone!.userId, phone!.deviceId];
+    await bystander.run('DELETE FROM access_tokens WHERE user_id = $1 AND device_id = $2', own);
+    await bystander.run('DELETE FROM devices WHERE user_id = $1 AND device_id = $2', own);
+    const answering = remove(phone!, { auth: { ...passwordOf(phone!), session: body.session } });
+    const answer = answering.then((response) => response);
+    await lockWaiters(app(), 1);
+    await bystander.commit();
+    expect(await answer).toMatchObject({ status: 401, body: { errcode: 'M_UNKNOWN_TOKEN' } });
+    expect(await app().matrix.whoami(laptop)).toMatchObject({ status: 200 });
   });
 
   it('keeps twenty challenges of a device at the most', async () => {

@@ -39,6 +39,12 @@ describe('POST /keys/upload', () => {
     ],
     ['dehydrated that is a text', (keys) => ({ device_keys: { ...keys['device_keys'], dehydrated: 'yes' } })],
     ['dehydrated that is null', (keys) => ({ device_keys: { ...keys['device_keys'], dehydrated: null } })],
+    ['a signed key that is a text', () => ({ one_time_keys: { 'signed_curve25519:A': 'k' } })],
+    ['a fallback key that is a text', () => ({ fallback_keys: { 'signed_curve25519:A': 'k' } })],
+    [
+      'a plain key that is an object',
+      () => ({ one_time_keys: { 'curve25519:A': { key: 'k', signatures: {} } } }),
+    ],
     ['a key that is a number', () => ({ one_time_keys: { 'curve25519:A': 7 } })],
     ['a key that is null', () => ({ one_time_keys: { 'curve25519:A': null } })],
     [

@@ -76,6 +76,21 @@ describe('POST /refresh', () => {
     await refresh(next);
   });
 
+  it('ends nothing for three tabs that refreshed with one token, within a minute; later it does', async () => {
+    const session = await begin();
+    const [one, two, three] = [await refresh(session), await refresh(session), await refresh(session)];
+    for (const { refreshToken } of [one, two])
+      expect((await app().matrix.refresh(refreshToken).expect(401)).body).toMatchObject(SOFT);
+    const next = await refresh(three);
+    expect(await app().matrix.whoami(next)).toMatchObject({ status: 200 });
+    for (const { refreshToken } of [session, one, two])
+      expect((await app().matrix.refresh(refreshToken).expect(401)).body).toMatchObject(SOFT);
+    expect(await app().matrix.whoami(next)).toMatchObject({ status: 200 });
+    app().clock.advance(61_000);
+    await app().matrix.refresh(one.refreshToken).expect(401);
+    expect(await app().matrix.whoami(next)).toMatchObject({ status: 401, body: SOFT });
+  });
+
   it('cannot be made up from an access token', async () => {
     const session = await begin();
     const [, user, rest] = /^mxa_([\w-]*)_([\w-]{54})_/.exec(session.accessToken)!;

@@ -48,6 +48,17 @@ describe('POST /register', () => {
     await register({ ...wanted, auth }).expect(400);
   });
 
+  it.each(['logout', 'logoutAll'] as const)('answers nobody again after a %s', async (end) => {
+    const wanted = { username: uniqueUsername(), password: PASSWORD };
+    const { body: challenge } = await register(wanted).expect(401);
+    const auth = { type: 'm.login.dummy', session: challenge.session };
+    const { body } = await register({ ...wanted, auth }).expect(200);
+    const session = { userId: body.user_id, deviceId: body.device_id, accessToken: body.access_token };
+    await app().matrix[end](session).expect(200);
+    expect((await register({ ...wanted, auth }).expect(400)).body).toMatchObject({ errcode: 'M_UNKNOWN' });
+    expect(await app().sql('SELECT FROM devices WHERE user_id = $1', [session.userId])).toEqual([]);
+  });
+
   it('answers two that come at once with the same session: the same user', async () => {
     for (let round = 0; round < 5; round += 1) {
       const wanted = { username: uniqueUsername(), password: PASSWORD };

@@ -536,6 +536,23 @@ describe('A guest who wants to stay', () => {
     return [body.access_token, body.user_id.slice(1, body.user_id.indexOf(':'))];
   };
 
+  it('becomes a user with a second request that holds nothing but auth', async () => {
+    const [token, username] = await guest();
+    const register = (body: object) => app().http.post(`${V3}/register`).send(body);
+    const { body: challenge } = await register({
+      username,
+      password: PASSWORD,
+      guest_access_token: token,
+    }).expect(401);
+    const auth = { type: 'm.login.dummy', session: challenge.session };
+    const { body } = await register({ auth }).expect(200);
+    expect(body.user_id).toBe(`@${username}:localhost`);
+    const session = { userId: body.user_id, deviceId: body.device_id, accessToken: token };
+    expect((await app().matrix.whoami(session)).body).toMatchObject({ is_guest: false });
+    await app().matrix.login(username);
+    expect((await register({ auth }).expect(200)).body.user_id).toBe(body.user_id);
+  });
+
   it('becomes a user of the same name, and keeps the device', async () => {
     const [token, username] = await guest();
     const { body } = await upgrade(token, username).expect(200);

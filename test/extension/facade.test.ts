@@ -42,7 +42,15 @@ import {
   type Statement,
   type Tx,
 } from '../../src/index.js';
-import { type ClientSession, someKeys, TestApp, V3 } from '../../src/testing/index.js';
+import {
+  type ClientSession,
+  PASSWORD,
+  passwordOf,
+  someKeys,
+  TestApp,
+  uniqueUsername,
+  V3,
+} from '../../src/testing/index.js';
 import { census, NOTHING, TestApp as CheckedApp, useApp } from '../support/test-app.js';
 
 const PUT: Statement = { name: 'greetings_put', text: 'INSERT INTO greetings VALUES ($1, $2, $3)' };
@@ -154,13 +162,10 @@ const TAKE: Statement = {
 @Injectable()
 class FarewellsListener {
   readonly taken: unknown[] = [];
-  /** What it does beside, and says nothing of. */
-  beside: (tx: Tx) => unknown = () => {};
 
   @InTransaction(DevicesDeleted)
   async onDevicesDeleted({ devices }: DevicesDeleted, tx: Tx): Promise<void> {
     this.taken.push(...(await tx.query(TAKE, deviceColumns(devices))));
-    await this.beside(tx);
   }
 }
 
@@ -200,6 +205,17 @@ describe('A listener of SessionStarted', () => {
   });
 });
 
+const passwordLogin = (userId: string) => ({
+  type: 'm.login.password',
+  identifier: { type: 'm.id.user', user: userId },
+  password: PASSWORD,
+});
+const registration = () => ({
+  username: uniqueUsername(),
+  password: PASSWORD,
+  auth: { type: 'm.login.dummy' },
+});
+
 describe('A listener that hides the error of its own statement', () => {
   const BROKEN = { name: 'acme_broken', text: 'SELECT * FROM acme_nowhere' };
   const ways: [string, (tx: Tx) => unknown][] = [
@@ -212,20 +228,64 @@ describe('A listener that hides the error of its own statement', () => {
     ],
   ];
 
-  it.each(ways)('is named in the log%s', async (_, way) => {
-    const one = await CheckedApp.start({ migrations: COMPOSITION.migrations, extensions: [OuterModule] });
-    const session = await one.matrix.register();
-    const errors = vi.spyOn(Logger.prototype, 'error').mockImplementation(() => {});
-    one.nest.get(FarewellsListener, { strict: false }).beside = way;
-    try {
-      await one.matrix.logout(session).expect(500);
-      expect(String(errors.mock.calls)).toMatch(
-        /its error was hidden[^]*FarewellsListener\.onDevicesDeleted/,
-      );
-    } finally {
-      errors.mockRestore();
-      await one.stop();
+  /** Another listener that has done nothing, whose statement fails because the transaction is aborted. */
+  @Injectable()
+  class Innocent {
+    @InTransaction(DevicesDeleted)
+    @InTransaction(SessionStarted)
+    async onEither(_: DevicesDeleted | SessionStarted, tx: Tx): Promise<void> {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      await tx.query({ name: 'acme_innocent', text: 'SELECT 1' });
     }
+  }
+
+  @Injectable()
+  class Culprit {
+    hide: (tx: Tx) => unknown = () => {};
+
+    @InTransaction(DevicesDeleted)
+    @InTransaction(SessionStarted)
+    async onEither(_: DevicesDeleted | SessionStarted, tx: Tx): Promise<void> {
+      await this.hide(tx);
+    }
+  }
+
+  @Module({ providers: [Innocent, Culprit] })
+  class CulpritModule {}
+
+  describe.each(ways)('is named in the log%s', (_, hide) => {
+    const culprit = useApp({ extensions: [CulpritModule] });
+    const logins: [string, (session: ClientSession) => Promise<{ status: number }>][] = [
+      ['logout', async (session) => culprit().matrix.logout(session)],
+      ['login', async ({ userId }) => culprit().http.post(`${V3}/login`).send(passwordLogin(userId))],
+      ['registration', async () => culprit().http.post(`${V3}/register`).send(registration())],
+      [
+        'deletion of devices',
+        async (session) => {
+          const devices = [session.deviceId];
+          const call = () => culprit().matrix.call(session, 'post', '/delete_devices');
+          const { body } = await call().send({ devices });
+          return call().send({ devices, auth: { ...passwordOf(session), session: body.session } });
+        },
+      ],
+    ];
+
+    it.each(logins)('by a %s', async (__, call) => {
+      const session = await culprit().matrix.register();
+      const errors = vi.spyOn(Logger.prototype, 'error').mockImplementation(() => {});
+      const listener = culprit().nest.get(Culprit, { strict: false });
+      listener.hide = hide;
+      try {
+        expect((await call(session)).status).toBe(500);
+        expect(String(errors.mock.calls)).toMatch(
+          /Culprit\.onEither (hid that its statement )?failed[^]*acme_nowhere/,
+        );
+        expect(String(errors.mock.calls)).not.toContain('Innocent');
+      } finally {
+        listener.hide = () => {};
+        errors.mockRestore();
+      }
+    });
   });
 });
 
@@ -348,7 +408,8 @@ describe('A module of a team', () => {
       const add = (limit: object) => () =>
         limiter.add({ name: 'acme.other', points: 1, windowMs: 1_000, ...limit });
       expect(add({ name: 'acme.reports' })).toThrow('already');
-      expect(() => metered.nest.get(Metrics).count('acme_reprots_total')).toThrow('acme_reprots_total');
+      expect(add({ name: 'registration' as 'a.b' })).toThrow('registration');
+      await expect(limiter.count('nothing' as 'a.b', 'x')).rejects.toThrow('nothing');
       expect(add({ windowMs: 0 })).toThrow('acme.other');
       expect(add({ points: 0 })).toThrow('acme.other');
     } finally {
@@ -533,6 +594,32 @@ describe('The testing kit', () => {
     } finally {
       write.mockRestore();
       await plain.stop();
+    }
+  });
+});
+
+describe.each(['0', ''])('Metrics with METRICS_PORT=%s', (METRICS_PORT) => {
+  it('refuse a wrong name, label or number, read by somebody or not', async () => {
+    const variables: Record<string, string> = METRICS_PORT === '' ? {} : { METRICS_PORT };
+    const one = await CheckedApp.start({ variables });
+    try {
+      const metrics = one.nest.get(Metrics);
+      metrics.addCounter({ name: 'acme_total', help: 'Of Acme.', labelNames: ['kind'] });
+      metrics.count('acme_total', { kind: 'a' });
+      metrics.addGauge({ name: 'acme_gauge', help: 'Of Acme.' }, async () => []);
+      const wrong: (() => void)[] = [
+        () => metrics.count('acme_totla'),
+        () => metrics.count('acme_total', { knid: 'a' }),
+        () => metrics.count('acme_total', { kind: 'a' }, -1),
+        () => metrics.addCounter({ name: 'acme_total', help: '' }),
+        () => metrics.addCounter({ name: 'acme_gauge', help: '' }),
+        () => metrics.addGauge({ name: 'acme_gauge', help: '' }, async () => []),
+        () => metrics.addCounter({ name: 'not a name', help: '' }),
+        () => metrics.addGauge({ name: 'acme_other', help: '', labelNames: ['no label'] }, async () => []),
+      ];
+      for (const call of wrong) expect(call).toThrow(/acme|not a name|no label/);
+    } finally {
+      await one.stop();
     }
   });
 });

@@ -147,6 +147,10 @@ describe("A team's own type of login", () => {
     await login({ type: 'org.example.badge' }).expect(400);
     const answer = await login({ type: 'org.example.badge', badge: 'no such name' }).expect(403);
     expect(answer.body).toMatchObject({ errcode: 'M_FORBIDDEN' });
+    for (const badge of ['12345', '_bridge']) {
+      const refused = await login({ type: 'org.example.badge', badge }).expect(400);
+      expect(refused.body).toMatchObject({ errcode: 'M_INVALID_USERNAME' });
+    }
   });
 });
 

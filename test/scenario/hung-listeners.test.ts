@@ -1,6 +1,8 @@
 import { Injectable, Module } from '@nestjs/common';
 import { describe, expect, it, vi } from 'vitest';
 import { DevicesDeleted, InTransaction, SessionsEnded, SessionStarted } from '../../src/index.js';
+import { someKeys } from '../../src/testing/matrix-client.js';
+import { Bystander } from '../support/interleaving.js';
 import { useApp } from '../support/test-app.js';
 
 let hangs = false;
@@ -57,4 +59,15 @@ describe('Listeners that hang in every transaction', () => {
     hangs = false;
     for (const session of sessions.slice(0, 5)) await app().matrix.logout(session).expect(200);
   }, 60_000);
+});
+
+describe('A key upload whose statements take too long', () => {
+  it('fails, and nothing else does', async () => {
+    const session = await app().matrix.register();
+    const bystander = await Bystander.begin(app());
+    await bystander.run('SELECT FROM accounts WHERE user_id = $1 FOR UPDATE', [session.userId]);
+    await app().matrix.uploadKeys(session, someKeys(session)).expect(500);
+    await bystander.commit();
+    await app().matrix.uploadKeys(session, someKeys(session)).expect(200);
+  });
 });

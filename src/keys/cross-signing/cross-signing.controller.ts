@@ -31,7 +31,8 @@ export class CrossSigningController {
     summary: 'Upload cross-signing keys',
     description:
       'The first keys, and those that are there already, need no password; a change of keys does. A new master key ' +
-      'retires the other two unless they come with it. The keys are the user’s: no logout deletes them.',
+      'retires the other two unless they come with it. The keys are the user’s: no logout deletes them. ' +
+      'The keys of the example are those of @alice:localhost.',
   })
   @ApiExample(UploadCrossSigningKeysDto, CROSS_SIGNING_EXAMPLE)
   @ApiOkResponse({ description: 'The keys are stored.', schema: EMPTY_OBJECT })

@@ -1,6 +1,8 @@
 import { KEY_LIMITS, requireFewBytes } from '../key-limits.rules.js';
+import { isObject } from '../../matrix/json.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import {
+  areSignatures,
   isPublicKey,
   isSameUnsigned,
   isSignedWith,
@@ -58,14 +60,17 @@ function toKey(userId: string, usage: KeyUsage, key: SignedJson): CrossSigningKe
   if (key['user_id'] !== userId)
     throw MatrixError.invalidParam(`${named}.user_id must be that of the access token`);
   const { usage: usages, keys, signatures = {} } = key;
-  if (!Array.isArray(usages) || !usages.includes(usage))
-    throw MatrixError.invalidParam(`${named}.usage must hold "${usage}"`);
-  const [entry, ...others] = typeof keys === 'object' && keys !== null ? Object.entries(keys) : [];
+  if (!Array.isArray(usages) || !usages.every((one) => typeof one === 'string'))
+    throw MatrixError.invalidParam(`${named}.usage must be a list of strings`);
+  if (!usages.includes(usage)) throw MatrixError.invalidParam(`${named}.usage must hold "${usage}"`);
+  if (!isObject(keys) || !Object.values(keys).every((one) => typeof one === 'string'))
+    throw MatrixError.invalidParam(`${named}.keys must be an object of strings`);
+  const [entry, ...others] = Object.entries(keys);
   const [keyId, publicKey] = entry ?? [];
   if (others.length > 0 || !isPublicKey(String(publicKey)) || keyId !== ed25519(String(publicKey)))
     throw MatrixError.invalidParam(`${named}.keys must hold one key, "ed25519:" and its unpadded base64`);
-  if (typeof signatures !== 'object' || signatures === null)
-    throw MatrixError.invalidParam(`${named}.signatures must be an object`);
+  if (!areSignatures(signatures))
+    throw MatrixError.invalidParam(`${named}.signatures must hold texts by user and key`);
   requireFewBytes(named, JSON.stringify(key), KEY_LIMITS.crossSigningKeyBytes);
   return { usage, publicKey: String(publicKey), key };
 }

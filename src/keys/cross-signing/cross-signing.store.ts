@@ -132,7 +132,9 @@ export class CrossSigningStore {
 
   /** Makes the key the current one of its usage; what signed another form of it goes. */
   async put(tx: Tx, userId: string, { publicKey, usage, key }: CrossSigningKey): Promise<void> {
-    const { signatures: _, unsigned: __, ...signed } = key;
+    const { signatures, unsigned: _, ...rest } = key;
+    // Signatures have rows; whether there was a place for them is kept with the key, which is given as it was uploaded.
+    const signed = signatures === undefined ? rest : { ...rest, signatures: {} };
     await tx.inOrder(
       () => tx.query(DELETE_SIGNATURES, [userId, [publicKey], []]),
       () => tx.query(PUT, [userId, publicKey, usage, JSON.stringify(signed), tx.startedAt]),

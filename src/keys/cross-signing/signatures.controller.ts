@@ -20,7 +20,8 @@ export class SignaturesController {
     operationId: 'uploadCrossSigningSignatures',
     summary: 'Upload cross-signing signatures',
     description:
-      'Good signatures are stored, whatever becomes of the others; those are told in `failures`, each with a reason.',
+      'Good signatures are stored, whatever becomes of the others; those are told in `failures`, each with a reason. ' +
+      'The example signs the keys of the other examples.',
   })
   @ApiBody({
     schema: {

@@ -44,7 +44,8 @@ export abstract class LoginFlow {
   readonly details: Readonly<Record<string, unknown>> = {};
 
   /**
-   * Resolves with the user ID of who has proven to be who they are; an account that is not there yet comes into being.
+   * Resolves with the user ID, in lower case, of the user who has proven who they are. If there is no such account, it
+   * is made; then the name must be one that a new user may have: not digits alone, and not with a leading underscore.
    * @param request the body of `POST /login`, fields of its own included
    * @throws {MatrixError} the answer, such as `MatrixError.forbidden('The token has expired')`
    */
@@ -65,6 +66,7 @@ export abstract class LoginFlow {
 export class LoginFlows {
   private readonly byType = new Map<string, LoginFlow>();
 
+  /** @internal */
   constructor(private readonly parts: Parts) {}
 
   /**

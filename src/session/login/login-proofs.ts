@@ -32,13 +32,16 @@ export class LoginProofs {
     if (added !== null) return this.byAdded(added, request, context);
     if (!this.flows.isOwn(request.type)) throw new MatrixError(400, 'M_UNKNOWN', 'Unknown login type');
     if (request.type === 'm.login.password') return this.byPassword(request, context.address);
+    if (request.type !== 'm.login.application_service')
+      throw new Error(`A login of type ${request.type} is proven elsewhere`);
     const userId = await this.appservices.prove(request, context.token);
     return { userId, credential: null, mayBeNew: false };
   }
 
   private async byAdded(flow: LoginFlow, request: LoginDto, context: LoginContext): Promise<LoginProof> {
-    const userId = this.accounts.requireName(await flow.prove({ ...request }, context));
-    return { userId, credential: null, mayBeNew: true };
+    const userId: unknown = await flow.prove({ ...request }, context);
+    if (typeof userId !== 'string') throw new Error(`The login of type ${flow.type} gave no user ID`);
+    return { userId: this.accounts.requireName(userId), credential: null, mayBeNew: true };
   }
 
   private async byPassword(request: LoginDto, address: string): Promise<LoginProof> {

@@ -46,9 +46,13 @@ export class RegisterDto extends InteractiveAuthDto {
 }
 
 /** What a registration asks for, apart from what proves it: this may be remembered between two requests. */
-export type WantedAccount = Omit<RegisterDto, 'type' | 'auth' | 'password' | 'guest_access_token'>;
+export type WantedAccount = Omit<RegisterDto, 'type' | 'auth' | 'password' | 'guest_access_token'> & {
+  /** The guest who becomes the user, once `guest_access_token` has proven who it is. */
+  readonly guest_user_id?: string;
+};
 
-export function toWantedAccount(request: RegisterDto): WantedAccount {
+export function toWantedAccount(request: RegisterDto, guestId: string | null = null): WantedAccount {
   const { username, device_id, initial_device_display_name, inhibit_login, refresh_token } = request;
-  return { username, device_id, initial_device_display_name, inhibit_login, refresh_token };
+  const wanted = { username, device_id, initial_device_display_name, inhibit_login, refresh_token };
+  return guestId === null ? wanted : { ...wanted, guest_user_id: guestId };
 }

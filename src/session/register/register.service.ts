@@ -6,7 +6,7 @@ import type { Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
-import type { StartedSession } from '../session.rules.js';
+import type { SessionStart, StartedSession } from '../session.rules.js';
 import { SessionStartService } from '../session-start.service.js';
 import type { RegisterDto, WantedAccount } from './register.dto.js';
 import { RegistrationGate } from './registration-gate.js';
@@ -37,30 +37,30 @@ export class RegisterService {
     await this.gate.countChallenge(origin.address);
     const again = await this.answerAgain(request, origin);
     if (again !== null) return again;
+    const guestId = await this.guestOf(request);
     // A name that cannot be had is told before the user is asked to prove anything.
-    const named = await this.nameOf(request).catch(async (error: unknown) => {
-      // Taken by this very registration, a moment ago.
-      const meanwhile = await this.gate.earlier(request);
-      if (meanwhile === null) throw error;
-      return meanwhile.userId;
-    });
-    const { wanted, passwordHash, proof } = await this.gate.pass(request, named, origin.address);
-    const isGuest = request.guest_access_token !== undefined;
-    const nameNow = async () => named ?? this.names.forPerson(wanted.username || this.gate.generatedName());
-    const userId = await nameNow().catch(async (error: unknown) => {
-      const meanwhile = await this.gate.earlier(request);
-      if (meanwhile === null) throw error;
-      return meanwhile.userId;
-    });
+    const asked = guestId ?? (await this.unlessRegistered(request, () => this.nameOf(request.username)));
+    const { wanted, passwordHash, proof } = await this.gate.pass(
+      request,
+      { userId: asked, guestId },
+      origin.address,
+    );
+    const upgraded = guestId ?? wanted.guest_user_id ?? null;
+    const userId =
+      upgraded ??
+      asked ??
+      (await this.unlessRegistered(request, () =>
+        this.names.forPerson(wanted.username || this.gate.generatedName()),
+      ));
     const made = await this.unitOfWork.run(async (tx) => {
       if (await this.gate.isUsed(tx, proof)) return null;
-      const registration = await this.begin(tx, wanted, userId, origin, () =>
-        isGuest
-          ? this.accounts.upgradeGuest(tx, userId, passwordHash)
-          : this.accounts.create(tx, { userId, kind: 'user', passwordHash }),
+      const registration = await this.begin(tx, wanted, userId!, origin, () =>
+        upgraded === null
+          ? this.accounts.create(tx, { userId: userId!, kind: 'user', passwordHash })
+          : this.accounts.upgradeGuest(tx, upgraded, passwordHash),
       );
       const deviceId = registration.session?.deviceId ?? null;
-      await this.gate.finish(tx, proof, { userId, deviceId, passwordHash }, wanted);
+      await this.gate.finish(tx, proof, { userId: userId!, deviceId, passwordHash }, wanted);
       return registration;
     });
     const registration = made ?? (await this.answerAgain(request, origin));
@@ -100,14 +100,29 @@ export class RegisterService {
     );
   }
 
-  private async nameOf({ username, guest_access_token }: RegisterDto): Promise<string | null> {
-    if (guest_access_token === undefined) return username ? this.names.forPerson(username) : null;
+  private async nameOf(username: string | undefined): Promise<string | null> {
+    return username ? this.names.forPerson(username) : null;
+  }
+
+  /** The name, or that of the account which this very registration has made a moment ago. */
+  private unlessRegistered(request: RegisterDto, name: () => Promise<string | null>): Promise<string | null> {
+    return name().catch(async (error: unknown) => {
+      const meanwhile = await this.gate.earlier(request);
+      if (meanwhile === null) throw error;
+      return meanwhile.userId;
+    });
+  }
+
+  /** The guest who wants to stay; `null` when it is somebody new. */
+  private async guestOf({ username, guest_access_token }: RegisterDto): Promise<string | null> {
+    if (guest_access_token === undefined) return null;
     if (!username) throw MatrixError.missingParam('username');
     return this.names.ofGuest(username, guest_access_token);
   }
 
   /**
-   * A new session on the device of the first answer, whose tokens nobody has; `null` when the request repeats none.
+   * A new session on the device of the first answer, whose tokens nobody has; `null` when the request repeats none, or
+   * the device has been logged out since.
    * @throws {MatrixError} `M_FORBIDDEN` when it is another request with the same session
    */
   private async answerAgain(request: RegisterDto, origin: Origin): Promise<Registration | null> {
@@ -118,7 +133,11 @@ export class RegisterService {
       const account = await this.accounts.hold(tx, userId);
       requireActive(account);
       requireUnchanged(account, passwordHash);
-      return this.begin(tx, { ...wanted, device_id: deviceId ?? undefined }, userId, origin, async () => {});
+      if (deviceId === null) return { userId, session: null };
+      recordOrigin(tx, origin);
+      const session = await this.sessions.startAgain(tx, { ...startOf(userId, wanted, origin), deviceId });
+      if (session === null) throw MatrixError.unknownSession();
+      return { userId, session };
     });
   }
 
@@ -132,13 +151,16 @@ export class RegisterService {
     recordOrigin(tx, origin);
     await createAccount();
     if (wanted.inhibit_login) return { userId, session: null };
-    const session = await this.sessions.start(tx, {
-      userId,
-      deviceId: wanted.device_id,
-      initialDeviceDisplayName: wanted.initial_device_display_name ?? null,
-      refreshable: wanted.refresh_token ?? false,
-      origin,
-    });
-    return { userId, session };
+    return { userId, session: await this.sessions.start(tx, startOf(userId, wanted, origin)) };
   }
+}
+
+function startOf(userId: string, wanted: WantedAccount, origin: Origin): SessionStart {
+  return {
+    userId,
+    deviceId: wanted.device_id,
+    initialDeviceDisplayName: wanted.initial_device_display_name ?? null,
+    refreshable: wanted.refresh_token ?? false,
+    origin,
+  };
 }

@@ -70,10 +70,15 @@ export class RegistrationGate {
 
   /**
    * Asks for the proof of a registration.
-   * @param userId of the name that is wanted; `null` when any will do
+   * @param asked `userId` of the name that is wanted, `null` when any will do; `guestId` of the guest who wants to
+   *   stay, which is remembered with the session of the proof
    * @throws {UiaChallenge | MatrixError} until it is given
    */
-  async pass(request: RegisterDto, userId: string | null, address: string): Promise<Admitted> {
+  async pass(
+    request: RegisterDto,
+    { userId, guestId }: { readonly userId: string | null; readonly guestId: string | null },
+    address: string,
+  ): Promise<Admitted> {
     const { registration } = this.environment;
     const { auth, password } = request;
     // Whatever can be refused is refused before the proof is used up.
@@ -90,7 +95,7 @@ export class RegistrationGate {
       userId: null,
       deviceId: null,
       flows: registration === 'token' ? FLOWS.token : FLOWS.open,
-      parameters: toWantedAccount(request),
+      parameters: toWantedAccount(request, guestId),
       secret: hash,
       auth,
       address,
