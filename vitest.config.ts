@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
@@ -20,6 +21,10 @@ export default defineConfig({
     globalSetup: ['test/support/postgres.global-setup.ts'],
     setupFiles: ['reflect-metadata', 'test/support/spec-oracle.setup.ts'],
     pool: 'forks',
+    // Tests wait for timers, locks and processes of their own for a third of their time.
+    maxWorkers: Math.ceil(availableParallelism() * 1.5),
+    // Each file has databases and applications of its own; loading the libraries anew for each took a minute.
+    isolate: false,
     testTimeout: 30_000,
     hookTimeout: 30_000,
   },

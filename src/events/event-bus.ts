@@ -86,9 +86,14 @@ export class EventBus implements OnApplicationBootstrap {
     tx: Tx,
   ): Promise<unknown[]> {
     const called = attached.filter(({ count }) => count > 0);
-    return (
-      await Promise.all(called.map(({ busName }) => this.emitter.emitAsync(busName, event, tx)))
-    ).flat();
+    const answers = await tx.inOrder(
+      ...called.map(
+        ({ busName }) =>
+          () =>
+            this.emitter.emitAsync(busName, event, tx),
+      ),
+    );
+    return answers.flat();
   }
 
   /** A listener that hangs must not hold the transaction, and whatever waits for its locks. */

@@ -85,12 +85,16 @@ export class Bystander {
   }
 }
 
-/** Resolves when so many connections of the service wait for a lock. */
+/**
+ * Resolves when so many connections of the service wait for a lock, and have for longer than a shared transaction does
+ * before it gives up.
+ */
 export async function lockWaiters(app: TestApp, count: number): Promise<void> {
   const waiting = () =>
     app.sql(`
       SELECT FROM pg_stat_activity
-      WHERE datname = current_database() AND application_name = 'matrix-session-service' AND wait_event_type = 'Lock'`);
+      WHERE datname = current_database() AND application_name = 'matrix-session-service' AND wait_event_type = 'Lock'
+        AND clock_timestamp() - query_start > interval '60 ms'`);
   await until(async () => (await waiting()).length === count);
 }
 
