@@ -71,6 +71,13 @@ module.exports = {
       to: outside('audit', 'events', 'auth', ...UNDERNEATH),
     },
     {
+      name: 'device-rows-know-no-feature',
+      comment: 'Modules register what belongs to a device; the rows do not know who those are.',
+      severity: 'error',
+      from: room('device-rows'),
+      to: outside('device-rows', 'events', 'auth', ...UNDERNEATH),
+    },
+    {
       name: 'webhooks-are-a-subscriber',
       comment: 'A target out there is owed events as a team’s own subscriber is.',
       severity: 'error',
@@ -89,7 +96,7 @@ module.exports = {
       comment: 'What it ends goes the way of every session; it needs no room that hangs on a device.',
       severity: 'error',
       from: room('reconciler'),
-      to: outside('reconciler', 'session', 'outbox', 'auth', 'events', ...UNDERNEATH),
+      to: outside('reconciler', 'device-rows', 'session', 'outbox', 'auth', 'events', ...UNDERNEATH),
     },
     {
       name: 'nats-is-a-subscriber',
@@ -110,7 +117,7 @@ module.exports = {
       comment: 'Stages are a port; what they prove belongs to the rooms that provide them.',
       severity: 'error',
       from: room('uia'),
-      to: outside('uia', ...UNDERNEATH),
+      to: outside('uia', 'device-rows', ...UNDERNEATH),
     },
     {
       name: 'appservices-know-no-feature',
@@ -150,6 +157,7 @@ module.exports = {
       from: room('session'),
       to: outside(
         'session',
+        'device-rows',
         'accounts',
         'appservices',
         'audit',
@@ -167,6 +175,7 @@ module.exports = {
       from: room('devices'),
       to: outside(
         'devices',
+        'device-rows',
         'session',
         'accounts',
         'audit',
@@ -182,7 +191,7 @@ module.exports = {
       comment: 'Keys hang on a device by foreign key and by event, as a team’s own tables do.',
       severity: 'error',
       from: room('keys'),
-      to: outside('keys', 'accounts', 'auth', 'events', 'rate-limits', 'uia', ...UNDERNEATH),
+      to: outside('keys', 'device-rows', 'accounts', 'auth', 'events', 'rate-limits', 'uia', ...UNDERNEATH),
     },
     {
       name: 'discovery-knows-no-feature',

@@ -8,6 +8,7 @@ import { type AsyncComposition, type Composition, CompositionModule, type Setup 
 import { DatabaseModule } from './database/database.module.js';
 import { Parts } from './config/parts.js';
 import { DeletionLimitModule } from './devices/deletion-limit.module.js';
+import { DeviceRowsModule } from './device-rows/device-rows.module.js';
 import { DevicesModule } from './devices/devices.module.js';
 import { DiscoveryModule } from './discovery/discovery.module.js';
 import { EventsModule } from './events/events.module.js';
@@ -70,6 +71,7 @@ export class AppModule {
         AppservicesModule,
         AccountsModule,
         AdminModule,
+        DeviceRowsModule,
         SessionModule,
         ...(parts.has('register') ? [RegisterModule] : []),
         DevicesModule,

@@ -6,7 +6,7 @@ import { UnitOfWork } from '../database/unit-of-work.js';
 import type { Origin } from '../matrix/client-origin.decorator.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { RateLimiter } from '../rate-limits/rate-limiter.js';
-import { isDeviceId } from '../session/session.rules.js';
+import { isDeviceId } from '../device-rows/device.rules.js';
 import { SessionService } from '../session/session.service.js';
 import { type Authorised, type Operation, UiaService, withoutProof } from '../uia/uia.service.js';
 

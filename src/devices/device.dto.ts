@@ -1,7 +1,7 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsArray, IsOptional, IsString } from 'class-validator';
 import { InteractiveAuthDto } from '../uia/interactive-auth.dto.js';
-import type { DeviceEntity } from './device.entity.js';
+import type { DeviceEntity } from '../device-rows/device.entity.js';
 
 export class DeviceDto {
   @ApiProperty({ example: 'GHTYAJCE' })

@@ -4,7 +4,7 @@ import { DevicesDeleted } from '../events/devices-deleted.event.js';
 import { FirstInTransaction, LastInTransaction } from '../events/in-transaction.decorator.js';
 import { SessionStarted } from '../events/session-started.event.js';
 import { DevicesService } from './devices.service.js';
-import { DevicesStore } from './devices.store.js';
+import { DeviceRows } from '../device-rows/device-rows.js';
 import { LastSeenService } from './last-seen.service.js';
 
 /** A device comes with a session and goes with it, in the session's own transaction. */
@@ -12,7 +12,7 @@ import { LastSeenService } from './last-seen.service.js';
 export class DevicesSessionListener {
   constructor(
     private readonly devices: DevicesService,
-    private readonly store: DevicesStore,
+    private readonly store: DeviceRows,
     private readonly lastSeen: LastSeenService,
   ) {}
 

@@ -1,27 +1,23 @@
 import { Global, Module } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
-import { TypeOrmModule } from '@nestjs/typeorm';
 import { UiaModule } from '../uia/uia.module.js';
 import { DeviceDeletionService } from './device-deletion.service.js';
-import { DeviceEntity } from './device.entity.js';
 import { DevicesController } from './devices.controller.js';
 import { DevicesService } from './devices.service.js';
 import { DevicesSessionListener } from './devices-session.listener.js';
-import { DevicesStore } from './devices.store.js';
 import { LastSeenGuard } from './last-seen.guard.js';
 import { LastSeenService } from './last-seen.service.js';
 import { Sessions } from './sessions.js';
 
-/** The devices of users: their endpoints, and the rows that sessions make and unmake. */
+/** The devices of users: their endpoints, and what sessions make and delete. */
 // A team's module may list sessions, and end them.
 @Global()
 @Module({
-  imports: [TypeOrmModule.forFeature([DeviceEntity]), UiaModule],
+  imports: [UiaModule],
   controllers: [DevicesController],
   providers: [
     DevicesService,
     DeviceDeletionService,
-    DevicesStore,
     DevicesSessionListener,
     LastSeenService,
     Sessions,

@@ -9,16 +9,16 @@ import { DeviceRenamed } from '../events/device-renamed.event.js';
 import type { DeviceRef } from '../events/devices-deleted.event.js';
 import { EventBus } from '../events/event-bus.js';
 import { MatrixError } from '../matrix/matrix-error.js';
-import { requireDeviceId, requireShortName } from '../session/session.rules.js';
-import type { DeviceEntity } from './device.entity.js';
-import { DevicesStore } from './devices.store.js';
+import { requireDeviceId, requireShortName } from '../device-rows/device.rules.js';
+import type { DeviceEntity } from '../device-rows/device.entity.js';
+import { DeviceRows } from '../device-rows/device-rows.js';
 import { LastSeenService } from './last-seen.service.js';
 
 /** What there is to know of devices, and their names. */
 @Injectable()
 export class DevicesService {
   constructor(
-    private readonly store: DevicesStore,
+    private readonly store: DeviceRows,
     private readonly lastSeen: LastSeenService,
     private readonly accounts: AccountsService,
     private readonly events: EventBus,
@@ -79,7 +79,7 @@ export class DevicesService {
 
   private async rename(tx: Tx, device: DeviceRef, displayName: string | null): Promise<void> {
     const { userId, deviceId } = device;
-    const found = await this.store.lock(tx, device);
+    const found = await this.store.findForChange(tx, device);
     if (found === null) throw notFound();
     if (displayName === null || found.displayName === displayName) return;
     await this.store.rename(tx, device, displayName);

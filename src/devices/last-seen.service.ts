@@ -10,8 +10,8 @@ import { UnitOfWork } from '../database/unit-of-work.js';
 import { deviceKey, type DeviceRef } from '../events/devices-deleted.event.js';
 import { Clock } from '../system/clock.js';
 import { warnUnlessOutage } from '../system/outage.js';
-import type { DeviceEntity } from './device.entity.js';
-import { DevicesStore, type Sighting } from './devices.store.js';
+import type { DeviceEntity } from '../device-rows/device.entity.js';
+import { DeviceRows, type Sighting } from '../device-rows/device-rows.js';
 
 /** What is remembered between two writes at the most; beyond it, the oldest sighting is forgotten. */
 const LIMIT = 10_000;
@@ -33,7 +33,7 @@ export class LastSeenService implements OnApplicationBootstrap, BeforeApplicatio
   private writing: Promise<void> = Promise.resolve();
 
   constructor(
-    private readonly store: DevicesStore,
+    private readonly store: DeviceRows,
     private readonly unitOfWork: UnitOfWork,
     private readonly clock: Clock,
     private readonly environment: Environment,

@@ -8,6 +8,7 @@ import { RateLimited } from '../rate-limits/rate-limited.decorator.js';
 import { ClaimedKeysDto, ClaimKeysDto } from './claim-keys.dto.js';
 import { ClaimsService } from './claims.service.js';
 import { UPLOAD_EXAMPLE } from './keys.open-api.js';
+import { KeyQueryService } from './key-query.service.js';
 import { KeysService } from './keys.service.js';
 import { QueriedKeysDto, QueryKeysDto } from './query-keys.dto.js';
 import { KeyCountsDto, UploadKeysDto } from './upload-keys.dto.js';
@@ -19,6 +20,7 @@ import { KeyCountsDto, UploadKeysDto } from './upload-keys.dto.js';
 export class KeysController {
   constructor(
     private readonly keys: KeysService,
+    private readonly queries: KeyQueryService,
     private readonly claims: ClaimsService,
   ) {}
 
@@ -46,7 +48,7 @@ export class KeysController {
   @ApiOkResponse({ description: 'The identity keys.', type: QueriedKeysDto })
   @ApiJsonBodyErrors('M_TOO_LARGE')
   query(@CurrentRequester() requester: Requester, @Body() request: QueryKeysDto): Promise<QueriedKeysDto> {
-    return this.keys.query(requester, request);
+    return this.queries.query(requester, request);
   }
 
   @MatrixPost('keys/claim')

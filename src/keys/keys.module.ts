@@ -18,6 +18,7 @@ import { DeviceListsService } from './device-lists/device-lists.service.js';
 import { DeviceListsStore } from './device-lists/device-lists.store.js';
 import { FallbackKeyEntity } from './fallback-key.entity.js';
 import { KeysDevicesListener } from './keys-devices.listener.js';
+import { KeyQueryService } from './key-query.service.js';
 import { KeysController } from './keys.controller.js';
 import { KeysHousekeeping } from './keys.housekeeping.js';
 import { KeysService } from './keys.service.js';
@@ -43,6 +44,7 @@ import { OneTimeKeyEntity } from './one-time-key.entity.js';
   controllers: [KeysController, CrossSigningController, SignaturesController, DeviceListsController],
   providers: [
     KeysService,
+    KeyQueryService,
     ClaimsService,
     ClaimTransaction,
     KeysStore,

@@ -1,18 +1,16 @@
 import { Injectable } from '@nestjs/common';
 import { AccountsService } from '../accounts/accounts.service.js';
-import type { Requester, RequesterDevice } from '../auth/requester.js';
-import { Environment } from '../config/environment.js';
+import type { RequesterDevice } from '../auth/requester.js';
 import type { Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
+import { DeviceRows } from '../device-rows/device-rows.js';
 import type { Json } from '../matrix/json.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { isSameJson, isSameUnsigned } from '../matrix/signed-json.js';
 import { DeviceListsService } from './device-lists/device-lists.service.js';
-import { byServer, isSameKey, nameOf, type StoredKey, toQuery, toUpload, type Upload } from './keys.rules.js';
+import { isSameKey, nameOf, type StoredKey, toUpload, type Upload } from './keys.rules.js';
 import { KEY_LIMITS, requireFew, tooLarge, tooMany } from './key-limits.rules.js';
 import { KeysStore } from './keys.store.js';
-import { toQueriedKeys } from './queried-keys.rules.js';
-import type { QueriedKeysDto, QueryKeysDto } from './query-keys.dto.js';
 import type { UploadKeysDto } from './upload-keys.dto.js';
 
 const LIMIT_OF = {
@@ -20,15 +18,15 @@ const LIMIT_OF = {
   'one-time keys in the life of a device': KEY_LIMITS.oneTimeKeysOfALife,
 };
 
-/** The public keys of devices. */
+/** Takes the public keys of devices. */
 @Injectable()
 export class KeysService {
   constructor(
     private readonly store: KeysStore,
     private readonly deviceLists: DeviceListsService,
     private readonly unitOfWork: UnitOfWork,
-    private readonly environment: Environment,
     private readonly accounts: AccountsService,
+    private readonly devices: DeviceRows,
   ) {}
 
   /**
@@ -50,18 +48,6 @@ export class KeysService {
     });
   }
 
-  /**
-   * The keys of this server's users and their devices. Whoever and whatever does not exist is left out.
-   * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` for too many users or devices, `M_TOO_LARGE` for too
-   *   large an answer
-   */
-  async query({ userId }: Requester, { device_keys }: QueryKeysDto): Promise<QueriedKeysDto> {
-    const wanted = toQuery(device_keys);
-    const { local, failures } = byServer([...wanted.keys()], this.environment.serverName);
-    const found = local.length === 0 ? [] : await this.store.query(local, userId);
-    return { failures, ...toQueriedKeys(found, wanted, userId) };
-  }
-
   private async put(
     tx: Tx,
     device: RequesterDevice,
@@ -72,17 +58,12 @@ export class KeysService {
       // The identity keys of all devices are counted, so the account orders their uploads.
       deviceKeys === null ? undefined : () => this.accounts.lock(tx, device.userId),
       // Uploads that are counted come one after the other: each sees what the one before has left.
-      () => this.requireDevice(tx, device, isCounted),
+      () => (isCounted ? this.devices.lockCaller(tx, device) : this.devices.holdCaller(tx, device)),
       deviceKeys === null ? undefined : () => this.store.forgetOtherIdentity(tx, device, deviceKeys),
       () => this.putFallbackKeys(tx, device, fallbackKeys),
       () => this.putOneTimeKeys(tx, device, oneTimeKeys),
       () => this.putDeviceKeys(tx, device, deviceKeys),
     );
-  }
-
-  private async requireDevice(tx: Tx, device: RequesterDevice, isLocked: boolean): Promise<void> {
-    const isThere = isLocked ? this.store.lockDevice(tx, device) : this.store.holdDevice(tx, device);
-    if (!(await isThere)) throw MatrixError.unknownToken();
   }
 
   private async putFallbackKeys(tx: Tx, device: RequesterDevice, keys: readonly StoredKey[]): Promise<void> {

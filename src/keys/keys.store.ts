@@ -1,9 +1,8 @@
 import { Injectable } from '@nestjs/common';
-import type { RequesterDevice } from '../auth/requester.js';
 import type { SharedWork } from '../database/shared-work.js';
 import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
-import { type BulkSource, DeviceBulk } from '../events/device-bulk.js';
+import { deletionFrom, DeviceTables, type ManyRows } from '../device-rows/device-tables.js';
 import { deviceColumns, type DeviceRef } from '../events/devices-deleted.event.js';
 import type { Json } from '../matrix/json.js';
 import type { KeyUsage } from './cross-signing/cross-signing.rules.js';
@@ -62,21 +61,6 @@ const QUERIES_TOGETHER = 32;
 /** A key that somebody has got. */
 export type ClaimedKey = WantedKey & Pick<UploadedKey, 'keyId' | 'key'>;
 
-// The creation time tells the device of the request from a later one of the same ID.
-const HOLD_DEVICE: Statement = {
-  name: 'keys_hold_device',
-  text: `
-    SELECT device_id FROM devices WHERE user_id = $1 AND device_id = $2 AND created_at = $3
-    FOR KEY SHARE`,
-};
-// Stronger than it need be for the foreign key: identity keys of one device are compared, and must not change
-// meanwhile.
-const LOCK_DEVICE: Statement = {
-  name: 'keys_lock_device',
-  text: `
-    SELECT device_id FROM devices WHERE user_id = $1 AND device_id = $2 AND created_at = $3
-    FOR NO KEY UPDATE`,
-};
 // Keys of an identity that is no more could be claimed, and not be used.
 const FORGET_OTHER_IDENTITY: Statement = {
   name: 'keys_forget_other_identity',
@@ -244,43 +228,22 @@ const USE_FALLBACK_KEYS: Statement = {
     UPDATE fallback_keys k SET used = true FROM locked
     WHERE k.user_id = locked.user_id AND k.device_id = locked.device_id AND k.algorithm = locked.algorithm`,
 };
-const DELETE_OF_DEVICES: Statement = {
-  name: 'keys_delete_of_devices',
-  text: `
-    WITH deleted AS (SELECT * FROM unnest($1::text[], $2::text[]) AS deleted (user_id, device_id))
-    ${['device_keys', 'one_time_keys', 'fallback_keys']
-      .map(
-        (table) => `, ${table}_deleted AS (
-          DELETE FROM ${table} k USING deleted WHERE k.user_id = deleted.user_id AND k.device_id = deleted.device_id
-        )`,
-      )
-      .join('')}
-    DELETE FROM key_signatures k USING deleted
-    WHERE k.user_id = deleted.user_id AND k.device_id = deleted.device_id`,
-};
+const TABLES = ['device_keys', 'one_time_keys', 'fallback_keys', 'key_signatures'];
+const DELETE_OF_DEVICES = deletionFrom('keys_delete_of_devices', TABLES);
 
 /** The SQL of keys. */
 @Injectable()
-export class KeysStore implements BulkSource {
+export class KeysStore implements ManyRows {
   private readonly queries: SharedWork<Query, Answer>;
 
   constructor(
     private readonly unitOfWork: UnitOfWork,
-    bulk: DeviceBulk,
+    tables: DeviceTables,
   ) {
-    bulk.add(this);
+    tables.register(...TABLES);
+    tables.registerMany(this);
     const ask = (queries: readonly Query[]) => this.queryTogether(queries);
     this.queries = unitOfWork.shareLookUps('keys_query', ask, QUERIES_TOGETHER);
-  }
-
-  /** Keeps the device from being deleted until the transaction ends; `false` when it is gone already. */
-  async holdDevice(tx: Tx, { userId, deviceId, createdAt }: RequesterDevice): Promise<boolean> {
-    return (await tx.query(HOLD_DEVICE, [userId, deviceId, createdAt])).length === 1;
-  }
-
-  /** The same, and nobody else uploads identity keys of the device meanwhile. */
-  async lockDevice(tx: Tx, { userId, deviceId, createdAt }: RequesterDevice): Promise<boolean> {
-    return (await tx.query(LOCK_DEVICE, [userId, deviceId, createdAt])).length === 1;
   }
 
   /** The identity keys of the device, and how many bytes those of the user's other devices have as JSON. */

@@ -24,6 +24,6 @@ import { Subscribers } from './subscribers.js';
     Subscribers,
     { provide: EventRecorder, useExisting: OutboxService },
   ],
-  exports: [EventRecorder, OutboxWorker, Subscribers],
+  exports: [EventRecorder, OutboxService, OutboxWorker, Subscribers],
 })
 export class OutboxModule {}

@@ -8,7 +8,7 @@ import type { PagePosition } from '../matrix/page.rules.js';
 import { Clock } from '../system/clock.js';
 import { Entropy } from '../system/entropy.js';
 import type { DeliveryState, EventDeliveryEntity } from './event-delivery.entity.js';
-import { type NewDelivery, OutboxStore } from './outbox.store.js';
+import { type NewDelivery, OutboxStore, type StuckEvent } from './outbox.store.js';
 import { OutboxWorker } from './outbox.worker.js';
 
 const MOST_AT_ONCE = 10_000;
@@ -52,6 +52,17 @@ export class OutboxService implements EventRecorder {
 
   listOfEvent(eventId: string): Promise<EventDeliveryEntity[]> {
     return this.store.listOfEvent(eventId);
+  }
+
+  /** Events that have been due since `before`. */
+  findStuck(before: Date, limit: number): Promise<StuckEvent[]> {
+    return this.store.findStuck(before, limit);
+  }
+
+  /** Tries now to deliver what is due; says how many of these events have been delivered since. */
+  async deliver(events: readonly StuckEvent[]): Promise<number> {
+    await this.worker.pass();
+    return this.store.countDelivered(events);
   }
 
   /**

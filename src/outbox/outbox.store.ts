@@ -237,6 +237,31 @@ const REPLAY: Statement = {
     WHERE event_id = $1 AND subscriber = $2 AND state = 'buried' AND ${IS_SUBSCRIBED} RETURNING 1`,
 };
 
+// The first of each user and subscriber: later ones wait for it, and are not stuck by themselves.
+const FIND_STUCK: Statement = {
+  name: 'outbox_find_stuck',
+  text: `
+    WITH late AS MATERIALIZED (
+      SELECT user_id, subscriber, position, ordinal, event_id FROM event_deliveries
+      WHERE state = 'pending' AND next_attempt_at < $1
+      ORDER BY subscriber, next_attempt_at LIMIT $2)
+    SELECT d.event_id AS "eventId", d.subscriber FROM late d WHERE NOT EXISTS (
+      SELECT FROM event_deliveries earlier
+      WHERE earlier.user_id = d.user_id AND earlier.subscriber = d.subscriber AND earlier.state = 'pending'
+        AND (earlier.position, earlier.ordinal, earlier.event_id) < (d.position, d.ordinal, d.event_id))`,
+};
+const COUNT_DELIVERED: Statement = {
+  name: 'outbox_count_delivered',
+  text: `
+    SELECT count(*)::int AS count FROM unnest($1::text[], $2::text[]) AS looked (event_id, subscriber)
+    JOIN event_deliveries d USING (event_id, subscriber) WHERE d.state = 'delivered'`,
+};
+/** An event that waits, and nothing before it does. */
+export interface StuckEvent {
+  readonly eventId: string;
+  readonly subscriber: string;
+}
+
 /** The SQL of the outbox. */
 @Injectable()
 export class OutboxStore {
@@ -253,6 +278,20 @@ export class OutboxStore {
         occurredAt,
       ],
     };
+  }
+
+  /** Events that have been due since `before`. */
+  findStuck(before: Date, limit: number): Promise<StuckEvent[]> {
+    return this.unitOfWork.query(FIND_STUCK, [before, limit]);
+  }
+
+  /** How many of them have been delivered. */
+  async countDelivered(events: readonly StuckEvent[]): Promise<number> {
+    const [row] = await this.unitOfWork.query<{ count: number }>(COUNT_DELIVERED, [
+      events.map(({ eventId }) => eventId),
+      events.map(({ subscriber }) => subscriber),
+    ]);
+    return row!.count;
   }
 
   lease(

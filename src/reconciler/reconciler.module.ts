@@ -1,5 +1,8 @@
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
+import { LostRowsCheck } from './lost-rows.check.js';
+import { StuckEventsCheck } from './stuck-events.check.js';
+import { UnusedDevicesCheck } from './unused-devices.check.js';
 import { ReconcilerController } from './reconciler.controller.js';
 import { ReconcilerRoundEntity } from './reconciler-round.entity.js';
 import { ReconcilerService } from './reconciler.service.js';
@@ -9,6 +12,6 @@ import { ReconcilerStore } from './reconciler.store.js';
 @Module({
   imports: [TypeOrmModule.forFeature([ReconcilerRoundEntity])],
   controllers: [ReconcilerController],
-  providers: [ReconcilerService, ReconcilerStore],
+  providers: [ReconcilerService, ReconcilerStore, LostRowsCheck, UnusedDevicesCheck, StuckEventsCheck],
 })
 export class ReconcilerModule {}

@@ -6,8 +6,8 @@ import type { Appservice } from '../appservices/appservice.js';
 import type { Requester, RequesterDevice } from '../auth/requester.js';
 import type { IdentityAssertion, Verdict } from '../auth/token-verifier.port.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
+import { DeviceRows } from '../device-rows/device-rows.js';
 import { MatrixError } from '../matrix/matrix-error.js';
-import { SessionStore } from './session.store.js';
 
 /** Tells for whom an application service acts ("Identity assertion"). */
 @Injectable()
@@ -15,7 +15,7 @@ export class AppserviceVerifier implements OnApplicationBootstrap {
   constructor(
     private readonly registry: AppserviceRegistry,
     private readonly accounts: AccountsService,
-    private readonly store: SessionStore,
+    private readonly devices: DeviceRows,
     private readonly unitOfWork: UnitOfWork,
   ) {}
 
@@ -63,7 +63,7 @@ export class AppserviceVerifier implements OnApplicationBootstrap {
 
   private async device(userId: string, deviceId: string | undefined): Promise<RequesterDevice | null> {
     if (deviceId === undefined) return null;
-    const createdAt = await this.store.findDevice({ userId, deviceId });
+    const createdAt = await this.devices.createdAt({ userId, deviceId });
     if (createdAt === null)
       throw new MatrixError(400, 'M_UNKNOWN_DEVICE', 'The user has no device of this ID');
     return { userId, deviceId, createdAt };

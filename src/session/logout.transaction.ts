@@ -3,6 +3,7 @@ import { recordOrigin } from '../audit/origins.js';
 import type { RequesterDevice } from '../auth/requester.js';
 import type { SharedTransaction } from '../database/shared-transaction.js';
 import type { Tx } from '../database/tx.js';
+import { DeviceRows } from '../device-rows/device-rows.js';
 import { type DeletedDevice, deviceKey } from '../events/devices-deleted.event.js';
 import type { Origin } from '../matrix/client-origin.decorator.js';
 import { MatrixError } from '../matrix/matrix-error.js';
@@ -27,12 +28,13 @@ export class LogoutTransaction implements SharedTransaction<Logout, ReadonlySet<
   constructor(
     private readonly store: SessionStore,
     private readonly endings: EndingService,
+    private readonly devices: DeviceRows,
   ) {}
 
   async lock(tx: Tx, logouts: readonly Logout[]): Promise<ReadonlySet<string>> {
     const tokens = logouts.map(({ device: { userId }, tokenDigest }) => ({ userId, tokenDigest }));
     const [, live] = await tx.inOrder(
-      () => this.store.lockDevices(tx, devicesOf(logouts)),
+      () => this.devices.lock(tx, devicesOf(logouts)),
       () => this.store.findLive(tx, tokens),
     );
     return live;

@@ -7,7 +7,8 @@ import { EventBus } from '../events/event-bus.js';
 import { SessionStarted } from '../events/session-started.event.js';
 import { SessionsEnded } from '../events/sessions-ended.event.js';
 import { EndingService } from './ending/ending.service.js';
-import { type SessionStart, shortened, type StartedSession } from './session.rules.js';
+import { shortened } from '../device-rows/device.rules.js';
+import { type SessionStart, type StartedSession } from './session.rules.js';
 import { SessionStore } from './session.store.js';
 import { TokenIssuer } from './token-issuer.js';
 
@@ -52,9 +53,7 @@ export class SessionStartService {
     tx: Tx,
     wanted: SessionStart & { readonly deviceId: string },
   ): Promise<StartedSession | null> {
-    const { userId, deviceId } = wanted;
-    const isThere = (await this.store.lockDevices(tx, [{ userId, deviceId }])).length === 1;
-    return isThere ? this.start(tx, wanted) : null;
+    return (await this.endings.finish(tx, wanted)) ? this.start(tx, wanted) : null;
   }
 
   /**

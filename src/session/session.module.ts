@@ -7,6 +7,7 @@ import { LoginTokenController } from './login-token/login-token.controller.js';
 import { LoginTokenEntity } from './login-token.entity.js';
 import { EndingDeviceEntity } from './ending/ending-device.entity.js';
 import { EndingService } from './ending/ending.service.js';
+import { EndingSweeper } from './ending/ending-sweeper.js';
 import { EndingStore } from './ending/ending.store.js';
 import { StaleSessionsService } from './ending/stale-sessions.service.js';
 import { AppserviceLogin } from './login/appservice-login.js';
@@ -59,6 +60,7 @@ import { WhoamiController } from './whoami/whoami.controller.js';
   providers: [
     RefreshService,
     EndingService,
+    EndingSweeper,
     EndingStore,
     SessionHousekeeping,
     StaleSessionsService,

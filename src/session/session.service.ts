@@ -7,12 +7,11 @@ import type { Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import type { DeletionReason } from '../events/devices-deleted.event.js';
 import type { Origin } from '../matrix/client-origin.decorator.js';
-import { MatrixError } from '../matrix/matrix-error.js';
 import { causesOf } from '../system/outage.js';
-import { EndingService, ONE_COMMIT } from './ending/ending.service.js';
+import { EndingService } from './ending/ending.service.js';
 import { type Logout, LogoutTransaction } from './logout.transaction.js';
-import { isDeviceId } from './session.rules.js';
-import { SessionStore } from './session.store.js';
+import { isDeviceId } from '../device-rows/device.rules.js';
+import { SessionTokenVerifier } from './session-token.verifier.js';
 
 /** Ends sessions, whoever asks for it: every way leads through `EndingService`. */
 @Injectable()
@@ -21,9 +20,9 @@ export class SessionService {
 
   constructor(
     private readonly unitOfWork: UnitOfWork,
-    private readonly store: SessionStore,
     private readonly accounts: AccountsService,
     private readonly endings: EndingService,
+    private readonly callers: SessionTokenVerifier,
     logout: LogoutTransaction,
   ) {
     this.logouts = unitOfWork.share(logout);
@@ -49,11 +48,10 @@ export class SessionService {
     // Of an application service, or too much for one commit.
     await this.unitOfWork.run(async (tx) => {
       recordOrigin(tx, origin);
-      const [devices] = await tx.inOrder(
-        () => this.store.lockDevices(tx, [device]),
-        () => this.requireLiveToken(tx, requester),
+      await tx.inOrder(
+        () => this.endings.endWanted(tx, [device], 'logout'),
+        () => this.callers.requireAlive(tx, requester),
       );
-      await this.endings.endLocked(tx, devices, 'logout');
     });
   }
 
@@ -69,8 +67,8 @@ export class SessionService {
       // No session begins unseen once the account is locked.
       await tx.inOrder(
         () => this.accounts.lock(tx, userId),
-        () => this.endAllLocked(tx, userId, null, 'logout_all'),
-        () => this.requireLiveToken(tx, requester),
+        () => this.endings.endAll(tx, userId, null, 'logout_all'),
+        () => this.callers.requireAlive(tx, requester),
       );
     });
   }
@@ -82,16 +80,13 @@ export class SessionService {
    */
   async endDevices(tx: Tx, requester: Requester, deviceIds: readonly string[]): Promise<void> {
     const { userId } = requester;
-    const wanted = new Set(deviceIds);
+    const wanted = [...new Set(deviceIds)].map((deviceId) => ({ userId, deviceId }));
     // The caller's own device, too: two that delete each other wait for each other, and the second finds itself gone.
-    const own = requester.device === null ? [] : [requester.device.deviceId];
-    const refs = [...new Set([...wanted, ...own])].map((deviceId) => ({ userId, deviceId }));
-    const [locked] = await tx.inOrder(
-      () => this.store.lockDevices(tx, refs),
-      () => this.requireLiveToken(tx, requester),
+    const own = requester.device === null ? [] : [requester.device];
+    await tx.inOrder(
+      () => this.endings.endWanted(tx, wanted, 'device_deleted', own),
+      () => this.callers.requireAlive(tx, requester),
     );
-    const devices = locked.filter(({ deviceId }) => wanted.has(deviceId));
-    await this.endings.endLocked(tx, devices, 'device_deleted');
   }
 
   /**
@@ -102,9 +97,7 @@ export class SessionService {
     const wanted = [...new Set(deviceIds)].filter(isDeviceId).map((deviceId) => ({ userId, deviceId }));
     return this.unitOfWork.run(async (tx) => {
       if (origin !== undefined) recordOrigin(tx, origin);
-      const devices = await this.store.lockDevices(tx, wanted);
-      await this.endings.endLocked(tx, devices, 'admin');
-      return devices.length;
+      return this.endings.endWanted(tx, wanted, 'admin');
     });
   }
 
@@ -128,37 +121,8 @@ export class SessionService {
   ): Promise<void> {
     await tx.inOrder(
       () => this.accounts.lock(tx, userId),
-      () => this.endAllLocked(tx, userId, keptDeviceId, reason),
-      keptDeviceId === null
-        ? undefined
-        : () => this.store.deleteLoginTokens(tx, [{ userId, deviceId: keptDeviceId }]),
+      () => this.endings.endAll(tx, userId, keptDeviceId, reason),
     );
-  }
-
-  /** Ends every device of a user but one, of an account that is locked, or whose lock is on its way. */
-  private async endAllLocked(
-    tx: Tx,
-    userId: string,
-    keptDeviceId: string | null,
-    reason: DeletionReason,
-  ): Promise<void> {
-    const [devices, isMuch] = await tx.inOrder(
-      () => this.store.lockAllDevices(tx, userId, ONE_COMMIT.devices + 1),
-      () => this.endings.isMuch(tx, userId),
-    );
-    if (isMuch || devices.length > ONE_COMMIT.devices)
-      return this.endings.endAllInSteps(tx, userId, keptDeviceId, reason);
-    return this.endings.end(
-      tx,
-      devices.filter(({ deviceId }) => deviceId !== keptDeviceId),
-      reason,
-    );
-  }
-
-  /** An answer of 200 means that this very token ended: one that died a moment ago is refused. */
-  private async requireLiveToken(tx: Tx, { userId, tokenDigest }: Requester): Promise<void> {
-    if (tokenDigest === null) return;
-    if (!(await this.store.hasAccessToken(tx, userId, tokenDigest))) throw MatrixError.unknownToken();
   }
 }
 

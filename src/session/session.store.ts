@@ -3,7 +3,8 @@ import type { AccountKind } from '../accounts/account.entity.js';
 import type { SharedWork } from '../database/shared-work.js';
 import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
-import { type DeletedDevice, deviceColumns, type DeviceRef } from '../events/devices-deleted.event.js';
+import { deletionFrom, DeviceTables } from '../device-rows/device-tables.js';
+import { deviceColumns, type DeviceRef } from '../events/devices-deleted.event.js';
 import type { RefreshTokenEntity } from './refresh-token.entity.js';
 import type { TokenPair } from './session.rules.js';
 import type { WireToken } from './token.rules.js';
@@ -33,26 +34,6 @@ export interface Rotated {
   readonly pair: TokenPair;
 }
 
-// Session never writes devices, but it locks them: whoever changes what hangs on a device locks its row first,
-// in the order of user and device ID. That one rule makes a login, a refresh, a key upload and a logout of the
-// same device wait for each other, and leaves nothing to deadlock on.
-const LOCK_DEVICES: Statement = {
-  name: 'session_lock_devices',
-  text: `
-    SELECT d.user_id AS "userId", d.device_id AS "deviceId", d.created_at AS "createdAt"
-    FROM unnest($1::text[], $2::text[]) AS wanted (user_id, device_id) JOIN devices d USING (user_id, device_id)
-    ORDER BY d.user_id, d.device_id
-    FOR UPDATE OF d`,
-};
-const LOCK_ALL_DEVICES: Statement = {
-  name: 'session_lock_all_devices',
-  text: `
-    SELECT user_id AS "userId", device_id AS "deviceId", created_at AS "createdAt"
-    FROM devices WHERE user_id = $1
-    ORDER BY user_id, device_id
-    LIMIT $2
-    FOR UPDATE`,
-};
 const FIND_ACCESS_TOKENS: Statement = {
   name: 'session_find_access_tokens',
   text: `
@@ -74,7 +55,8 @@ const FIND_USABLE: Statement = {
   text: `
     SELECT d.user_id AS "userId", d.device_id AS "deviceId"
     FROM unnest($1::text[], $2::text[]) AS d (user_id, device_id)
-    WHERE EXISTS (SELECT FROM refresh_tokens r WHERE r.user_id = d.user_id AND r.device_id = d.device_id
+    WHERE EXISTS (SELECT FROM accounts a WHERE a.user_id = d.user_id AND a.kind = 'appservice')
+      OR EXISTS (SELECT FROM refresh_tokens r WHERE r.user_id = d.user_id AND r.device_id = d.device_id
         AND CASE WHEN r.ended_reason IS NULL THEN
           r.created_at > COALESCE($4, '-infinity'::timestamptz) AND r.rotated_at > COALESCE($5, '-infinity'::timestamptz)
           ELSE r.rotated_at >= $3 END)
@@ -83,31 +65,19 @@ const FIND_USABLE: Statement = {
 };
 // A session whose tokens are all of before; who begins or refreshes one afterwards has shown that it is not of a
 // backup.
-const isStale = (device: string) => `
-    (EXISTS (SELECT FROM access_tokens t WHERE t.user_id = ${device}.user_id AND t.device_id = ${device}.device_id)
+const IS_STALE = `
+    (EXISTS (SELECT FROM access_tokens t WHERE t.user_id = d.user_id AND t.device_id = d.device_id)
       OR EXISTS (SELECT FROM refresh_tokens r
-        WHERE r.user_id = ${device}.user_id AND r.device_id = ${device}.device_id AND r.ended_reason IS NULL))
+        WHERE r.user_id = d.user_id AND r.device_id = d.device_id AND r.ended_reason IS NULL))
     AND NOT EXISTS (SELECT FROM access_tokens t
-      WHERE t.user_id = ${device}.user_id AND t.device_id = ${device}.device_id AND t.created_at >= $3)
+      WHERE t.user_id = d.user_id AND t.device_id = d.device_id AND t.created_at >= $3)
     AND NOT EXISTS (SELECT FROM refresh_tokens r
-      WHERE r.user_id = ${device}.user_id AND r.device_id = ${device}.device_id AND r.rotated_at >= $3)`;
-const PAGE_OF_STALE: Statement = {
-  name: 'session_page_of_stale',
-  text: `
-    WITH page AS MATERIALIZED (
-      SELECT user_id, device_id FROM devices WHERE (user_id, device_id) > ($1, $2) ORDER BY user_id, device_id LIMIT $4)
-    SELECT user_id AS "userId", device_id AS "deviceId", (${isStale('page')}) AS "isStale"
-    FROM page ORDER BY user_id, device_id`,
-};
+      WHERE r.user_id = d.user_id AND r.device_id = d.device_id AND r.rotated_at >= $3)`;
 const FIND_STALE: Statement = {
   name: 'session_find_stale',
   text: `
     SELECT d.user_id AS "userId", d.device_id AS "deviceId"
-    FROM unnest($1::text[], $2::text[]) AS d (user_id, device_id) WHERE ${isStale('d')}`,
-};
-const FIND_DEVICE: Statement = {
-  name: 'session_find_device',
-  text: 'SELECT created_at AS "createdAt" FROM devices WHERE user_id = $1 AND device_id = $2',
+    FROM unnest($1::text[], $2::text[]) AS d (user_id, device_id) WHERE ${IS_STALE}`,
 };
 const FIND_FAMILY: Statement = {
   name: 'session_find_family',
@@ -153,26 +123,18 @@ const INSERT_SESSION: Statement = {
     INSERT INTO access_tokens (user_id, token_digest, device_id, confirms_rotation, created_at, expires_at)
     VALUES ($1, $8, $2, false, $4, $9)`,
 };
-/** Deletes from tables what belongs to devices; gives the devices that had an access token. */
-function deletionFrom(tables: readonly string[]): string {
-  const deletions = tables.map(
-    (table) => `, ${table}_ended AS (
-      DELETE FROM ${table} t USING ended WHERE t.user_id = ended.user_id AND t.device_id = ended.device_id
-    )`,
-  );
-  return `
-    WITH ended AS (SELECT * FROM unnest($1::text[], $2::text[]) AS ended (user_id, device_id)) ${deletions.join('')}
-    DELETE FROM access_tokens t USING ended WHERE t.user_id = ended.user_id AND t.device_id = ended.device_id
-    RETURNING t.device_id`;
-}
-const DELETE_TOKENS: Statement = {
-  name: 'session_delete_tokens',
-  text: deletionFrom(['refresh_tokens', 'login_tokens']),
-};
-const DELETE_SESSIONS: Statement = {
-  name: 'session_delete_sessions',
-  text: deletionFrom(['refresh_tokens', 'login_tokens', 'session_families']),
-};
+/** Deletes what belongs to devices; gives those that had an access token. */
+const DELETE_TOKENS = deletionFrom('session_delete_tokens', [
+  'refresh_tokens',
+  'login_tokens',
+  'access_tokens',
+]);
+const DELETE_SESSIONS = deletionFrom('session_delete_sessions', [
+  'refresh_tokens',
+  'login_tokens',
+  'session_families',
+  'access_tokens',
+]);
 const DELETE_ALL_SESSIONS: Statement = {
   name: 'session_delete_all_sessions',
   text: `
@@ -260,18 +222,12 @@ const KEPT_FAMILIES = 20;
 export class SessionStore {
   private readonly lookUps: SharedWork<LookUp, FoundAccessToken | null>;
 
-  constructor(private readonly unitOfWork: UnitOfWork) {
+  constructor(
+    private readonly unitOfWork: UnitOfWork,
+    tables: DeviceTables,
+  ) {
+    tables.register('access_tokens', 'refresh_tokens', 'login_tokens', 'session_families');
     this.lookUps = unitOfWork.shareLookUps('access_tokens', (lookUps) => this.findTogether(lookUps));
-  }
-
-  /** The devices among `refs` that exist, locked until the transaction ends. */
-  lockDevices(tx: Tx, refs: readonly DeviceRef[]): Promise<DeletedDevice[]> {
-    return this.lock(tx, LOCK_DEVICES, deviceColumns(refs));
-  }
-
-  /** All devices of a user, or the first so many, locked until the transaction ends. */
-  lockAllDevices(tx: Tx, userId: string, limit: number): Promise<DeletedDevice[]> {
-    return this.lock(tx, LOCK_ALL_DEVICES, [userId, limit]);
   }
 
   /** The token as it is now. Look-ups that come at the same time share a statement; nothing is kept. */
@@ -305,16 +261,12 @@ export class SessionStore {
     return tx.query(FIND_USABLE, [...deviceColumns(devices), before, begun, refreshed]);
   }
 
-  /** The devices behind one, and whether all of their tokens are of before an instant. */
-  pageOfStale(
-    { userId, deviceId }: DeviceRef,
-    before: Date,
-    limit: number,
-  ): Promise<(DeviceRef & { readonly isStale: boolean })[]> {
-    return this.unitOfWork.query(PAGE_OF_STALE, [userId, deviceId, before, limit]);
+  /** Those of the devices whose tokens are all of before an instant. */
+  staleOf(devices: readonly DeviceRef[], before: Date): Promise<DeviceRef[]> {
+    return this.unitOfWork.query(FIND_STALE, [...deviceColumns(devices), before]);
   }
 
-  /** Those of the devices whose tokens are all of before an instant. */
+  /** The same in a transaction. */
   findStale(tx: Tx, devices: readonly DeviceRef[], before: Date): Promise<DeviceRef[]> {
     return tx.query(FIND_STALE, [...deviceColumns(devices), before]);
   }
@@ -353,12 +305,6 @@ export class SessionStore {
   /** Deletes every token of a user's devices but one, and the memory of their sessions. */
   async deleteAllSessions(tx: Tx, userId: string, keptDeviceId: string | null): Promise<void> {
     await tx.query(DELETE_ALL_SESSIONS, [userId, keptDeviceId]);
-  }
-
-  /** When the device was born; `null` when there is none. */
-  async findDevice({ userId, deviceId }: DeviceRef): Promise<Date | null> {
-    const [device] = await this.unitOfWork.query<{ createdAt: Date }>(FIND_DEVICE, [userId, deviceId]);
-    return device?.createdAt ?? null;
   }
 
   /** Stores a login token, and removes those of the user that nobody has used in time. */
@@ -451,14 +397,5 @@ export class SessionStore {
     ]);
     const found = new Map(rows.map((row) => [row.n, row]));
     return lookUps.map((_, at) => found.get(at + 1) ?? null);
-  }
-
-  private async lock(tx: Tx, statement: Statement, values: unknown[]): Promise<DeletedDevice[]> {
-    const rows = await tx.query<DeviceRef & { createdAt: Date }>(statement, values);
-    return rows.map(({ userId, deviceId, createdAt }) => ({
-      userId,
-      deviceId,
-      createdTs: createdAt.getTime(),
-    }));
   }
 }

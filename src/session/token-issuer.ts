@@ -3,7 +3,8 @@ import { Environment } from '../config/environment.js';
 import { Clock } from '../system/clock.js';
 import { Entropy } from '../system/entropy.js';
 import type { RefreshTokenEntity } from './refresh-token.entity.js';
-import { chooseDeviceId, type Rotation, rotationOf, type TokenPair } from './session.rules.js';
+import { chooseDeviceId } from '../device-rows/device.rules.js';
+import { type Rotation, rotationOf, type TokenPair } from './session.rules.js';
 import {
   accessFamily,
   FAMILY_BYTES,

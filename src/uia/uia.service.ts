@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
+import { DeviceRows } from '../device-rows/device-rows.js';
 import { orderedJson } from '../matrix/canonical-json.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { Clock } from '../system/clock.js';
@@ -77,6 +78,7 @@ export class UiaService {
     private readonly stages: UiaStages,
     private readonly flows: UiaFlows,
     private readonly unitOfWork: UnitOfWork,
+    private readonly devices: DeviceRows,
     private readonly clock: Clock,
     private readonly entropy: Entropy,
   ) {}
@@ -230,7 +232,8 @@ export class UiaService {
 
   /** A session may go with its device: whoever deleted that, the caller's own session is over. */
   private async whyGone({ userId, deviceId }: Pick<Operation, 'userId' | 'deviceId'>): Promise<MatrixError> {
-    const isOver = userId !== null && deviceId !== null && !(await this.store.isDevice(userId, deviceId));
+    const isOver =
+      userId !== null && deviceId !== null && (await this.devices.createdAt({ userId, deviceId })) === null;
     return isOver ? MatrixError.unknownToken() : MatrixError.unknownSession();
   }
 

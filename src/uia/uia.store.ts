@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
+import { DeviceTables } from '../device-rows/device-tables.js';
 import type { UiaSessionEntity } from './uia-session.entity.js';
 
 const INSERT: Statement = {
@@ -32,18 +33,18 @@ const FINISH: Statement = {
   name: 'uia_finish',
   text: 'UPDATE uia_sessions SET result = $2, parameters = $3 WHERE session_id = $1',
 };
-const IS_DEVICE: Statement = {
-  name: 'uia_is_device',
-  text: 'SELECT FROM devices WHERE user_id = $1 AND device_id = $2',
-};
-
 /** A device that asks and asks again, and answers none, keeps its latest challenges only. */
 const KEPT = 20;
 
 /** The SQL of user-interactive authentication. */
 @Injectable()
 export class UiaStore {
-  constructor(private readonly unitOfWork: UnitOfWork) {}
+  constructor(
+    private readonly unitOfWork: UnitOfWork,
+    tables: DeviceTables,
+  ) {
+    tables.register('uia_sessions');
+  }
 
   /** Makes room for the new row by removing what the device has asked for long ago. */
   async insert(tx: Tx, session: UiaSessionEntity): Promise<void> {
@@ -89,10 +90,5 @@ export class UiaStore {
     parameters: object,
   ): Promise<void> {
     await tx.query(FINISH, [sessionId, result, JSON.stringify(parameters)]);
-  }
-
-  /** Whether the device that asks is still there. */
-  async isDevice(userId: string, deviceId: string): Promise<boolean> {
-    return (await this.unitOfWork.query(IS_DEVICE, [userId, deviceId])).length === 1;
   }
 }

@@ -2,7 +2,8 @@ import { Injectable, Module } from '@nestjs/common';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { DevicesDeleted, InTransaction } from '../../src/index.js';
 import { EndingStore } from '../../src/session/ending/ending.store.js';
-import { EndingService, ONE_COMMIT } from '../../src/session/ending/ending.service.js';
+import { ONE_COMMIT } from '../../src/session/ending/ending.service.js';
+import { EndingSweeper } from '../../src/session/ending/ending-sweeper.js';
 import { type ClientSession, passwordOf, someKeys, V3 } from '../../src/testing/matrix-client.js';
 import { Bystander, lockWaiters } from '../support/interleaving.js';
 import { census, NOTHING, TestApp, useApp } from '../support/test-app.js';
@@ -67,7 +68,7 @@ async function owner(devices = MANY): Promise<ClientSession> {
   return session;
 }
 
-const sweep = () => app().nest.get(EndingService).sweep();
+const sweep = () => app().nest.get(EndingSweeper).sweep();
 const tokens = async ({ userId }: ClientSession) =>
   (await app().sql('SELECT FROM access_tokens WHERE user_id = $1', [userId])).length;
 
@@ -156,7 +157,7 @@ describe('More devices than one commit takes', () => {
   it('another node goes on when this one has died in between', async () => {
     const session = await owner();
     const dying = await TestApp.start({ database: app().database });
-    const endings = dying.nest.get(EndingService);
+    const endings = dying.nest.get(EndingSweeper);
     endings.sweep = async () => {};
     await dying.http.post(`${V3}/logout/all`).auth(session.accessToken, { type: 'bearer' }).expect(200);
     await dying.stop();
@@ -192,7 +193,7 @@ describe('More devices than one commit takes', () => {
     await app().matrix.logoutAll(session).expect(200);
     await sweep();
     refuses = () => false;
-    const endings = app().nest.get(EndingService);
+    const endings = app().nest.get(EndingSweeper);
     // What a sweep has read before the login.
     const marked = await app().nest.get(EndingStore).first({ userId: session.userId, deviceId: 'D6' }, 500);
     const { deviceId } = marked[0]!;

@@ -7,7 +7,7 @@ import { AfterCommit, DevicesDeleted, InTransaction } from '../../src/index.js';
 import { Metrics } from '../../src/metrics/metrics.js';
 import { MetricsServer } from '../../src/metrics/metrics.server.js';
 import { ReconcilerService } from '../../src/reconciler/reconciler.service.js';
-import { HANGING_ON_DEVICES } from '../../src/reconciler/reconciler.store.js';
+import { DeviceTables } from '../../src/device-rows/device-tables.js';
 import { type ClientSession, passwordOf, someKeys, V3 } from '../../src/testing/matrix-client.js';
 import { temporaryDirectory } from '../../src/testing/test-postgres.js';
 import { SigningDevice, SigningUser } from '../support/signing.js';
@@ -76,7 +76,7 @@ function metrics(): Promise<string> {
 
 describe('The reconciler', () => {
   it('looks at every table that hangs on devices', () => {
-    expect(hanging.toSorted()).toEqual(HANGING_ON_DEVICES.toSorted());
+    expect(hanging.toSorted()).toEqual(app().nest.get(DeviceTables).all().toSorted());
   });
 
   it('finds what hangs on a device that is not there, mends it unless told not to, and counts', async () => {
@@ -357,7 +357,8 @@ describe('The reconciler finds nothing', () => {
         .auth(device.session.accessToken, { type: 'bearer' })
         .send({ auth: passwordOf(device.session) })
         .expect(200);
-      for (const table of HANGING_ON_DEVICES.filter((name) => name !== 'ending_devices'))
+      const tables = healthy.nest.get(DeviceTables).all();
+      for (const table of tables.filter((name) => name !== 'ending_devices'))
         expect([table, (await healthy.sql(`SELECT FROM ${table} LIMIT 1`)).length]).toEqual([table, 1]);
       const withoutDevice = ['key_signatures', 'uia_sessions'];
       for (const table of withoutDevice)

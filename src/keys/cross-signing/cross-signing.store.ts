@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { RequesterDevice } from '../../auth/requester.js';
 import type { Statement, Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
-import { MatrixError } from '../../matrix/matrix-error.js';
+import { DeviceRows } from '../../device-rows/device-rows.js';
 import type { SignedJson } from '../../matrix/signed-json.js';
 import { type CrossSigningKey, ed25519, type KeySet, type KeyUsage } from './cross-signing.rules.js';
 import type { KeySignatureEntity } from './key-signature.entity.js';
@@ -26,10 +26,6 @@ const HOLD_CURRENT: Statement = {
 const IS_KEY: Statement = {
   name: 'cross_signing_is_key',
   text: 'SELECT FROM cross_signing_keys WHERE user_id = $1 AND public_key = $2',
-};
-const FIND_DEVICES_CALLED: Statement = {
-  name: 'cross_signing_find_devices_called',
-  text: 'SELECT device_id AS "deviceId" FROM devices WHERE user_id = $1 AND device_id = ANY ($2::text[])',
 };
 const RETIRE: Statement = {
   name: 'cross_signing_retire',
@@ -60,14 +56,6 @@ const DELETE_ALL: Statement = {
     )
     DELETE FROM cross_signing_keys WHERE user_id = $1 RETURNING usage`,
 };
-const HOLD_DEVICES: Statement = {
-  name: 'cross_signing_hold_devices',
-  text: `
-    SELECT device_id AS "deviceId", created_at AS "createdAt" FROM devices
-    WHERE user_id = $1 AND device_id = ANY ($2::text[])
-    ORDER BY user_id, device_id
-    FOR KEY SHARE`,
-};
 const HOLD_DEVICE_KEYS: Statement = {
   name: 'cross_signing_hold_device_keys',
   text: `
@@ -90,7 +78,15 @@ const SIGN: Statement = {
 /** The SQL of cross-signing keys and of signatures. */
 @Injectable()
 export class CrossSigningStore {
-  constructor(private readonly unitOfWork: UnitOfWork) {}
+  constructor(
+    private readonly unitOfWork: UnitOfWork,
+    private readonly devices: DeviceRows,
+  ) {}
+
+  /** Which of these names are those of the user's devices. */
+  findDevicesCalled(tx: Tx, userId: string, names: readonly string[]): Promise<string[]> {
+    return this.devices.findNamed(tx, userId, names);
+  }
 
   /** The current keys of the user. */
   async findCurrent(userId: string): Promise<KeySet> {
@@ -106,12 +102,6 @@ export class CrossSigningStore {
   /** Whether the user has, or once had, a key of this public key. */
   async isKey(tx: Tx, userId: string, publicKey: string): Promise<boolean> {
     return (await tx.query(IS_KEY, [userId, publicKey])).length === 1;
-  }
-
-  /** Which of these names are those of devices. */
-  async findDevicesCalled(tx: Tx, userId: string, names: readonly string[]): Promise<string[]> {
-    const rows = await tx.query<{ deviceId: string }>(FIND_DEVICES_CALLED, [userId, names]);
-    return rows.map(({ deviceId }) => deviceId);
   }
 
   /** Retires keys: their rows stay; the signatures over them go, and those by them over what is the user's own. */
@@ -154,13 +144,10 @@ export class CrossSigningStore {
     named: readonly string[],
   ): Promise<Map<string, SignedJson>> {
     const deviceIds = [...new Set(device === null ? named : [device.deviceId, ...named])];
-    const [held, keys] = await tx.inOrder(
-      () => tx.query<{ deviceId: string; createdAt: Date }>(HOLD_DEVICES, [userId, deviceIds]),
+    const [, keys] = await tx.inOrder(
+      () => this.devices.holdNamed(tx, userId, deviceIds, device),
       () => tx.query<{ deviceId: string; keys: SignedJson }>(HOLD_DEVICE_KEYS, [userId, deviceIds]),
     );
-    const isOwn = (one: { deviceId: string; createdAt: Date }) =>
-      one.deviceId === device?.deviceId && one.createdAt.getTime() === device.createdAt.getTime();
-    if (device !== null && !held.some(isOwn)) throw MatrixError.unknownToken();
     return new Map(keys.map((row) => [row.deviceId, row.keys]));
   }
 

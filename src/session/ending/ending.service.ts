@@ -1,13 +1,8 @@
-import {
-  type BeforeApplicationShutdown,
-  Injectable,
-  Logger,
-  type OnApplicationBootstrap,
-} from '@nestjs/common';
-import { recordOrigin, originIn } from '../../audit/origins.js';
+import { Injectable } from '@nestjs/common';
+import { originIn } from '../../audit/origins.js';
 import type { Tx } from '../../database/tx.js';
-import { UnitOfWork } from '../../database/unit-of-work.js';
-import { DeviceBulk } from '../../events/device-bulk.js';
+import { DeviceRows } from '../../device-rows/device-rows.js';
+import { DeviceTables } from '../../device-rows/device-tables.js';
 import {
   type DeletedDevice,
   type DeletionReason,
@@ -16,48 +11,71 @@ import {
   DevicesDeleted,
 } from '../../events/devices-deleted.event.js';
 import { EventBus } from '../../events/event-bus.js';
-import { isUnavailable, warnUnlessOutage } from '../../system/outage.js';
 import { SessionStore } from '../session.store.js';
-import type { EndingDeviceEntity } from './ending-device.entity.js';
 import { EndingStore } from './ending.store.js';
 
 /** More than this of one user does not go in one commit. */
 export const ONE_COMMIT = { devices: 2_000, rows: 200_000 };
-/** Devices that a step ends, in one commit. */
-const STEP = 500;
-/** Rows that go in one commit before their devices do. */
-const BATCH = 5_000;
-const SWEEP_MS = 60_000;
-const START: DeviceRef = { userId: '', deviceId: '' };
 
 /**
  * How devices end: in the commit that ends their sessions, or, where that would be too much for one, in steps. Then the
- * first commit ends the sessions and marks the devices, and the devices go right after it, batch by batch; should
- * the node die in between, another one goes on.
+ * first commit ends the sessions and marks the devices, and the devices go right after it, batch by batch
+ * (`EndingSweeper`).
  */
 @Injectable()
-export class EndingService implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  private readonly logger = new Logger(EndingService.name);
-  private timer: NodeJS.Timeout | undefined;
-  private sweeping: Promise<void> = Promise.resolve();
-  private isStopping = false;
+export class EndingService {
+  private marked: () => void = () => {};
 
   constructor(
-    private readonly unitOfWork: UnitOfWork,
     private readonly sessions: SessionStore,
     private readonly store: EndingStore,
     private readonly events: EventBus,
-    private readonly bulk: DeviceBulk,
+    private readonly devices: DeviceRows,
+    private readonly tables: DeviceTables,
   ) {}
 
-  onApplicationBootstrap(): void {
-    this.timer = setInterval(() => void this.sweep(), SWEEP_MS).unref();
+  /** Has `work` called after each commit that has marked devices. */
+  whenMarked(work: () => void): void {
+    this.marked = work;
   }
 
-  async beforeApplicationShutdown(): Promise<void> {
-    clearInterval(this.timer);
-    this.isStopping = true;
-    await this.sweeping;
+  /**
+   * Locks devices and ends those of them that there are.
+   * @param held device IDs of the same user that are locked in the same order, and not ended
+   * @returns how many were ended
+   */
+  async endWanted(
+    tx: Tx,
+    wanted: readonly DeviceRef[],
+    reason: DeletionReason,
+    held: readonly DeviceRef[] = [],
+  ): Promise<number> {
+    const names = new Set(wanted.map(deviceKey));
+    const locked = await this.devices.lock(tx, [
+      ...wanted,
+      ...held.filter((one) => !names.has(deviceKey(one))),
+    ]);
+    const devices = locked.filter((device) => names.has(deviceKey(device)));
+    await this.endLocked(tx, devices, reason);
+    return devices.length;
+  }
+
+  /**
+   * Ends every device of a user but one, of an account that is locked, or whose lock is on its way. Login tokens go,
+   * whichever device asked for them.
+   */
+  async endAll(tx: Tx, userId: string, keptDeviceId: string | null, reason: DeletionReason): Promise<void> {
+    const [devices, isMuch] = await tx.inOrder(
+      () => this.devices.lockAll(tx, userId, ONE_COMMIT.devices + 1),
+      () => this.isMuch(tx, userId),
+      keptDeviceId === null
+        ? undefined
+        : () => this.sessions.deleteLoginTokens(tx, [{ userId, deviceId: keptDeviceId }]),
+    );
+    if (isMuch || devices.length > ONE_COMMIT.devices)
+      return this.endAllInSteps(tx, userId, keptDeviceId, reason);
+    const ended = devices.filter(({ deviceId }) => deviceId !== keptDeviceId);
+    return this.end(tx, ended, reason);
   }
 
   /**
@@ -83,9 +101,9 @@ export class EndingService implements OnApplicationBootstrap, BeforeApplicationS
   }
 
   /** Ends the sessions of devices that the caller has locked now, and the devices in steps. */
-  async endInSteps(tx: Tx, devices: readonly DeviceRef[], reason: DeletionReason): Promise<void> {
+  private async endInSteps(tx: Tx, devices: readonly DeviceRef[], reason: DeletionReason): Promise<void> {
     const [{ userId, deviceId }] = devices as [DeviceRef];
-    tx.afterCommit(() => void this.sweep());
+    tx.afterCommit(this.marked);
     await tx.inOrder(
       () => this.store.mark(tx, devices, reason, originIn(tx, userId, deviceId)),
       () => this.sessions.deleteSessions(tx, devices),
@@ -95,13 +113,13 @@ export class EndingService implements OnApplicationBootstrap, BeforeApplicationS
   /**
    * The same for every device of a user but one. The account must be locked: no session begins meanwhile.
    */
-  async endAllInSteps(
+  private async endAllInSteps(
     tx: Tx,
     userId: string,
     keptDeviceId: string | null,
     reason: DeletionReason,
   ): Promise<void> {
-    tx.afterCommit(() => void this.sweep());
+    tx.afterCommit(this.marked);
     await tx.inOrder(
       // Marks hold the devices; tokens come after devices, as everywhere.
       () => this.store.markAll(tx, userId, keptDeviceId, reason, originIn(tx, userId, null)),
@@ -111,80 +129,20 @@ export class EndingService implements OnApplicationBootstrap, BeforeApplicationS
 
   /** Whether a user has so much that it does not go in one commit. */
   async isMuch(tx: Tx, userId: string): Promise<boolean> {
-    return (await this.bulk.count(tx, userId, ONE_COMMIT.rows)) >= ONE_COMMIT.rows;
+    return (await this.tables.countMany(tx, userId, ONE_COMMIT.rows)) >= ONE_COMMIT.rows;
   }
 
   /**
-   * Ends a device that is on its way out before somebody begins a session on it: what begins then has no keys of
-   * old. The account must be held. Whoever marks the device has it locked, so the mark is looked for behind the
+   * Locks a device before somebody begins a session on it, and ends it first if it is marked: what begins then has no
+   * keys of old. The account must be held. Whoever marks the device has it locked, so the mark is looked for behind the
    * lock.
+   * @returns whether there was such a device
    */
-  async finish(tx: Tx, device: DeviceRef): Promise<void> {
-    const locked = await this.sessions.lockDevices(tx, [device]);
-    const ending = locked.length === 0 ? null : await this.store.find(tx, device);
+  async finish(tx: Tx, device: DeviceRef): Promise<boolean> {
+    const locked = await this.devices.lock(tx, [device]);
+    if (locked.length === 0) return false;
+    const ending = await this.store.find(tx, device);
     if (ending !== null) await this.end(tx, locked, ending.reason);
-  }
-
-  /** Ends all devices that are marked. It never rejects: what fails is tried again the next time. */
-  sweep(): Promise<void> {
-    this.sweeping = this.sweeping.then(() => this.goThrough());
-    return this.sweeping;
-  }
-
-  private async goThrough(): Promise<void> {
-    let from = START;
-    try {
-      while (!this.isStopping) {
-        const ending = await this.store.first(from, STEP);
-        const last = ending.at(-1);
-        if (last === undefined) return;
-        await this.step(ending);
-        from = last;
-      }
-    } catch (error) {
-      warnUnlessOutage(this.logger, 'Devices whose sessions have ended could not be looked for', error);
-    }
-  }
-
-  /** Ends devices together, and where that fails, each by itself: one that a listener holds on to stops no other. */
-  private async step(ending: readonly EndingDeviceEntity[]): Promise<void> {
-    try {
-      while (!this.isStopping && (await this.unitOfWork.run((tx) => this.removeSome(tx, ending))));
-      if (!this.isStopping) await this.unitOfWork.run((tx) => this.endMarked(tx, ending));
-    } catch (error) {
-      if (isUnavailable(error)) throw error;
-      if (ending.length === 1) {
-        const [{ userId, deviceId }] = ending as [EndingDeviceEntity];
-        warnUnlessOutage(this.logger, `${userId} ${deviceId} could not be deleted yet`, error);
-      } else if (!this.isStopping) for (const one of ending) await this.step([one]);
-    }
-  }
-
-  /** Removes a batch of what is too much to go with the devices; whether there may be more. */
-  private async removeSome(tx: Tx, ending: readonly EndingDeviceEntity[]): Promise<boolean> {
-    const { marked } = await this.lockMarked(tx, ending);
-    return marked.length > 0 && (await this.bulk.removeSome(tx, marked, BATCH));
-  }
-
-  /** Those that are still marked, locked: a login on one of them may have ended it meanwhile, and begun another. */
-  private async lockMarked(
-    tx: Tx,
-    ending: readonly EndingDeviceEntity[],
-  ): Promise<{ locked: DeletedDevice[]; marked: EndingDeviceEntity[] }> {
-    const locked = await this.sessions.lockDevices(tx, ending);
-    return { locked, marked: await this.store.findAll(tx, locked) };
-  }
-
-  private async endMarked(tx: Tx, ending: readonly EndingDeviceEntity[]): Promise<void> {
-    const { locked, marked } = await this.lockMarked(tx, ending);
-    for (const { origin, ...device } of marked) if (origin !== null) recordOrigin(tx, origin, device);
-    for (const reason of new Set(marked.map((one) => one.reason))) {
-      const named = new Set(marked.filter((one) => one.reason === reason).map(deviceKey));
-      await this.end(
-        tx,
-        locked.filter((device) => named.has(deviceKey(device))),
-        reason,
-      );
-    }
+    return ending === null;
   }
 }

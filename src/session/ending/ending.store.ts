@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { Statement, Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
+import { DeviceTables } from '../../device-rows/device-tables.js';
 import { type DeletionReason, deviceColumns, type DeviceRef } from '../../events/devices-deleted.event.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
 import type { EndingDeviceEntity } from './ending-device.entity.js';
@@ -41,7 +42,12 @@ const FIRST: Statement = {
 /** The SQL of devices that are ended in steps. */
 @Injectable()
 export class EndingStore {
-  constructor(private readonly unitOfWork: UnitOfWork) {}
+  constructor(
+    private readonly unitOfWork: UnitOfWork,
+    tables: DeviceTables,
+  ) {
+    tables.register('ending_devices');
+  }
 
   /** Marks devices that the caller has locked; a mark that is there stays. */
   async mark(

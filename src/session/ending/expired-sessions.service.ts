@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
+import { DeviceRows } from '../../device-rows/device-rows.js';
 import { deviceKey, type DeviceRef } from '../../events/devices-deleted.event.js';
 import { SessionStore } from '../session.store.js';
 import { TokenIssuer } from '../token-issuer.js';
@@ -14,6 +15,7 @@ export class ExpiredSessionsService {
     private readonly tokens: TokenIssuer,
     private readonly endings: EndingService,
     private readonly unitOfWork: UnitOfWork,
+    private readonly devices: DeviceRows,
   ) {}
 
   /** Those of the devices on which nobody can sign in any more, and could not since `before`. */
@@ -27,7 +29,7 @@ export class ExpiredSessionsService {
    */
   async end(devices: readonly DeviceRef[], before: Date): Promise<number> {
     return this.unitOfWork.run(async (tx) => {
-      const locked = await this.store.lockDevices(tx, devices);
+      const locked = await this.devices.lock(tx, devices);
       const expired = await this.expiredOf(tx, locked, before);
       await this.endings.endLocked(tx, expired, 'expired');
       return expired.length;

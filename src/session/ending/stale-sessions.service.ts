@@ -1,6 +1,7 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { recordOrigin } from '../../audit/origins.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
+import { DeviceRows } from '../../device-rows/device-rows.js';
 import { deviceKey, type DeviceRef } from '../../events/devices-deleted.event.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
 import { isUnavailable, warnUnlessOutage } from '../../system/outage.js';
@@ -30,6 +31,7 @@ export class StaleSessionsService {
     private readonly store: SessionStore,
     private readonly endings: EndingService,
     private readonly unitOfWork: UnitOfWork,
+    private readonly devices: DeviceRows,
   ) {}
 
   /**
@@ -41,10 +43,10 @@ export class StaleSessionsService {
     let ended = 0;
     let from: DeviceRef = { userId: '', deviceId: '' };
     while (ended < MOST_ENDED) {
-      const devices = await this.store.pageOfStale(from, before, PAGE);
+      const devices = await this.devices.page(from, PAGE);
       const last = devices.at(-1);
       if (last === undefined) return { ended, done: true };
-      const stale = devices.filter(({ isStale }) => isStale);
+      const stale = await this.store.staleOf(devices, before);
       for (let at = 0; at < stale.length; at += STEP)
         ended += await this.step(stale.slice(at, at + STEP), before, origin);
       from = last;
@@ -57,7 +59,7 @@ export class StaleSessionsService {
     try {
       return await this.unitOfWork.run(async (tx) => {
         recordOrigin(tx, origin);
-        const locked = await this.store.lockDevices(tx, devices);
+        const locked = await this.devices.lock(tx, devices);
         const stale = new Set((await this.store.findStale(tx, locked, before)).map(deviceKey));
         const ending = locked.filter((device) => stale.has(deviceKey(device)));
         await this.endings.endLocked(tx, ending, 'admin');

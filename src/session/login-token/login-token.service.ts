@@ -4,6 +4,7 @@ import type { Requester } from '../../auth/requester.js';
 import { TokenVerifier } from '../../auth/token-verifier.port.js';
 import type { Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
+import { DeviceRows } from '../../device-rows/device-rows.js';
 import type { DeviceRef } from '../../events/devices-deleted.event.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { SessionStore } from '../session.store.js';
@@ -18,6 +19,7 @@ export class LoginTokenService {
     private readonly tokens: TokenIssuer,
     private readonly accounts: AccountsService,
     private readonly callers: TokenVerifier,
+    private readonly devices: DeviceRows,
   ) {}
 
   /**
@@ -34,7 +36,7 @@ export class LoginTokenService {
     const { token, digest } = this.tokens.issue('mxl', requester.userId);
     await this.unitOfWork.run(async (tx) => {
       await tx.inOrder(
-        () => this.store.lockDevices(tx, [device]),
+        () => this.devices.lock(tx, [device]),
         () => this.callers.requireAlive(tx, requester),
       );
       await this.store.insertLoginToken(tx, device, digest, new Date(tx.startedAt.getTime() + lifetimeMs));
@@ -54,7 +56,7 @@ export class LoginTokenService {
     // Account and issuing device first, as everywhere: whoever ends them takes their login tokens last.
     await this.accounts.hold(tx, userId);
     const issuer = await this.store.findIssuer(tx, userId, digest);
-    if (issuer !== null) await this.store.lockDevices(tx, [issuer]);
+    if (issuer !== null) await this.devices.lock(tx, [issuer]);
     if (!(await this.store.takeLoginToken(tx, userId, digest)))
       throw MatrixError.forbidden('Invalid login token');
     return userId;

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { SharedWork } from '../../database/shared-work.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
+import { DeviceRows } from '../../device-rows/device-rows.js';
 import type { DeviceRef } from '../../events/devices-deleted.event.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
@@ -18,6 +19,7 @@ export class RefreshService {
     private readonly unitOfWork: UnitOfWork,
     private readonly store: SessionStore,
     private readonly tokens: TokenIssuer,
+    private readonly devices: DeviceRows,
     refresh: RefreshTransaction,
   ) {
     this.refreshes = unitOfWork.share(refresh);
@@ -43,7 +45,7 @@ export class RefreshService {
   /** The first use of a refreshed access token retires the refresh token it was bought with. */
   async confirmRotation(device: DeviceRef, digest: Buffer): Promise<boolean> {
     return this.unitOfWork.run(async (tx) => {
-      await this.store.lockDevices(tx, [device]);
+      await this.devices.lock(tx, [device]);
       if (!(await this.store.hasAccessToken(tx, device.userId, digest))) return false;
       await tx.inOrder(
         () => this.store.confirmAccessTokens(tx, device),

@@ -7,7 +7,7 @@ import { toUserId } from '../../matrix/user-id.js';
 import { RateLimiter } from '../../rate-limits/rate-limiter.js';
 import { Entropy } from '../../system/entropy.js';
 import { type Authorised, UiaService } from '../../uia/uia.service.js';
-import { requireDeviceId } from '../session.rules.js';
+import { requireDeviceId } from '../../device-rows/device.rules.js';
 import { type RegisterDto, toWantedAccount, type WantedAccount } from './register.dto.js';
 
 const GENERATED_LENGTH = 11;

@@ -1,0 +1,263 @@
+import { Injectable } from '@nestjs/common';
+import type { Statement, Tx } from '../database/tx.js';
+import { UnitOfWork } from '../database/unit-of-work.js';
+import type { RequesterDevice } from '../auth/requester.js';
+import { type DeletedDevice, deviceColumns, type DeviceRef } from '../events/devices-deleted.event.js';
+import { MatrixError } from '../matrix/matrix-error.js';
+import type { DeviceEntity } from './device.entity.js';
+
+const COLUMNS = `
+  user_id AS "userId", device_id AS "deviceId", display_name AS "displayName", created_at AS "createdAt",
+  last_seen_at AS "lastSeenAt", last_seen_ip AS "lastSeenIp", last_seen_user_agent AS "lastSeenUserAgent"`;
+
+const LIST: Statement = {
+  name: 'devices_list',
+  text: `SELECT ${COLUMNS} FROM devices WHERE user_id = $1 ORDER BY created_at, device_id`,
+};
+const FIND: Statement = {
+  name: 'devices_find',
+  text: `SELECT ${COLUMNS} FROM devices WHERE user_id = $1 AND device_id = $2`,
+};
+const FIND_FOR_CHANGE: Statement = {
+  name: 'devices_find_for_change',
+  text: `${FIND.text} FOR NO KEY UPDATE`,
+};
+const CREATED_AT: Statement = {
+  name: 'devices_created_at',
+  text: 'SELECT created_at AS "createdAt" FROM devices WHERE user_id = $1 AND device_id = $2',
+};
+const FIND_NAMED: Statement = {
+  name: 'devices_find_named',
+  text: 'SELECT device_id AS "deviceId" FROM devices WHERE user_id = $1 AND device_id = ANY ($2::text[])',
+};
+const PAGE: Statement = {
+  name: 'devices_page',
+  text: `
+    SELECT user_id AS "userId", device_id AS "deviceId" FROM devices WHERE (user_id, device_id) > ($1, $2)
+    ORDER BY user_id, device_id LIMIT $3`,
+};
+const PAGE_OF_UNUSED: Statement = {
+  name: 'devices_page_of_unused',
+  text: `
+    SELECT user_id AS "userId", device_id AS "deviceId", GREATEST(created_at, last_seen_at) < $4 AS wrong
+    FROM devices WHERE (user_id, device_id) > ($1, $2) ORDER BY user_id, device_id LIMIT $3`,
+};
+// Whoever changes what belongs to a device locks its row first, in the order of user and device ID. That one rule makes
+// a login, a refresh, a key upload and a logout of the same device wait for each other, and keeps them from deadlocks.
+const LOCK: Statement = {
+  name: 'devices_lock',
+  text: `
+    SELECT d.user_id AS "userId", d.device_id AS "deviceId", d.created_at AS "createdAt"
+    FROM unnest($1::text[], $2::text[]) AS wanted (user_id, device_id) JOIN devices d USING (user_id, device_id)
+    ORDER BY d.user_id, d.device_id
+    FOR UPDATE OF d`,
+};
+const LOCK_ALL: Statement = {
+  name: 'devices_lock_all',
+  text: `
+    SELECT user_id AS "userId", device_id AS "deviceId", created_at AS "createdAt"
+    FROM devices WHERE user_id = $1
+    ORDER BY user_id, device_id
+    LIMIT $2
+    FOR UPDATE`,
+};
+// The creation time tells the device of the request from a later one of the same ID.
+const CALLER = 'SELECT FROM devices WHERE user_id = $1 AND device_id = $2 AND created_at = $3';
+const HOLD_CALLER: Statement = { name: 'devices_hold_caller', text: `${CALLER} FOR KEY SHARE` };
+const LOCK_CALLER: Statement = { name: 'devices_lock_caller', text: `${CALLER} FOR NO KEY UPDATE` };
+const HOLD_NAMED: Statement = {
+  name: 'devices_hold_named',
+  text: `
+    SELECT device_id AS "deviceId", created_at AS "createdAt" FROM devices
+    WHERE user_id = $1 AND device_id = ANY ($2::text[])
+    ORDER BY user_id, device_id
+    FOR KEY SHARE`,
+};
+// The update changes nothing; it locks a device that is there, and waits for one that is just being deleted. A row that
+// was inserted has no earlier version that a transaction could have locked.
+const ENSURE: Statement = {
+  name: 'devices_ensure',
+  text: `
+    INSERT INTO devices (user_id, device_id, display_name, created_at)
+    SELECT $1, $2, $3, $4 WHERE EXISTS (SELECT FROM devices WHERE user_id = $1 AND device_id = $2)
+      OR (SELECT count(*) FROM (SELECT FROM devices WHERE user_id = $1 LIMIT $5) AS known) < $5
+    ON CONFLICT (user_id, device_id) DO UPDATE SET display_name = devices.display_name
+    RETURNING xmax = 0 AS "isNew"`,
+};
+const RENAME: Statement = {
+  name: 'devices_rename',
+  text: 'UPDATE devices SET display_name = $3 WHERE user_id = $1 AND device_id = $2',
+};
+// A device that somebody holds is passed over: it is logging in or going, and this can wait.
+const SEE: Statement = {
+  name: 'devices_see',
+  text: `
+    UPDATE devices d SET last_seen_at = s.at, last_seen_ip = s.ip, last_seen_user_agent = s.user_agent
+    FROM (
+      SELECT d.user_id, d.device_id, seen.at, seen.ip, seen.user_agent
+      FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[])
+        AS seen (user_id, device_id, created_at, at, ip, user_agent)
+      JOIN devices d USING (user_id, device_id, created_at)
+      WHERE d.last_seen_at IS NULL OR d.last_seen_at < seen.at
+      FOR NO KEY UPDATE OF d SKIP LOCKED
+    ) s
+    WHERE d.user_id = s.user_id AND d.device_id = s.device_id
+    RETURNING d.user_id AS "userId", d.device_id AS "deviceId"`,
+};
+const DELETE: Statement = {
+  name: 'devices_delete',
+  text: `
+    DELETE FROM devices d USING unnest($1::text[], $2::text[]) AS deleted (user_id, device_id)
+    WHERE d.user_id = deleted.user_id AND d.device_id = deleted.device_id`,
+};
+
+/** When and from where a device made a request. */
+export interface Sighting extends DeviceRef {
+  readonly createdAt: Date;
+  readonly at: Date;
+  readonly ip: string;
+  readonly userAgent: string | null;
+}
+
+/**
+ * The rows of devices. Only this class reads and writes them, but for the statements that
+ * `test/house/tables.test.ts` names.
+ */
+@Injectable()
+export class DeviceRows {
+  constructor(private readonly unitOfWork: UnitOfWork) {}
+
+  list(userId: string): Promise<DeviceEntity[]> {
+    return this.unitOfWork.query(LIST, [userId]);
+  }
+
+  async find({ userId, deviceId }: DeviceRef): Promise<DeviceEntity | null> {
+    const [device] = await this.unitOfWork.query<DeviceEntity>(FIND, [userId, deviceId]);
+    return device ?? null;
+  }
+
+  /** When the device was made; `null` when there is none. */
+  async createdAt({ userId, deviceId }: DeviceRef): Promise<Date | null> {
+    const [device] = await this.unitOfWork.query<{ createdAt: Date }>(CREATED_AT, [userId, deviceId]);
+    return device?.createdAt ?? null;
+  }
+
+  /** The devices behind one, of all users. */
+  page({ userId, deviceId }: DeviceRef, limit: number): Promise<DeviceRef[]> {
+    return this.unitOfWork.query(PAGE, [userId, deviceId, limit]);
+  }
+
+  /** The devices behind one, and whether each was last used before an instant. */
+  pageOfUnused(
+    { userId, deviceId }: DeviceRef,
+    limit: number,
+    before: Date,
+  ): Promise<(DeviceRef & { readonly wrong: boolean })[]> {
+    return this.unitOfWork.query(PAGE_OF_UNUSED, [userId, deviceId, limit, before]);
+  }
+
+  /** Which of these device IDs the user has. */
+  async findNamed(tx: Tx, userId: string, deviceIds: readonly string[]): Promise<string[]> {
+    const rows = await tx.query<{ deviceId: string }>(FIND_NAMED, [userId, deviceIds]);
+    return rows.map(({ deviceId }) => deviceId);
+  }
+
+  /** The device, which nobody else changes or deletes until the transaction ends. */
+  async findForChange(tx: Tx, { userId, deviceId }: DeviceRef): Promise<DeviceEntity | null> {
+    const [device] = await tx.query<DeviceEntity>(FIND_FOR_CHANGE, [userId, deviceId]);
+    return device ?? null;
+  }
+
+  /** The devices among `refs` that exist, locked until the transaction ends. */
+  lock(tx: Tx, refs: readonly DeviceRef[]): Promise<DeletedDevice[]> {
+    return this.lockBy(tx, LOCK, deviceColumns(refs));
+  }
+
+  /** All devices of a user, or the first so many, locked until the transaction ends. */
+  lockAll(tx: Tx, userId: string, limit: number): Promise<DeletedDevice[]> {
+    return this.lockBy(tx, LOCK_ALL, [userId, limit]);
+  }
+
+  /**
+   * Keeps the caller's device from being deleted until the transaction ends.
+   * @throws {MatrixError} `M_UNKNOWN_TOKEN` when it was deleted meanwhile, even if another has its ID by now
+   */
+  holdCaller(tx: Tx, caller: RequesterDevice): Promise<void> {
+    return this.requireCaller(tx, HOLD_CALLER, caller);
+  }
+
+  /** The same, and whoever else locks or holds the caller's device in this way waits. */
+  lockCaller(tx: Tx, caller: RequesterDevice): Promise<void> {
+    return this.requireCaller(tx, LOCK_CALLER, caller);
+  }
+
+  /**
+   * Keeps those of these devices of a user that exist from being deleted until the transaction ends.
+   * @param caller the caller's device, held as well; `null` for an application service that names none
+   * @throws {MatrixError} `M_UNKNOWN_TOKEN` when the caller's device was deleted meanwhile
+   */
+  async holdNamed(
+    tx: Tx,
+    userId: string,
+    deviceIds: readonly string[],
+    caller: RequesterDevice | null,
+  ): Promise<void> {
+    const ids = [...new Set(caller === null ? deviceIds : [caller.deviceId, ...deviceIds])];
+    const held = await tx.query<{ deviceId: string; createdAt: Date }>(HOLD_NAMED, [userId, ids]);
+    const isCaller = (one: { deviceId: string; createdAt: Date }) =>
+      one.deviceId === caller?.deviceId && one.createdAt.getTime() === caller.createdAt.getTime();
+    if (caller !== null && !held.some(isCaller)) throw MatrixError.unknownToken();
+  }
+
+  /**
+   * Makes the device unless it is there, and locks it until the transaction ends; answers whether it is new, and
+   * `null` when the user has `most` already. Some made at the same time may come on top.
+   */
+  async ensure(
+    tx: Tx,
+    { userId, deviceId }: DeviceRef,
+    displayName: string | null,
+    most: number,
+  ): Promise<boolean | null> {
+    const values = [userId, deviceId, displayName, tx.startedAt, most];
+    const [device] = await tx.query<{ isNew: boolean }>(ENSURE, values);
+    return device?.isNew ?? null;
+  }
+
+  async rename(tx: Tx, { userId, deviceId }: DeviceRef, displayName: string): Promise<void> {
+    await tx.query(RENAME, [userId, deviceId, displayName]);
+  }
+
+  /**
+   * Writes down when devices were seen: never backwards, and never on a younger device of the same ID. Gives those that
+   * were written; others are gone, or held by somebody.
+   */
+  see(tx: Tx, sightings: readonly Sighting[]): Promise<DeviceRef[]> {
+    return tx.query<DeviceRef>(SEE, [
+      ...deviceColumns(sightings),
+      sightings.map(({ createdAt }) => createdAt),
+      sightings.map(({ at }) => at),
+      sightings.map(({ ip }) => ip),
+      sightings.map(({ userAgent }) => userAgent),
+    ]);
+  }
+
+  async delete(tx: Tx, devices: readonly DeviceRef[]): Promise<void> {
+    await tx.query(DELETE, deviceColumns(devices));
+  }
+
+  private async requireCaller(tx: Tx, statement: Statement, caller: RequesterDevice): Promise<void> {
+    const { userId, deviceId, createdAt } = caller;
+    const rows = await tx.query(statement, [userId, deviceId, createdAt]);
+    if (rows.length === 0) throw MatrixError.unknownToken();
+  }
+
+  private async lockBy(tx: Tx, statement: Statement, values: unknown[]): Promise<DeletedDevice[]> {
+    const rows = await tx.query<DeviceRef & { createdAt: Date }>(statement, values);
+    return rows.map(({ userId, deviceId, createdAt }) => ({
+      userId,
+      deviceId,
+      createdTs: createdAt.getTime(),
+    }));
+  }
+}

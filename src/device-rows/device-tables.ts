@@ -1,0 +1,141 @@
+import { Injectable } from '@nestjs/common';
+import type { Statement, Tx } from '../database/tx.js';
+import { UnitOfWork } from '../database/unit-of-work.js';
+import { deviceColumns, type DeviceRef } from '../events/devices-deleted.event.js';
+
+/** A row that was looked at. */
+export interface Looked extends DeviceRef {
+  readonly wrong: boolean;
+}
+
+/** Rows of devices that may be too many to be deleted with their device in one transaction. */
+export interface ManyRows {
+  /** How many rows the devices of a user have; it stops counting at `limit`. */
+  count(tx: Tx, userId: string, limit: number): Promise<number>;
+  /** Deletes rows of these devices, which are locked, `limit` at the most; says how many. */
+  removeSome(tx: Tx, devices: readonly DeviceRef[], limit: number): Promise<number>;
+}
+
+interface LookAndRemove {
+  readonly look: Statement;
+  readonly remove: Statement;
+}
+
+/**
+ * The tables whose rows belong to a device. They have the columns `user_id` and `device_id`, which reference `devices`
+ * with `ON DELETE CASCADE`; a row whose `device_id` is null belongs to no device. Each module registers its own in the
+ * constructor of its store. The reconciler looks through all of them for rows whose device does not exist.
+ *
+ * @example
+ * ```ts
+ * @Injectable()
+ * class PushersStore {
+ *   constructor(tables: DeviceTables) {
+ *     tables.register('pushers');
+ *   }
+ * }
+ * ```
+ */
+@Injectable()
+export class DeviceTables {
+  private readonly statements = new Map<string, LookAndRemove>();
+  private readonly many: ManyRows[] = [];
+
+  constructor(private readonly unitOfWork: UnitOfWork) {}
+
+  /** @throws {Error} for what is not the name of a table in lower case */
+  register(...tables: readonly string[]): void {
+    for (const table of tables) {
+      if (!/^[a-z_][a-z0-9_]{0,62}$/.test(table)) throw new Error(`${table} is not the name of a table`);
+      this.statements.set(table, statementsOf(table));
+    }
+  }
+
+  /**
+   * Registers rows of which a device may have very many. They are removed first, in batches, when devices are ended in
+   * steps.
+   */
+  registerMany(rows: ManyRows): void {
+    this.many.push(rows);
+  }
+
+  /** The names of all tables, in the order in which they were registered. */
+  all(): readonly string[] {
+    return [...this.statements.keys()];
+  }
+
+  /**
+   * How many of those rows the devices of a user have; it stops counting at `limit`.
+   * @internal
+   */
+  async countMany(tx: Tx, userId: string, limit: number): Promise<number> {
+    const counts = await tx.inOrder(...this.many.map((rows) => () => rows.count(tx, userId, limit)));
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  /**
+   * Removes some of those rows of these devices, which are locked; says whether there may be more.
+   * @internal
+   */
+  async removeSomeOfMany(tx: Tx, devices: readonly DeviceRef[], limit: number): Promise<boolean> {
+    const counts = await tx.inOrder(...this.many.map((rows) => () => rows.removeSome(tx, devices, limit)));
+    return counts.some((count) => count === limit);
+  }
+
+  /**
+   * The devices that the next rows of a table name, behind one device; `wrong` where there is no such device.
+   * @internal
+   */
+  look(table: string, { userId, deviceId }: DeviceRef, limit: number): Promise<Looked[]> {
+    return this.unitOfWork.query(this.statements.get(table)!.look, [userId, deviceId, limit]);
+  }
+
+  /**
+   * Deletes the rows of devices that do not exist; says how many.
+   * @internal
+   */
+  async remove(table: string, devices: readonly DeviceRef[]): Promise<number> {
+    const { remove } = this.statements.get(table)!;
+    return (await this.unitOfWork.runOne(remove, deviceColumns(devices))).length;
+  }
+}
+
+/**
+ * One statement that deletes the rows of devices from several tables of a module, with {@link deviceColumns} as its
+ * values. It returns a row for each that was deleted from the last table.
+ */
+export function deletionFrom(name: string, tables: readonly string[]): Statement {
+  const deletions = tables.map(
+    (table) => `
+      DELETE FROM ${table} t USING ended WHERE t.user_id = ended.user_id AND t.device_id = ended.device_id`,
+  );
+  const others = deletions.slice(0, -1).map((deletion, at) => `, deletion_${at} AS (${deletion})`);
+  return {
+    name,
+    text: `
+      WITH ended AS (SELECT * FROM unnest($1::text[], $2::text[]) AS ended (user_id, device_id))${others.join('')}
+      ${deletions.at(-1)} RETURNING t.device_id`,
+  };
+}
+
+function statementsOf(table: string): LookAndRemove {
+  return {
+    look: {
+      name: `device_tables_look_${table}`,
+      text: `
+        WITH page AS MATERIALIZED (
+          SELECT user_id, device_id FROM ${table} WHERE (user_id, device_id) > ($1, $2) AND device_id IS NOT NULL
+          ORDER BY user_id, device_id LIMIT $3)
+        SELECT DISTINCT page.user_id AS "userId", page.device_id AS "deviceId", d.user_id IS NULL AS wrong
+        FROM page LEFT JOIN devices d USING (user_id, device_id) ORDER BY 1, 2`,
+    },
+    remove: {
+      name: `device_tables_remove_${table}`,
+      text: `
+        DELETE FROM ${table} t USING unnest($1::text[], $2::text[]) AS lost (user_id, device_id)
+        WHERE t.user_id = lost.user_id AND t.device_id = lost.device_id
+          AND NOT EXISTS (SELECT FROM devices d WHERE d.user_id = t.user_id AND d.device_id = t.device_id)
+        RETURNING 1`,
+    },
+  };
+}

@@ -1,0 +1,52 @@
+import { MatrixError } from '../matrix/matrix-error.js';
+import type { Entropy } from '../system/entropy.js';
+
+const DEVICE_ID_LENGTH = 10;
+const DEVICE_ID_ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ';
+/** As long as other identifiers of Matrix; longer ones are refused by homeservers. */
+const DEVICE_ID_LIMIT = 255;
+
+/**
+ * The device ID the client asks for, or a new one.
+ * @throws {MatrixError} `M_INVALID_PARAM`
+ */
+export function chooseDeviceId(wanted: string | undefined, entropy: Entropy): string {
+  requireDeviceId(wanted);
+  return wanted || entropy.text(DEVICE_ID_LENGTH, DEVICE_ID_ALPHABET);
+}
+
+/** Means "all devices" elsewhere, or a place in a path that clients resolve before they send it. */
+const RESERVED = new Set(['*', '.', '..']);
+
+/** Whether a device may be called so. */
+export function isDeviceId(wanted: string): boolean {
+  return !RESERVED.has(wanted) && [...wanted].length <= DEVICE_ID_LIMIT && !wanted.includes('\0');
+}
+
+/** @throws {MatrixError} `M_INVALID_PARAM` for one that is too long or reserved */
+export function requireDeviceId(wanted = ''): void {
+  if (!isDeviceId(wanted)) {
+    throw MatrixError.invalidParam(
+      `A device ID has ${DEVICE_ID_LIMIT} characters at the most and is not "*", "." or ".."`,
+    );
+  }
+}
+
+/** As long as a person reads; names of devices are shown to others. */
+const DISPLAY_NAME_LIMIT = 100;
+
+/** A name that a client makes up, such as one with its long address: cut to what a name may have. */
+export function shortened(displayName: string): string {
+  return [...displayName].slice(0, DISPLAY_NAME_LIMIT).join('');
+}
+
+/** @throws {MatrixError} 400 `M_TOO_LARGE` */
+export function requireShortName(displayName: string | null): void {
+  if (displayName !== null && [...displayName].length > DISPLAY_NAME_LIMIT) {
+    throw new MatrixError(
+      400,
+      'M_TOO_LARGE',
+      `The name of a device has ${DISPLAY_NAME_LIMIT} characters at the most`,
+    );
+  }
+}

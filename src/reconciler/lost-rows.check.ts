@@ -1,0 +1,19 @@
+import { Injectable } from '@nestjs/common';
+import { DeviceTables } from '../device-rows/device-tables.js';
+import { type Check, type Finding, nextPage, PAGE, type Positions, toFinding } from './finding.js';
+
+/** Rows of devices that do not exist: a foreign key was dropped, or a backup restored without it. */
+@Injectable()
+export class LostRowsCheck implements Check {
+  constructor(private readonly tables: DeviceTables) {}
+
+  async look(repair: boolean, positions: Positions): Promise<Finding[]> {
+    const findings: Finding[] = [];
+    for (const table of this.tables.all()) {
+      const lost = await nextPage(table, positions, (from) => this.tables.look(table, from, PAGE));
+      const repaired = repair && lost.length > 0 ? await this.tables.remove(table, lost) : 0;
+      findings.push(toFinding(`${table}_without_device`, lost, repaired));
+    }
+    return findings;
+  }
+}

@@ -1,0 +1,26 @@
+import { Injectable } from '@nestjs/common';
+import { OutboxService } from '../outbox/outbox.service.js';
+import { Clock } from '../system/clock.js';
+import { EXAMPLES, type Finding, PAGE } from './finding.js';
+
+const STUCK_AFTER_MS = 10 * 60 * 1_000;
+
+/** Events that nobody delivers. */
+@Injectable()
+export class StuckEventsCheck {
+  constructor(
+    private readonly outbox: OutboxService,
+    private readonly clock: Clock,
+  ) {}
+
+  async look(repair: boolean): Promise<Finding> {
+    const stuck = await this.outbox.findStuck(new Date(this.clock.now().getTime() - STUCK_AFTER_MS), PAGE);
+    return {
+      problem: 'events_stuck',
+      found: stuck.length,
+      // Those that were tried in vain are due again later, and no less stuck.
+      repaired: repair && stuck.length > 0 ? await this.outbox.deliver(stuck) : 0,
+      examples: stuck.slice(0, EXAMPLES).map(({ subscriber, eventId }) => `${subscriber} ${eventId}`),
+    };
+  }
+}

@@ -1,0 +1,57 @@
+import { type BeforeApplicationShutdown, Injectable, Logger } from '@nestjs/common';
+import { Environment } from '../config/environment.js';
+import { DeviceRows } from '../device-rows/device-rows.js';
+import type { DeviceRef } from '../events/devices-deleted.event.js';
+import { ExpiredSessionsService } from '../session/ending/expired-sessions.service.js';
+import { Clock } from '../system/clock.js';
+import { isUnavailable, warnUnlessOutage } from '../system/outage.js';
+import { type Check, type Finding, nextPage, PAGE, type Positions, toFinding } from './finding.js';
+
+/** Devices that are ended in one transaction. */
+const ENDED_TOGETHER = 50;
+
+/** Devices on which nobody can sign in any more, and could not for `DEVICE_WITHOUT_TOKEN_TTL`. */
+@Injectable()
+export class UnusedDevicesCheck implements Check, BeforeApplicationShutdown {
+  private readonly logger = new Logger(UnusedDevicesCheck.name);
+  private isStopping = false;
+
+  constructor(
+    private readonly devices: DeviceRows,
+    private readonly expired: ExpiredSessionsService,
+    private readonly environment: Environment,
+    private readonly clock: Clock,
+  ) {}
+
+  beforeApplicationShutdown(): void {
+    this.isStopping = true;
+  }
+
+  async look(repair: boolean, positions: Positions): Promise<Finding[]> {
+    const before = new Date(this.clock.now().getTime() - this.environment.deviceWithoutTokenTtlMs);
+    const look = (from: DeviceRef) => this.devices.pageOfUnused(from, PAGE, before);
+    const unused = await nextPage('devices', positions, look);
+    const dead = unused.length === 0 ? [] : await this.expired.find(unused, before);
+    let repaired = 0;
+    for (let at = 0; repair && at < dead.length && !this.isStopping; at += ENDED_TOGETHER)
+      repaired += await this.end(dead.slice(at, at + ENDED_TOGETHER), before);
+    return [toFinding('devices_without_token', dead, repaired)];
+  }
+
+  /** Ends devices together, and where that fails, each by itself: one that a listener holds on to stops no other. */
+  private async end(devices: readonly DeviceRef[], before: Date): Promise<number> {
+    try {
+      return await this.expired.end(devices, before);
+    } catch (error) {
+      if (isUnavailable(error)) throw error;
+      if (devices.length === 1) {
+        const [{ userId, deviceId }] = devices as [DeviceRef];
+        warnUnlessOutage(this.logger, `${userId} ${deviceId} could not be ended`, error);
+        return 0;
+      }
+    }
+    let ended = 0;
+    for (const device of devices) ended += await this.end([device], before);
+    return ended;
+  }
+}
