@@ -25,6 +25,7 @@ export type { DatabaseLocation, MigrationClass } from './database/data-source.js
 export { EmbeddedPostgres, type EmbeddedPostgresOptions } from './database/embedded/embedded-postgres.js';
 export { type Statement, Tx } from './database/tx.js';
 export { UnitOfWork } from './database/unit-of-work.js';
+export { DeviceTables, type ManyRows } from './device-rows/device-tables.js';
 export { type SessionInfo, Sessions } from './devices/sessions.js';
 export {
   type DeletedDevice,
