@@ -1,5 +1,6 @@
 import proxyAddress from 'proxy-addr';
 import { z } from 'zod';
+import { type Limits, limitsOf, limitVariables } from './limits.js';
 
 const { compile: compileProxyList } = proxyAddress;
 
@@ -244,9 +245,7 @@ export const environmentSchema = z.object({
     .enum(['on', 'off'], { error: '"on" or "off"' })
     .optional()
     .describe('Whether Swagger UI is served at /docs. Default: on, but off when NODE_ENV is production.'),
-  DEVICES_PER_USER: wholeNumber(1, 1_000_000)
-    .default(1_000)
-    .describe('Maximum number of devices of one user; a login on a further device is refused.'),
+  ...limitVariables,
   RATE_LIMITS: z
     .enum(['on', 'off'], { error: '"on" or "off"' })
     .default('on')
@@ -400,7 +399,7 @@ export class Environment {
   readonly keepAliveTimeoutMs: number;
   readonly requestTimeoutMs: number;
   readonly apiDocs: boolean;
-  readonly devicesPerUser: number;
+  readonly limits: Limits;
   /** Empty when they are off. */
   readonly rateLimits: readonly RateLimit[];
   readonly logLevel: Parsed['LOG_LEVEL'];
@@ -494,7 +493,7 @@ export class Environment {
     this.requestTimeoutMs = milliseconds(parsed.REQUEST_TIMEOUT);
     this.apiDocs =
       parsed.API_DOCS === undefined ? parsed.NODE_ENV !== 'production' : parsed.API_DOCS === 'on';
-    this.devicesPerUser = parsed.DEVICES_PER_USER;
+    this.limits = limitsOf(parsed);
     this.rateLimits = parsed.RATE_LIMITS === 'off' ? [] : rateLimitsOf(parsed);
     this.logLevel = parsed.LOG_LEVEL;
   }

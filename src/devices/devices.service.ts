@@ -44,7 +44,7 @@ export class DevicesService {
    */
   async ensure(tx: Tx, device: DeviceRef, displayName: string | null): Promise<boolean> {
     const { userId, deviceId } = device;
-    const { devicesPerUser } = this.environment;
+    const { devicesPerUser } = this.environment.limits;
     const isNew = await this.store.ensure(tx, device, displayName, devicesPerUser);
     if (isNew === null)
       throw MatrixError.forbidden(

@@ -39,7 +39,7 @@ export class ClaimsService {
   async claim({ one_time_keys }: ClaimKeysDto): Promise<ClaimedKeysDto> {
     const { local, failures } = byServer(Object.keys(one_time_keys), this.environment.serverName);
     const isLocal = new Set(local);
-    const wanted = toWantedKeys(one_time_keys)
+    const wanted = toWantedKeys(one_time_keys, this.environment.limits)
       .filter(({ userId }) => isLocal.has(userId))
       .toSorted(byName);
     const keys = await this.take(await this.withinLimit(wanted));

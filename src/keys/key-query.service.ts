@@ -20,7 +20,7 @@ export class KeyQueryService {
    *   large an answer
    */
   async query({ userId }: Requester, { device_keys }: QueryKeysDto): Promise<QueriedKeysDto> {
-    const wanted = toQuery(device_keys);
+    const wanted = toQuery(device_keys, this.environment.limits);
     const { local, failures } = byServer([...wanted.keys()], this.environment.serverName);
     const found = local.length === 0 ? [] : await this.store.query(local, userId);
     return { failures, ...toQueriedKeys(found, wanted, userId) };

@@ -3,7 +3,8 @@ import { isObject, type Json } from '../matrix/json.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { areSignatures } from '../matrix/signed-json.js';
 import { serverNameOf } from '../matrix/user-id.js';
-import { KEY_LIMITS, requireFew, requireFewBytes } from './key-limits.rules.js';
+import type { Limits } from '../config/limits.js';
+import { requireFew, requireFewBytes } from './key-limits.rules.js';
 import type { UploadKeysDto } from './upload-keys.dto.js';
 
 /** The specification sets no limit; an index does. */
@@ -41,14 +42,14 @@ export interface Upload {
  * the clients, which are the ones that trust them.
  * @throws {MatrixError} `M_BAD_JSON`; `M_TOO_LARGE` for a large key, `M_INVALID_PARAM` for too many
  */
-export function toUpload(request: UploadKeysDto, device: DeviceRef): Upload {
-  const fallbackKeys = toKeys('fallback_keys', request.fallback_keys, KEY_LIMITS.fallbackKeys);
+export function toUpload(request: UploadKeysDto, device: DeviceRef, limits: Limits): Upload {
+  const fallbackKeys = toKeys('fallback_keys', request.fallback_keys, limits.fallbackKeys, limits);
   if (new Set(fallbackKeys.map(({ algorithm }) => algorithm)).size < fallbackKeys.length) {
     throw MatrixError.badJson('fallback_keys may hold one key for each algorithm');
   }
   return {
-    deviceKeys: request.device_keys === undefined ? null : toDeviceKeys(request.device_keys, device),
-    oneTimeKeys: toKeys('one_time_keys', request.one_time_keys, KEY_LIMITS.unclaimedKeys),
+    deviceKeys: request.device_keys === undefined ? null : toDeviceKeys(request.device_keys, device, limits),
+    oneTimeKeys: toKeys('one_time_keys', request.one_time_keys, limits.unclaimedKeys, limits),
     fallbackKeys,
   };
 }
@@ -74,7 +75,7 @@ export interface WantedKey {
  * The keys that a claim asks for, one for each device.
  * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` for too many
  */
-export function toWantedKeys(oneTimeKeys: Json): WantedKey[] {
+export function toWantedKeys(oneTimeKeys: Json, limits: Limits): WantedKey[] {
   const wanted = Object.entries(oneTimeKeys).flatMap(([userId, devices]) => {
     if (!isObject(devices)) throw MatrixError.badJson(`one_time_keys.${userId} must be an object`);
     return Object.entries(devices).map(([deviceId, algorithm]) => {
@@ -83,7 +84,7 @@ export function toWantedKeys(oneTimeKeys: Json): WantedKey[] {
       return { userId, deviceId, algorithm };
     });
   });
-  requireFew('devices in a claim', wanted.length, KEY_LIMITS.claimedDevices);
+  requireFew('devices in a claim', wanted.length, limits.claimedDevices);
   return wanted;
 }
 
@@ -108,7 +109,7 @@ export function byName(one: WantedKey, other: WantedKey): number {
  * The devices asked for, by user; an empty list means all.
  * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` for too many
  */
-export function toQuery(deviceKeys: Json): Map<string, string[]> {
+export function toQuery(deviceKeys: Json, limits: Limits): Map<string, string[]> {
   const wanted = new Map(
     Object.entries(deviceKeys).map(([userId, devices]) => {
       if (!Array.isArray(devices) || !devices.every((device) => typeof device === 'string')) {
@@ -117,13 +118,13 @@ export function toQuery(deviceKeys: Json): Map<string, string[]> {
       return [userId, devices] as const;
     }),
   );
-  requireFew('users in a query', wanted.size, KEY_LIMITS.queriedUsers);
+  requireFew('users in a query', wanted.size, limits.queriedUsers);
   const devices = [...wanted.values()].reduce((sum, { length }) => sum + length, 0);
-  requireFew('devices in a query', devices, KEY_LIMITS.queriedDevices);
+  requireFew('devices in a query', devices, limits.queriedDevices);
   return wanted;
 }
 
-function toDeviceKeys(keys: Json, { userId, deviceId }: DeviceRef): Json {
+function toDeviceKeys(keys: Json, { userId, deviceId }: DeviceRef, limits: Limits): Json {
   if (keys['user_id'] !== userId || keys['device_id'] !== deviceId) {
     throw MatrixError.badJson('device_keys must name the user and the device of the access token');
   }
@@ -145,11 +146,11 @@ function toDeviceKeys(keys: Json, { userId, deviceId }: DeviceRef): Json {
   if (!areSignatures(keys['signatures'])) {
     throw MatrixError.badJson('device_keys.signatures must hold texts by user and key');
   }
-  requireFewBytes('device_keys', JSON.stringify(keys), KEY_LIMITS.deviceKeysBytes);
+  requireFewBytes('device_keys', JSON.stringify(keys), limits.deviceKeysBytes);
   return keys;
 }
 
-function toKeys(field: string, keys: Json | undefined, most: number): StoredKey[] {
+function toKeys(field: string, keys: Json | undefined, most: number, limits: Limits): StoredKey[] {
   const entries = Object.entries(keys ?? {});
   requireFew(`${field} in an upload`, entries.length, most);
   return entries.map(([name, key]) => {
@@ -161,7 +162,7 @@ function toKeys(field: string, keys: Json | undefined, most: number): StoredKey[
       throw MatrixError.badJson(`Names in ${field} may hold ${NAME_LIMIT_BYTES} bytes at the most`);
     }
     const json = JSON.stringify(key);
-    requireFewBytes(`A key in ${field}`, json, KEY_LIMITS.keyBytes);
+    requireFewBytes(`A key in ${field}`, json, limits.keyBytes);
     const isSigned = FORM_OF[algorithm] ?? typeof key !== 'string';
     if (typeof key === 'string' && !isSigned) return { algorithm, keyId, key, json };
     if (!isSigned || !isObject(key) || typeof key['key'] !== 'string' || !areSignatures(key['signatures'])) {

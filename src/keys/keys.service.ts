@@ -9,14 +9,9 @@ import { MatrixError } from '../matrix/matrix-error.js';
 import { isSameJson, isSameUnsigned } from '../matrix/signed-json.js';
 import { DeviceListsService } from './device-lists/device-lists.service.js';
 import { isSameKey, nameOf, type StoredKey, toUpload, type Upload } from './keys.rules.js';
-import { KEY_LIMITS, requireFew, tooLarge, tooMany } from './key-limits.rules.js';
+import { requireFew, tooLarge } from './key-limits.rules.js';
 import { KeysStore } from './keys.store.js';
 import type { UploadKeysDto } from './upload-keys.dto.js';
-
-const LIMIT_OF = {
-  'unclaimed one-time keys on a device': KEY_LIMITS.unclaimedKeys,
-  'one-time keys in the life of a device': KEY_LIMITS.oneTimeKeysOfALife,
-};
 
 /** Takes the public keys of devices. */
 @Injectable()
@@ -38,7 +33,7 @@ export class KeysService {
    *   `M_UNKNOWN_TOKEN` when the device was deleted meanwhile: no key outlives a logout
    */
   async upload(device: RequesterDevice, request: UploadKeysDto): Promise<Record<string, number>> {
-    const upload = toUpload(request, device);
+    const upload = toUpload(request, device, this.store.limits);
     return this.unitOfWork.run(async (tx) => {
       const [, counts] = await tx.inOrder(
         () => this.put(tx, device, upload),
@@ -69,7 +64,7 @@ export class KeysService {
   private async putFallbackKeys(tx: Tx, device: RequesterDevice, keys: readonly StoredKey[]): Promise<void> {
     if (keys.length === 0) return;
     const count = await this.store.putFallbackKeys(tx, device, keys);
-    requireFew('fallback keys on a device', count, KEY_LIMITS.fallbackKeys);
+    requireFew('fallback keys on a device', count, this.store.limits.fallbackKeys);
   }
 
   private async putOneTimeKeys(tx: Tx, device: RequesterDevice, keys: readonly StoredKey[]): Promise<void> {
@@ -81,7 +76,7 @@ export class KeysService {
       const fresh = keys.filter((key) => !names.has(nameOf(key)));
       const second =
         fresh.length < keys.length ? await this.store.addOneTimeKeys(tx, device, fresh) : { isFull };
-      if (second.isFull !== null) throw tooMany(second.isFull, LIMIT_OF[second.isFull]);
+      if (second.isFull !== null) throw second.isFull;
     }
     if (known.length === 0) return;
     const uploaded = new Map(keys.map((key) => [nameOf(key), key.key]));
@@ -95,12 +90,11 @@ export class KeysService {
   private async putDeviceKeys(tx: Tx, device: RequesterDevice, keys: Json | null): Promise<void> {
     if (keys === null) return;
     const { userId, deviceId } = device;
+    const { userKeysBytes } = this.store.limits;
     const { keys: stored, othersBytes } = await this.store.findDeviceKeys(tx, device);
     if (stored !== null && isSameJson(stored, keys)) return;
-    if (othersBytes + Buffer.byteLength(JSON.stringify(keys)) > KEY_LIMITS.userKeysBytes)
-      throw tooLarge(
-        `The keys of all devices of a user may have ${KEY_LIMITS.userKeysBytes} bytes at the most`,
-      );
+    if (othersBytes + Buffer.byteLength(JSON.stringify(keys)) > userKeysBytes)
+      throw tooLarge(`The keys of all devices of a user may have ${userKeysBytes} bytes at the most`);
     await this.store.putDeviceKeys(tx, device, keys);
     // What was signed is there no more, and who signed with it cannot be checked any more.
     if (stored !== null && !isSameUnsigned(stored, keys)) await this.store.deleteSignatures(tx, device);

@@ -7,7 +7,10 @@ import { deviceColumns, type DeviceRef } from '../events/devices-deleted.event.j
 import type { Json } from '../matrix/json.js';
 import type { KeyUsage } from './cross-signing/cross-signing.rules.js';
 import type { KeySignatureEntity } from './cross-signing/key-signature.entity.js';
-import { KEY_LIMITS, tooLarge } from './key-limits.rules.js';
+import type { Limits } from '../config/limits.js';
+import { tooLarge, tooMany } from './key-limits.rules.js';
+import type { MatrixError } from '../matrix/matrix-error.js';
+import { Environment } from '../config/environment.js';
 import type { StoredKey, UploadedKey, WantedKey } from './keys.rules.js';
 
 /** What the server has of a user's keys. */
@@ -49,8 +52,8 @@ const NOTHING: Answer = { found: [], bytes: 0 };
 export interface AddedKeys {
   /** What stands under those of their IDs that were taken. */
   readonly known: UploadedKey[];
-  /** Of what the device would have too many; then none was added. */
-  readonly isFull: 'unclaimed one-time keys on a device' | 'one-time keys in the life of a device' | null;
+  /** Why none was added: the device would have too many. */
+  readonly isFull: MatrixError | null;
 }
 
 /** A user may have a megabyte of keys. */
@@ -238,12 +241,17 @@ export class KeysStore implements ManyRows {
 
   constructor(
     private readonly unitOfWork: UnitOfWork,
+    private readonly environment: Environment,
     tables: DeviceTables,
   ) {
     tables.register(...TABLES);
     tables.registerMany(this);
     const ask = (queries: readonly Query[]) => this.queryTogether(queries);
     this.queries = unitOfWork.shareLookUps('keys_query', ask, QUERIES_TOGETHER);
+  }
+
+  get limits(): Limits {
+    return this.environment.limits;
   }
 
   /** The identity keys of the device, and how many bytes those of the user's other devices have as JSON. */
@@ -277,21 +285,21 @@ export class KeysStore implements ManyRows {
    * stands under their IDs.
    */
   async addOneTimeKeys(tx: Tx, device: DeviceRef, keys: readonly StoredKey[]): Promise<AddedKeys> {
-    const { unclaimedKeys, oneTimeKeysOfALife } = KEY_LIMITS;
+    const { unclaimedKeys, lifetimeKeys } = this.limits;
     const values = keyColumns(device, keys);
     const [row] = await tx.query<{ added: number; unclaimed: number; ever: number }>(ADD_ONE_TIME_KEYS, [
       ...values,
       tx.startedAt,
       unclaimedKeys,
-      oneTimeKeysOfALife,
+      lifetimeKeys,
     ]);
     const { added, unclaimed, ever } = row!;
     if (added === keys.length) return { known: [], isFull: null };
     const known = await tx.query<UploadedKey>(FIND_ONE_TIME_KEYS, values.slice(0, 4));
-    if (ever + keys.length > oneTimeKeysOfALife)
-      return { known, isFull: 'one-time keys in the life of a device' };
-    const isFull = unclaimed + keys.length > unclaimedKeys ? 'unclaimed one-time keys on a device' : null;
-    return { known, isFull };
+    if (ever + keys.length > lifetimeKeys)
+      return { known, isFull: tooMany('one-time keys in the life of a device', lifetimeKeys) };
+    const isFull = unclaimed + keys.length > unclaimedKeys;
+    return { known, isFull: isFull ? tooMany('unclaimed one-time keys on a device', unclaimedKeys) : null };
   }
 
   /**
@@ -336,7 +344,7 @@ export class KeysStore implements ManyRows {
       const [{ found, bytes } = NOTHING] = await this.queryTogether([{ userIds: some, requesterId }]);
       all.push(...found);
       sum += bytes;
-      if (sum > KEY_LIMITS.queryBytes)
+      if (sum > this.limits.queryAnswerBytes)
         throw tooLarge('These users have too many keys for one answer: ask for fewer');
     }
     return all;

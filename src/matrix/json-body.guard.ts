@@ -1,6 +1,7 @@
 import { type CanActivate, type ExecutionContext, Injectable, SetMetadata } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import type { Request } from 'express';
+import { Environment } from '../config/environment.js';
 import { readJsonBody } from './json-body.js';
 import { MatrixError } from './matrix-error.js';
 
@@ -49,7 +50,10 @@ const METHODS_WITH_BODY = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
  */
 @Injectable()
 export class JsonBodyGuard implements CanActivate {
-  constructor(private readonly reflector: Reflector) {}
+  constructor(
+    private readonly reflector: Reflector,
+    private readonly environment: Environment,
+  ) {}
 
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     const request = context.switchToHttp().getRequest<Request>();
@@ -59,7 +63,7 @@ export class JsonBodyGuard implements CanActivate {
 
   private async read(request: Request, context: ExecutionContext): Promise<boolean> {
     const own = this.reflector.get<string | undefined>(CHECKED_ELSEWHERE, context.getHandler());
-    const body = await readJsonBody(request, own);
+    const body = await readJsonBody(request, this.environment.limits.bodyBytes, own);
     if (body === null && !this.has(OPTIONAL_BODY, context))
       throw MatrixError.notJson('A JSON body is needed');
     request.body = body ?? {};

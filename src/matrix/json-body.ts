@@ -4,7 +4,6 @@ import type { Request } from 'express';
 import getRawBody from 'raw-body';
 import { MatrixError } from './matrix-error.js';
 
-const LIMIT_BYTES = 1024 * 1024;
 /** Far more than any Matrix body nests, far less than a recursive function bears. */
 const LIMIT_DEPTH = 100;
 
@@ -23,8 +22,12 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
  * @param unchecked a key whose text may hold what cannot be stored: somebody else refuses it
  * @throws {MatrixError} `M_NOT_JSON`, `M_BAD_JSON` or `M_TOO_LARGE`
  */
-export async function readJsonBody(request: Request, unchecked?: string): Promise<object | null> {
-  const bytes = await readBytes(request);
+export async function readJsonBody(
+  request: Request,
+  mostBytes: number,
+  unchecked?: string,
+): Promise<object | null> {
+  const bytes = await readBytes(request, mostBytes);
   if (bytes.length === 0) return null;
   const value = parse(bytes);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
@@ -35,23 +38,23 @@ export async function readJsonBody(request: Request, unchecked?: string): Promis
 }
 
 /** Refuses at the limit: Express's own parser would first read on to the end, which an endless body does not have. */
-async function readBytes(request: Request): Promise<Buffer> {
+async function readBytes(request: Request, mostBytes: number): Promise<Buffer> {
   const { 'content-encoding': encoding = 'identity', 'content-length': length } = request.headers;
   const decoder = DECODERS.get(encoding.toLowerCase());
   if (decoder === undefined && encoding.toLowerCase() !== 'identity')
     throw new MatrixError(415, 'M_UNKNOWN', 'The body is encoded in a way that is not known here');
   try {
     return decoder === undefined
-      ? await getRawBody(request, { limit: LIMIT_BYTES, length })
+      ? await getRawBody(request, { limit: mostBytes, length })
       : await getRawBody(
           pipeline(request, decoder(), () => {}),
-          { limit: LIMIT_BYTES },
+          { limit: mostBytes },
         );
   } catch (error) {
     setTimeout(() => request.complete || request.socket.destroy(), LINGER_MS).unref();
     const { status } = error as { status?: number };
     if (status === 413) {
-      throw new MatrixError(413, 'M_TOO_LARGE', `The body may hold ${LIMIT_BYTES} bytes at the most`);
+      throw new MatrixError(413, 'M_TOO_LARGE', `The body may hold ${mostBytes} bytes at the most`);
     }
     throw new MatrixError(status ?? 400, 'M_UNKNOWN', 'The body could not be read', {}, { cause: error });
   }

@@ -10,7 +10,14 @@ import { Environment, RATE_LIMIT_NAMES, type RateLimit, type RateLimitName } fro
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { networkOf } from '../matrix/client-address.js';
 import { MatrixError } from '../matrix/matrix-error.js';
+import { Metrics } from '../metrics/metrics.js';
 import { warnUnlessOutage } from '../system/outage.js';
+
+const REFUSALS = {
+  name: 'session_rate_limit_refusals_total',
+  help: 'Requests that a rate limit refused, or of keys, claims that got no one-time key.',
+  labelNames: ['limit'],
+};
 
 /** A limit of a team's own, named as events are: `acme.reports`. */
 export interface OwnRateLimit {
@@ -51,9 +58,12 @@ export class RateLimiter {
   constructor(
     environment: Environment,
     private readonly unitOfWork: UnitOfWork,
+    private readonly metrics: Metrics,
   ) {
     this.limits = new Map(environment.rateLimits.map((limit) => [limit.name, toLimiter(limit, unitOfWork)]));
     this.known = new Set(RATE_LIMIT_NAMES);
+    metrics.addCounter(REFUSALS);
+    for (const limit of this.known) metrics.count(REFUSALS.name, { limit }, 0);
   }
 
   /**
@@ -66,6 +76,7 @@ export class RateLimiter {
     if (!Number.isInteger(points) || points < 1 || !(windowMs >= 1_000) || name.length > 100)
       throw new Error(`${name} must allow one or more in a second or more, and have a short name`);
     this.known.add(name);
+    this.metrics.count(REFUSALS.name, { limit: name }, 0);
     if (this.limits.size > 0) this.limits.set(name, toLimiter({ name, points, windowMs }, this.unitOfWork));
   }
 
@@ -75,27 +86,23 @@ export class RateLimiter {
    * @throws {Error} for a limit that nobody has added
    */
   async count(...[name, who]: Attempt): Promise<void> {
-    if (!this.known.has(name)) throw new Error(`There is no limit ${name}`);
-    try {
-      await this.limits.get(name)?.consume(keyOf(who));
-    } catch (refused) {
-      if (refused instanceof RateLimiterRes)
-        throw MatrixError.limitExceeded(Math.max(1, refused.msBeforeNext));
-      throw refused;
-    }
+    const refused = await this.consume(name, who);
+    if (refused === null) return;
+    this.metrics.count(REFUSALS.name, { limit: name });
+    throw MatrixError.limitExceeded(Math.max(1, refused.msBeforeNext));
   }
 
-  /** Whether as many have been counted as may be. It counts nothing. */
+  /** Whether the limit is reached. It counts no attempt. */
   async isUsedUp(...[name, who]: Attempt): Promise<boolean> {
     const counted = await this.limits.get(name)?.get(keyOf(who));
-    return (counted?.remainingPoints ?? 1) <= 0;
+    const isUsedUp = (counted?.remainingPoints ?? 1) <= 0;
+    if (isUsedUp) this.metrics.count(REFUSALS.name, { limit: name });
+    return isUsedUp;
   }
 
-  /** Counts what has happened already: nobody is refused. */
-  async tally(...attempt: Attempt): Promise<void> {
-    await this.count(...attempt).catch((error: unknown) => {
-      if (!(error instanceof MatrixError)) throw error;
-    });
+  /** Counts what has already happened: nothing is refused. */
+  async tally(...[name, who]: Attempt): Promise<void> {
+    await this.consume(name, who);
   }
 
   /**
@@ -126,6 +133,18 @@ export class RateLimiter {
       } catch (error) {
         warnUnlessOutage(this.logger, 'A counter could not be taken back', error);
       }
+    }
+  }
+
+  /** Gives the answer of the limiter when there were too many. */
+  private async consume(...[name, who]: Attempt): Promise<RateLimiterRes | null> {
+    if (!this.known.has(name)) throw new Error(`There is no limit ${name}`);
+    try {
+      await this.limits.get(name)?.consume(keyOf(who));
+      return null;
+    } catch (refused) {
+      if (refused instanceof RateLimiterRes) return refused;
+      throw refused;
     }
   }
 }

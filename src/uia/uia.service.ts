@@ -16,8 +16,6 @@ import { UiaStore } from './uia.store.js';
 const LIFETIME_MS = 60 * 60 * 1_000;
 /** How long an answer may be asked for again. */
 const REPEATABLE_MS = 10 * 60 * 1_000;
-/** Parameters are kept with the challenge: a few thousand device IDs, or the cross-signing keys of a user. */
-const PARAMETERS_LIMIT = 64 * 1_024;
 
 /** One API call that asks for a proof. */
 export interface Operation extends GuardedCall {
@@ -94,7 +92,7 @@ export class UiaService {
    */
   async authorise(asked: Operation): Promise<Authorised> {
     const { name, userId } = asked;
-    if (JSON.stringify(asked.parameters).length > PARAMETERS_LIMIT)
+    if (JSON.stringify(asked.parameters).length > this.store.limits.challengeParametersBytes)
       throw new MatrixError(400, 'M_TOO_LARGE', 'The request asks for too much at once');
     const operation = { ...asked, flows: await this.flows.flowsOf({ name, userId }, asked.flows) };
     const session = await this.find(operation);

@@ -1,4 +1,6 @@
 import { Injectable } from '@nestjs/common';
+import { Environment } from '../config/environment.js';
+import type { Limits } from '../config/limits.js';
 import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { DeviceTables } from '../device-rows/device-tables.js';
@@ -33,17 +35,19 @@ const FINISH: Statement = {
   name: 'uia_finish',
   text: 'UPDATE uia_sessions SET result = $2, parameters = $3 WHERE session_id = $1',
 };
-/** A device that asks and asks again, and answers none, keeps its latest challenges only. */
-const KEPT = 20;
-
 /** The SQL of user-interactive authentication. */
 @Injectable()
 export class UiaStore {
   constructor(
     private readonly unitOfWork: UnitOfWork,
+    private readonly environment: Environment,
     tables: DeviceTables,
   ) {
     tables.register('uia_sessions');
+  }
+
+  get limits(): Limits {
+    return this.environment.limits;
   }
 
   /** Makes room for the new row by removing what the device has asked for long ago. */
@@ -53,7 +57,7 @@ export class UiaStore {
     const values = [sessionId, operation, userId, deviceId, ...json, secret, proven, session.expiresAt];
     await tx.inOrder(
       () => tx.query(INSERT, values),
-      () => tx.query(FORGET_OLD, [userId, deviceId, KEPT]),
+      () => tx.query(FORGET_OLD, [userId, deviceId, this.limits.challenges]),
     );
   }
 

@@ -1,8 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { KEY_LIMITS } from '../../src/keys/key-limits.rules.js';
 import { orderedJson } from '../../src/matrix/canonical-json.js';
-import { type ClientSession, someKeys, V3 } from '../../src/testing/matrix-client.js';
+import { type ClientSession, passwordOf, someKeys, V3 } from '../../src/testing/matrix-client.js';
 import { SigningUser } from '../support/signing.js';
 import { census, useApp } from '../support/test-app.js';
 
@@ -98,7 +97,7 @@ describe('A device', () => {
   it('takes no large keys, of whatever kind', async () => {
     const session = await app().matrix.register();
     const { device_keys: deviceKeys } = someKeys(session) as { device_keys: object };
-    const large = 'x'.repeat(KEY_LIMITS.keyBytes);
+    const large = 'x'.repeat(2_048);
     const signed = { key: large, signatures: {} };
     await expectRefused(
       upload(session, { device_keys: { ...deviceKeys, more: 'x'.repeat(20_000) } }),
@@ -245,5 +244,101 @@ describe('The order of keys in canonical JSON', () => {
       }),
       { numRuns: 2_000 },
     );
+  });
+});
+
+describe('Limits that an operator has set', () => {
+  const small = useApp({
+    variables: {
+      LIMIT_BODY: '8KiB',
+      LIMIT_DEVICE_KEYS: '1KiB',
+      LIMIT_USER_KEYS: '1KiB',
+      LIMIT_KEY: '64B',
+      LIMIT_CROSS_SIGNING_KEY: '128B',
+      LIMIT_UNCLAIMED_KEYS: '3',
+      LIMIT_LIFETIME_KEYS: '4',
+      LIMIT_FALLBACK_KEYS: '1',
+      LIMIT_CLAIMED_DEVICES: '1',
+      LIMIT_QUERIED_USERS: '1',
+      LIMIT_QUERIED_DEVICES: '1',
+      LIMIT_QUERY_ANSWER: '1B',
+      LIMIT_SIGNED_OBJECTS: '1',
+      LIMIT_CHALLENGES: '1',
+      LIMIT_CHALLENGE_PARAMETERS: '64B',
+    },
+  });
+  const send = (session: ClientSession, path: string, body: object) =>
+    small().matrix.call(session, 'post', path).send(body);
+  const fallback = { 'a:F': { key: 'f', fallback: true, signatures: {} } };
+  const calls: [string, number, string, (session: ClientSession) => [string, object]][] = [
+    ['a body', 413, 'M_TOO_LARGE', () => ['/keys/upload', { more: 'x'.repeat(9_000) }]],
+    [
+      'identity keys',
+      400,
+      'M_TOO_LARGE',
+      (session) => [
+        '/keys/upload',
+        { device_keys: { ...someKeys(session)['device_keys'], more: 'x'.repeat(2_000) } },
+      ],
+    ],
+    ['a key', 400, 'M_TOO_LARGE', () => ['/keys/upload', { one_time_keys: { 'a:A': 'x'.repeat(65) } }]],
+    [
+      'a cross-signing key',
+      400,
+      'M_TOO_LARGE',
+      ({ userId }) => ['/keys/device_signing/upload', new SigningUser(userId).upload()],
+    ],
+    ['unclaimed keys', 400, 'M_INVALID_PARAM', () => ['/keys/upload', { one_time_keys: oneTimeKeys(4) }]],
+    [
+      'fallback keys',
+      400,
+      'M_INVALID_PARAM',
+      () => ['/keys/upload', { fallback_keys: { ...fallback, 'b:F': fallback['a:F'] } }],
+    ],
+    [
+      'claimed devices',
+      400,
+      'M_INVALID_PARAM',
+      ({ userId }) => ['/keys/claim', { one_time_keys: { [userId]: { A: 'a', B: 'a' } } }],
+    ],
+    [
+      'queried users',
+      400,
+      'M_INVALID_PARAM',
+      ({ userId }) => ['/keys/query', { device_keys: { [userId]: [], '@a:localhost': [] } }],
+    ],
+    [
+      'queried devices',
+      400,
+      'M_INVALID_PARAM',
+      ({ userId }) => ['/keys/query', { device_keys: { [userId]: ['A', 'B'] } }],
+    ],
+    [
+      'signed objects',
+      400,
+      'M_INVALID_PARAM',
+      ({ userId }) => ['/keys/signatures/upload', { [userId]: { A: {}, B: {} } }],
+    ],
+    ['parameters of a challenge', 400, 'M_TOO_LARGE', () => ['/delete_devices', { devices: names(20) }]],
+  ];
+
+  it.each(calls)('count for %s', async (_, status, errcode, call) => {
+    const session = await small().matrix.register();
+    const [path, body] = call(session);
+    expect(await send(session, path, body)).toMatchObject({ status, body: { errcode } });
+  });
+
+  it('count for the keys in the life of a device, and for challenges', async () => {
+    const session = await small().matrix.register();
+    await send(session, '/keys/upload', { one_time_keys: oneTimeKeys(3) }).expect(200);
+    const claim = { one_time_keys: { [session.userId]: { [session.deviceId]: 'curve25519' } } };
+    for (let nth = 0; nth < 3; nth += 1) await send(session, '/keys/claim', claim).expect(200);
+    await send(session, '/keys/upload', { one_time_keys: oneTimeKeys(2, 10) }).expect(400);
+    await send(session, '/keys/upload', { one_time_keys: oneTimeKeys(1, 10) }).expect(200);
+    const { body: first } = await send(session, '/delete_devices', { devices: ['A'] }).expect(401);
+    small().clock.advance(1_000);
+    await send(session, '/delete_devices', { devices: ['A'] }).expect(401);
+    const auth = { ...passwordOf(session), session: first.session };
+    await send(session, '/delete_devices', { devices: ['A'], auth }).expect(400);
   });
 });

@@ -1,4 +1,4 @@
-import { KEY_LIMITS, requireFewBytes } from '../key-limits.rules.js';
+import { requireFewBytes } from '../key-limits.rules.js';
 import { isObject } from '../../matrix/json.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import {
@@ -46,16 +46,20 @@ export function publicKeyOf(device: SignedJson | undefined, keyId: string): stri
  * The keys of an upload.
  * @throws {MatrixError} `M_INVALID_PARAM` for one that is not what the specification calls a `CrossSigningKey`
  */
-export function toKeySet(userId: string, uploaded: Readonly<Record<string, unknown>>): KeySet {
+export function toKeySet(
+  userId: string,
+  uploaded: Readonly<Record<string, unknown>>,
+  keyBytes: number,
+): KeySet {
   const keys = USAGES.flatMap((usage) => {
     const key = uploaded[`${usage}_key`];
-    return key === undefined ? [] : [toKey(userId, usage, key as SignedJson)];
+    return key === undefined ? [] : [toKey(userId, usage, key as SignedJson, keyBytes)];
   });
   if (new Set(keys.map(({ publicKey }) => publicKey)).size < keys.length) throw usedTwice();
   return new Map(keys.map((key) => [key.usage, key]));
 }
 
-function toKey(userId: string, usage: KeyUsage, key: SignedJson): CrossSigningKey {
+function toKey(userId: string, usage: KeyUsage, key: SignedJson, keyBytes: number): CrossSigningKey {
   const named = `${usage}_key`;
   if (key['user_id'] !== userId)
     throw MatrixError.invalidParam(`${named}.user_id must be that of the access token`);
@@ -71,7 +75,7 @@ function toKey(userId: string, usage: KeyUsage, key: SignedJson): CrossSigningKe
     throw MatrixError.invalidParam(`${named}.keys must hold one key, "ed25519:" and its unpadded base64`);
   if (!areSignatures(signatures))
     throw MatrixError.invalidParam(`${named}.signatures must hold texts by user and key`);
-  requireFewBytes(named, JSON.stringify(key), KEY_LIMITS.crossSigningKeyBytes);
+  requireFewBytes(named, JSON.stringify(key), keyBytes);
   return { usage, publicKey: String(publicKey), key };
 }
 

@@ -55,7 +55,7 @@ export class CrossSigningService {
    */
   async upload(requester: Requester, upload: KeysUpload): Promise<void> {
     const { userId, isAppservice } = requester;
-    const uploaded = toKeySet(userId, upload.keys);
+    const uploaded = toKeySet(userId, upload.keys, this.store.limits.crossSigningKeyBytes);
     const isProofNeeded = async () =>
       // Only an answer to a challenge leaves the keys out.
       uploaded.size === 0
@@ -80,7 +80,9 @@ export class CrossSigningService {
       address,
     });
     // The answer need not repeat the keys that the user was asked about, and cannot change them.
-    await this.put(requester, toKeySet(userId, proof.parameters as SignedJson), proof);
+    const keysAsked = proof.parameters as SignedJson;
+    const { crossSigningKeyBytes } = this.store.limits;
+    await this.put(requester, toKeySet(userId, keysAsked, crossSigningKeyBytes), proof);
   }
 
   /** Answers `false`, with nothing changed, when a proof is needed and there is none. */

@@ -1,6 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import type { RequesterDevice } from '../../auth/requester.js';
 import type { Statement, Tx } from '../../database/tx.js';
+import { Environment } from '../../config/environment.js';
+import type { Limits } from '../../config/limits.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { DeviceRows } from '../../device-rows/device-rows.js';
 import type { SignedJson } from '../../matrix/signed-json.js';
@@ -81,7 +83,12 @@ export class CrossSigningStore {
   constructor(
     private readonly unitOfWork: UnitOfWork,
     private readonly devices: DeviceRows,
+    private readonly environment: Environment,
   ) {}
+
+  get limits(): Limits {
+    return this.environment.limits;
+  }
 
   /** Which of these names are those of the user's devices. */
   findDevicesCalled(tx: Tx, userId: string, names: readonly string[]): Promise<string[]> {

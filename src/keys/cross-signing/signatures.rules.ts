@@ -1,4 +1,4 @@
-import { KEY_LIMITS, requireFew } from '../key-limits.rules.js';
+import { requireFew } from '../key-limits.rules.js';
 import { isObject } from '../../matrix/json.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import type { SignedJson } from '../../matrix/signed-json.js';
@@ -16,7 +16,7 @@ export interface SignedItem {
  * The objects of a `POST /keys/signatures/upload`.
  * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` when there are too many
  */
-export function toSignedItems(body: object): SignedItem[] {
+export function toSignedItems(body: object, most: number): SignedItem[] {
   const items = Object.entries(body).flatMap(([userId, objects]) => {
     if (!isObject(objects)) throw MatrixError.badJson(`${userId} must hold an object of signed objects`);
     return Object.entries(objects).map(([name, object]) => {
@@ -24,6 +24,6 @@ export function toSignedItems(body: object): SignedItem[] {
       return { userId, name, object };
     });
   });
-  requireFew('signed objects in a request', items.length, KEY_LIMITS.signedObjects);
+  requireFew('signed objects in a request', items.length, most);
   return items;
 }

@@ -53,7 +53,7 @@ export class SignaturesService {
    * @throws {MatrixError} `M_BAD_JSON`; `M_UNKNOWN_TOKEN` when the device was deleted meanwhile
    */
   async upload({ userId, device }: Requester, body: object): Promise<Failures> {
-    const items = toSignedItems(body);
+    const items = toSignedItems(body, this.store.limits.signedObjects);
     return this.unitOfWork.run(async (tx) => {
       const held = await this.hold(tx, userId, device, items);
       const failures: [userId: string, name: string, failure: Failure][] = [];
