@@ -1,0 +1,87 @@
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { DevicesDeleted } from '../../src/index.js';
+import { OutboxStore } from '../../src/outbox/outbox.store.js';
+import type { ClientSession } from '../../src/testing/matrix-client.js';
+import { Recorder } from '../support/recorder.js';
+import { useApp } from '../support/test-app.js';
+
+const recorder = new Recorder();
+const app = useApp({
+  extensions: [recorder.module],
+  // Only the commit starts a delivery here.
+  variables: {
+    EVENT_POLL_INTERVAL: '1h',
+    EVENT_DELIVERY_TIMEOUT: '200ms',
+    EVENT_MAX_ATTEMPTS: '3',
+  },
+});
+const drain = () => app().drain();
+const states = ({ userId }: ClientSession) =>
+  app().sql(
+    `SELECT event, state, attempts FROM event_deliveries WHERE user_id = $1 ORDER BY position, ordinal`,
+    [userId],
+  );
+
+async function newSession(): Promise<ClientSession> {
+  const session = await app().matrix.register();
+  await drain();
+  recorder.heard = [];
+  return session;
+}
+
+beforeEach(() => recorder.reset());
+
+describe('A delivery', () => {
+  it('is buried when its node died in every attempt', async () => {
+    const session = await newSession();
+    recorder.behave = () => Promise.reject(new Error('no'));
+    await app().matrix.logout(session).expect(200);
+    await drain();
+    await app().sql(
+      `UPDATE event_deliveries SET lease = 'dead', attempts = 3 WHERE user_id = $1 AND state = 'pending'`,
+      [session.userId],
+    );
+    recorder.heard = [];
+    app().clock.advance(60_000);
+    await drain();
+    expect(recorder.of(session)).toEqual([]);
+    expect((await states(session)).at(-1)).toMatchObject({ state: 'buried' });
+  });
+
+  it('is taken over from a dead worker when the lease is over', async () => {
+    const session = await newSession();
+    recorder.behave = () => Promise.reject(new Error('no'));
+    await app().matrix.logout(session).expect(200);
+    await drain();
+    // As a node leaves it that was killed in mid-delivery.
+    const until = new Date(app().clock.now().getTime() + 60_000);
+    await app().sql(
+      `UPDATE event_deliveries SET lease = 'dead', next_attempt_at = $2 WHERE user_id = $1 AND state = 'pending'`,
+      [session.userId, until],
+    );
+    recorder.behave = async () => {};
+    recorder.heard = [];
+    app().clock.advance(30_000);
+    await drain();
+    expect(recorder.of(session)).toEqual([]);
+    app().clock.advance(31_000);
+    await drain();
+    expect(recorder.of(session)).toMatchObject([{ event: expect.any(DevicesDeleted) }]);
+  });
+
+  it('is leased again when so much of the lease is over that no time is left for it', async () => {
+    const session = await newSession();
+    const store = app().nest.get(OutboxStore);
+    const lease = vi.spyOn(store, 'lease').mockImplementationOnce(async (...asked) => {
+      const leased = await OutboxStore.prototype.lease.apply(store, asked);
+      app().clock.advance(10_000);
+      return leased;
+    });
+    await app().matrix.logout(session).expect(200);
+    await drain();
+    expect(lease.mock.calls.length).toBeGreaterThan(1);
+    lease.mockRestore();
+    expect(recorder.of(session)).toMatchObject([{ delivery: { attempt: 1 } }]);
+    expect((await states(session)).at(-1)).toMatchObject({ state: 'delivered', attempts: 1 });
+  });
+});
