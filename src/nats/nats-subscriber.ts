@@ -1,14 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
-import type { ClientNats } from '@nestjs/microservices';
-import type { NatsConnection } from '@nats-io/transport-node';
+import type { NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node';
 import { toPublicJson } from '../outbox/public-json.js';
 import type { EventMessage, Subscriber } from '../outbox/subscribers.js';
 
-/** What the packages offer that are loaded only where NATS is used. */
-export interface NatsPackages {
-  readonly microservices: typeof import('@nestjs/microservices');
-  readonly nats: typeof import('@nats-io/transport-node');
-}
+/** The package, which is loaded only if NATS is used. */
+export type NatsPackage = typeof import('@nats-io/transport-node');
 
 /** Where and how events are published. */
 export interface NatsTarget {
@@ -22,45 +18,50 @@ export interface NatsTarget {
 /** Publishes events on NATS, in the form of Nest's own NATS transport: `@EventPattern` hears them. */
 export class NatsSubscriber implements Subscriber {
   readonly name = 'nats';
-  private readonly client: ClientNats;
-  private watched: NatsConnection | undefined;
+  private connection: Promise<NatsConnection> | undefined;
   /** How often the server has refused each subject. */
   private readonly refusals = new Map<string, number>();
 
   constructor(
     private readonly target: NatsTarget,
     readonly events: readonly string[],
-    private readonly packages: NatsPackages,
-  ) {
-    const { url } = target;
-    const [user, pass] = [decodeURIComponent(url.username), decodeURIComponent(url.password)];
-    this.client = new packages.microservices.ClientNats({
-      servers: [`${url.protocol}//${url.host}`],
-      ...(pass === '' ? (user === '' ? {} : { token: user }) : { user, pass }),
-      // The client takes the scheme for no more than a hint: without this it would go on in the clear.
-      ...(url.protocol === 'tls:' ? { tls: {} } : {}),
-      // The outbox tries again by itself, for as long as it takes.
-      maxReconnectAttempts: -1,
-    });
-  }
+    private readonly nats: NatsPackage,
+  ) {}
 
   /** Resolves when the server has answered for the message: a publisher alone never learns whether it arrived. */
   async deliver(message: EventMessage, signal: AbortSignal): Promise<void> {
-    const connection = (await this.client.connect()) as NatsConnection;
-    this.watch(connection);
+    const connection = await this.connect();
     // Its lease is about to end: another node may be at it.
     signal.throwIfAborted();
     const subject = `${this.target.prefix}.${message.event}`;
     const data = { id: message.eventId, ...toPublicJson(message) };
-    const headers = this.packages.nats.headers();
+    const headers = this.nats.headers();
     // JetStream drops repetitions by it.
     headers.set('Nats-Msg-Id', message.eventId);
     const publish = this.target.isStored ? this.store.bind(this) : this.send.bind(this);
     await publish(connection, subject, JSON.stringify({ pattern: subject, data }), { headers });
   }
 
-  close(): Promise<void> {
-    return this.client.close();
+  async close(): Promise<void> {
+    const connection = await this.connection?.catch(() => undefined);
+    await connection?.close();
+  }
+
+  /** One connection, which reconnects by itself. If the first attempt fails, the next delivery makes another. */
+  private async connect(): Promise<NatsConnection> {
+    this.connection ??= this.nats.connect(optionsOf(this.target.url)).then((connection) => {
+      this.watch(connection);
+      return connection;
+    });
+    try {
+      const connection = await this.connection;
+      if (!connection.isClosed()) return connection;
+    } catch (error) {
+      this.connection = undefined;
+      throw error;
+    }
+    this.connection = undefined;
+    return this.connect();
   }
 
   private async send(...[connection, subject, payload, options]: Publication): Promise<void> {
@@ -82,9 +83,7 @@ export class NatsSubscriber implements Subscriber {
 
   /** NATS answers what is not permitted on the side, and goes on. */
   private watch(connection: NatsConnection): void {
-    if (this.watched === connection) return;
-    this.watched = connection;
-    const { PermissionViolationError } = this.packages.nats;
+    const { PermissionViolationError } = this.nats;
     void (async () => {
       for await (const status of connection.status()) {
         if (status.type !== 'error' || !(status.error instanceof PermissionViolationError)) continue;
@@ -93,6 +92,18 @@ export class NatsSubscriber implements Subscriber {
       }
     })();
   }
+}
+
+function optionsOf(url: URL): NodeConnectionOptions {
+  const [user, pass] = [decodeURIComponent(url.username), decodeURIComponent(url.password)];
+  return {
+    servers: [`${url.protocol}//${url.host}`],
+    ...(pass === '' ? (user === '' ? {} : { token: user }) : { user, pass }),
+    // The package takes the scheme only as a hint: without this it would connect without TLS.
+    ...(url.protocol === 'tls:' ? { tls: {} } : {}),
+    // The outbox tries again by itself, without an end.
+    maxReconnectAttempts: -1,
+  };
 }
 
 type Publication = [

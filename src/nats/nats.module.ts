@@ -23,15 +23,11 @@ export class NatsModule implements OnModuleInit, OnApplicationShutdown {
   }
 }
 
-/** The packages take their time, and most services need none. */
+/** The package takes time to load, and most services need none. */
 async function connectTo(environment: Environment): Promise<NatsSubscriber | null> {
   const { natsUrl, natsSubjectPrefix: prefix, natsJetstream: isStored, eventDeliveryTimeoutMs } = environment;
   if (natsUrl === null) return null;
-  const [microservices, nats] = await Promise.all([
-    import('@nestjs/microservices'),
-    import('@nats-io/transport-node'),
-  ]);
   const events = EVENT_TYPES.map(({ eventName }) => eventName);
   const target = { url: new URL(natsUrl), prefix, isStored, timeoutMs: eventDeliveryTimeoutMs };
-  return new NatsSubscriber(target, events, { microservices, nats });
+  return new NatsSubscriber(target, events, await import('@nats-io/transport-node'));
 }
