@@ -1,5 +1,16 @@
 // What tests of other teams may import, as `matrix-session-service/testing`; it needs `supertest` installed.
 export {
+  type ContractCheck,
+  passwordPolicyContract,
+  type PasswordPolicySample,
+  passwordVerifierContract,
+  type PasswordVerifierSample,
+  sharedRoomsContract,
+  type SharedRoomsSample,
+  threepidDirectoryContract,
+  type ThreepidDirectorySample,
+} from './contracts.js';
+export {
   type ClientSession,
   MatrixClient,
   PASSWORD,

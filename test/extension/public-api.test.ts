@@ -155,17 +155,26 @@ describe('The public API', () => {
     expect(await exportsOf('testing/index.ts')).toMatchInlineSnapshot(`
       [
         "ClientSession",
+        "ContractCheck",
         "Failure",
         "MatrixClient",
         "PASSWORD",
+        "PasswordPolicySample",
+        "PasswordVerifierSample",
+        "SharedRoomsSample",
         "TestApp",
         "TestClock",
         "TestDatabase",
         "TestOptions",
         "TestPostgres",
+        "ThreepidDirectorySample",
         "V3",
         "passwordOf",
+        "passwordPolicyContract",
+        "passwordVerifierContract",
+        "sharedRoomsContract",
         "someKeys",
+        "threepidDirectoryContract",
         "uniqueUsername",
       ]
     `);
