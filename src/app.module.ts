@@ -26,9 +26,9 @@ import { SessionModule } from './session/session.module.js';
 import { WebhooksModule } from './webhooks/webhooks.module.js';
 
 /**
- * The whole service, and the only file that knows every module. `createApplication` puts an application around it;
- * in one of your own it needs an application made with {@link matrixExpress}. Its guards, pipe and filter are those
- * of the whole application: controllers of yours want a token, too, unless they are `@Public()`.
+ * The whole service, and the only file that knows every module. `createApplication` makes an application of it. If
+ * you import it into your own application, make that one with {@link matrixExpress}. Its guards, pipe and filter
+ * apply to the whole application: your controllers need an access token too, unless they are `@Public()`.
  *
  * @example
  * ```ts
@@ -38,12 +38,12 @@ import { WebhooksModule } from './webhooks/webhooks.module.js';
  */
 @Module({})
 export class AppModule {
-  /** The service, of values that are there already. */
+  /** The service, when the setup is known already. */
   static forRoot({ extensions, migrations, without, ...setup }: Composition): DynamicModule {
     return AppModule.composedOf({ extensions, migrations, without, useFactory: () => setup }, setup);
   }
 
-  /** For a setup, or ports, that need providers of yours: `useFactory` gets what `inject` names, out of `imports`. */
+  /** For a setup or ports that need your providers: `useFactory` gets those that `inject` names, from `imports`. */
   static forRootAsync(composition: AsyncComposition): DynamicModule {
     return AppModule.composedOf(composition);
   }
@@ -63,7 +63,7 @@ export class AppModule {
         AuditModule,
         WebhooksModule,
         NatsModule,
-        // Guards run in the order of this list: nobody's body is read before it is known who sends it.
+        // Guards run in the order of this list: a body is read only after its sender has been authenticated.
         AuthModule.verifiedBy(SessionModule, SessionTokenVerifier),
         MatrixModule,
         DiscoveryModule,

@@ -16,15 +16,15 @@ const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'];
 
 class WholeApplication {}
 
-/** The levels of Nest's logger from a `LOG_LEVEL` on. */
+/** The levels of Nest's logger that a `LOG_LEVEL` includes. */
 export function levelsOf(logLevel: Environment['logLevel']): LogLevel[] {
   return NEST_LEVELS.slice(LEVELS.indexOf(logLevel));
 }
 
 /**
- * The service, ready to listen: the one way in which it is put together, in production and in tests. It connects to the
- * database and brings the schema up to date; each call makes an application of its own.
- * @throws {EnvironmentError} for a variable, or a file that one names, that is not right
+ * Makes the service, ready to listen. Production and tests both use it. It connects to the database and brings the
+ * schema up to date. Each call makes a new application.
+ * @throws {EnvironmentError} for an invalid variable, or an invalid file that a variable names
  *
  * @example
  * ```ts
@@ -37,7 +37,7 @@ export function levelsOf(logLevel: Environment['logLevel']): LogLevel[] {
 export async function createApplication(composition: Composition): Promise<NestExpressApplication> {
   const { environment } = composition;
   const app = await NestFactory.create<NestExpressApplication>(
-    // A page at / of a module of a team comes before ours.
+    // FrontModule comes last, so that another team's module can serve its own page at /.
     { module: WholeApplication, imports: [AppModule.forRoot(composition), FrontModule] },
     matrixExpress(environment.trustProxy, {
       keepAliveMs: environment.keepAliveTimeoutMs,

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import { PRODUCT } from './system/product.js';
 
-/** What the command line asks for instead of a start. */
+/** The output and exit code of a command line that does not start the service. */
 export interface CommandLineAnswer {
   readonly words: string;
   readonly exitCode: number;
@@ -18,7 +18,7 @@ Options:
   -h, --help     show this
   -v, --version  show the version`;
 
-/** Answers what is asked of the program itself; `null`: it is to start. */
+/** Handles `--help`, `--version` and invalid options; `null` if the service should start. */
 export function readCommandLine(words: string[]): CommandLineAnswer | null {
   try {
     const { values } = parseArgs({

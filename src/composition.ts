@@ -21,25 +21,25 @@ import { Entropy, SystemEntropy } from './system/entropy.js';
 import { PasswordHasher } from './system/password-hasher.js';
 import { OwnFlows, UiaFlows } from './uia/uia-flows.port.js';
 
-/** A port is given as an instance, or as a class: Nest makes one, with what its constructor injects. */
+/** A port, as an instance or as a class that Nest instantiates. */
 export type Given<Port> = Port | Type<Port>;
 
 /**
- * What a team may put in the place of the service's own: an instance, or a class, which Nest makes with what its
- * constructor injects, such as TypeORM's `DataSource`.
+ * What a team may replace. Each port is an instance, or a class that Nest instantiates: its constructor may inject
+ * providers such as TypeORM's `DataSource`.
  */
 export interface Ports {
-  /** Default: the machine's. */
+  /** Default: the machine's clock. */
   readonly clock?: Given<Clock>;
-  /** Default: the machine's. */
+  /** Default: the machine's randomness. */
   readonly entropy?: Given<Entropy>;
   /** Default: `PASSWORD_MIN_LENGTH`, and lists of common passwords. */
   readonly passwordPolicy?: Given<PasswordPolicy>;
-  /** Default: every password is kept here. */
+  /** Default: this service keeps all passwords. */
   readonly passwordVerifier?: Given<PasswordVerifier>;
   /** Default: nobody shares a room. */
   readonly sharedRooms?: Given<SharedRooms>;
-  /** Default: nobody has an address. */
+  /** Default: no user has an e-mail address or telephone number. */
   readonly threepids?: Given<ThreepidDirectory>;
   /** Default: the flows of the specification's examples, such as the password alone. */
   readonly uiaFlows?: Given<UiaFlows>;
@@ -53,20 +53,20 @@ export interface Setup extends Ports {
 
 /** What a team adds to the service. */
 export interface Additions {
-  /** Modules of a team's own, which take part in sessions through events. */
+  /** The team's own modules, which take part in sessions through events. */
   readonly extensions?: ModuleMetadata['imports'];
-  /** TypeORM migrations of those modules; their names carry a timestamp, by which all migrations are ordered. */
+  /** TypeORM migrations of those modules. All migrations run in the order of the timestamps in their names. */
   readonly migrations?: readonly MigrationClass[];
-  /** Parts that are not to be there: their routes are unknown, and Swagger does not show them. */
+  /** Parts to leave out: their routes do not exist, and Swagger does not show them. */
   readonly without?: readonly Part[];
 }
 
 /** What the service is put together from. */
 export interface Composition extends Setup, Additions {}
 
-/** The same where the setup, or a port, needs other providers first. */
+/** The same, when the setup or a port needs other providers first. */
 export interface AsyncComposition extends Additions {
-  /** Modules that export what is to be injected. */
+  /** Modules that export the providers to inject. */
   readonly imports?: ModuleMetadata['imports'];
   /** Tokens of the providers that `useFactory` gets, in this order. */
   readonly inject?: readonly InjectionToken[];
@@ -76,10 +76,10 @@ export interface AsyncComposition extends Additions {
 
 const SETUP = Symbol('SETUP');
 
-/** Hands the setup and the ports to every room. */
+/** Provides the setup and the ports to every module. */
 @Module({})
 export class CompositionModule {
-  /** @param known the setup, where it is known already: Nest then makes classes as it makes all, and names circles */
+  /** @param known the setup, if known already: port classes are then ordinary providers, and Nest reports cycles */
   static forRoot(
     { imports = [], inject = [], useFactory, migrations = [], without = [] }: AsyncComposition,
     known?: Setup,

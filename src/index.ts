@@ -1,4 +1,4 @@
-// What other teams may import; nothing else is public.
+// The public API: other teams may import this and nothing else.
 export { createApplication } from './application.js';
 export { AppModule } from './app.module.js';
 export type { Additions, AsyncComposition, Composition, Ports, Setup } from './composition.js';

@@ -10,7 +10,7 @@ import { reasonOf } from './start-failure.js';
 import { stackOf } from './system/stack.js';
 import { listening, welcome } from './welcome.js';
 
-/** Longer than requests have to end, and than what is written down after them takes. */
+/** Long enough for open requests to end and for the pending writes after them. */
 const STOP_DEADLINE_MS = 25_000;
 
 const isProduction = process.env['NODE_ENV'] === 'production';
@@ -48,7 +48,7 @@ async function start(): Promise<void> {
   }
 }
 
-/** Requests first, then the connections, then the server that they led to; nobody waits for the slow ones for ever. */
+/** Ends requests, then database connections, then the embedded server. Exits at the deadline in any case. */
 async function stop(code: number): Promise<void> {
   setTimeout(() => process.exit(1), STOP_DEADLINE_MS).unref();
   let isFailed = false;
@@ -63,13 +63,13 @@ async function stop(code: number): Promise<void> {
   process.exit(isFailed ? 1 : code);
 }
 
-/** Node's own words are text: about an error that nobody caught, which ends the process, and its warnings. */
+/** Logs uncaught errors and Node's warnings as JSON, because Node itself prints them as text. */
 function speakJson(logger: ConsoleLogger): void {
   process.once('uncaughtException', (error) => {
     logger.error(`Nobody caught this: ${stackOf(error)}`);
     process.exit(1);
   });
-  // None where warnings are off (`--no-warnings`).
+  // With `--no-warnings` Node has no listener.
   if (process.listenerCount('warning') === 0) return;
   process.removeAllListeners('warning');
   process.on('warning', (warning: Error & { code?: string }) => {

@@ -1,6 +1,6 @@
 import { ConsoleLogger } from '@nestjs/common';
 
-/** Who reports each module and route at every start; worth a line only to those who debug. */
+/** Contexts that report each module and route at every start, which is useful only for debugging. */
 const CHATTY = new Set([
   'InstanceLoader',
   'RoutesResolver',
@@ -9,10 +9,10 @@ const CHATTY = new Set([
   'NestApplication',
 ]);
 
-/** Whoever starts the application is told by a rejection, and says it once. */
+/** Contexts whose errors also reject the start, so that the caller reports them. */
 const TOLD_ELSEWHERE = new Set<unknown>(['ExceptionHandler', 'NestApplication']);
 
-/** Nest's console logger, without the sixty lines of a start that would hide the one that matters. */
+/** Nest's console logger, without the sixty lines of a start that would hide the important one. */
 export class QuietBootLogger extends ConsoleLogger {
   override log(message: unknown, ...rest: unknown[]): void {
     const context = rest.at(-1);

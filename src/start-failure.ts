@@ -1,6 +1,6 @@
 import { EnvironmentError } from './config/environment.js';
 
-/** Which variable is to blame for an error of the operating system or of PostgreSQL, and what it says. */
+/** Which variable causes an error of the operating system or of PostgreSQL, by error code. */
 const BLAME: Readonly<Record<string, string>> = {
   EADDRINUSE: 'PORT is in use by another program',
   EADDRNOTAVAIL: 'HOST is no address of this machine',
@@ -14,11 +14,11 @@ const BLAME: Readonly<Record<string, string>> = {
   '3D000': 'DATABASE_URL names a database that does not exist',
 };
 
-/** Why the start failed: a line for who can mend it, and the whole story only where there is no such line. */
+/** Why the start failed: one line that says what to fix, or the stack if no such line is known. */
 export function reasonOf(error: unknown): string {
   if (error instanceof EnvironmentError) return `The configuration is wrong:\n${error.message}`;
   if (!(error instanceof Error)) return `The start failed: ${String(error)}`;
-  // What `pg` says when the server asks for a password and there is none.
+  // The error of `pg` when the server asks for a password and there is none.
   if (error.message.includes('client password must be a string'))
     return 'The start failed: DATABASE_URL has no password, and the database wants one (in the URL, or PGPASSWORD)';
   const { code, syscall } = error as { code?: string; syscall?: string };

@@ -2,7 +2,7 @@ import type { Environment } from './config/environment.js';
 import { PRODUCT } from './system/product.js';
 import type { EmbeddedPostgres } from './database/embedded/embedded-postgres.js';
 
-/** What a start prints: where everything is, and the lines that try it out. */
+/** What a start prints: where everything is, and commands to try it out. */
 export function welcome(
   environment: Environment,
   url: string,
@@ -32,7 +32,7 @@ export function welcome(
   return lines.concat('').join('\n');
 }
 
-/** The same in a line, for logs. */
+/** The same in one line, for logs. */
 export function listening({ serverName }: Environment, url: string): string {
   return `Matrix session service ${PRODUCT.version} for ${serverName} listens on ${url}`;
 }

@@ -29,7 +29,7 @@ export class AdminService {
   }
 
   /**
-   * Sets or lifts a restriction; the second call changes nothing.
+   * Sets or lifts a restriction. A second call changes nothing.
    * @throws {MatrixError} `M_FORBIDDEN`, `M_INVALID_PARAM` or `M_NOT_FOUND`
    */
   async set(
@@ -40,7 +40,7 @@ export class AdminService {
     origin: Origin,
   ): Promise<void> {
     const { userId: target } = await this.target(userId);
-    // Covers the caller, too: who locks themselves out cannot come back and lift it.
+    // This includes the caller: administrators who lock themselves out could not lift it again.
     if (this.environment.serverAdmins.includes(target)) {
       throw MatrixError.forbidden('Administrators cannot be locked or suspended');
     }

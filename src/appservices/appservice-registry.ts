@@ -10,8 +10,8 @@ export class AppserviceRegistry {
   private readonly byToken: ReadonlyMap<string, Appservice>;
 
   /**
-   * Reads the files that `APPSERVICE_FILES` names.
-   * @throws {EnvironmentError} naming the file and what is wrong with it
+   * Reads the files in `APPSERVICE_FILES`.
+   * @throws {EnvironmentError} that names the file and what is wrong with it
    */
   static load({ appserviceFiles, serverName }: Environment): AppserviceRegistry {
     const problems: string[] = [];
@@ -36,12 +36,12 @@ export class AppserviceRegistry {
     this.byToken = new Map(services.map((service) => [digest(service.token), service]));
   }
 
-  /** The service of this as_token. Digests are compared, so that time tells nothing of the token. */
+  /** The service with this as_token. Looks up a digest, so that timing reveals nothing about the token. */
   find(token: string): Appservice | null {
     return this.byToken.get(digest(token)) ?? null;
   }
 
-  /** Whether the user ID is reserved to an application service other than `own`. */
+  /** Whether the user ID is reserved for an application service other than `own`. */
   isReserved(userId: string, own: Appservice | null = null): boolean {
     return this.services.some((service) => service !== own && service.claims(userId));
   }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { toUserId } from '../matrix/user-id.js';
 
-/** A registration file as the application service API has it; keys that concern rooms and events are left alone. */
+/** A registration file as the application service API specifies. Keys about rooms and events are ignored. */
 const registrationSchema = z.object({
   id: z.string().min(1),
   as_token: z.string().min(1),
@@ -12,24 +12,24 @@ const registrationSchema = z.object({
   }),
 });
 
-/** One application service, and whom it may act for. */
+/** One application service and the users it may act for. */
 export class Appservice {
   readonly id: string;
   readonly token: string;
-  /** Its own user, for whom it acts when it names nobody. */
+  /** Its own user, for whom it acts if it names no other. */
   readonly sender: string;
   private readonly namespaces: readonly { readonly exclusive: boolean; readonly pattern: RegExp }[];
 
   /**
    * @param registration the parsed file
-   * @throws {z.ZodError | SyntaxError} when it is no registration
+   * @throws {z.ZodError | SyntaxError} when it is not a valid registration
    */
   constructor(registration: unknown, serverName: string) {
     const { id, as_token, sender_localpart, namespaces } = registrationSchema.parse(registration);
     this.id = id;
     this.token = as_token;
     this.sender = toUserId(sender_localpart, serverName);
-    // Patterns match from the start of the user ID, as they do everywhere else.
+    // Patterns match from the start of the user ID, as in other homeservers.
     this.namespaces = namespaces.users.map(({ exclusive, regex }) => ({
       exclusive,
       pattern: new RegExp(`^(?:${regex})`),
@@ -41,7 +41,7 @@ export class Appservice {
     return userId === this.sender || this.namespaces.some(({ pattern }) => pattern.test(userId));
   }
 
-  /** Whether nobody else may have a user of this ID. */
+  /** Whether this user ID is reserved for the service. */
   claims(userId: string): boolean {
     return (
       userId === this.sender ||

@@ -2,7 +2,7 @@ import { Global, Module } from '@nestjs/common';
 import { Environment } from '../config/environment.js';
 import { AppserviceRegistry } from './appservice-registry.js';
 
-/** Which application services there are, and whom they may act for. A file that is not right stops the start. */
+/** The application services and the users they may act for. If a file is invalid, the service does not start. */
 @Global()
 @Module({
   providers: [

@@ -1,6 +1,6 @@
 import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 
-/** What an entry tells of. */
+/** What an entry is about. */
 export const AUDIT_ACTIONS = [
   'session_started',
   'session_ended',
@@ -17,19 +17,21 @@ export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 
 const PRIMARY_KEY = 'audit_entries_pkey';
 
-/** One thing that happened to the sessions of a user. It holds no token and no password. */
+/** One thing that happened to a user's sessions or account. It never contains a token or a password. */
 @Entity('audit_entries')
 @Index('audit_entries_time_idx', ['at', 'entryId'])
 @Index('audit_entries_refused_idx', ['at', 'entryId'], { where: "action = 'refused'" })
 export class AuditEntryEntity {
-  /** Of a refusal: whom the request named, whether or not there is such a user; empty when it named nobody. */
+  /**
+   * In a refusal: the user who made or was named in the request; empty if it named none, or one that does not exist.
+   */
   @PrimaryColumn({ name: 'user_id', type: 'text', primaryKeyConstraintName: PRIMARY_KEY })
   userId!: string;
 
   @PrimaryColumn({ name: 'at', type: 'timestamptz', primaryKeyConstraintName: PRIMARY_KEY })
   at!: Date;
 
-  /** Begins with the order within a transaction. */
+  /** Begins with its number within the transaction. */
   @PrimaryColumn({ name: 'entry_id', type: 'text', primaryKeyConstraintName: PRIMARY_KEY })
   entryId!: string;
 
@@ -40,14 +42,14 @@ export class AuditEntryEntity {
   @Column({ name: 'reason', type: 'text', nullable: true })
   reason!: string | null;
 
-  /** What was refused: method and path. */
+  /** Method and path of a refused request. */
   @Column({ name: 'operation', type: 'text', nullable: true })
   operation!: string | null;
 
   @Column({ name: 'device_id', type: 'text', nullable: true })
   deviceId!: string | null;
 
-  /** Who did it, where it was not the user: an administrator. */
+  /** The administrator who did it; `null` if it was the user. */
   @Column({ name: 'actor', type: 'text', nullable: true })
   actor!: string | null;
 

@@ -12,7 +12,7 @@ import { AuditService } from './audit.service.js';
 
 const LIMIT = { byDefault: 100, most: 1_000 };
 
-/** How sessions began and ended, and what was refused, for administrators. Not of the Matrix specification. */
+/** How sessions began and ended, and what was refused, for administrators. Not part of the Matrix specification. */
 @Controller('/_session/v1/admin/audit')
 @ApiTags('Audit')
 @ApiAccessToken()

@@ -10,7 +10,7 @@ import { SessionStarted } from '../events/session-started.event.js';
 import { SessionsEnded } from '../events/sessions-ended.event.js';
 import { AuditService } from './audit.service.js';
 
-/** What begins and ends is written down by the commit that makes it true. */
+/** Writes an audit entry in the transaction of each event. */
 @Injectable()
 export class AuditListener {
   constructor(private readonly audit: AuditService) {}

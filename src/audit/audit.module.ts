@@ -7,10 +7,7 @@ import { AuditListener } from './audit.listener.js';
 import { AuditService } from './audit.service.js';
 import { AuditStore } from './audit.store.js';
 
-/**
- * What happened to sessions, for administrators: logins, ends with their reason, refusals; with address and user
- * agent.
- */
+/** The audit log, for administrators: logins, ends of sessions and why, refusals; with address and user agent. */
 @Global()
 @Module({
   imports: [TypeOrmModule.forFeature([AuditEntryEntity])],

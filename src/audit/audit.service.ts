@@ -15,20 +15,20 @@ import { originIn } from './origins.js';
 import { refusalOf } from './refusal.rules.js';
 
 const USER_AGENT_LIMIT = 512;
-/** What a flood of refusals brings beyond these is not written down: guesses must not fill the database. */
+/** Refusals beyond these limits are not recorded, so that a flood of guesses does not fill the database. */
 const REFUSALS_AT_ONCE = 32;
 const REFUSALS_A_MINUTE = 60;
 const MINUTE_MS = 60_000;
 
-/** Remembers, for administrators, how sessions began and ended, and what was refused. */
+/** Records, for administrators, how sessions began and ended, and what was refused. */
 @Injectable()
 export class AuditService implements BeforeApplicationShutdown, Refusals {
   private readonly logger = new Logger(AuditService.name);
   private readonly writing = new Set<Promise<void>>();
-  /** How many refusals each address has had written down in this minute. */
+  /** How many refusals each address has had in this minute. */
   private readonly recent = new Map<string, number>();
   private minute = 0;
-  /** Whether refusals of this minute were left out, which the log says once. */
+  /** Whether refusals of this minute were left out, which is logged once. */
   private isLeavingOut = false;
 
   constructor(
@@ -47,7 +47,7 @@ export class AuditService implements BeforeApplicationShutdown, Refusals {
     await Promise.all(this.writing);
   }
 
-  /** Writes entries with the commit of what they tell of. */
+  /** Writes entries in the transaction that they are about. */
   record(
     tx: Tx,
     action: Exclude<AuditAction, 'refused'>,
@@ -72,7 +72,7 @@ export class AuditService implements BeforeApplicationShutdown, Refusals {
     }
   }
 
-  /** Remembers refused logins, refreshes and proofs; nobody waits for it. */
+  /** Records refused logins, refreshes and proofs in the background. */
   refused(request: Request, answer: ErrorAnswer): void {
     const refusal = this.environment.audit ? refusalOf(request, answer, this.environment.serverName) : null;
     if (refusal === null) return;

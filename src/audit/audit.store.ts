@@ -12,7 +12,7 @@ const INSERT: Statement = {
     SELECT $1, * FROM unnest
       ($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])`,
 };
-// Whoever mistakes one field for the other types a password where the name belongs: names of nobody are not kept.
+// Users sometimes type their password into the name field, so the names of unknown users are not stored.
 const INSERT_REFUSAL: Statement = {
   name: 'audit_insert_refusal',
   text: `
@@ -23,7 +23,7 @@ const INSERT_REFUSAL: Statement = {
 const COLUMNS = `
   user_id AS "userId", at, entry_id AS "entryId", action, reason, operation, device_id AS "deviceId", actor, address,
   user_agent AS "userAgent"`;
-// Two statements, as each is to read its own index backwards.
+// Two statements, so that each can read its own index backwards.
 const LIST_OF_USER: Statement = {
   name: 'audit_list_of_user',
   text: `
@@ -38,7 +38,7 @@ const LIST: Statement = {
     WHERE (at, entry_id) < ($1, $2) AND ($3::text IS NULL OR action = $3)
     ORDER BY at DESC, entry_id DESC LIMIT $4`,
 };
-// The action is written out: only so the planner sees which index serves.
+// The action is a literal, because otherwise the planner could not use the partial index.
 const LIST_REFUSED: Statement = {
   name: 'audit_list_refused',
   text: `
@@ -78,12 +78,12 @@ export class AuditStore {
     return { statement: INSERT, values: [at, ...columnsOf(entries)] };
   }
 
-  /** In a transaction of its own. Of a user who does not exist the name is left out. */
+  /** Writes a refusal in its own transaction. Leaves out the name of a user who does not exist. */
   async appendRefusal(at: Date, entry: NewAuditEntry): Promise<void> {
     await this.unitOfWork.runOne(INSERT_REFUSAL, [at, ...COLUMN_NAMES.map((name) => entry[name])]);
   }
 
-  /** The newest first. */
+  /** Entries before `before`, newest first. */
   list({ userId, action, before, limit }: AuditQuery): Promise<AuditEntryEntity[]> {
     if (userId === null && action === 'refused')
       return this.unitOfWork.query(LIST_REFUSED, [before.at, before.id, limit]);
@@ -93,7 +93,7 @@ export class AuditStore {
       : this.unitOfWork.query(LIST_OF_USER, [...values, userId]);
   }
 
-  /** Deletes entries from before `before`, `limit` at the most, and says how many. */
+  /** Deletes at most `limit` entries from before `before`, and returns their number. */
   async purge(before: Date, limit: number): Promise<number> {
     return (await this.unitOfWork.runOne(PURGE, [before, limit])).length;
   }

@@ -4,10 +4,7 @@ import { isStorable } from '../matrix/json-body.js';
 import { type ErrorAnswer, MatrixError } from '../matrix/matrix-error.js';
 import { toUserId } from '../matrix/user-id.js';
 
-/**
- * Where a session begins, somebody proves who they are, or acts as administrator, and what of it is named without
- * an identifier.
- */
+/** Endpoints that begin a session, ask for a proof of identity, or are for administrators. */
 const OPERATIONS: readonly RegExp[] = [
   /^POST \/login$/,
   /^POST \/login\/get_token$/,
@@ -30,7 +27,7 @@ const ERRCODES: ReadonlySet<unknown> = new Set([
 ]);
 const USER_ID_LIMIT = 255;
 
-/** What is remembered of a refusal. */
+/** What is recorded about a refusal. */
 export interface Refusal {
   readonly userId: string;
   readonly deviceId: string | null;
@@ -38,7 +35,7 @@ export interface Refusal {
   readonly reason: string;
 }
 
-/** What is to be remembered of an error that a request is answered with; `null`: nothing. */
+/** What to record about an error answer; `null` if nothing. */
 export function refusalOf(request: Request, answer: ErrorAnswer, serverName: string): Refusal | null {
   const { method, path } = request;
   const operation = `${method} ${path.replace(/^\/_matrix\/client\/(?:r0|v1|v3)(?=\/)/, '')}`;
@@ -46,7 +43,7 @@ export function refusalOf(request: Request, answer: ErrorAnswer, serverName: str
   if (typeof reason !== 'string' || !ERRCODES.has(reason)) return null;
   if (!OPERATIONS.some((pattern) => pattern.test(operation))) return null;
   const requester = (request.user as Requester | undefined) ?? null;
-  // A stranger's made-up token is no more than a knock at the door, unless tokens are what the endpoint takes.
+  // An unknown access token alone is not worth an entry, except on /refresh, where the token is the credential.
   const isMadeUp = requester === null && answer instanceof MatrixError && answer.status === 401;
   if (isMadeUp && operation !== 'POST /refresh' && reason === 'M_UNKNOWN_TOKEN') return null;
   return {
@@ -57,7 +54,7 @@ export function refusalOf(request: Request, answer: ErrorAnswer, serverName: str
   };
 }
 
-/** Whom a request without a token says it is about: a claim, no more. Never anything that could be a secret. */
+/** The user that a request without a token names, unverified. Reads only fields that should not contain a secret. */
 function namedIn(body: unknown, serverName: string): string {
   const { identifier, user, username, auth } = record(body);
   const named = [record(identifier)['user'], user, username, record(record(auth)['identifier'])['user']];

@@ -22,7 +22,7 @@ export const GUESTS_ALLOWED = 'auth:guests-allowed';
 export const Public = () => SetMetadata(PUBLIC, true);
 
 /**
- * A token is verified when there is one, and may be missing. `@CurrentRequester()` is then `null`.
+ * The token may be missing, and `@CurrentRequester()` is then `null`. If there is one, it is verified.
  *
  * @example
  * ```ts
@@ -34,7 +34,7 @@ export const Public = () => SetMetadata(PUBLIC, true);
 export const TokenOptional = () => SetMetadata(TOKEN_OPTIONAL, true);
 
 /**
- * Lets an expired token in as well, as long as its device lives: for routes that only take away.
+ * Also accepts an expired token while its device exists: for routes that only remove things.
  *
  * @example
  * ```ts
@@ -46,7 +46,7 @@ export const TokenOptional = () => SetMetadata(TOKEN_OPTIONAL, true);
 export const ExpiredTokenAllowed = () => SetMetadata(EXPIRED_TOKEN_ALLOWED, true);
 
 /**
- * Lets in users whom an administrator has locked ("Account locking").
+ * Also accepts users whom an administrator has locked ("Account locking").
  *
  * @example
  * ```ts
@@ -58,7 +58,7 @@ export const ExpiredTokenAllowed = () => SetMetadata(EXPIRED_TOKEN_ALLOWED, true
 export const LockedUserAllowed = () => SetMetadata(LOCKED_USER_ALLOWED, true);
 
 /**
- * Lets in guests, who stay outside by default ("Guest Access").
+ * Also accepts guests, who are refused by default ("Guest Access").
  *
  * @example
  * ```ts
@@ -70,7 +70,8 @@ export const LockedUserAllowed = () => SetMetadata(LOCKED_USER_ALLOWED, true);
 export const GuestsAllowed = () => SetMetadata(GUESTS_ALLOWED, true);
 
 /**
- * The {@link Requester} of the current request; `null` on a `@Public()` or `@TokenOptional()` route without one.
+ * The {@link Requester} of the current request; `null` on a `@Public()` route, and without a token on a
+ * `@TokenOptional()` one.
  *
  * @example
  * ```ts
@@ -99,8 +100,8 @@ export const CurrentDevice = createParamDecorator(
 );
 
 /**
- * The token that a `@Public()` route was sent, unverified; `null` when there is none, or more than one. For routes
- * where only an application service shows one.
+ * The token sent to a `@Public()` route, unverified; `null` if there is none, or more than one. For routes where only
+ * application services send a token.
  *
  * @example
  * ```ts

@@ -4,14 +4,14 @@ import { BearerGuard } from './bearer.guard.js';
 import { BearerStrategy } from './bearer.strategy.js';
 import { TokenVerifier } from './token-verifier.port.js';
 
-/** Who is calling. Which tokens exist is not its business: a verifier of another module says so. */
+/** Authenticates requests. A verifier from another module decides which tokens are valid. */
 @Module({})
 export class AuthModule {
   /** Guards every route of the application with the verifier that `module` exports. */
   static verifiedBy(module: Type, verifier: Type<TokenVerifier>): DynamicModule {
     return {
       module: AuthModule,
-      // Whoever acts for a caller after a while asks again.
+      // Other modules check again, later in a request, that the caller's session still exists.
       global: true,
       imports: [module],
       exports: [TokenVerifier],

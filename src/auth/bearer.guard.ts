@@ -14,7 +14,7 @@ import type { Verdict } from './token-verifier.port.js';
 
 type Handler = ReturnType<ExecutionContext['getHandler']>;
 
-/** Whom a route lets in, by its decorators. */
+/** Which requesters a route accepts, according to its decorators. */
 interface Door {
   readonly isPublic: boolean;
   readonly isTokenOptional: boolean;
@@ -24,7 +24,7 @@ interface Door {
 }
 
 /**
- * The one door, closed by default.
+ * Authenticates every request. Routes without a decorator that says otherwise need a valid token.
  *
  * @example
  * ```ts
@@ -34,7 +34,7 @@ interface Door {
  */
 @Injectable()
 export class BearerGuard implements CanActivate {
-  /** Read once: decorators do not change. By class, too, because classes may inherit a handler. */
+  /** Cached, because decorators do not change. Keyed by class too, because classes may share an inherited handler. */
   private readonly doors = new WeakMap<Type, WeakMap<Handler, Door>>();
 
   constructor(
@@ -60,16 +60,16 @@ export class BearerGuard implements CanActivate {
   }
 
   /**
-   * Drives the strategy as Passport's middleware does. The middleware itself would add log-ins and sessions, which
-   * Matrix has none of, to every request, and its strategies, by their names, to every application of the process.
+   * Runs the strategy the way Passport's middleware does. The middleware itself would add login and session methods,
+   * which Matrix does not use, to every request, and would register strategies by name for the whole process.
    */
   private authenticate(request: Request): Promise<Verdict> {
     return new Promise((resolve, reject) => {
-      // A strategy answers by methods of its own: each request needs one to itself.
+      // A strategy reports through its own methods, so each request needs its own instance.
       const strategy = Object.create(this.strategy) as BearerStrategy;
       strategy.success = resolve;
       strategy.error = reject;
-      // Whatever stopped it before the verifier was asked, there was no usable token.
+      // The strategy fails before it calls the verifier only if there is no usable token.
       strategy.fail = () => reject(MatrixError.missingToken());
       strategy.authenticate(request);
     });

@@ -6,19 +6,19 @@ import { type IdentityAssertion, TokenVerifier, type Verdict } from './token-ver
 
 type Verify = (request: Request, token: string, done: (error: unknown, verdict?: Verdict) => void) => void;
 
-/** Spelled out, so that our declarations need none of the package: its own bring those of a whole other framework. */
+/** Typed here, because the package's declarations would pull in those of another framework. */
 const HttpBearerStrategy = Strategy as unknown as new (
   options: { passReqToCallback: true },
   verify: Verify,
 ) => { authenticate(request: Request): void };
 
 /**
- * Passport's bearer strategy within Matrix's rules ("Using access tokens"): the token comes from the header, or
- * from `?access_token=`, which version 1.19 and older allow; once, and from one place only.
+ * Passport's bearer strategy with Matrix's rules ("Using access tokens"): the token comes from the header, or from
+ * `?access_token=`, which version 1.19 and older allow. It must be given exactly once.
  */
 @Injectable()
 export class BearerStrategy extends HttpBearerStrategy {
-  /** The guard gives these to the strategy of each request. */
+  /** The guard sets these three for each request. */
   declare success: (verdict: Verdict) => void;
   declare fail: (status: number) => void;
   declare error: (error: unknown) => void;
@@ -41,14 +41,14 @@ export class BearerStrategy extends HttpBearerStrategy {
     if (isTwice || (headers.authorization !== undefined && parameter !== undefined)) {
       this.fail(400);
     } else {
-      // Any number of blanks may stand between scheme and token (RFC 9110, 11.4); the library knows one.
+      // Any number of spaces may separate scheme and token (RFC 9110, 11.4); the library accepts only one.
       headers.authorization &&= headers.authorization.replace(/^(\S+) +/, '$1 ');
       super.authenticate(request);
     }
   }
 }
 
-/** Two names are none: nobody must be acted for by mistake. */
+/** Refuses a repeated parameter, so that a service never acts for the wrong user. */
 async function assertion(query: Request['query']): Promise<IdentityAssertion> {
   const { user_id: userId, device_id: deviceId } = query;
   for (const named of [userId, deviceId]) {
@@ -58,7 +58,7 @@ async function assertion(query: Request['query']): Promise<IdentityAssertion> {
   return { userId: userId as string | undefined, deviceId: deviceId as string | undefined };
 }
 
-/** Node's `headers` keep the first of several, without a word. */
+/** Node's `headers` silently keep only the first of several. */
 function isRepeated(name: string, rawHeaders: readonly string[]): boolean {
   let found = 0;
   for (let at = 0; at < rawHeaders.length; at += 2) {

@@ -1,16 +1,16 @@
-/** Who is calling: what the guard knows of a request once its token was verified. */
+/** Who is calling: what the guard knows about a request after it has verified the token. */
 export interface Requester {
   readonly userId: string;
-  /** The device that acts; `null` for an application service that names none. */
+  /** The calling device; `null` for an application service that names none. */
   readonly device: RequesterDevice | null;
-  /** SHA-256 of the access token; `null` for an application service, whose token is no session's. */
+  /** SHA-256 of the access token; `null` for an application service, whose token belongs to no session. */
   readonly tokenDigest: Buffer | null;
   readonly isGuest: boolean;
   /** An application service acts for the user. */
   readonly isAppservice: boolean;
-  /** An administrator keeps the user out of everything but the two logouts. */
+  /** Locked by an administrator: the user may call nothing but the two logouts. */
   readonly isLocked: boolean;
-  /** An administrator keeps the user from acting on others; no endpoint of this service is closed to them. */
+  /** Suspended by an administrator: the user may not act on others, but may call every endpoint of this service. */
   readonly isSuspended: boolean;
 }
 
@@ -18,6 +18,6 @@ export interface Requester {
 export interface RequesterDevice {
   readonly userId: string;
   readonly deviceId: string;
-  /** Birth of the device; tells it from a later device of the same ID. */
+  /** When the device was created; distinguishes it from a later device of the same ID. */
   readonly createdAt: Date;
 }

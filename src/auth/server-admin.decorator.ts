@@ -16,7 +16,7 @@ import { requireServerAdmin } from './server-admin.rules.js';
 
 const PARAMETERS = 'auth:admin-parameters';
 
-/** Lets administrators in, with parameters that mean something. */
+/** Admits administrators only, and refuses unknown or repeated query parameters. */
 @Injectable()
 class ServerAdminGuard implements CanActivate {
   constructor(
@@ -41,9 +41,9 @@ class ServerAdminGuard implements CanActivate {
 }
 
 /**
- * An endpoint for administrators (`SERVER_ADMINS`). A query parameter that it does not have is refused: mistyped,
- * it would change or show more than was meant.
- * @param parameters the query parameters that it has, each of which may be given once
+ * An endpoint for administrators (`SERVER_ADMINS`). It refuses unknown query parameters: if a mistyped one were
+ * ignored, the request might change or show more than intended.
+ * @param parameters the query parameters of the endpoint, each of which may be given once
  */
 export const ForServerAdmins = (...parameters: string[]) =>
   applyDecorators(

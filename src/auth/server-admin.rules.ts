@@ -4,9 +4,9 @@ import { serverNameOf } from '../matrix/user-id.js';
 import type { Requester } from './requester.js';
 
 /**
- * Lets administrators (`SERVER_ADMINS`) through. Asked before anything is looked up, so that nobody else learns
- * what exists.
- * @throws {MatrixError} `M_FORBIDDEN`, of application services, too
+ * Refuses everybody but administrators (`SERVER_ADMINS`). Call it before any look-up, so that nobody else learns what
+ * exists.
+ * @throws {MatrixError} `M_FORBIDDEN`, also for application services
  *
  * @example
  * ```ts
@@ -23,8 +23,8 @@ export function requireServerAdmin({ serverAdmins }: Environment, { userId, isAp
 }
 
 /**
- * Lets whole user IDs of this server through: a name that is completed, or read in another letter case, may be
- * somebody else.
+ * Refuses anything but a whole user ID of this server, and returns it unchanged. If names were completed or their
+ * case changed, the result might be another user.
  * @throws {MatrixError} `M_INVALID_PARAM`
  */
 export function requireWholeUserId({ serverName }: Environment, userId: string): string {

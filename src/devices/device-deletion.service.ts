@@ -5,7 +5,6 @@ import type { Requester } from '../auth/requester.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import type { Origin } from '../matrix/client-origin.decorator.js';
 import { MatrixError } from '../matrix/matrix-error.js';
-import { RateLimiter } from '../rate-limits/rate-limiter.js';
 import { isDeviceId } from '../device-rows/device.rules.js';
 import { SessionService } from '../session/session.service.js';
 import { type Authorised, type Operation, UiaService, withoutProof } from '../uia/uia.service.js';
@@ -27,7 +26,6 @@ export class DeviceDeletionService {
     private readonly accounts: AccountsService,
     private readonly sessions: SessionService,
     private readonly unitOfWork: UnitOfWork,
-    private readonly limiter: RateLimiter,
   ) {}
 
   /**
@@ -63,7 +61,6 @@ export class DeviceDeletionService {
     if (isAppservice) return withoutProof(parameters, userId);
     if (deviceIds === undefined && operation.auth?.['session'] === undefined)
       throw MatrixError.missingParam('devices');
-    await this.limiter.count('challenge', origin.address);
     return this.uia.authorise({
       ...operation,
       address: origin.address,

@@ -28,7 +28,7 @@ export class CapabilitiesController {
         'm.change_password': { enabled: hasPassword },
         'm.get_login_token': { enabled: hasPassword },
         'm.3pid_changes': { enabled: false },
-        // Rooms are the homeserver's; this is what clients assume where nothing is said.
+        // Rooms belong to the homeserver. This is what clients assume if the capability is missing.
         'm.room_versions': { default: '1', available: { '1': 'stable' } },
         ...(isAdmin ? { 'm.account_moderation': { lock: true, suspend: true } } : {}),
       },

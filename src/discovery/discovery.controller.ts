@@ -4,12 +4,12 @@ import { Public } from '../auth/auth.decorators.js';
 import { Environment } from '../config/environment.js';
 
 /**
- * The versions whose rules hold for the endpoints of this service. 1.20 takes `?access_token=` away, which is
- * accepted here; `r0.6.1` is told because the `r0` paths are served.
+ * The versions that the endpoints of this service follow. 1.20 is not among them, because it removes
+ * `?access_token=`, which is accepted here. `r0.6.1` is, because the `r0` paths are served.
  */
 const VERSIONS = ['r0.6.1'].concat(Array.from({ length: 19 }, (_, minor) => `v1.${minor + 1}`));
 
-/** What a client asks before it has a session: which server this is, and what it speaks. */
+/** What a client asks before it has a session: the server's address and supported versions. */
 @Controller()
 @ApiTags('Server administration')
 @Public()

@@ -10,14 +10,14 @@ const ICON =
   '<path d="M9 7H6v18h3M23 7h3v18h-3" fill="none" stroke="#fff" stroke-width="2.5"/>' +
   '<circle cx="16" cy="16" r="4" fill="#fff"/></svg>';
 
-/** What links are called, for a person. */
+/** Link texts on the front page. */
 const NAMES: Readonly<Record<string, string>> = {
   docs: 'The API, to read and to try out',
   openapi: 'Its description in OpenAPI',
   versions: 'Versions of the Matrix specification',
 };
 
-/** What somebody sees who opens the address in a browser, or asks it what it is. */
+/** The front page: what the service says about itself at `/`. */
 @Controller()
 @ApiExcludeController()
 @Public()
@@ -64,7 +64,7 @@ export class FrontController {
   }
 }
 
-/** For an application that is the service and nothing else: in one of a team's own the address is theirs. */
+/** Only for the standalone application: in another team's application, `/` belongs to that team. */
 @Module({ controllers: [FrontController] })
 export class FrontModule {}
 

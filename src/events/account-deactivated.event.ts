@@ -1,7 +1,7 @@
 import { SessionEvent } from './session-event.js';
 
 /**
- * Nobody can log in to the account any more; everything that lets anybody act for it goes.
+ * An account was deactivated: nobody can log in to it any more. Delete everything that lets anybody act for it.
  *
  * @example
  * ```ts
@@ -16,7 +16,7 @@ export class AccountDeactivated extends SessionEvent {
 
   constructor(
     readonly userId: string,
-    /** Whether the user asked for their data to be erased, too. */
+    /** Whether the user also asked for their data to be erased. */
     readonly erase: boolean,
     /** When, in milliseconds since the epoch. */
     readonly deactivatedTs: number,

@@ -1,7 +1,7 @@
 import { SessionEvent } from './session-event.js';
 
 /**
- * There is a new account, or a guest has become a user.
+ * An account was created, or a guest has become a user.
  *
  * @example
  * ```ts

@@ -1,7 +1,7 @@
 import { SessionEvent } from './session-event.js';
 
 /**
- * An administrator has locked or suspended an account, or lifted it. Its sessions stay.
+ * An administrator has locked or suspended an account, or lifted that restriction. The account's sessions stay.
  *
  * @example
  * ```ts
@@ -15,7 +15,7 @@ export class AccountRestricted extends SessionEvent {
   constructor(
     readonly userId: string,
     readonly restriction: 'locked' | 'suspended',
-    /** Whether it was set; `false`: it was lifted. */
+    /** `true` if it was set, `false` if it was lifted. */
     readonly on: boolean,
     /** When, in milliseconds since the epoch. */
     readonly restrictedTs: number,

@@ -1,9 +1,9 @@
 import 'reflect-metadata';
 import type { SessionEvent, SessionEventType } from './session-event.js';
 
-/** What is known of one delivery besides its event. */
+/** What is known about one delivery besides its event. */
 export interface Delivery {
-  /** The same in every attempt, and for every subscriber: by it a repetition is known. */
+  /** The same in every attempt and for every subscriber. Use it to recognise repetitions. */
   readonly eventId: string;
   /** 1 for the first attempt. */
   readonly attempt: number;
@@ -13,7 +13,7 @@ export interface Delivery {
   readonly signal: AbortSignal;
 }
 
-/** A method that wants to hear of an event. */
+/** The event and the subscriber name of a method. */
 export interface AfterCommitSubscription {
   readonly event: SessionEventType;
   readonly subscriber: string;
@@ -22,19 +22,18 @@ export interface AfterCommitSubscription {
 const KEY = 'matrix-session-service:after-commit';
 
 /**
- * Makes a method of a provider or controller that is not request-scoped hear of `Event` after the commit that made
- * it true: for whatever lies outside this database. It gets the part of the event that is about one user, and a
- * {@link Delivery}.
+ * Calls a method of a provider or controller after the commit of an `Event`: for anything outside this database. The
+ * provider must not be request-scoped. The method gets the part of the event about one user, and a {@link Delivery}.
  *
- * It is called at least once, on one node of those that run. When it rejects, or takes longer than
- * `EVENT_DELIVERY_TIMEOUT`, it is called again, with growing pauses; after `EVENT_MAX_ATTEMPTS` the delivery is buried,
- * for an administrator to inspect and replay. Events of a device come one at a time, in their order: later
- * ones wait until an earlier one is delivered or buried. A method that goes on behind its time-out may overlap with
- * its next call.
+ * It is called at least once, on one of the running nodes. If it rejects, or takes longer than
+ * `EVENT_DELIVERY_TIMEOUT`, it is called again, with growing pauses. After `EVENT_MAX_ATTEMPTS` the delivery is
+ * buried, for an administrator to inspect and replay. Events of a device arrive one at a time and in order: later
+ * ones wait until an earlier one is delivered or buried. A method that keeps running after its time-out may overlap
+ * with its next call.
  *
- * @param subscriber a name that stays: what is owed to it is kept under it. A name that is new hears of what
- *   happens from the start of its first node on (from nodes that run already: after `EVENT_POLL_INTERVAL`). Methods
- *   may share a name if they listen to different events; they are then called in order.
+ * @param subscriber a name that must never change: undelivered events are stored under it. A new name gets the events
+ *   from the start of its first node on (from nodes that already run: after their next `EVENT_POLL_INTERVAL`).
+ *   Methods may share a name if they listen to different events; they are then called in order.
  *
  * @example
  * ```ts
@@ -55,7 +54,7 @@ export function AfterCommit<Event extends SessionEvent>(event: SessionEventType<
   };
 }
 
-/** What a method subscribed to. */
+/** The subscriptions of a method. */
 export function subscriptionsOf(method: object): readonly AfterCommitSubscription[] {
   return (Reflect.getMetadata(KEY, method) as AfterCommitSubscription[] | undefined) ?? [];
 }

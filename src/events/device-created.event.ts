@@ -1,7 +1,7 @@
 import { SessionEvent } from './session-event.js';
 
 /**
- * A user has a new device: by a login, or made by an application service. A listener refuses it by throwing a
+ * A user has a new device, made by a login or an application service. A listener refuses it by throwing a
  * `MatrixError`, which is then the answer to the request.
  *
  * @example
@@ -21,7 +21,7 @@ export class DeviceCreated extends SessionEvent {
     readonly userId: string,
     readonly deviceId: string,
     readonly displayName: string | null,
-    /** Birth of the device, in milliseconds since the epoch. */
+    /** When the device was created, in milliseconds since the epoch. */
     readonly createdTs: number,
   ) {
     super();

@@ -1,14 +1,14 @@
 import { partsOf, SessionEvent, type UserPart } from './session-event.js';
 
 /**
- * What may change in a device list. What other servers hear of as `m.device_list_update`:
+ * What may change in a device list. Other servers get these as `m.device_list_update`:
  * - `device_created`, `device_renamed`, `device_deleted`: the device, or its public name
  * - `device_keys`: the identity keys of the device, uploaded for the first time or changed
  * - `device_signed`: a cross-signing key of the user signed the device
  *
- * The rest is no `m.device_list_update`, and no part of its chain:
- * - `cross_signing_keys`: the master or the self-signing key, or a signature on the master key (`m.signing_key_update`)
- * - `user_signing_key`, `user_signed`: for the user's own eyes only; the second names who was signed
+ * The others are not an `m.device_list_update`, and not part of its chain:
+ * - `cross_signing_keys`: the master or self-signing key, or a signature on the master key (`m.signing_key_update`)
+ * - `user_signing_key`, `user_signed`: visible only to the user; the second names who was signed
  */
 export type DeviceListChangeKind =
   | 'device_created'
@@ -23,9 +23,9 @@ export type DeviceListChangeKind =
 /** One change of a user's device list. */
 export interface DeviceListChange {
   readonly userId: string;
-  /** Per user unique and increasing: the `stream_id` of `m.device_list_update`. */
+  /** Unique and increasing for each user: the `stream_id` of `m.device_list_update`. */
   readonly position: number;
-  /** The `m.device_list_update` before: `prev_id`. `null` for a user's first, and for changes that are none. */
+  /** The `prev_id` of an `m.device_list_update`; `null` for a user's first one, and for all other changes. */
   readonly previousPosition: number | null;
   readonly change: DeviceListChangeKind;
   readonly deviceId: string | null;
@@ -33,7 +33,7 @@ export interface DeviceListChange {
 }
 
 /**
- * Device lists have changed: what a homeserver or a sync server must tell to those who share a room with the users.
+ * Device lists have changed: a homeserver or sync server must tell everybody who shares a room with the users.
  *
  * @example
  * ```ts

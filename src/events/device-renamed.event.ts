@@ -1,7 +1,7 @@
 import { SessionEvent } from './session-event.js';
 
 /**
- * A device has another name, which everybody may see who shares a room with its user.
+ * A device has a new name, which is visible to everybody who shares a room with its user.
  *
  * @example
  * ```ts

@@ -9,24 +9,24 @@ export type DeletionReason =
   | 'deactivated'
   /** An administrator ended the session. */
   | 'admin'
-  /** Nobody could sign in on the device any more, for longer than `DEVICE_WITHOUT_TOKEN_TTL`. */
+  /** The device had no usable token for longer than `DEVICE_WITHOUT_TOKEN_TTL`. */
   | 'expired';
 
-/** A device by its name, which is unique for its user only. */
+/** Identifies a device. Device IDs are unique for one user only. */
 export interface DeviceRef {
   readonly userId: string;
   readonly deviceId: string;
 }
 
-/** One device that is gone. */
+/** A device that was deleted. */
 export interface DeletedDevice extends DeviceRef {
-  /** Birth of the device, in milliseconds since the epoch: a younger device of the same ID is another device. */
+  /** Creation time, in milliseconds since the epoch. A newer device with the same ID is not this one. */
   readonly createdTs: number;
 }
 
 /**
- * Devices are deleted, with their tokens; whatever else hangs on them goes now. One event carries any number of
- * devices of any number of users, and a device stands in it once.
+ * Devices are deleted, with their tokens. Delete everything else that belongs to them now. One event may contain any
+ * number of devices of any number of users, each of them once.
  *
  * @example
  * ```ts

@@ -10,8 +10,8 @@ import { listenersAtWork, type Outcome, ranksOf } from './in-transaction.decorat
 import type { SessionEvent, SessionEventType } from './session-event.js';
 
 /**
- * Publishes events on Nest's event bus, inside the transaction that makes them true, and keeps them for those who
- * hear of them after the commit.
+ * Publishes events on Nest's event bus, inside the transaction that makes them true, and records them for subscribers
+ * that get them after the commit.
  *
  * @example
  * ```ts
@@ -26,7 +26,7 @@ import type { SessionEvent, SessionEventType } from './session-event.js';
  */
 @Injectable()
 export class EventBus implements OnApplicationBootstrap {
-  /** How many listeners each event has; unset until all are attached. */
+  /** How many listeners each event has; `undefined` until all are attached. */
   private listeners: Map<string, number> | undefined;
 
   constructor(
@@ -36,7 +36,7 @@ export class EventBus implements OnApplicationBootstrap {
     private readonly environment: Environment,
   ) {}
 
-  /** Listeners attach in this very phase, in an order nobody promises: wait for them without holding it up. */
+  /** Listeners attach during this phase, in no guaranteed order, so this must wait for them without blocking it. */
   onApplicationBootstrap(): void {
     void this.readiness.waitUntilReady().then(() => {
       const names = this.emitter.eventNames().map(String);
@@ -47,18 +47,18 @@ export class EventBus implements OnApplicationBootstrap {
   /**
    * Resolves when every listener of the event has done its part in `tx`.
    *
-   * The bus itself takes silence for success: it resolves when a listener fails, and when nobody listens. So each
-   * listener's outcome is looked at, and counted.
-   * @throws {ErrorAnswer} of a listener, where the event may be refused
-   * @throws {Error} naming the listener that failed first, with its failure as the cause; or those that did not answer
-   *   within `EVENT_LISTENER_TIMEOUT`
+   * The bus itself resolves even when a listener fails, or when nobody listens. So this checks the outcome of each
+   * listener, and counts them.
+   * @throws {ErrorAnswer} of a listener, if the event is refusable
+   * @throws {Error} naming the listener that failed first, with its failure as the cause; or those that did not
+   *   answer within `EVENT_LISTENER_TIMEOUT`
    */
   async publish(tx: Tx, event: SessionEvent): Promise<void> {
     const { eventName: name, refusable } = event.constructor as SessionEventType;
     if (this.listeners === undefined)
       throw new Error(`${name} was published before its listeners were attached`);
     freeze(event);
-    // Before the listeners, whose own events are its consequences.
+    // Recorded before the listeners run, because the events they publish are consequences of this one.
     this.recorder.record(tx, event);
     const attached = ranksOf(name).map((busName) => ({ busName, count: this.listeners?.get(busName) ?? 0 }));
     const expected = attached.reduce((sum, { count }) => sum + count, 0);
@@ -68,9 +68,9 @@ export class EventBus implements OnApplicationBootstrap {
       .filter((outcome) => 'failure' in outcome)
       .toSorted((one, other) => (one.failedAs ?? 0) - (other.failedAs ?? 0));
     const [failed] = failures;
-    // A refusal came before what it made fail: statements that follow are sent without waiting for it.
+    // Later statements are sent without waiting for a refusal and may fail because of it: the refusal is the cause.
     if (refusable && failed?.failure instanceof ErrorAnswer) throw failed.failure;
-    // One failed statement aborts the transaction and fails those of other listeners: the first one is the cause.
+    // One failed statement aborts the transaction, so those of other listeners fail, too. The first one is the cause.
     const { failure } = tx;
     const first = failure === undefined ? failed : failures.find((one) => isCausedBy(one.failure, failure));
     if (first !== undefined) throw new Error(`${first.listener} failed on ${name}`, { cause: first.failure });
@@ -79,7 +79,7 @@ export class EventBus implements OnApplicationBootstrap {
       throw new Error(`${answers.length} of ${expected} listeners of ${name} answered`);
   }
 
-  /** Calls all listeners, without waiting for any: those of the first rank send their statements first. */
+  /** Calls all listeners without waiting in between. Those of the first rank send their statements first. */
   private async call(
     attached: readonly { readonly busName: string; readonly count: number }[],
     event: SessionEvent,
@@ -96,14 +96,14 @@ export class EventBus implements OnApplicationBootstrap {
     return answers.flat();
   }
 
-  /** A listener that hangs must not hold the transaction, and whatever waits for its locks. */
+  /** A listener that hangs must not block the transaction and others that wait for its locks. */
   private async inTime(
     event: SessionEvent,
     { isShared }: Tx,
     work: Promise<unknown[]>,
   ): Promise<(Outcome | undefined)[]> {
     const { eventListenerTimeoutMs } = this.environment;
-    // Who then goes on alone has all of the time once more.
+    // A request that is then retried alone gets the full time.
     const limitMs = isShared ? eventListenerTimeoutMs / 3 : eventListenerTimeoutMs;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
@@ -121,13 +121,13 @@ export class EventBus implements OnApplicationBootstrap {
   }
 }
 
-/** TypeORM's entity manager wraps what the database said. */
+/** Also looks inside TypeORM's errors, which wrap those of the database. */
 function isCausedBy(failure: unknown, cause: unknown): boolean {
   const causes = [...causesOf(failure)];
   return causes.some((one) => one === cause || (one as { driverError?: unknown }).driverError === cause);
 }
 
-/** What one listener did to an event, others would take for what happened. */
+/** Keeps a listener from changing the event for the others. */
 function freeze(event: object): void {
   for (const value of Object.values(Object.freeze(event)))
     if (Array.isArray(value)) Object.freeze(value).forEach(Object.freeze);

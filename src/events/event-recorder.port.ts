@@ -1,8 +1,8 @@
 import type { Tx } from '../database/tx.js';
 import type { SessionEvent } from './session-event.js';
 
-/** Keeps events for those who hear of them after the commit. */
+/** Records events for subscribers that get them after the commit. */
 export abstract class EventRecorder {
-  /** Writes the event down in the transaction that makes it true. */
+  /** Writes the event in the transaction that makes it true. */
   abstract record(tx: Tx, event: SessionEvent): void;
 }

@@ -10,7 +10,7 @@ import type { SessionEventType } from './session-event.js';
 import { SessionStarted } from './session-started.event.js';
 import { SessionsEnded } from './sessions-ended.event.js';
 
-/** The events on offer. */
+/** All events of the service. */
 export const EVENT_TYPES: readonly SessionEventType[] = [
   SessionStarted,
   SessionsEnded,

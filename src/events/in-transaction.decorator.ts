@@ -2,12 +2,12 @@ import { OnEvent } from '@nestjs/event-emitter';
 import type { Tx } from '../database/tx.js';
 import type { SessionEvent, SessionEventType } from './session-event.js';
 
-/** What a listener answers to the bus: a value, because a bus that rejects forgets the other listeners. */
+/** What a listener returns to the bus. It never rejects, because the bus would then drop the other outcomes. */
 export interface Outcome {
-  /** The listener, as a person would look for it in the code: `NotesListener.onDevicesDeleted`. */
+  /** Class and method of the listener: `NotesListener.onDevicesDeleted`. */
   readonly listener: string;
   readonly failure?: unknown;
-  /** Tells which of two failed first: the other may have failed because of it. */
+  /** The order of failures: a later one may be a consequence of an earlier one. */
   readonly failedAs?: number;
 }
 
@@ -18,18 +18,18 @@ const WRAPPED = new WeakSet<object>();
 const AT_WORK = new WeakMap<SessionEvent, Set<string>>();
 
 /**
- * Makes a method of a provider take part in the transaction that publishes `Event`. It runs before the commit,
- * with the event and the transaction; when it rejects, everything is rolled back and the client gets a 500 whose
- * token still works. Of `SessionStarted` and `DeviceCreated`, a `MatrixError` is the answer instead.
+ * Makes a method of a provider take part in the transaction that publishes `Event`. It runs before the commit, with
+ * the event and the transaction. If it rejects, everything is rolled back, the client gets a 500, and its token still
+ * works. On `SessionStarted` and `DeviceCreated`, a `MatrixError` that it throws is the answer instead.
  *
- * The method must do its writes through `tx`, await them all, and be set-based: an event may carry one device or
- * ten thousand. It may run more than once for one logout, and for one that is refused in the end: requests share
- * transactions, which are tried again when they fail. Anything outside this database belongs elsewhere.
+ * The method must do its writes through `tx`, await them all, and be set-based: an event may contain one device or
+ * ten thousand. It may run more than once for one logout, and for a logout that is finally refused, because requests
+ * share transactions and these are retried when they fail. Use `@AfterCommit` for anything outside this database.
  *
- * Listeners of one event work side by side. The row of a device is there before the first statement of a listener of
- * `SessionStarted` or `DeviceCreated`: rows that reference it can be inserted. On `DevicesDeleted` it goes as soon as
- * its statement has its turn, and rows that reference it are gone after the first `await`: who wants to know what was
- * deleted asks for it with `DELETE … RETURNING`, as the first statement.
+ * Listeners of one event run concurrently. On `SessionStarted` and `DeviceCreated` the row of the device exists
+ * before the first statement of a listener, so rows that reference it can be inserted. On `DevicesDeleted` the row is
+ * deleted right after the first statements of the listeners, so rows that reference it are gone after the first
+ * `await`. To learn what was deleted, use `DELETE … RETURNING` as the first statement.
  *
  * @example
  * ```ts
@@ -43,12 +43,12 @@ export function InTransaction<Event extends SessionEvent>(event: SessionEventTyp
   return inTransaction(event, 'between');
 }
 
-/** The same for what must stand before the listeners of all modules, wherever those are imported. */
+/** The same, but called before the listeners of all modules, in whatever order those are imported. */
 export function FirstInTransaction<Event extends SessionEvent>(event: SessionEventType<Event>) {
   return inTransaction(event, 'first');
 }
 
-/** The same for what must come after them. */
+/** The same, but called after them. */
 export function LastInTransaction<Event extends SessionEvent>(event: SessionEventType<Event>) {
   return inTransaction(event, 'last');
 }
@@ -57,8 +57,8 @@ const RANKS = ['first', 'between', 'last'] as const;
 type Rank = (typeof RANKS)[number];
 
 /**
- * The names under which the bus knows an event, in the order in which its listeners are called: theirs among each other
- * follows from how modules are imported.
+ * The bus names of an event, one for each rank, in the order in which listeners are called. Within a rank the order
+ * depends on how modules are imported.
  */
 export function ranksOf(eventName: string): string[] {
   return RANKS.map((rank) => nameOf(eventName, rank));
@@ -76,12 +76,12 @@ function inTransaction<Event extends SessionEvent>(event: SessionEventType<Event
     descriptor: TypedPropertyDescriptor<Method>,
   ): void => {
     const listener = descriptor.value!;
-    // A method may listen to several events: wrapped once, it is subscribed to each.
+    // A method that listens to several events is wrapped once and subscribed to each.
     if (WRAPPED.has(listener)) {
       OnEvent(busName, { suppressErrors: false })(target, name, descriptor);
       return;
     }
-    // Typed as the method it replaces; only the bus sees the outcome.
+    // Typed like the method it replaces, because only the bus sees the outcome.
     descriptor.value = function (this: object | undefined, happened: Event, tx: Tx) {
       const named = `${this?.constructor.name}.${String(name)}`;
       return outcomeOf(named, happened, () => listener.call(this, happened, tx.as(named)));
@@ -91,12 +91,12 @@ function inTransaction<Event extends SessionEvent>(event: SessionEventType<Event
   };
 }
 
-/** Whether a method takes part in transactions, and so answers with an {@link Outcome}. */
+/** Whether a method takes part in transactions and therefore returns an {@link Outcome}. */
 export function isInTransaction(method: object): boolean {
   return WRAPPED.has(method);
 }
 
-/** The listeners that the event still waits for. */
+/** The listeners of the event that have not answered yet. */
 export function listenersAtWork(event: SessionEvent): readonly string[] {
   return [...(AT_WORK.get(event) ?? [])];
 }

@@ -1,7 +1,7 @@
 import { SessionEvent } from './session-event.js';
 
 /**
- * A user has a new password; the sessions that the old one began may have to end.
+ * A user has a new password. Sessions that began with the old one may have to end.
  *
  * @example
  * ```ts
@@ -16,7 +16,7 @@ export class PasswordChanged extends SessionEvent {
     readonly userId: string,
     /** Whether the user's devices are to be deleted. */
     readonly logoutDevices: boolean,
-    /** The device that stays in any case; `null` when none does. */
+    /** The device that stays in any case; `null` if there is none. */
     readonly keptDeviceId: string | null,
     /** When, in milliseconds since the epoch. */
     readonly changedTs: number,

@@ -1,5 +1,5 @@
 /**
- * What happened, as a value that survives JSON: identifiers, reasons and times, never a token or an entity.
+ * What happened, as a value that can be stored as JSON: identifiers, reasons and times, never a token or an entity.
  *
  * @example
  * ```ts
@@ -12,14 +12,14 @@
  * ```
  */
 export abstract class SessionEvent {
-  /** The name on the bus. It never changes: rows that carry it outlive the code that wrote them. */
+  /** The name on the bus. Never change it: stored rows contain it. */
   static readonly eventName: string;
-  /** Whether a `MatrixError` that a listener throws is the answer to the request; otherwise it is a 500. */
+  /** Whether a `MatrixError` that a listener throws is the answer to the request. Otherwise the answer is a 500. */
   static readonly refusable: boolean = false;
 
   /**
-   * The event in parts of one user each, in which it is kept for subscribers after the commit. An event that is
-   * about one user has a `userId` and is its own part.
+   * Splits the event into one part for each user, as stored for subscribers. An event about one user has a `userId`
+   * and is its own only part.
    */
   perUser(): readonly UserPart[] {
     const { userId } = this as { userId?: string };
@@ -28,13 +28,13 @@ export abstract class SessionEvent {
   }
 }
 
-/** What an event says of one user. */
+/** The part of an event that is about one user. */
 export interface UserPart {
   readonly userId: string;
   readonly event: SessionEvent;
 }
 
-/** One part for each user that `items` name, in the order in which they come. */
+/** One part for each user in `items`, in the order of their first items. */
 export function partsOf<Item extends { readonly userId: string }>(
   items: readonly Item[],
   toEvent: (items: readonly Item[]) => SessionEvent,

@@ -1,9 +1,9 @@
 import { SessionEvent } from './session-event.js';
 
 /**
- * A user begins a session on a device, new or known. Published before the token exists: its transaction ends with
- * the device and the token, or with neither. A listener refuses the session by throwing a `MatrixError`, which is
- * then the answer to the request.
+ * A user begins a session on a new or known device. Published before the token exists. The transaction commits both
+ * the device and the token, or neither. A listener refuses the session by throwing a `MatrixError`, which is then the
+ * answer to the request.
  *
  * @example
  * ```ts
@@ -20,7 +20,7 @@ export class SessionStarted extends SessionEvent {
   constructor(
     readonly userId: string,
     readonly deviceId: string,
-    /** Name for a device that is new; a known device keeps the one it has. */
+    /** Name for a new device; a known device keeps its name. */
     readonly initialDeviceDisplayName: string | null,
     /** When, in milliseconds since the epoch. */
     readonly startedTs: number,

@@ -5,7 +5,7 @@ import { partsOf, SessionEvent, type UserPart } from './session-event.js';
 export type EndReason = 'replaced_by_login' | 'refresh_replay';
 
 /**
- * The tokens of a device died; the device and its keys stay.
+ * The tokens of a device are no longer valid. The device and its keys stay.
  *
  * @example
  * ```ts

@@ -11,7 +11,7 @@ const LOOK: Statement = {
   text: `SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' AS "onlyReads"`,
 };
 
-/** Whether this node is well, for load balancers and container runtimes. Not of the Matrix specification. */
+/** Health of this node, for load balancers and container runtimes. Not part of the Matrix specification. */
 @Controller('/health')
 @ApiTags('Health')
 @Public()

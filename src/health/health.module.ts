@@ -1,6 +1,6 @@
 import { Module } from '@nestjs/common';
 import { HealthController } from './health.controller.js';
 
-/** Whether this node is well. */
+/** Health of this node. */
 @Module({ controllers: [HealthController] })
 export class HealthModule {}

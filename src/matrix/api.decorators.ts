@@ -6,7 +6,7 @@ type Schema = NonNullable<Extract<Parameters<typeof ApiResponse>[0], { schema?: 
 
 export const EMPTY_OBJECT: Schema = { type: 'object', properties: {} };
 
-/** The body of an endpoint, with an example that works when it is sent. */
+/** The body of an endpoint, with an example that works when sent as it is. */
 export function ApiExample(type: Type, value: object) {
   return ApiBody({ type, examples: { example: { value } } });
 }
@@ -22,7 +22,7 @@ export function ApiDeviceId() {
 }
 
 /**
- * Describes an error of an endpoint for Swagger: its status, when it comes and its `errcode`s.
+ * Describes an error of an endpoint for Swagger: its status, when it occurs and its `errcode`s.
  * @param more further properties of the answer
  *
  * @example
@@ -54,7 +54,7 @@ export function ApiMatrixError(
 }
 
 /**
- * The endpoint needs an access token, for Swagger: how it is presented, and what a bad one is answered with.
+ * Tells Swagger that the endpoint needs an access token, how to send it, and what the answer to a bad one is.
  *
  * @example
  * ```ts
@@ -83,8 +83,8 @@ export function ApiAccessToken() {
 }
 
 /**
- * The endpoint takes a JSON body, with the errors that come of that.
- * @param more further reasons for a 400
+ * The errors of an endpoint that takes a JSON body.
+ * @param more further `errcode`s of a 400
  */
 export function ApiJsonBodyErrors(...more: Errcode[]) {
   return applyDecorators(
@@ -117,7 +117,7 @@ export function ApiInteractiveAuth() {
   });
 }
 
-/** The endpoint is limited: how often is a matter of configuration. */
+/** The endpoint is rate-limited, as configured. */
 export function ApiRateLimit() {
   return ApiMatrixError(
     429,

@@ -2,22 +2,22 @@ import { configure } from 'safe-stable-stringify';
 
 const stringify = configure({ deterministic: byCodePoint, circularValue: TypeError });
 
-/** One spelling for each JSON value, for comparing. */
+/** One spelling for each JSON value, for comparisons. */
 export function orderedJson(value: object): string {
   return stringify(value);
 }
 
 /**
- * The one spelling of a JSON value that is signed (appendices, "Canonical JSON").
- * @throws {TypeError} for a number that is no integer within 2^53 - 1
+ * The spelling of a JSON value that is signed (appendices, "Canonical JSON").
+ * @throws {TypeError} for a number that is not an integer within 2^53 - 1
  */
 export function canonicalJson(value: object): string {
   return stringify(value, integersOnly);
 }
 
 /**
- * Keys go by code point; JavaScript's own order is that of UTF-16, in which the halves of a code point beyond 2^16
- * come before U+E000 to U+FFFF. Whoever sends keys chooses how often this is called, so it makes nothing.
+ * Orders keys by code point. JavaScript orders strings by UTF-16 units, in which the surrogates of a code point
+ * beyond 2^16 come before U+E000 to U+FFFF. Clients control how often this is called, so it avoids allocations.
  */
 function byCodePoint(one: string, other: string): number {
   const length = Math.min(one.length, other.length);

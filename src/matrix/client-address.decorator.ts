@@ -2,7 +2,7 @@ import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { Request } from 'express';
 import { clientAddressOf } from './client-address.js';
 
-/** The address of the client; behind a proxy only as far as `TRUST_PROXY` says. */
+/** The address of the client. Proxies are trusted only as far as `TRUST_PROXY` says. */
 export const ClientAddress = createParamDecorator((_: unknown, context: ExecutionContext): string =>
   clientAddressOf(context.switchToHttp().getRequest<Request>()),
 );

@@ -2,23 +2,23 @@ import { isIP } from 'node:net';
 import type { Request } from 'express';
 import ipaddr from 'ipaddr.js';
 
-/** Of a client whose connection is gone already. */
+/** The address of a client whose connection has closed already. */
 const UNKNOWN = 'unknown';
 
 /**
- * An address in its one spelling, without port, brackets or zone; an IPv4 address in IPv6's clothes is an IPv4
- * address. `null` for what is no address.
+ * An address in normal form, without port, brackets or zone. An IPv4-mapped IPv6 address becomes an IPv4 address.
+ * `null` if the text is not an address.
  */
 export function toAddress(text: string): string | null {
   const trimmed = text.trim();
   const [, bracketed] = /^\[([^\]]+)\](?::\d{1,5})?$/.exec(trimmed) ?? [];
   const [, withPort] = /^(\d[\d.]+):\d{1,5}$/.exec(trimmed) ?? [];
   const address = (bracketed ?? withPort ?? trimmed).replace(/%.*$/, '');
-  // The library takes more for an address than anybody writes: 0x7f.1 is 127.0.0.1 to it.
+  // The library accepts unusual spellings: it reads 0x7f.1 as 127.0.0.1.
   return isIP(address) === 0 ? null : ipaddr.process(address).toString();
 }
 
-/** The network of an address that one subscriber has: of IPv6 the first 64 bits. Anything else stays what it is. */
+/** The network that one subscriber has: the first 64 bits of an IPv6 address. Anything else is returned unchanged. */
 export function networkOf(address: string): string {
   if (isIP(address) !== 6) return address;
   const [network] = ipaddr.IPv6.networkAddressFromCIDR(`${address}/64`).toString().split('%');
@@ -26,8 +26,8 @@ export function networkOf(address: string): string {
 }
 
 /**
- * The address of the client in its one spelling; behind proxies as far as `TRUST_PROXY` says. What a proxy says is
- * taken for an address only when it is one: otherwise the client is whoever said it.
+ * The address of the client in normal form. Proxies are trusted as far as `TRUST_PROXY` says. If a trusted proxy
+ * sends something that is not an address, the proxy itself counts as the client.
  */
 export function clientAddressOf(request: Request): string {
   const { remoteAddress = '' } = request.socket;

@@ -1,13 +1,13 @@
 import { applyDecorators, Controller, HttpCode, Post } from '@nestjs/common';
 
-/** Where the client-server API lives; `r0` is what it was called before version 1.1. */
+/** Path of the client-server API; before version 1.1 it was `r0`. */
 export const CLIENT_V3 = '_matrix/client/v3';
 export const CLIENT_R0 = '_matrix/client/r0';
-/** Endpoints that came later count their own versions. */
+/** Newer endpoints have version numbers of their own. */
 export const CLIENT_V1 = '_matrix/client/v1';
 
 /**
- * A controller whose routes stand under `/_matrix/client/v3` and, for older clients, `/_matrix/client/r0`.
+ * A controller whose routes are under `/_matrix/client/v3` and, for older clients, `/_matrix/client/r0`.
  *
  * @example
  * ```ts
@@ -21,7 +21,7 @@ export const CLIENT_V1 = '_matrix/client/v1';
 export const ClientController = () => Controller([CLIENT_V3, CLIENT_R0]);
 
 /**
- * A POST route that answers 200, as Matrix wants, and not Nest's 201.
+ * A POST route that answers 200, as Matrix requires, instead of Nest's 201.
  *
  * @example
  * ```ts

@@ -4,11 +4,11 @@ import { clientAddressOf } from './client-address.js';
 
 /** Where a request comes from. */
 export interface Origin {
-  /** The address of the client; behind a proxy only as far as `TRUST_PROXY` says. */
+  /** The address of the client. Proxies are trusted only as far as `TRUST_PROXY` says. */
   readonly address: string;
-  /** What the client calls itself. */
+  /** The `User-Agent` header. */
   readonly userAgent: string | null;
-  /** The user who asks, when it is about the sessions of another. */
+  /** The user who makes the request, if it concerns another user. */
   readonly actor?: string;
 }
 
@@ -17,7 +17,7 @@ export function originOf(request: Request): Origin {
 }
 
 /**
- * The {@link Origin} of the current request: for the audit log, and for limits by address.
+ * The {@link Origin} of the current request, for the audit log and for limits by address.
  *
  * @example
  * ```ts

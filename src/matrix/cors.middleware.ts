@@ -7,7 +7,7 @@ export const CORS_HEADERS = {
 };
 
 /**
- * "Web Browser Clients": the three headers on every answer, errors included, and OPTIONS answered before any
+ * "Web Browser Clients": sets the three headers on every answer, errors included, and answers OPTIONS before any
  * guard or handler runs. Express's `cors` package sets two of the three on preflights only.
  */
 export function cors(request: Request, response: Response, next: NextFunction): void {

@@ -2,12 +2,12 @@ import { Injectable, Logger, type OnModuleDestroy } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { MatrixExpressAdapter } from './http.js';
 
-/** Shorter than container runtimes wait before they kill. */
+/** Shorter than container runtimes wait before they kill a process. */
 const LIMIT_MS = 8_000;
 
 /**
- * Lets requests end before anything else does: this hook runs before those in which other rooms write down what
- * they still have, so that nothing comes in behind them.
+ * Lets open requests end before anything else stops. This hook runs before the hooks in which other modules write
+ * their pending data, so no request can add more data after that.
  */
 @Injectable()
 export class HttpDrain implements OnModuleDestroy {

@@ -11,27 +11,27 @@ import { type ErrorAnswer, MatrixError } from './matrix-error.js';
 
 /** How long connections and requests may take. */
 export interface HttpTimeouts {
-  /** How long a connection stays open between two requests: longer than the proxy in front keeps it. */
+  /** How long a connection stays open between two requests. Must be longer than the proxy in front keeps it open. */
   readonly keepAliveMs: number;
-  /** In which a request must have arrived, body included. */
+  /** How long a request may take to arrive, body included. */
   readonly requestMs: number;
 }
 
 const HEADERS_MS = 15_000;
-/** How often Node looks whether a request is late. */
+/** How often Node checks for late requests. */
 const CHECK_MS = 1_000;
-/** While it stops, a connection that has rested so long is not about to be used. */
+/** While the server stops, a connection that has been idle this long will not be used any more. */
 const REST_MS = 100;
 
-/** Answers whose headers are still to be sent may be told to be the last of their connection. */
+/** If the headers of an open answer have not been sent yet, it can still say `Connection: close`. */
 type OpenAnswers = Set<ServerResponse>;
 
-/** A server for HTTP whose own answers are errors of Matrix, too, and which can be stopped without losing a request. */
+/** An HTTP server whose own errors are Matrix errors, too, and which can stop without losing a request. */
 export class MatrixHttpServer {
   readonly server: Server;
   private readonly open: OpenAnswers = new Set();
   private readonly sockets = new Set<Socket>();
-  /** Those whose request was answered before it was whole. */
+  /** Sockets whose request was answered before all of it had arrived. */
   private readonly answered = new WeakSet<Socket>();
   private isStopping = false;
 
@@ -42,7 +42,7 @@ export class MatrixHttpServer {
         requestTimeout: requestMs,
         headersTimeout: Math.min(HEADERS_MS, requestMs),
         connectionsCheckingInterval: CHECK_MS,
-        // Refused below, in Matrix's words.
+        // Refused below, with a Matrix error.
         requireHostHeader: false,
       },
       (request, response) => {
@@ -61,7 +61,7 @@ export class MatrixHttpServer {
       socket.once('close', () => this.sockets.delete(socket));
     });
     this.server.on('clientError', (error, socket: Socket) => {
-      // Whoever has an answer already, and goes on sending, gets no second one.
+      // A client that keeps sending after its answer does not get a second one.
       if (this.answered.has(socket)) socket.destroy();
       else refuse(error, socket);
     });
@@ -74,16 +74,16 @@ export class MatrixHttpServer {
   }
 
   /**
-   * Takes no further connection, answers what comes on those that are there, each time for the last time, and
-   * resolves when all are closed; after `limitMs` they are cut.
+   * Accepts no new connections, answers requests on open ones, each as the last of its connection, and resolves when
+   * all are closed. Cuts those that are still open after `limitMs`.
    * @returns whether any were cut
    */
   async stop(limitMs: number): Promise<boolean> {
     this.isStopping = true;
     for (const response of this.open) if (!response.headersSent) response.setHeader('Connection', 'close');
-    // HTTP's own `close` would cut connections that rest at this moment, on some of which a request is on its way.
+    // `close` of `node:http` would cut connections that are idle now, although a request may be on its way on some.
     const closed = new Promise((resolve) => NetServer.prototype.close.call(this.server, resolve));
-    // An answer that went out meanwhile has closed its connection: what rests has rested since before.
+    // Answers sent from now on close their connections, so those that are idle later have been idle since before.
     const resting = setInterval(() => this.closeResting(), REST_MS);
     let isCut = false;
     const deadline = setTimeout(() => {
@@ -98,23 +98,23 @@ export class MatrixHttpServer {
 
   private closeResting(): void {
     this.server.closeIdleConnections();
-    // To Node, a connection on which nothing has come yet is about to have a request.
+    // Node does not count a connection as idle before its first request.
     for (const socket of this.sockets) if (socket.bytesRead === 0) socket.destroy();
   }
 }
 
-/** Writes an error of Matrix where no route, and no Express, has the request in hand. */
+/** Writes a Matrix error where neither a route nor Express handles the request. */
 export function send(response: ServerResponse, answer: ErrorAnswer): void {
   const body = JSON.stringify(answer.toBody());
   response.writeHead(answer.status, { ...CORS_HEADERS, ...answer.headers, ...jsonHeaders(body) }).end(body);
 }
 
-/** Matrix's answers are JSON in UTF-8, which goes without saying: clients compare the type as it is. */
+/** The type has no `charset`: JSON is always UTF-8, and some clients compare the header literally. */
 export function jsonHeaders(body: string): Record<string, string | number> {
   return { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) };
 }
 
-/** What Node says where it can make no request of what came, or not in time. */
+/** The answer to Node's error code for a request that is malformed or late. */
 function toAnswer(code: string | undefined): MatrixError {
   switch (code) {
     case 'HPE_HEADER_OVERFLOW':
@@ -129,7 +129,7 @@ function toAnswer(code: string | undefined): MatrixError {
 }
 
 function refuse(error: NodeJS.ErrnoException, socket: Socket & { _httpMessage?: ServerResponse }): void {
-  // oxlint-disable-next-line no-underscore-dangle -- Node's own handler looks there, and there is no other way to know.
+  // oxlint-disable-next-line no-underscore-dangle -- Node's own handler reads it, and there is no other way to know.
   const isAnswered = socket._httpMessage?.headersSent === true;
   if (!socket.writable || isAnswered || error.code === 'ECONNRESET') {
     socket.destroy();

@@ -6,7 +6,7 @@ import { type HttpTimeouts, jsonHeaders, MatrixHttpServer } from './http-server.
 import { MatrixError } from './matrix-error.js';
 
 /**
- * Express set to Matrix's rules, before Nest or anybody else gives it a route.
+ * Express configured for Matrix, for Nest to add routes to.
  *
  * @example
  * ```ts
@@ -28,7 +28,7 @@ export function matrixExpress(
   return new MatrixExpressAdapter(server, timeouts);
 }
 
-/** Express's `json` looks at settings, types and character sets each time; our answers are JSON, in UTF-8. */
+/** Sends answers faster than Express's `json`, which checks settings, types and character sets for each of them. */
 export class MatrixExpressAdapter extends ExpressAdapter {
   private http: MatrixHttpServer | undefined;
 
@@ -44,15 +44,12 @@ export class MatrixExpressAdapter extends ExpressAdapter {
     this.httpServer = this.http.server;
   }
 
-  /** Lets requests end; see {@link MatrixHttpServer.stop}. */
+  /** Lets open requests end; see {@link MatrixHttpServer.stop}. */
   async stop(limitMs: number): Promise<boolean> {
     return (await this.http?.stop(limitMs)) ?? false;
   }
 
-  /**
-   * Bodies are read behind the guard (`JsonBodyGuard`): Nest's parsers would read them before it, and leave it
-   * none.
-   */
+  /** `JsonBodyGuard` reads bodies. Nest's parsers would read them first and leave nothing for it. */
   override registerParserMiddleware(): void {}
 
   override reply(response: Response, body: unknown, status?: number): unknown {
@@ -63,13 +60,13 @@ export class MatrixExpressAdapter extends ExpressAdapter {
   }
 }
 
-/** Whatever a handler gives is JSON, strings and numbers, too, but for files, bytes, and nothing at all. */
+/** Everything that a handler returns is JSON, even strings and numbers, except files, bytes and `undefined`. */
 function isJson(value: unknown): boolean {
   if (typeof value !== 'object') return value !== undefined;
   return !(value instanceof StreamableFile) && !(value instanceof Uint8Array);
 }
 
-/** No identifier holds a NUL, and PostgreSQL stores none. */
+/** Identifiers never contain NUL, and PostgreSQL cannot store it. */
 function refuseNul(request: Request, _response: Response, next: NextFunction): void {
   if (!request.url.includes('%00')) next();
   else if (/[?&]username=[^&]*%00/.test(request.url))

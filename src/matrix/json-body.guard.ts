@@ -8,7 +8,7 @@ import { MatrixError } from './matrix-error.js';
 const WITHOUT_BODY = 'matrix:without-body';
 
 /**
- * The endpoint takes no body: whatever is sent is left unread.
+ * The endpoint takes no body: anything that is sent stays unread.
  *
  * @example
  * ```ts
@@ -36,17 +36,17 @@ export const OptionalBody = () => SetMetadata(OPTIONAL_BODY, true);
 const CHECKED_ELSEWHERE = 'matrix:checked-elsewhere';
 
 /**
- * A key of the body whose text the endpoint looks at itself, NUL and lone surrogates included: it has an error of
- * its own for those, which its description wants.
+ * A key of the body whose text the endpoint checks itself, including for NUL and lone surrogates, because the
+ * specification requires a specific error there.
  */
 export const ChecksItself = (key: string) => SetMetadata(CHECKED_ELSEWHERE, key);
 
 const METHODS_WITH_BODY = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
 
 /**
- * Gives `@Body()` its value. It stands behind the bearer guard, where Express's parser would stand before it: a
- * stranger cannot make the server parse, and no token is ever looked for in a body. A guard and not an interceptor,
- * because Nest wraps a request that meets any interceptor into half a dozen observables.
+ * Gives `@Body()` its value. It runs after the bearer guard; Express's parser would run before it. So a client
+ * without a token cannot make the server parse, and no token is read from a body. It is a guard and not an
+ * interceptor, because Nest wraps a request that passes an interceptor in half a dozen observables.
  */
 @Injectable()
 export class JsonBodyGuard implements CanActivate {

@@ -4,10 +4,10 @@ import type { Request } from 'express';
 import getRawBody from 'raw-body';
 import { MatrixError } from './matrix-error.js';
 
-/** Far more than any Matrix body nests, far less than a recursive function bears. */
+/** Far deeper than any Matrix body, and far less than a recursive function can handle. */
 const LIMIT_DEPTH = 100;
 
-/** Who was told that the body is too large has so long to read it. */
+/** How long a client whose body was refused early may read the answer before its connection is cut. */
 const LINGER_MS = 1_000;
 const DECODERS: ReadonlyMap<string, () => Transform> = new Map<string, () => Transform>([
   ['gzip', createGunzip],
@@ -18,8 +18,8 @@ const DECODERS: ReadonlyMap<string, () => Transform> = new Map<string, () => Tra
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
- * Reads the request's body as a JSON object, whatever its Content-Type ("API Standards"). `null`: there is none.
- * @param unchecked a key whose text may hold what cannot be stored: somebody else refuses it
+ * Reads the request's body as a JSON object, whatever its Content-Type ("API Standards"); `null` if there is no body.
+ * @param unchecked a key whose text may contain what PostgreSQL cannot store; the caller checks it
  * @throws {MatrixError} `M_NOT_JSON`, `M_BAD_JSON` or `M_TOO_LARGE`
  */
 export async function readJsonBody(
@@ -37,7 +37,7 @@ export async function readJsonBody(
   return value;
 }
 
-/** Refuses at the limit: Express's own parser would first read on to the end, which an endless body does not have. */
+/** Refuses a body at the limit. Express's parser would first read it to the end, and an endless body has none. */
 async function readBytes(request: Request, mostBytes: number): Promise<Buffer> {
   const { 'content-encoding': encoding = 'identity', 'content-length': length } = request.headers;
   const decoder = DECODERS.get(encoding.toLowerCase());
@@ -74,7 +74,7 @@ function withoutText(value: object, key: string): object {
   );
 }
 
-/** Better a clear answer now than a failed statement, or a changed value, later. */
+/** Refuses what would fail in a statement, or be changed, when it is stored. */
 function refuseUnstorable(root: object): void {
   let level: unknown[] = [root];
   for (let depth = 0; level.length > 0; depth += 1) {
@@ -86,7 +86,7 @@ function refuseUnstorable(root: object): void {
       } else if (typeof value === 'number') {
         if (!isExact(value)) throw MatrixError.badJson('Numbers beyond 2^53 - 1 cannot be kept as they are');
       } else if (typeof value === 'object' && value !== null) {
-        // One by one: a list of a hundred thousand is more than a function takes as arguments.
+        // Pushed one by one, because a function cannot take a hundred thousand arguments.
         for (const [key, property] of Object.entries(value)) {
           if (!Array.isArray(value)) next.push(key);
           next.push(property);
@@ -97,7 +97,7 @@ function refuseUnstorable(root: object): void {
   }
 }
 
-/** Whether JavaScript read the number that was written: what was signed must come back as it was. */
+/** Whether JavaScript read the number exactly as written: signed JSON must be returned unchanged. */
 function isExact(number: number): boolean {
   return Number.isFinite(number) && (!Number.isInteger(number) || Number.isSafeInteger(number));
 }

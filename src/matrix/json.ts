@@ -5,7 +5,7 @@ export function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** `{ [outer]: { [inner]: value } }`, whatever the names are: `__proto__` is one like any other here. */
+/** `{ [outer]: { [inner]: value } }`. Every name is allowed, even `__proto__`. */
 export function nest<Value>(
   entries: Iterable<readonly [outer: string, inner: string, value: Value]>,
 ): Record<string, Record<string, Value>> {

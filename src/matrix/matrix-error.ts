@@ -23,7 +23,7 @@ export type Errcode =
   | 'M_WEAK_PASSWORD';
 
 /**
- * Anything thrown that knows how it is answered.
+ * An error that defines its own HTTP answer.
  *
  * @example
  * ```ts
@@ -45,8 +45,8 @@ export abstract class ErrorAnswer extends Error {
 }
 
 /**
- * An answer that is an error in Matrix's own terms: throw it anywhere below a controller and the client gets
- * `status` with `{ errcode, error, ...extra }`. The message is public; what only the log may know goes into `cause`.
+ * A Matrix error: throw it anywhere below a controller, and the client gets `status` with
+ * `{ errcode, error, ...extra }`. The message is public; put what only the log may contain into `cause`.
  *
  * @example
  * ```ts
@@ -70,7 +70,7 @@ export class MatrixError extends ErrorAnswer {
     return { errcode: this.errcode, error: this.message, ...this.extra };
   }
 
-  /** 401 `M_MISSING_TOKEN`: nobody says who is calling. */
+  /** 401 `M_MISSING_TOKEN`: the request has no usable access token. */
   static missingToken(): MatrixError {
     return new MatrixError(
       401,
@@ -81,15 +81,15 @@ export class MatrixError extends ErrorAnswer {
 
   /**
    * 401 `M_UNKNOWN_TOKEN`.
-   * @param softLogout `true` only while the device lives: the client keeps its encryption keys and may come back.
-   *   Otherwise the client takes the session for destroyed and discards them ("Soft logout").
+   * @param softLogout `true` only while the device exists: the client keeps its encryption keys and may log in again.
+   *   Otherwise the client treats the session as destroyed and discards them ("Soft logout").
    */
   static unknownToken(softLogout = false): MatrixError {
     const message = softLogout ? 'The token has expired or was replaced' : 'Unknown token';
     return new MatrixError(401, 'M_UNKNOWN_TOKEN', message, softLogout ? { soft_logout: true } : {});
   }
 
-  /** 401 `M_USER_LOCKED`. Sessions of a locked user stay, so that a client keeps its keys ("Account locking"). */
+  /** 401 `M_USER_LOCKED`. A locked user's sessions stay, so that clients keep their keys ("Account locking"). */
   static userLocked(): MatrixError {
     return new MatrixError(401, 'M_USER_LOCKED', 'This account has been locked', { soft_logout: true });
   }
@@ -102,7 +102,7 @@ export class MatrixError extends ErrorAnswer {
     return new LimitExceeded(retryAfterMs);
   }
 
-  /** 400 `M_UNKNOWN` for an authentication session that is not there, or not any more. */
+  /** 400 `M_UNKNOWN` for an authentication session that does not exist, or no longer does. */
   static unknownSession(): MatrixError {
     return new MatrixError(400, 'M_UNKNOWN', 'Unknown or expired authentication session');
   }
@@ -138,7 +138,7 @@ export class MatrixError extends ErrorAnswer {
   }
 }
 
-/** Both spellings of the waiting time: browsers cannot read the header, newer clients do not look at the key. */
+/** Sends the waiting time twice: browsers cannot read the header, and newer clients ignore the key. */
 class LimitExceeded extends MatrixError {
   override readonly headers: Readonly<Record<string, string>>;
 

@@ -6,7 +6,7 @@ import { send } from './http-server.js';
 import { type Errcode, ErrorAnswer, MatrixError } from './matrix-error.js';
 import { Refusals } from './refusals.port.js';
 
-/** What Nest's own exceptions, and those of a team's module, mean in Matrix. */
+/** The `errcode` of an `HttpException` that Nest or another team's module throws. */
 const ERRCODE_OF_STATUS: Readonly<Record<number, Errcode>> = {
   400: 'M_INVALID_PARAM',
   403: 'M_FORBIDDEN',
@@ -15,7 +15,7 @@ const ERRCODE_OF_STATUS: Readonly<Record<number, Errcode>> = {
   429: 'M_LIMIT_EXCEEDED',
 };
 
-/** The last stop of every error: whatever was thrown becomes a Matrix error body. */
+/** Turns everything that was thrown into a Matrix error body. */
 @Catch()
 export class MatrixExceptionFilter implements ExceptionFilter {
   private readonly logger = new Logger(MatrixExceptionFilter.name);
@@ -27,7 +27,7 @@ export class MatrixExceptionFilter implements ExceptionFilter {
     const request = http.getRequest<Request>();
     const response = http.getResponse<Response>();
     const answer = toAnswer(exception, request);
-    // An outage of the database is told of once, and not by each request that meets it.
+    // A database outage is logged once, not by every request that fails because of it.
     if (answer.status >= 500 && !(answer instanceof TryLater))
       this.logger.error(`${request.method} ${request.path} failed`, stackOf(exception));
     this.refusals.refused(request, answer);
@@ -64,15 +64,15 @@ interface Route {
   readonly methods: Readonly<Record<string, boolean>>;
 }
 
-/** Whether some route took the request; Express names a route for HEAD even where it has nothing to run. */
+/** Whether a route handled the request. For HEAD, Express sets a route even if that has no handler. */
 function isHandled({ route, method }: Request): boolean {
   const { methods } = (route as Route | undefined) ?? { methods: {} };
   return methods[method.toLowerCase()] === true || (method === 'HEAD' && methods['get'] === true);
 }
 
-/** 405 when the path is known for another method, else 404 ("Common error codes", `M_UNRECOGNIZED`). */
+/** 405 if the path is known for another method, otherwise 404 ("Common error codes", `M_UNRECOGNIZED`). */
 function unrecognized(request: Request): ErrorAnswer {
-  // Express 5 can match a layer; its type declarations do not know.
+  // The type declarations of Express 5 lack `match`.
   const layers = request.app.router.stack as unknown as { route?: Route; match(path: string): boolean }[];
   const known = layers
     .filter(({ route }) => route !== undefined)

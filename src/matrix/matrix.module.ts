@@ -6,7 +6,7 @@ import { JsonBodyGuard } from './json-body.guard.js';
 import { MatrixExceptionFilter } from './matrix-exception.filter.js';
 import { MatrixValidationPipe } from './validation.pipe.js';
 
-/** How Matrix speaks HTTP: errors, bodies and their checks, for every route of the application. */
+/** Matrix over HTTP: errors, bodies and their validation, for every route of the application. */
 @Module({
   providers: [
     HttpDrain,
@@ -18,7 +18,7 @@ import { MatrixValidationPipe } from './validation.pipe.js';
 export class MatrixModule implements OnModuleInit {
   constructor(private readonly host: HttpAdapterHost) {}
 
-  /** On another adapter, bodies would be lost and paths match that should not. */
+  /** With another adapter, bodies would be lost, and paths would match that should not. */
   onModuleInit(): void {
     if (!(this.host.httpAdapter instanceof MatrixExpressAdapter))
       throw new Error(

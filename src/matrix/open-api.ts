@@ -3,11 +3,11 @@ import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swag
 import { PRODUCT } from '../system/product.js';
 import { CLIENT_R0, CLIENT_V3 } from './client-api.decorators.js';
 
-/** Where the page itself comes from: what is tried out there goes there. */
+/** The server that the page comes from, so that "Try it out" calls it. */
 const HERE = { url: `/${CLIENT_V3}`, description: 'This service' };
 const ROOT_HERE = { url: '/', description: 'This service' };
 
-/** The order in which a newcomer reads. */
+/** In the order in which a newcomer would read them. */
 const TAGS = [
   'Session management',
   'Account management',
@@ -21,7 +21,7 @@ const TAGS = [
   'Health',
 ];
 
-/** The server as the official description has it: a template that the reader fills in. */
+/** The server as in the official description: a template that the reader fills in. */
 const SERVER = {
   url: '{protocol}://{hostname}{basePath}',
   variables: {
@@ -37,7 +37,7 @@ const ROOT_SERVER = {
   variables: { protocol: SERVER.variables.protocol, hostname: SERVER.variables.hostname },
 };
 
-/** Serves Swagger UI at `/docs` and the document at `/docs/openapi.json`; it is made when it is first asked for. */
+/** Serves Swagger UI at `/docs` and the document at `/docs/openapi.json`. The document is made on first use. */
 export function serveApiDocs(
   app: NestExpressApplication,
   publicBaseUrl: string,
@@ -85,7 +85,7 @@ function describe(app: NestExpressApplication, publicBaseUrl: string): OpenAPIOb
   return { ...document, tags, paths: inOrder(relativeToServer(document.paths)) };
 }
 
-/** Paths in the order of their tags; those of a team's own tags last. */
+/** Paths in the order of their tags. Tags of other teams come last. */
 function inOrder(paths: OpenAPIObject['paths']): OpenAPIObject['paths'] {
   const rankOf = (path: string) => {
     const [tag = ''] = tagsOf({ [path]: paths[path]! });
@@ -100,7 +100,7 @@ function tagsOf(paths: OpenAPIObject['paths']): string[] {
   return operations.flatMap(({ tags }) => tags ?? []);
 }
 
-/** Paths as the official description spells them, relative to version 3; the aliases under `r0` go unsaid. */
+/** Paths as in the official description, relative to version 3. Leaves out the aliases under `r0`. */
 function relativeToServer(paths: OpenAPIObject['paths']): OpenAPIObject['paths'] {
   const told = Object.entries(paths).filter(([path]) => !path.startsWith(`/${CLIENT_R0}/`));
   return Object.fromEntries(

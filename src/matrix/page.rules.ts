@@ -2,19 +2,19 @@ import { MatrixError } from './matrix-error.js';
 
 const TOKEN = /^(\d{1,15})_([\w-]{1,64})$/;
 
-/** A place in a list that is ordered by time: right behind the entry of this time and ID. */
+/** A place in a list that is ordered by time: directly after the entry of this time and ID. */
 export interface PagePosition {
   readonly at: Date;
   readonly id: string;
 }
 
-/** The `next_batch` of a page that ends there. */
+/** The `next_batch` of a page that ends at this position. */
 export function toPageToken({ at, id }: PagePosition): string {
   return `${at.getTime()}_${id}`;
 }
 
 /**
- * The place that a `from` names, or `null` without one.
+ * The position that `from` names; `null` without one.
  * @throws {MatrixError} `M_INVALID_PARAM`
  */
 export function readPageToken(from: unknown): PagePosition | null {
@@ -26,7 +26,7 @@ export function readPageToken(from: unknown): PagePosition | null {
 }
 
 /**
- * How many entries a page has.
+ * The most entries that a page may have.
  * @throws {MatrixError} `M_INVALID_PARAM`
  */
 export function readLimit(text: unknown, { byDefault, most }: { byDefault: number; most: number }): number {
@@ -38,7 +38,7 @@ export function readLimit(text: unknown, { byDefault, most }: { byDefault: numbe
 }
 
 /**
- * A parameter that may be given once.
+ * A parameter that may be given only once; `null` if it is missing.
  * @throws {MatrixError} `M_INVALID_PARAM`
  */
 export function readName(name: string, value: unknown): string | null {

@@ -1,7 +1,7 @@
 import type { Request } from 'express';
 import type { ErrorAnswer } from './matrix-error.js';
 
-/** Is told of every request that is answered with an error of Matrix. It must neither throw nor be waited for. */
+/** Called for every request that is answered with an error. It must not throw, and nobody waits for it. */
 export abstract class Refusals {
   abstract refused(request: Request, answer: ErrorAnswer): void;
 }

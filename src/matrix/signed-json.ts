@@ -11,7 +11,7 @@ export type SignedJson = Json;
 const KEY_BYTES = 32;
 const SIGNATURE_BYTES = 64;
 
-/** The Ed25519 signatures that `userId` has made over the object, by key ID; other algorithms are not known here. */
+/** The Ed25519 signatures of `userId` over the object, by key ID. Other algorithms are not supported. */
 export function signaturesBy(object: SignedJson, userId: string): Map<string, string> {
   const { [userId]: own } = asObject(object['signatures']);
   return new Map(
@@ -21,7 +21,7 @@ export function signaturesBy(object: SignedJson, userId: string): Map<string, st
   );
 }
 
-/** Whether a value has the form of signatures: texts by user, and then by key. */
+/** Whether a value has the shape of signatures: strings by user and key. */
 export function areSignatures(value: unknown): boolean {
   const isText = (one: unknown) => typeof one === 'string';
   return (
@@ -29,17 +29,17 @@ export function areSignatures(value: unknown): boolean {
   );
 }
 
-/** Whether two objects are the same, whatever the order of their keys. */
+/** Whether two objects are equal, in any order of keys. */
 export function isSameJson(one: Json, other: Json): boolean {
   return orderedJson(one) === orderedJson(other);
 }
 
-/** Whether two objects are the same but for what is not signed. */
+/** Whether the signed parts of two objects are equal. */
 export function isSameUnsigned(one: SignedJson, other: SignedJson): boolean {
   return isSameJson(signedPart(one), signedPart(other));
 }
 
-/** What is signed of an object: made once for all of its signatures. `null` where canonical JSON has no form for it. */
+/** The bytes of an object that all its signatures cover; `null` if canonical JSON cannot express it. */
 export function signedBytes(object: SignedJson): Buffer | null {
   try {
     return Buffer.from(canonicalJson(signedPart(object)));
@@ -49,7 +49,7 @@ export function signedBytes(object: SignedJson): Buffer | null {
 }
 
 /**
- * Whether `signature` is that of the Ed25519 key over the bytes of an object (appendices, "Checking for a Signature").
+ * Whether the Ed25519 key has made `signature` over the bytes of an object (appendices, "Checking for a Signature").
  * @param publicKey in unpadded base64
  */
 export async function isSignedWith(
@@ -58,7 +58,7 @@ export async function isSignedWith(
   signature: string,
 ): Promise<boolean> {
   const bytes = Buffer.from(signature, 'base64');
-  // One spelling only: others would be stored, and handed out to clients that cannot read them.
+  // Other spellings would be stored and returned to clients that cannot read them.
   if (bytes.length !== SIGNATURE_BYTES || unpadded(bytes) !== signature || !isPublicKey(publicKey))
     return false;
   if (signed === null) return false;
@@ -67,12 +67,12 @@ export async function isSignedWith(
     const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' });
     return await verifyInThreadPool(null, signed, key, bytes);
   } catch {
-    // No point of the curve.
+    // The key is not a point on the curve.
     return false;
   }
 }
 
-/** Whether the text is an Ed25519 key in unpadded base64, in its one spelling. */
+/** Whether the text is an Ed25519 key in canonical, unpadded base64. */
 export function isPublicKey(text: string): boolean {
   const bytes = Buffer.from(text, 'base64');
   return bytes.length === KEY_BYTES && unpadded(bytes) === text;

@@ -19,7 +19,7 @@ export function serverNameOf(userId: string): string {
   return colon === -1 ? '' : userId.slice(colon + 1);
 }
 
-/** Whether a new user may be called so. Older user IDs may break this rule and still be valid. */
+/** Whether a new user may have this name. Older user IDs may break this rule and still be valid. */
 export function isNewLocalpart(localpart: string, serverName: string): boolean {
   return LOCALPART.test(localpart) && Buffer.byteLength(toUserId(localpart, serverName)) <= LIMIT_BYTES;
 }

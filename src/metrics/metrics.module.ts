@@ -3,7 +3,7 @@ import { Environment } from '../config/environment.js';
 import { Metrics } from './metrics.js';
 import { MetricsServer } from './metrics.server.js';
 
-/** The library takes its time and its megabytes, so it comes only where somebody reads the metrics. */
+/** Loads the library only if metrics are served, because it costs time and memory. */
 async function load({ metricsPort }: Environment): Promise<Metrics> {
   return new Metrics(metricsPort === null ? null : await import('prom-client'));
 }

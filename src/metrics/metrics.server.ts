@@ -5,7 +5,7 @@ import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShut
 import { Environment, EnvironmentError } from '../config/environment.js';
 import { Metrics } from './metrics.js';
 
-/** Serves `GET /metrics` on a port of its own, which clients do not reach; on none without `METRICS_PORT`. */
+/** Serves `GET /metrics` on a separate port that clients cannot reach. Without `METRICS_PORT` it does nothing. */
 @Injectable()
 export class MetricsServer implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger(MetricsServer.name);
@@ -39,7 +39,7 @@ export class MetricsServer implements OnApplicationBootstrap, OnApplicationShutd
     });
   }
 
-  /** The port, once it listens. */
+  /** The port; `null` until the server listens. */
   get port(): number | null {
     return (this.server?.address() as AddressInfo | null | undefined)?.port ?? null;
   }

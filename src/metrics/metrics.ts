@@ -13,9 +13,9 @@ const COUNTERS = {
   },
 };
 
-/** What a metric is, as Prometheus wants it described. */
+/** The description of a metric, as Prometheus requires it. */
 export interface MetricDescription {
-  /** Lower-case words with underscores, such as `acme_reports_total`; the service's own begin with `session_`. */
+  /** Lower-case words with underscores, such as `acme_reports_total`. Those of the service begin with `session_`. */
   readonly name: string;
   readonly help: string;
   readonly labelNames?: readonly string[];
@@ -28,8 +28,8 @@ export interface GaugeValue {
 }
 
 /**
- * What an operator's monitoring may read at `METRICS_PORT`, in Prometheus's text format; where nobody reads them,
- * nothing is counted. Counters count since the process started.
+ * The metrics served at `METRICS_PORT`, in Prometheus's text format. Without that port nothing is counted. Counters
+ * start at zero with the process.
  *
  * @example
  * ```ts
@@ -47,12 +47,12 @@ export interface GaugeValue {
  */
 export class Metrics {
   private readonly registry: Registry | undefined;
-  /** Every metric that there is, with its labels. Checked where nobody reads them, too, so that mistakes show early. */
+  /** Every metric, with its labels. Checked even if metrics are not served, so that mistakes show early. */
   private readonly known = new Map<string, ReadonlySet<string>>();
   private readonly counters = new Map<string, Counter>();
 
   /**
-   * @param client `null`: nobody reads them, so nothing is counted
+   * @param client `null` if metrics are not served; nothing is counted then
    * @internal
    */
   constructor(private readonly client: Client | null) {
@@ -61,7 +61,7 @@ export class Metrics {
   }
 
   /**
-   * A counter, for a module to add when it is initialised (`onModuleInit`).
+   * Adds a counter. Modules call it when they are initialised (`onModuleInit`).
    * @throws {Error} for a name that is taken, and for a name or a label that Prometheus does not allow
    */
   addCounter(description: MetricDescription): void {
@@ -70,7 +70,7 @@ export class Metrics {
   }
 
   /**
-   * Counts.
+   * Increases a counter.
    * @throws {Error} for a counter or a label that was not added, and for a negative number
    */
   count(name: string, labels: Readonly<Record<string, string>> = {}, by = 1): void {
@@ -83,8 +83,8 @@ export class Metrics {
   }
 
   /**
-   * Values that are asked for when the metrics are read. Where `read` throws or rejects, as it does while the database
-   * is away, the gauge has no value then; the other metrics go on.
+   * Adds a gauge, whose values `read` gives each time the metrics are read. If `read` throws or rejects, as during a
+   * database outage, the gauge has no value that time. Other metrics are not affected.
    * @throws {Error} for a name that is taken, and for a name or a label that Prometheus does not allow
    */
   addGauge(description: MetricDescription, read: () => Promise<readonly GaugeValue[]>): void {
@@ -97,7 +97,7 @@ export class Metrics {
         try {
           for (const { labels, value } of await read()) gauge.set(labels, value);
         } catch {
-          // Without the database there is no value, and the page must be read all the same.
+          // During a database outage this gauge has no value, but the other metrics must stay readable.
         }
       },
     });

@@ -10,12 +10,12 @@ export type NatsPackage = typeof import('@nats-io/transport-node');
 export interface NatsTarget {
   readonly url: URL;
   readonly prefix: string;
-  /** Whether a JetStream stream must have stored an event. */
+  /** Whether a JetStream stream must confirm that it has stored each event. */
   readonly isStored: boolean;
   readonly timeoutMs: number;
 }
 
-/** Publishes events on NATS, in the form of Nest's own NATS transport: `@EventPattern` hears them. */
+/** Publishes events on NATS in the format of Nest's NATS transport, so `@EventPattern` receives them. */
 export class NatsSubscriber implements Subscriber {
   readonly name = 'nats';
   private connection: Promise<NatsConnection> | undefined;
@@ -28,15 +28,15 @@ export class NatsSubscriber implements Subscriber {
     private readonly nats: NatsPackage,
   ) {}
 
-  /** Resolves when the server has answered for the message: a publisher alone never learns whether it arrived. */
+  /** Resolves when the server has confirmed the message. Publishing alone does not tell whether it arrived. */
   async deliver(message: EventMessage, signal: AbortSignal): Promise<void> {
     const connection = await this.connect();
-    // Its lease is about to end: another node may be at it.
+    // Once aborted, the lease is about to end, and another node may deliver the event.
     signal.throwIfAborted();
     const subject = `${this.target.prefix}.${message.event}`;
     const data = { id: message.eventId, ...toPublicJson(message) };
     const headers = this.nats.headers();
-    // JetStream drops repetitions by it.
+    // JetStream uses it to drop repetitions.
     headers.set('Nats-Msg-Id', message.eventId);
     const publish = this.target.isStored ? this.store.bind(this) : this.send.bind(this);
     await publish(connection, subject, JSON.stringify({ pattern: subject, data }), { headers });
@@ -47,7 +47,7 @@ export class NatsSubscriber implements Subscriber {
     await connection?.close();
   }
 
-  /** One connection, which reconnects by itself. If the first attempt fails, the next delivery makes another. */
+  /** One connection, which reconnects by itself. If the first attempt fails, the next delivery tries again. */
   private async connect(): Promise<NatsConnection> {
     this.connection ??= this.nats.connect(optionsOf(this.target.url)).then((connection) => {
       this.watch(connection);
@@ -68,7 +68,7 @@ export class NatsSubscriber implements Subscriber {
     const refusals = this.refusals.get(subject);
     connection.publish(subject, payload, options);
     await connection.flush();
-    // A refusal comes before the answer to the flush, and is told a little later.
+    // A refusal arrives before the answer to the flush, but `watch` sees it a little later.
     await setImmediate();
     if (this.refusals.get(subject) !== refusals) throw new Error(`The server refuses to publish ${subject}`);
   }
@@ -81,7 +81,7 @@ export class NatsSubscriber implements Subscriber {
       throw new Error(`No stream has stored it: ${error?.description ?? answer.string().slice(0, 100)}`);
   }
 
-  /** NATS answers what is not permitted on the side, and goes on. */
+  /** Counts publications that are not permitted: NATS reports them separately and keeps the connection open. */
   private watch(connection: NatsConnection): void {
     const { PermissionViolationError } = this.nats;
     void (async () => {
@@ -101,7 +101,7 @@ function optionsOf(url: URL): NodeConnectionOptions {
     ...(pass === '' ? (user === '' ? {} : { token: user }) : { user, pass }),
     // The package takes the scheme only as a hint: without this it would connect without TLS.
     ...(url.protocol === 'tls:' ? { tls: {} } : {}),
-    // The outbox tries again by itself, without an end.
+    // Never give up: the outbox retries deliveries for as long as it takes.
     maxReconnectAttempts: -1,
   };
 }

@@ -6,7 +6,7 @@ import { NatsSubscriber } from './nats-subscriber.js';
 
 const NATS = 'NATS';
 
-/** Publishes every event on NATS, where `NATS_URL` names a server. */
+/** Publishes every event on NATS if `NATS_URL` names a server. */
 @Module({ providers: [{ provide: NATS, inject: [Environment], useFactory: connectTo }] })
 export class NatsModule implements OnModuleInit, OnApplicationShutdown {
   constructor(
@@ -23,7 +23,7 @@ export class NatsModule implements OnModuleInit, OnApplicationShutdown {
   }
 }
 
-/** The package takes time to load, and most services need none. */
+/** Loads the package only when needed, because that takes time and most installations do not use NATS. */
 async function connectTo(environment: Environment): Promise<NatsSubscriber | null> {
   const { natsUrl, natsSubjectPrefix: prefix, natsJetstream: isStored, eventDeliveryTimeoutMs } = environment;
   if (natsUrl === null) return null;

@@ -26,7 +26,7 @@ export class AfterCommitExplorer implements OnModuleInit {
       if (wrapper.isDependencyTreeStatic()) statics.add(wrapper.instance);
       else this.refuse(wrapper.metatype);
     }
-    // One instance may stand under several tokens.
+    // One instance may be registered under several tokens.
     for (const instance of statics) {
       if (typeof instance !== 'object' || instance === null) continue;
       const methods = instance as Record<string, (event: SessionEvent, delivery: Delivery) => Promise<void>>;
@@ -52,7 +52,7 @@ export class AfterCommitExplorer implements OnModuleInit {
     }
   }
 
-  /** What lives as long as a request hears of nothing after it. */
+  /** Instances of request-scoped providers no longer exist when an event is delivered. */
   private refuse(type: unknown): void {
     const prototype = (typeof type === 'function' ? type.prototype : null) as Record<string, object> | null;
     if (prototype === null) return;
@@ -64,7 +64,7 @@ export class AfterCommitExplorer implements OnModuleInit {
   }
 }
 
-/** The event as it was published, but for its users. */
+/** The event as it was published, but with the data of one user only. */
 function revive(event: SessionEventType, { payload }: EventMessage): SessionEvent {
   return Object.assign(Object.create(event.prototype as object) as SessionEvent, payload);
 }

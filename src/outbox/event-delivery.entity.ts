@@ -4,7 +4,7 @@ export type DeliveryState = 'pending' | 'delivered' | 'buried';
 
 const PRIMARY_KEY = 'event_deliveries_pkey';
 
-/** What one subscriber is owed of one event of one user. */
+/** The delivery of one user's part of one event to one subscriber. */
 @Entity('event_deliveries')
 @Index('event_deliveries_due_idx', ['subscriber', 'nextAttemptAt'], { where: "state = 'pending'" })
 @Index('event_deliveries_waiting_idx', ['userId', 'subscriber', 'position', 'ordinal'], {
@@ -20,7 +20,7 @@ export class EventDeliveryEntity {
   @PrimaryColumn({ name: 'subscriber', type: 'text', primaryKeyConstraintName: PRIMARY_KEY })
   subscriber!: string;
 
-  /** The database's clock at the end of the transaction, in microseconds, while it held what it changed; never back. */
+  /** The database's clock in microseconds at the end of the transaction, while it held its locks; never decreases. */
   @PrimaryColumn({ name: 'position', type: 'bigint', primaryKeyConstraintName: PRIMARY_KEY })
   position!: string;
 
@@ -47,11 +47,11 @@ export class EventDeliveryEntity {
   @Column({ name: 'attempts', type: 'integer' })
   attempts!: number;
 
-  /** While it is leased: when the lease ends. */
+  /** When the lease ends, while the delivery is leased. */
   @Column({ name: 'next_attempt_at', type: 'timestamptz' })
   nextAttemptAt!: Date;
 
-  /** Names the lease: who lost it may not settle any more. */
+  /** The ID of the lease: a process that has lost its lease can no longer settle the delivery. */
   @Column({ name: 'lease', type: 'text', nullable: true })
   lease!: string | null;
 

@@ -2,7 +2,7 @@ import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 const PRIMARY_KEY = 'event_subscriptions_pkey';
 
-/** One event that somebody hears of after its commit. */
+/** One event that a subscriber gets after its commit. */
 @Entity('event_subscriptions')
 export class EventSubscriptionEntity {
   @PrimaryColumn({ name: 'subscriber', type: 'text', primaryKeyConstraintName: PRIMARY_KEY })
@@ -12,7 +12,7 @@ export class EventSubscriptionEntity {
   @PrimaryColumn({ name: 'event', type: 'text', primaryKeyConstraintName: PRIMARY_KEY })
   event!: string;
 
-  /** When a node last had it. */
+  /** When a node last had this subscription. */
   @Column({ name: 'seen_at', type: 'timestamptz' })
   seenAt!: Date;
 }

@@ -7,15 +7,15 @@ import { warnUnlessOutage } from '../system/outage.js';
 import type { LeasedDelivery, OutboxStore } from './outbox.store.js';
 import type { Subscriber } from './subscribers.js';
 
-/** Deliveries of one subscriber that are under way at the same time. */
+/** How many deliveries to one subscriber may run at the same time. */
 const AT_ONCE = 16;
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 60 * 60 * 1_000;
-/** What it may take to write down how a delivery went. */
+/** Time allowed for storing the outcome of a delivery. */
 const SETTLING_MS = 5_000;
 const ERROR_LENGTH = 500;
 
-/** What a lane works with. */
+/** What a {@link Lane} needs. */
 export interface LaneParts {
   readonly store: OutboxStore;
   readonly environment: Environment;
@@ -25,17 +25,17 @@ export interface LaneParts {
 }
 
 /**
- * Delivers what one subscriber is owed, to {@link AT_ONCE} users at a time. A delivery that hangs holds up its own
- * user, and others only where so many hang at once.
+ * Delivers the events of one subscriber, for at most {@link AT_ONCE} users at a time. A delivery that hangs blocks
+ * its own user; other users are blocked only if that many hang at once.
  */
 export class Lane {
   private readonly logger = new Logger(Lane.name);
   private readonly underWay = new Map<Promise<void>, AbortController>();
   private look: Promise<void> | undefined;
-  /** Something may be due that was not looked at. */
+  /** Something may be due since the last look. */
   private isDue = false;
   private isStopped = false;
-  /** Whether the latest attempt failed: the log says when that begins, and when it is over. */
+  /** Whether the latest attempt failed, so that the log says only when failures begin and end. */
   private isFailing = false;
 
   constructor(
@@ -47,26 +47,26 @@ export class Lane {
     return this.subscriber.events;
   }
 
-  /** Looks now whether something is due. */
+  /** Starts a look for due deliveries, unless one is running. */
   kick(): void {
     this.isDue = true;
     this.look ??= Promise.resolve().then(() => this.lookOut());
   }
 
-  /** Resolves when nothing is under way and nothing is due. */
+  /** Resolves when nothing is running and nothing is due. */
   async idle(): Promise<void> {
     while (this.look !== undefined || this.underWay.size > 0)
       await Promise.all([this.look, ...this.underWay.keys()]);
   }
 
-  /** Resolves when what is due has been tried, as far as one lease goes, however much comes meanwhile. */
+  /** Resolves when due deliveries, as many as may run at once, have been tried. Ignores what arrives meanwhile. */
   async pass(): Promise<void> {
     this.kick();
     await this.look;
     await Promise.all(this.underWay.keys());
   }
 
-  /** Breaks off what is under way and gives it back, and resolves when that is done. */
+  /** Aborts running deliveries and gives them back; resolves when that is done. */
   async stop(): Promise<void> {
     this.isStopped = true;
     for (const delivery of this.underWay.values()) delivery.abort(new Error('The service is stopping'));
@@ -79,8 +79,8 @@ export class Lane {
         this.isDue = false;
         const { leased, until } = await this.lease(AT_ONCE - this.underWay.size);
         this.isDue ||= leased.length > 0;
-        // The lease counts from before the wait for a connection: what is left of it must be enough for a delivery,
-        // and the service may have been told to stop meanwhile.
+        // The lease began before the wait for a connection, so the rest of it must be long enough for a delivery. The
+        // service may also have begun to stop meanwhile.
         if (
           this.isStopped ||
           until.getTime() - this.parts.clock.now().getTime() <
@@ -98,7 +98,7 @@ export class Lane {
   private async lease(limit: number): Promise<{ leased: LeasedDelivery[]; until: Date }> {
     const { store, clock, entropy, environment } = this.parts;
     const now = clock.now();
-    // Longer than a delivery may take: whoever takes it over finds its holder dead.
+    // Longer than a delivery may take: if another process takes it over, its holder is dead.
     const until = new Date(now.getTime() + 2 * (environment.eventDeliveryTimeoutMs + SETTLING_MS));
     const lease = entropy.bytes(12).toString('base64url');
     return { leased: await store.lease(this.subscriber, { now, limit, lease, until }), until };
@@ -112,7 +112,7 @@ export class Lane {
   private begin(delivery: LeasedDelivery): void {
     const abort = new AbortController();
     const work = this.deliver(delivery, abort)
-      // The lease ends by itself, and somebody tries again.
+      // The lease expires, and then some process tries again.
       .catch((error: unknown) =>
         warnUnlessOutage(
           this.logger,
@@ -130,7 +130,7 @@ export class Lane {
   private async deliver(delivery: LeasedDelivery, abort: AbortController): Promise<void> {
     const { store, clock, environment } = this.parts;
     const { attempts: attempt, ...message } = delivery;
-    // Who leased it last is dead, perhaps of it.
+    // The process that leased it last has died, perhaps because of this delivery.
     if (attempt > environment.eventMaxAttempts)
       return this.bury(delivery, 'The process ended during the last attempt');
     try {
@@ -170,21 +170,18 @@ export class Lane {
   }
 }
 
-/** What went wrong, and what caused it: `fetch` itself says no more than that it failed. */
+/** The error and its cause: that of `fetch` itself only says that it failed. */
 function reasonOf(error: unknown): string {
   const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : '';
   return `${String(error)}${cause}`;
 }
 
-/**
- * Twice as long after each attempt, and never quite the same, so that those who failed together do not come
- * together.
- */
+/** Doubles after each attempt, with jitter, so that deliveries that failed together are not retried together. */
 function pauseAfter(attempts: number): number {
   return Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (attempts - 1)) * (0.5 + Math.random() / 2);
 }
 
-/** Rejects when the work takes too long, or is broken off, whether or not it listens to its signal. */
+/** Rejects when the work takes too long or is aborted, even if it ignores its signal. */
 async function inTime(limitMs: number, abort: AbortController, work: () => Promise<void>): Promise<void> {
   const timer = setTimeout(() => abort.abort(new Error(`No answer within ${limitMs} ms`)), limitMs);
   const aborted = new Promise<never>((_, reject) => {

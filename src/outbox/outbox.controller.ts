@@ -15,7 +15,7 @@ const LIMIT = { byDefault: 100, most: 1_000 };
 const ApiSubscriber = () =>
   ApiParam({ name: 'subscriber', description: 'The name of a subscriber.', example: 'webhook:homeserver' });
 
-/** What subscribers are owed, for administrators. Not of the Matrix specification. */
+/** Deliveries to subscribers, for administrators. Not part of the Matrix specification. */
 @Controller('/_session/v1/admin/deliveries')
 @ApiTags('Events')
 @ApiAccessToken()

@@ -11,7 +11,7 @@ import { OutboxStore } from './outbox.store.js';
 import { OutboxWorker } from './outbox.worker.js';
 import { Subscribers } from './subscribers.js';
 
-/** How an event survives a crash: append, lease, deliver, retry, bury. */
+/** The outbox, by which events survive a crash: append, lease, deliver, retry, bury. */
 @Global()
 @Module({
   imports: [DiscoveryModule, TypeOrmModule.forFeature([EventDeliveryEntity, EventSubscriptionEntity])],

@@ -12,10 +12,10 @@ import { type NewDelivery, OutboxStore, type StuckEvent } from './outbox.store.j
 import { OutboxWorker } from './outbox.worker.js';
 
 const MOST_AT_ONCE = 10_000;
-/** Where lists begin. */
+/** Where lists of pending and of settled deliveries begin. */
 const [EARLIEST, LATEST] = [new Date(0), new Date('9999-12-31')];
 
-/** Keeps events, in the transaction that makes them true, for those who hear of them after the commit. */
+/** Records events, in the transaction that makes them true, for subscribers that get them after the commit. */
 @Injectable()
 export class OutboxService implements EventRecorder {
   constructor(
@@ -33,13 +33,13 @@ export class OutboxService implements EventRecorder {
         userId: part.userId,
         eventId: `evt_${this.entropy.bytes(18).toString('base64url')}`,
         event: eventName,
-        // Now, while whatever cannot be written down still fails the transaction.
+        // Serialised now, so that a payload that is not valid JSON still fails the transaction.
         payload: JSON.stringify(part.event),
       })),
     );
   }
 
-  /** The deliveries in a state behind `after`, or from the beginning. */
+  /** The deliveries in a state after the position `after`, or from the beginning. */
   list(
     state: DeliveryState,
     subscriber: string | null,
@@ -54,20 +54,20 @@ export class OutboxService implements EventRecorder {
     return this.store.listOfEvent(eventId);
   }
 
-  /** Events that have been due since `before`. */
+  /** Events that were due before `before` and do not wait for an earlier one. */
   findStuck(before: Date, limit: number): Promise<StuckEvent[]> {
     return this.store.findStuck(before, limit);
   }
 
-  /** Tries now to deliver what is due; says how many of these events have been delivered since. */
+  /** Tries to deliver what is due, and returns how many of these events have been delivered. */
   async deliver(events: readonly StuckEvent[]): Promise<number> {
     await this.worker.pass();
     return this.store.countDelivered(events);
   }
 
   /**
-   * Forgets a subscriber that does not come back, with what it is owed, {@link MOST_AT_ONCE} deliveries of each
-   * state at the most; says how many. A node that still has it subscribes anew.
+   * Forgets a subscriber that will not come back, with at most {@link MOST_AT_ONCE} of its deliveries in each state.
+   * Returns how many were deleted. A node that still has the subscriber subscribes it again.
    */
   async discard(subscriber: string): Promise<number> {
     await this.store.unsubscribeAll(subscriber);
@@ -79,8 +79,8 @@ export class OutboxService implements EventRecorder {
   }
 
   /**
-   * Has a buried delivery tried again, from its first attempt.
-   * @throws {MatrixError} `M_NOT_FOUND` when nothing of that name is buried, or nobody is subscribed to it any more
+   * Retries a buried delivery, with attempts counted from the start.
+   * @throws {MatrixError} `M_NOT_FOUND` when no such delivery is buried, or its subscription has ended
    */
   async replay(eventId: string, subscriber: string): Promise<void> {
     const isThere = await this.store.replay(eventId, subscriber, this.clock.now());
@@ -88,7 +88,7 @@ export class OutboxService implements EventRecorder {
     this.worker.kick();
   }
 
-  /** Has what is buried of a subscriber tried again, {@link MOST_AT_ONCE} deliveries at the most; says how many. */
+  /** Retries at most {@link MOST_AT_ONCE} buried deliveries of a subscriber, and returns their number. */
   async replayAll(subscriber: string): Promise<number> {
     const replayed = await this.store.replayAll(subscriber, MOST_AT_ONCE, this.clock.now());
     this.worker.kick();
@@ -98,7 +98,7 @@ export class OutboxService implements EventRecorder {
   private deliveriesOf(tx: Tx): NewDelivery[] {
     return tx.local(this, () => {
       const deliveries: NewDelivery[] = [];
-      // A login that replaces a session learns that there was one only after it has announced itself.
+      // A login learns whether it replaces a session only after it has published its own event.
       const rank = ({ event }: NewDelivery) => (event === SessionsEnded.eventName ? 0 : 1);
       tx.beforeCommit(() =>
         this.store.appending(

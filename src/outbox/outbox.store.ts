@@ -5,7 +5,7 @@ import type { PagePosition } from '../matrix/page.rules.js';
 import type { DeliveryState, EventDeliveryEntity } from './event-delivery.entity.js';
 import type { Subscriber } from './subscribers.js';
 
-/** An event of one user, before it is known who is owed it. */
+/** One user's part of an event, before it is known which subscribers get it. */
 export interface NewDelivery {
   readonly userId: string;
   readonly eventId: string;
@@ -14,7 +14,7 @@ export interface NewDelivery {
   readonly payload: string;
 }
 
-/** A delivery that this process may make. */
+/** A delivery that this process holds the lease of. */
 export type LeasedDelivery = Pick<
   EventDeliveryEntity,
   | 'userId'
@@ -28,13 +28,13 @@ export type LeasedDelivery = Pick<
   | 'attempts'
 > & { readonly lease: string };
 
-/** Counts and lists go no further back: who asks must not wait for millions of rows. */
+/** Counts and lists look at no more rows than this, so that no request waits for millions. */
 const LOOKED_AT = 10_000;
 
-// The position is taken last of all, while the transaction holds the devices it changed: of two transactions that
-// change one device, the later takes the later position, even where the clock went back. What comes behind
-// something that waits need not be looked at earlier; what is under way may be settled before this commits, and
-// then wakes nothing.
+// The position is read at the very end, while the transaction still holds the locks of the devices it changed. So, of
+// two transactions that change one device, the later one gets the later position, even if the clock went back. A
+// delivery behind a waiting one is not due before that one. Behind a leased one it is due at once: that one may be
+// settled before this commits, and would then not wake it.
 const APPEND: Statement = {
   name: 'outbox_append',
   text: `
@@ -55,7 +55,8 @@ const APPEND: Statement = {
       WHERE waiting.user_id = e.user_id AND waiting.subscriber = s.subscriber AND waiting.state = 'pending'
       ORDER BY position, ordinal, event_id LIMIT 1) AS head ON head.lease IS NULL`,
 };
-// Of each user only the earliest is under way, so their order is kept; nothing overtakes what came to light too late.
+// Leases only the earliest pending delivery of a user, which keeps the order, and none while another one of the user
+// is leased: a delivery that became visible late may be earlier than the leased one.
 const LEASE: Statement = {
   name: 'outbox_lease',
   text: `
@@ -81,7 +82,7 @@ const LEASE: Statement = {
 };
 const HELD = `user_id = $1 AND subscriber = $2 AND position = $3 AND ordinal = $4 AND event_id = $5
         AND lease = $6 AND state = 'pending'`;
-// What waited behind it is due.
+// Also makes the next delivery of the user due.
 const SETTLE: Statement = {
   name: 'outbox_settle',
   text: `
@@ -103,7 +104,7 @@ const SETTLE: Statement = {
     )
     SELECT FROM settled`,
 };
-// What waits behind it need not be looked at earlier.
+// Also postpones the deliveries behind it, which cannot go first.
 const POSTPONE: Statement = {
   name: 'outbox_postpone',
   text: `
@@ -142,7 +143,7 @@ const WANTED: Statement = {
   name: 'outbox_wanted',
   text: 'SELECT DISTINCT event FROM event_subscriptions',
 };
-/** Does something to rows, so many at a time; nodes pass over what others are at. */
+/** Changes a limited number of rows, and skips those that another node is changing. */
 const batch = (name: string, where: string, change: string): Statement => ({
   name,
   text: `
@@ -164,7 +165,7 @@ const BURY_UNWANTED = batch(
       last_error = 'Nobody is subscribed any more'
     FROM picked`,
 );
-// The state is written out, here and below: only so the planner sees which partial index serves.
+// The state is a literal here and below, because otherwise the planner could not use the partial index.
 const PURGE_DELIVERED = batch('outbox_purge_delivered', `state = 'delivered' AND settled_at < $1`, DELETE);
 const PURGE_BURIED = batch('outbox_purge_buried', `state = 'buried' AND settled_at < $1`, DELETE);
 const REPLAY_ALL = batch(
@@ -237,7 +238,7 @@ const REPLAY: Statement = {
     WHERE event_id = $1 AND subscriber = $2 AND state = 'buried' AND ${IS_SUBSCRIBED} RETURNING 1`,
 };
 
-// The first of each user and subscriber: later ones wait for it, and are not stuck by themselves.
+// Only the first of each user and subscriber: later ones wait for it and are not stuck themselves.
 const FIND_STUCK: Statement = {
   name: 'outbox_find_stuck',
   text: `
@@ -256,7 +257,7 @@ const COUNT_DELIVERED: Statement = {
     SELECT count(*)::int AS count FROM unnest($1::text[], $2::text[]) AS looked (event_id, subscriber)
     JOIN event_deliveries d USING (event_id, subscriber) WHERE d.state = 'delivered'`,
 };
-/** An event that waits, and nothing before it does. */
+/** An overdue event that does not wait for an earlier one. */
 export interface StuckEvent {
   readonly eventId: string;
   readonly subscriber: string;
@@ -280,12 +281,12 @@ export class OutboxStore {
     };
   }
 
-  /** Events that have been due since `before`. */
+  /** Events that were due before `before` and do not wait for an earlier one. */
   findStuck(before: Date, limit: number): Promise<StuckEvent[]> {
     return this.unitOfWork.query(FIND_STUCK, [before, limit]);
   }
 
-  /** How many of them have been delivered. */
+  /** How many of these events have been delivered. */
   async countDelivered(events: readonly StuckEvent[]): Promise<number> {
     const [row] = await this.unitOfWork.query<{ count: number }>(COUNT_DELIVERED, [
       events.map(({ eventId }) => eventId),
@@ -301,7 +302,7 @@ export class OutboxStore {
     return this.unitOfWork.runOne(LEASE, [name, now, limit, lease, until, events]);
   }
 
-  /** Answers whether it was still this lease's to settle. */
+  /** Settles a delivery. Returns `false` if the lease was lost. */
   async settle(
     delivery: LeasedDelivery,
     state: Exclude<DeliveryState, 'pending'>,
@@ -312,19 +313,19 @@ export class OutboxStore {
     return rows.length > 0;
   }
 
-  /** Puts it back; what waits behind it waits as long. */
+  /** Ends the lease until the next attempt. The deliveries behind it wait until then, too. */
   async postpone(delivery: LeasedDelivery, until: Date, error: string): Promise<void> {
     await this.unitOfWork.runOne(POSTPONE, [...keyOf(delivery), until, error]);
   }
 
-  /** Puts it back as if it had not been tried. */
+  /** Ends the lease as if the delivery had not been tried. */
   async giveBack(delivery: LeasedDelivery, now: Date): Promise<void> {
     await this.unitOfWork.runOne(GIVE_BACK, [...keyOf(delivery), now]);
   }
 
   /**
-   * Says that a node hears of these events, and ends what no node has heard of under the name since `lapsed`; how
-   * many.
+   * Records that a node has these subscriptions. Ends the name's other subscriptions that no node has had since
+   * `lapsed`, and returns their number.
    */
   async subscribe(
     { name, events }: Pick<Subscriber, 'name' | 'events'>,
@@ -336,35 +337,35 @@ export class OutboxStore {
     return (await this.unitOfWork.runOne(UNSUBSCRIBE, [name, sorted, lapsed])).length;
   }
 
-  /** Names of the events that anybody, on any node, wants to hear of. */
+  /** Names of the events that any subscriber on any node gets. */
   async wanted(): Promise<ReadonlySet<string>> {
     const rows = await this.unitOfWork.query<{ event: string }>(WANTED);
     return new Set(rows.map(({ event }) => event));
   }
 
-  /** Ends the subscriptions that no node has had since, and says how many. */
+  /** Ends the subscriptions that no node has had since `before`, and returns their number. */
   async forgetSubscribers(before: Date): Promise<number> {
     return (await this.unitOfWork.runOne(FORGET_SUBSCRIBERS, [before])).length;
   }
 
-  /** Buries what is owed to nobody, `limit` at the most, and says how many. It reads every pending delivery. */
+  /** Buries at most `limit` deliveries without a subscription; returns their number. Reads every pending delivery. */
   async buryUnwanted(now: Date, limit: number): Promise<number> {
     return (await this.unitOfWork.runOne(BURY_UNWANTED, [now, limit])).length;
   }
 
-  /** Removes what was delivered before, `limit` at the most, and says how many. */
+  /** Deletes at most `limit` deliveries that were delivered before `before`, and returns their number. */
   async purgeDelivered(before: Date, limit: number): Promise<number> {
     return (await this.unitOfWork.runOne(PURGE_DELIVERED, [before, limit])).length;
   }
 
-  /** Removes what was buried before, `limit` at the most, and says how many. */
+  /** Deletes at most `limit` deliveries that were buried before `before`, and returns their number. */
   async purgeBuried(before: Date, limit: number): Promise<number> {
     return (await this.unitOfWork.runOne(PURGE_BURIED, [before, limit])).length;
   }
 
   /**
-   * Of the pending the longest due, of others the latest: of those of one subscriber, what is among the latest ten
-   * thousand.
+   * Pending deliveries, longest due first, or others, latest first. Of the others, only the latest ten thousand of
+   * all subscribers are searched for those of one.
    */
   list(
     state: DeliveryState,
@@ -375,35 +376,35 @@ export class OutboxStore {
     return this.unitOfWork.query(LIST[state], [subscriber, limit, at, id]);
   }
 
-  /** What subscribers are owed of one event, or were. */
+  /** The deliveries of one event, in any state. */
   listOfEvent(eventId: string): Promise<EventDeliveryEntity[]> {
     return this.unitOfWork.query(LIST_OF_EVENT, [eventId]);
   }
 
   /**
-   * How many deliveries of each subscriber are in a state: of those that wait ten thousand each, of the buried in
-   * all, at the most.
+   * How many deliveries of each subscriber are in a state. It counts at most ten thousand pending ones of each
+   * subscriber, and at most ten thousand buried ones in total.
    */
   count(state: 'pending' | 'buried'): Promise<{ subscriber: string; count: number }[]> {
     return this.unitOfWork.query(COUNT[state]);
   }
 
-  /** Ends the subscriptions of a subscriber, on whatever node. */
+  /** Ends the subscriptions of a subscriber on all nodes. */
   async unsubscribeAll(subscriber: string): Promise<void> {
     await this.unitOfWork.runOne(UNSUBSCRIBE_ALL, [subscriber]);
   }
 
-  /** Removes what waits or is buried of a subscriber, `limit` at the most, and says how many. */
+  /** Deletes at most `limit` pending or buried deliveries of a subscriber, and returns their number. */
   async discard(state: 'pending' | 'buried', subscriber: string, limit: number): Promise<number> {
     return (await this.unitOfWork.runOne(DISCARD[state], [subscriber, limit])).length;
   }
 
-  /** Whether there was something buried that somebody wants to hear of. */
+  /** Makes a buried delivery pending. Returns `false` if there is none, or its subscription has ended. */
   async replay(eventId: string, subscriber: string, now: Date): Promise<boolean> {
     return (await this.unitOfWork.runOne(REPLAY, [eventId, subscriber, now])).length > 0;
   }
 
-  /** How many were buried, `limit` at the most. */
+  /** Makes at most `limit` buried deliveries of a subscriber pending, and returns their number. */
   async replayAll(subscriber: string, limit: number, now: Date): Promise<number> {
     return (await this.unitOfWork.runOne(REPLAY_ALL, [subscriber, limit, now])).length;
   }

@@ -13,24 +13,24 @@ import { Lane } from './lane.js';
 import { OutboxStore } from './outbox.store.js';
 import { Subscribers } from './subscribers.js';
 
-/** How often a node says that it is there, and removes what is old. */
+/** How often a node renews its subscriptions and deletes old deliveries. */
 const HOUSEKEEPING_MS = 60_000;
-/** What a node of an older version heard of is owed to its subscriber until no such node has been seen for so long. */
+/** A subscription that only nodes of another version have ends when none of them has been seen for this long. */
 const SUBSCRIPTION_LAPSES_AFTER_MS = 5 * HOUSEKEEPING_MS;
-/** What is owed to nobody is looked for when a subscription has ended, and so often in any case. */
+/** How often to look for deliveries without a subscription, besides whenever a subscription has ended. */
 const SWEEP_MS = 60 * HOUSEKEEPING_MS;
 const BATCH = 5_000;
-/** Of each kind of work; what is left waits for the next time. */
+/** Limit for each kind of work; the rest waits for the next time. */
 const MOST_BATCHES = 50;
 
 /**
- * Delivers what subscribers are owed. It starts with the commit of an event on this node, and looks every
- * `EVENT_POLL_INTERVAL` for what other nodes left, or what is due again.
+ * Delivers events to subscribers. It starts with the commit of an event on this node, and every `EVENT_POLL_INTERVAL`
+ * it looks for deliveries that other nodes left behind or that are due again.
  */
 @Injectable()
 export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly logger = new Logger(OutboxWorker.name);
-  /** Events that somebody wants to hear of. */
+  /** Names of events that have a subscriber. */
   private wanted: ReadonlySet<string> = new Set();
   private lanes: readonly Lane[] = [];
   private timers: readonly NodeJS.Timeout[] = [];
@@ -90,24 +90,24 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
     return this.wanted.has(event);
   }
 
-  /** Looks now whether something is due, of these events, or of any. */
+  /** Starts a look for due deliveries, of subscribers to these events or of all. */
   kick(events?: ReadonlySet<string>): void {
     for (const lane of this.lanes)
       if (events === undefined || lane.events.some((event) => events.has(event))) lane.kick();
   }
 
-  /** Resolves when nothing is due any more; where events keep coming, it goes on. */
+  /** Resolves when nothing is due any more. It keeps running while events keep coming. */
   async drain(): Promise<void> {
     this.kick();
     await Promise.all(this.lanes.map((lane) => lane.idle()));
   }
 
-  /** Has what is due longest tried once, however much comes meanwhile. */
+  /** Tries once to deliver what has been due longest, and ignores what arrives meanwhile. */
   async pass(): Promise<void> {
     await Promise.all(this.lanes.map((lane) => lane.pass()));
   }
 
-  /** Looks for what is due, and for who is new. It never rejects: what fails is tried again the next time. */
+  /** Looks for due deliveries and new subscriptions. It never rejects: the next poll is the retry. */
   poll(): Promise<void> {
     this.kick();
     return this.alone('poll', async () => {
@@ -115,7 +115,7 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
     });
   }
 
-  /** Says that this node is there, and removes what is old. It never rejects, either. */
+  /** Renews this node's subscriptions and deletes old deliveries. It never rejects, either. */
   keepHouse(): Promise<void> {
     return this.alone('housekeeping', async () => {
       const { eventRetentionMs, eventBuriedRetentionMs } = this.environment;
@@ -131,7 +131,7 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
     });
   }
 
-  /** Takes this node's subscriptions, and gives how many ended. */
+  /** Renews this node's subscriptions. Returns how many others ended. */
   private async subscribe(): Promise<number> {
     const now = this.clock.now();
     const lapsed = new Date(now.getTime() - SUBSCRIPTION_LAPSES_AFTER_MS);
@@ -146,7 +146,7 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
     for (let nth = 0; nth < MOST_BATCHES && !this.isStopping; nth += 1) if ((await work()) < BATCH) return;
   }
 
-  /** One of a kind at a time: who comes meanwhile shares it. */
+  /** Runs one work of a kind at a time. Callers that come meanwhile share it. */
   private alone(kind: string, work: () => Promise<void>): Promise<void> {
     const running = this.underWay.get(kind);
     if (running !== undefined) return running;

@@ -6,7 +6,7 @@ interface PublicEvent {
   readonly data: object;
 }
 
-/** An event as other systems get it: webhooks and NATS alike. Its fields are a promise (docs/events.md). */
+/** An event as other systems get it, by webhook or NATS. Its fields are a public contract (docs/events.md). */
 export function toPublicJson({
   event,
   occurredAt,
@@ -20,7 +20,7 @@ export function toPublicJson({
   };
 }
 
-/** Matrix spells fields so. */
+/** Field names in Matrix's spelling. */
 function toSnakeCase(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(toSnakeCase);
   if (typeof value !== 'object' || value === null) return value;

@@ -13,18 +13,18 @@ export interface EventMessage {
   readonly attempt: number;
 }
 
-/** Who hears of events after their commit. */
+/** Gets events after their commit. */
 export interface Subscriber {
-  /** What it is owed is kept under this name. */
+  /** Its deliveries are stored under this name. */
   readonly name: string;
   readonly events: readonly string[];
-  /** Resolves when the subscriber has the message; a rejection is tried again. */
+  /** Resolves when the subscriber has received the message. If it rejects, it is called again. */
   deliver(message: EventMessage, signal: AbortSignal): Promise<void>;
 }
 
 const NAME = /^[\w.:-]{1,100}$/;
 
-/** The subscribers of this process. They are added before the application has started. */
+/** The subscribers of this process. All must be added before the application has started. */
 @Injectable()
 export class Subscribers {
   private readonly byName = new Map<string, Subscriber>();

@@ -11,11 +11,18 @@ import type { Request } from 'express';
 import type { Requester } from '../auth/requester.js';
 import type { RateLimitName } from '../config/environment.js';
 import { ApiRateLimit } from '../matrix/api.decorators.js';
+import { clientAddressOf } from '../matrix/client-address.js';
 import { RateLimiter } from './rate-limiter.js';
 
 const LIMIT = 'rate-limits:limit';
 
-/** Counts requests of users; application services act for many, and are trusted. */
+/** What an endpoint is limited by. */
+interface EndpointLimit {
+  readonly name: RateLimitName;
+  readonly by: 'user' | 'address';
+}
+
+/** Counts requests. Application services act for many users, and are trusted. */
 @Injectable()
 class RateLimitGuard implements CanActivate {
   constructor(
@@ -24,13 +31,19 @@ class RateLimitGuard implements CanActivate {
   ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
-    const { userId, isAppservice } = context.switchToHttp().getRequest<Request>().user as Requester;
-    const limit = this.reflector.get<RateLimitName>(LIMIT, context.getHandler());
-    if (!isAppservice) await this.limiter.count(limit, userId);
+    const request = context.switchToHttp().getRequest<Request>();
+    const requester = (request.user ?? null) as Requester | null;
+    const { name, by } = this.reflector.get<EndpointLimit>(LIMIT, context.getHandler());
+    if (requester?.isAppservice) return true;
+    await this.limiter.count(name, by === 'address' ? clientAddressOf(request) : requester!.userId);
     return true;
   }
 }
 
-/** The endpoint is limited for each user. */
-export const RateLimited = (limit: RateLimitName) =>
-  applyDecorators(SetMetadata(LIMIT, limit), UseGuards(RateLimitGuard), ApiRateLimit());
+/** The endpoint is limited for each user, or for each address of clients. */
+export const RateLimited = (name: RateLimitName, by: EndpointLimit['by'] = 'user') =>
+  applyDecorators(
+    SetMetadata(LIMIT, { name, by } satisfies EndpointLimit),
+    UseGuards(RateLimitGuard),
+    ApiRateLimit(),
+  );

@@ -1,6 +1,6 @@
 import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 
-/** An access token, of which only the digest is kept. An expired one stays for a day: it may still log out. */
+/** An access token. Only its digest is stored. An expired token is kept for a day, because it may still log out. */
 @Entity('access_tokens')
 @Index('access_tokens_device_idx', ['userId', 'deviceId'])
 @Index('access_tokens_expiry_idx', ['expiresAt'], { where: 'expires_at IS NOT NULL' })
@@ -19,7 +19,7 @@ export class AccessTokenEntity {
   @Column({ name: 'device_id', type: 'text' })
   deviceId!: string;
 
-  /** Its first use retires the refresh token that it was bought with. */
+  /** Whether the first use of this token retires the refresh token that it was obtained with. */
   @Column({ name: 'confirms_rotation', type: 'boolean' })
   confirmsRotation!: boolean;
 

@@ -9,7 +9,7 @@ import { UnitOfWork } from '../database/unit-of-work.js';
 import { DeviceRows } from '../device-rows/device-rows.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 
-/** Tells for whom an application service acts ("Identity assertion"). */
+/** Resolves which user an application service acts for ("Identity assertion"). */
 @Injectable()
 export class AppserviceVerifier implements OnApplicationBootstrap {
   constructor(
@@ -19,7 +19,7 @@ export class AppserviceVerifier implements OnApplicationBootstrap {
     private readonly unitOfWork: UnitOfWork,
   ) {}
 
-  /** An application service's own user exists from the start; it needs no registration. */
+  /** Creates the application services' own users at startup, because they need no registration. */
   async onApplicationBootstrap(): Promise<void> {
     const senders = this.registry.services.map(({ sender }) => sender).toSorted();
     if (senders.length === 0) return;
@@ -47,7 +47,7 @@ export class AppserviceVerifier implements OnApplicationBootstrap {
   }
 
   /**
-   * The user of a name, in whatever case it is spelled: the name that registered a user names it here, and in
+   * Finds the account of a user name, in any letter case: the spelling used for registration also works here and in
    * logins.
    */
   private async account(appservice: Appservice, user: string): Promise<AccountEntity> {

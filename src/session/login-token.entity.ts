@@ -1,6 +1,6 @@
 import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 
-/** A token with which another client of the user logs in, once. It goes with the device that asked for it. */
+/** A token that lets another client of the user log in once. It is deleted with the device that requested it. */
 @Entity('login_tokens')
 @Index('login_tokens_device_idx', ['userId', 'deviceId'])
 @Index('login_tokens_expiry_idx', ['expiresAt'])

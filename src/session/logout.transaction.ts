@@ -18,8 +18,8 @@ export interface Logout {
 }
 
 /**
- * Ends a session: its tokens, its device and all that belongs to the device go in one commit. The deletion is sent
- * ahead of the answer that the token is still alive, which comes before the commit.
+ * Ends a session: deletes its tokens, its device and everything that belongs to the device in one commit. The
+ * deletion is sent without waiting for the check that the token is still alive, which completes before the commit.
  */
 @Injectable()
 export class LogoutTransaction implements SharedTransaction<Logout, ReadonlySet<string>, void> {

@@ -1,8 +1,8 @@
 import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 
 /**
- * What a device may refresh with: one row for each session, however often it was refreshed. All refresh tokens
- * of a session name the same family, so that an old one that comes back is known for what it is: a replay.
+ * The refresh state of a session: one row per session, however often it is refreshed. All refresh tokens of a session
+ * share one family, so that an old token that comes back is recognised as a replay.
  */
 @Entity('refresh_tokens')
 @Index('refresh_tokens_family_idx', ['userId', 'family'], { unique: true })
@@ -25,33 +25,33 @@ export class RefreshTokenEntity {
   @Column({ name: 'current_digest', type: 'bytea' })
   currentDigest!: Buffer;
 
-  /** SHA-256 of the one before, as long as neither token of its successor was used. */
+  /** SHA-256 of the previous refresh token, until a token of the pair that replaced it is used. */
   @Column({ name: 'previous_digest', type: 'bytea', nullable: true })
   previousDigest!: Buffer | null;
 
-  /** SHA-256 of the newest one's elder sister, when the refresh before it was asked for twice. */
+  /** SHA-256 of the refresh token that was issued first, if the last refresh was retried and issued another one. */
   @Column({ name: 'superseded_digest', type: 'bytea', nullable: true })
   supersededDigest!: Buffer | null;
 
   /**
-   * SHA-256 of those that were spent last, the latest first: a client that shares its tokens may come late with
-   * one.
+   * SHA-256 of the most recently spent refresh tokens, latest first. A client that shares its tokens may present one
+   * late.
    */
   @Column({ name: 'retired_digests', type: 'bytea', array: true, default: '{}' })
   retiredDigests!: Buffer[];
 
-  /** When each of them was spent: when a token of its successor was used first. */
+  /** When each of them was spent: when a token of the pair that replaced it was first used. */
   @Column({ name: 'retired_at', type: 'timestamptz', array: true, default: '{}' })
   retiredAt!: Date[];
 
   @Column({ name: 'created_at', type: 'timestamptz' })
   createdAt!: Date;
 
-  /** When it was last refreshed, or ended. */
+  /** When the session was last refreshed, or when it ended. */
   @Column({ name: 'rotated_at', type: 'timestamptz' })
   rotatedAt!: Date;
 
-  /** Why the session ended while its device stayed; `null` while it lives. */
+  /** Why the session ended although its device stayed; `null` while the session is alive. */
   @Column({ name: 'ended_reason', type: 'text', nullable: true })
   endedReason!: string | null;
 }

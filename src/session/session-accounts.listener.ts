@@ -5,7 +5,7 @@ import { InTransaction } from '../events/in-transaction.decorator.js';
 import { PasswordChanged } from '../events/password-changed.event.js';
 import { SessionService } from './session.service.js';
 
-/** Sessions end with what began them, in the same transaction. */
+/** Ends sessions in the transaction that changes the password or deactivates the account. */
 @Injectable()
 export class SessionAccountsListener {
   constructor(private readonly sessions: SessionService) {}

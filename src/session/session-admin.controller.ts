@@ -14,7 +14,7 @@ import { Clock } from '../system/clock.js';
 import { StaleSessionsService } from './ending/stale-sessions.service.js';
 import { SessionService } from './session.service.js';
 
-/** Ends sessions of other users, for administrators. Not of the Matrix specification. */
+/** Lets administrators end the sessions of other users. Not part of the Matrix specification. */
 @Controller('/_session/v1/admin')
 @ApiTags('Session management')
 @ApiAccessToken()
@@ -90,7 +90,7 @@ export class SessionAdminController {
     @ClientOrigin() origin: Origin,
   ): Promise<object> {
     const before = Number(text);
-    // In seconds, it would be an instant of 1970, and end nothing.
+    // A time in seconds would be read as an instant in 1970 and end nothing.
     if (text === undefined || !/^\d{13}$/.test(text) || before > this.clock.now().getTime())
       throw MatrixError.invalidParam(
         'before must be a time that has passed, in milliseconds since the epoch',

@@ -1,8 +1,8 @@
 import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 
 /**
- * A session that began on a device that still lives. Its tokens may be spent, replaced or long expired: as long as
- * this row is there they are refused softly, so that the client keeps its encryption keys ("Soft logout").
+ * A session that began on a device that still exists. While this row exists, the spent, replaced or expired tokens of
+ * the session are refused with a soft logout, so that the client keeps its encryption keys ("Soft logout").
  */
 @Entity('session_families')
 @Index('session_families_device_idx', ['userId', 'deviceId'])

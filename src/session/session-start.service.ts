@@ -12,10 +12,10 @@ import { type SessionStart, type StartedSession } from './session.rules.js';
 import { SessionStore } from './session.store.js';
 import { TokenIssuer } from './token-issuer.js';
 
-/** A session whose tokens are made and not written yet. */
+/** A session whose tokens have been created but not stored yet. */
 export interface PreparedSession extends StartedSession {
   readonly start: SessionStart;
-  /** Whether the device ID was made up for it: then it is nobody's yet. */
+  /** Whether the device ID was generated for this session, so that no such device exists yet. */
   readonly isOnNewDevice: boolean;
 }
 
@@ -31,7 +31,7 @@ export class SessionStartService {
   ) {}
 
   /**
-   * Begins a session on a device, new or known. The tokens that a known device had before die; its keys stay
+   * Starts a session on a new or known device. A known device loses its earlier tokens and keeps its keys
    * ("Relationship between access tokens and devices").
    * @throws {MatrixError} `M_FORBIDDEN`, `M_USER_DEACTIVATED` or `M_USER_LOCKED` for a user who may not get a token;
    *   `M_INVALID_PARAM` for an invalid device ID
@@ -39,15 +39,15 @@ export class SessionStartService {
   async start(tx: Tx, wanted: SessionStart): Promise<StartedSession> {
     const session = this.prepare(wanted);
     const requireAccount = async () => requireActive(await this.accounts.hold(tx, wanted.userId));
-    // A device that is there must be held before anything is written, a new one need not.
+    // On an existing device, wait for the account before anything is written. On a new one, send both together.
     if (!session.isOnNewDevice) await requireAccount();
     await tx.inOrder(session.isOnNewDevice ? requireAccount : undefined, () => this.begin(tx, session));
     return session;
   }
 
   /**
-   * Begins the session of a device anew whose first answer was lost; `null` when the device has been deleted since. The
-   * account is held.
+   * Starts a session again on the device whose first response was lost. Returns `null` if the device has been deleted
+   * since. The caller must hold the account.
    */
   async startAgain(
     tx: Tx,
@@ -57,7 +57,7 @@ export class SessionStartService {
   }
 
   /**
-   * Makes the tokens of a session, and the ID of its device unless the client names one. Nothing is written.
+   * Creates the tokens of a session, and a device ID unless the client names one. Writes nothing.
    * @throws {MatrixError} `M_INVALID_PARAM` for an invalid device ID
    */
   prepare(start: SessionStart): PreparedSession {
@@ -72,8 +72,8 @@ export class SessionStartService {
   }
 
   /**
-   * Writes a prepared session. The account is held: a logout of all devices locks it, so a login either was there to be
-   * ended or comes after. On a new device it need not have answered yet.
+   * Stores a prepared session. The caller must hold the account: a logout of all devices locks it, so that the logout
+   * either ends this session or commits before it starts. On a new device, the hold may still be on its way.
    */
   async begin(tx: Tx, { userId, deviceId, pair, start, isOnNewDevice }: PreparedSession): Promise<void> {
     const device = { userId, deviceId };
@@ -87,7 +87,7 @@ export class SessionStartService {
     );
   }
 
-  /** The tokens that a known device had before die with the next login on it. */
+  /** Deletes the tokens that a known device had before this login. */
   private async endEarlier(tx: Tx, device: DeviceRef): Promise<void> {
     if (await this.store.deleteTokens(tx, [device])) {
       await this.events.publish(tx, new SessionsEnded([device], 'replaced_by_login', tx.startedAt.getTime()));

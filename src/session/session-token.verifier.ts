@@ -10,7 +10,7 @@ import { type FoundAccessToken, SessionStore } from './session.store.js';
 import { TokenIssuer } from './token-issuer.js';
 import type { WireToken } from './token.rules.js';
 
-/** Tells whose an access token is: of a session, from the tables of this module, or of an application service. */
+/** Resolves who an access token belongs to: a session in the tables of this module, or an application service. */
 @Injectable()
 export class SessionTokenVerifier extends TokenVerifier {
   constructor(
@@ -41,7 +41,9 @@ export class SessionTokenVerifier extends TokenVerifier {
     if (!(await this.store.hasAccessToken(tx, userId, tokenDigest))) throw MatrixError.unknownToken();
   }
 
-  /** A token that was replaced or spent is refused softly while its device lives: the client keeps its keys. */
+  /**
+   * Refuses a replaced or spent token with a soft logout while its device exists, so that the client keeps its keys.
+   */
   private async unknown({ userId, sessionDigest }: WireToken): Promise<Verdict> {
     return { kind: 'unknown', deviceLives: await this.store.isFamilyKnown(userId, sessionDigest) };
   }

@@ -14,8 +14,8 @@ import { WithoutBody } from '../matrix/json-body.guard.js';
 import { SessionService } from './session.service.js';
 
 /**
- * Where sessions end. Answers come after the commit. Expired tokens, locked users and guests may log out, too: these
- * endpoints only take away.
+ * Ends sessions. The response comes after the commit. Expired tokens, locked users and guests may log out too,
+ * because these endpoints only take access away.
  */
 @ClientController()
 @ApiTags('Session management')

@@ -1,7 +1,7 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import type { StartedSession, TokenPair } from './session.rules.js';
 
-/** Fresh tokens, as `/login`, `/register` and `/refresh` answer them. */
+/** New tokens, as `/login`, `/register` and `/refresh` return them. */
 export class TokensDto {
   @ApiProperty()
   access_token!: string;

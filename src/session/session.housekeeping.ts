@@ -7,7 +7,7 @@ import { EXPIRED_TOKEN_KEPT_MS } from './session.rules.js';
 const PURGE_ACCESS_TOKENS = purging('access_tokens', ['user_id', 'token_digest'], 'expires_at < $1');
 const PURGE_LOGIN_TOKENS = purging('login_tokens', ['user_id', 'token_digest'], 'expires_at < $1');
 
-/** Tokens that are of no use any more. What is known of their sessions stays as long as the device. */
+/** Removes tokens that are no longer of use. The record of their sessions is kept as long as the device. */
 @Injectable()
 export class SessionHousekeeping {
   constructor(housekeeping: Housekeeping, unitOfWork: UnitOfWork, clock: Clock) {

@@ -35,8 +35,8 @@ import { SessionStore } from './session.store.js';
 import { TokenIssuer } from './token-issuer.js';
 import { WhoamiController } from './whoami/whoami.controller.js';
 
-/** The heart: sessions begin, are refreshed, and end here, and nothing else writes a token. */
-// A team's module may add a type of login.
+/** Starts, refreshes and ends sessions. No other module writes tokens. */
+// Global, so that a team's module can add a login type.
 @Global()
 @Module({
   imports: [

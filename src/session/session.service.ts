@@ -13,7 +13,7 @@ import { type Logout, LogoutTransaction } from './logout.transaction.js';
 import { isDeviceId } from '../device-rows/device.rules.js';
 import { SessionTokenVerifier } from './session-token.verifier.js';
 
-/** Ends sessions, whoever asks for it: every way leads through `EndingService`. */
+/** Ends sessions, always through `EndingService`. */
 @Injectable()
 export class SessionService {
   private readonly logouts: SharedWork<Logout, void>;
@@ -29,10 +29,10 @@ export class SessionService {
   }
 
   /**
-   * Ends the requester's session: the token, the device and all that hangs on it go in one commit. For an
-   * application service, whose token is no session's, the device goes and the token stays. Logouts that come at the
-   * same time share a transaction.
-   * @throws {MatrixError} `M_UNKNOWN_TOKEN` when the session ended meanwhile
+   * Ends the requester's session: deletes the token, the device and everything that belongs to it in one commit. The
+   * token of an application service belongs to no session, so only the device is deleted and the token stays.
+   * Concurrent logouts share a transaction.
+   * @throws {MatrixError} `M_UNKNOWN_TOKEN` if the session has ended in the meantime
    */
   async end(requester: Requester, device: RequesterDevice, origin: Origin): Promise<void> {
     const { tokenDigest } = requester;
@@ -45,7 +45,7 @@ export class SessionService {
         if (!tookTooLong(error) || !(await isMuch())) throw error;
       }
     }
-    // Of an application service, or too much for one commit.
+    // The requester is an application service, or there is too much to delete in one commit.
     await this.unitOfWork.run(async (tx) => {
       recordOrigin(tx, origin);
       await tx.inOrder(
@@ -56,15 +56,15 @@ export class SessionService {
   }
 
   /**
-   * Ends every session of the requester's user, the calling one included, in one commit. A login that commits
-   * later is not touched.
-   * @throws {MatrixError} `M_UNKNOWN_TOKEN` when the session ended meanwhile
+   * Ends every session of the requester's user, including the calling one, in one commit. A login that commits later
+   * is not affected.
+   * @throws {MatrixError} `M_UNKNOWN_TOKEN` if the session has ended in the meantime
    */
   async endAll(requester: Requester, origin: Origin): Promise<void> {
     await this.unitOfWork.run(async (tx) => {
       recordOrigin(tx, origin);
       const { userId } = requester;
-      // No session begins unseen once the account is locked.
+      // Once the account is locked, no new session can start unnoticed.
       await tx.inOrder(
         () => this.accounts.lock(tx, userId),
         () => this.endings.endAll(tx, userId, null, 'logout_all'),
@@ -74,14 +74,15 @@ export class SessionService {
   }
 
   /**
-   * Ends the sessions of some of the requester's devices, its own perhaps among them, and deletes the devices. Device
-   * IDs that the user does not have, or not any more, are passed over.
-   * @throws {MatrixError} `M_UNKNOWN_TOKEN` when the requester's session ended meanwhile
+   * Ends the sessions of some of the requester's devices, possibly including its own, and deletes the devices. Device
+   * IDs that the user does not have, or no longer has, are ignored.
+   * @throws {MatrixError} `M_UNKNOWN_TOKEN` if the requester's session has ended in the meantime
    */
   async endDevices(tx: Tx, requester: Requester, deviceIds: readonly string[]): Promise<void> {
     const { userId } = requester;
     const wanted = [...new Set(deviceIds)].map((deviceId) => ({ userId, deviceId }));
-    // The caller's own device, too: two that delete each other wait for each other, and the second finds itself gone.
+    // Lock the caller's own device too: if two devices delete each other, the second one waits and then finds itself
+    // deleted.
     const own = requester.device === null ? [] : [requester.device];
     await tx.inOrder(
       () => this.endings.endWanted(tx, wanted, 'device_deleted', own),
@@ -90,8 +91,8 @@ export class SessionService {
   }
 
   /**
-   * Ends sessions of a user whom somebody else names.
-   * @returns how many of the devices there were
+   * Ends sessions of a user on behalf of somebody else.
+   * @returns how many of the devices existed
    */
   endNamed(userId: string, deviceIds: readonly string[], origin?: Origin): Promise<number> {
     const wanted = [...new Set(deviceIds)].filter(isDeviceId).map((deviceId) => ({ userId, deviceId }));
@@ -101,7 +102,7 @@ export class SessionService {
     });
   }
 
-  /** Ends every session of a user whom somebody else names, but that of one device. */
+  /** Ends every session of a user, except that of `keptDeviceId`, on behalf of somebody else. */
   endAllNamed(userId: string, keptDeviceId: string | null, origin?: Origin): Promise<void> {
     return this.unitOfWork.run(async (tx) => {
       if (origin !== undefined) recordOrigin(tx, origin);
@@ -110,8 +111,8 @@ export class SessionService {
   }
 
   /**
-   * Ends every session of the user but, if one is named, that of one device; its refresh token stays, too. Login
-   * tokens go, whichever device asked for them.
+   * Ends every session of the user, except that of `keptDeviceId` if given, which also keeps its refresh token. All
+   * login tokens are deleted, even those that the kept device requested.
    */
   async endOthers(
     tx: Tx,
@@ -126,7 +127,7 @@ export class SessionService {
   }
 }
 
-/** PostgreSQL broke a statement off, or the listeners were given up. */
+/** Whether PostgreSQL cancelled a statement, or something (such as the listeners) ran out of time. */
 function tookTooLong(error: unknown): boolean {
   return [...causesOf(error)].some(({ code, message }) => code === '57014' || /took too long/.test(message));
 }

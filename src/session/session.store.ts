@@ -9,7 +9,7 @@ import type { RefreshTokenEntity } from './refresh-token.entity.js';
 import type { TokenPair } from './session.rules.js';
 import type { WireToken } from './token.rules.js';
 
-/** What the guard reads of an access token. */
+/** What the guard reads about an access token. */
 export interface FoundAccessToken {
   readonly deviceId: string;
   readonly deviceCreatedAt: Date;
@@ -25,7 +25,7 @@ interface LookUp {
   readonly digest: Buffer;
 }
 
-/** A refresh token that makes way for a new pair. */
+/** A refresh token that is being replaced by a new pair. */
 export interface Rotated {
   readonly session: RefreshTokenEntity;
   /** Digest of the token that was presented. */
@@ -63,8 +63,8 @@ const FIND_USABLE: Statement = {
       OR EXISTS (SELECT FROM access_tokens t WHERE t.user_id = d.user_id AND t.device_id = d.device_id
         AND (t.expires_at IS NULL OR t.expires_at >= $3))`,
 };
-// A session whose tokens are all of before; who begins or refreshes one afterwards has shown that it is not of a
-// backup.
+// A session is stale if all of its tokens are older than $3. A session that was started or refreshed later does not
+// come from a backup.
 const IS_STALE = `
     (EXISTS (SELECT FROM access_tokens t WHERE t.user_id = d.user_id AND t.device_id = d.device_id)
       OR EXISTS (SELECT FROM refresh_tokens r
@@ -106,7 +106,8 @@ const DELETE_LOGIN_TOKENS: Statement = {
     DELETE FROM login_tokens t USING unnest($1::text[], $2::text[]) AS ended (user_id, device_id)
     WHERE t.user_id = ended.user_id AND t.device_id = ended.device_id`,
 };
-// One statement where the room's own tables change together: each costs a round of parsing messages on both sides.
+// One statement for all tables of this module: each extra statement costs both sides another round of parsing
+// messages.
 const INSERT_SESSION: Statement = {
   name: 'session_insert',
   text: `
@@ -123,7 +124,7 @@ const INSERT_SESSION: Statement = {
     INSERT INTO access_tokens (user_id, token_digest, device_id, confirms_rotation, created_at, expires_at)
     VALUES ($1, $8, $2, false, $4, $9)`,
 };
-/** Deletes what belongs to devices; gives those that had an access token. */
+/** Deletes the tokens of devices; returns a row for each deleted access token. */
 const DELETE_TOKENS = deletionFrom('session_delete_tokens', [
   'refresh_tokens',
   'login_tokens',
@@ -146,12 +147,13 @@ const DELETE_ALL_SESSIONS: Statement = {
       .join(', ')}
     DELETE FROM access_tokens WHERE user_id = $1 AND device_id IS DISTINCT FROM $2`,
 };
-/** Spent tokens that a session remembers. */
+/** How many spent refresh tokens a session remembers. */
 const KEPT_RETIRED = 8;
-/** What a rotation retires beside the token that it replaces. */
+/** The digests that a rotation marks as spent. The presented token becomes `previous_digest` instead. */
 const SPENT = `
   array_remove(ARRAY[t.superseded_digest, CASE WHEN NOT r.is_retry THEN t.previous_digest END], NULL)`;
-// A retry replaces the pair whose answer was lost; the next in line proves that the pair before it arrived.
+// A retry replaces the pair whose response was lost. A regular rotation proves that the response with the replaced
+// pair arrived.
 const ROTATE: Statement = {
   name: 'session_rotate',
   text: `
@@ -176,7 +178,8 @@ const ROTATE: Statement = {
     INSERT INTO access_tokens (user_id, token_digest, device_id, confirms_rotation, created_at, expires_at)
     SELECT user_id, access_digest, device_id, true, $9, $10 FROM rotation`,
 };
-// Whoever held the device may have changed the session: of rows that are locked, PostgreSQL reads the newest version.
+// Also locks the sessions: the last holder of the device may have changed them, and PostgreSQL reads the newest
+// version of locked rows.
 const LOCK_FAMILIES: Statement = {
   name: 'session_lock_families',
   text: `
@@ -214,7 +217,7 @@ const EXPIRE_ACCESS_TOKENS: Statement = {
     WHERE user_id = $1 AND device_id = $2 AND (expires_at IS NULL OR expires_at > $3)`,
 };
 
-/** A bot may log in on one device every day; of its sessions the last ones are remembered. */
+/** How many sessions of a device are remembered: a bot may log in on the same device every day. */
 const KEPT_FAMILIES = 20;
 
 /** The SQL of sessions. */
@@ -230,7 +233,7 @@ export class SessionStore {
     this.lookUps = unitOfWork.shareLookUps('access_tokens', (lookUps) => this.findTogether(lookUps));
   }
 
-  /** The token as it is now. Look-ups that come at the same time share a statement; nothing is kept. */
+  /** Reads the token as it is now. Concurrent look-ups share a statement; nothing is cached. */
   findAccessToken(userId: string, digest: Buffer): Promise<FoundAccessToken | null> {
     return this.lookUps.together({ userId, digest });
   }
@@ -239,7 +242,7 @@ export class SessionStore {
     return (await this.findLive(tx, [{ userId, tokenDigest: digest }])).size === 1;
   }
 
-  /** Those of the access tokens that are there: their digests in base64. */
+  /** Returns the digests, in base64, of those access tokens that exist. */
   async findLive(
     tx: Tx,
     tokens: readonly { readonly userId: string; readonly tokenDigest: Buffer }[],
@@ -251,7 +254,7 @@ export class SessionStore {
     return new Set(rows.map(({ tokenDigest }) => tokenDigest.toString('base64')));
   }
 
-  /** Those of the devices on which somebody can sign in, or could at `before` or later. */
+  /** Returns the devices that can still be used, or could be used at `before` or later. */
   findUsable(
     tx: Tx,
     devices: readonly DeviceRef[],
@@ -261,17 +264,20 @@ export class SessionStore {
     return tx.query(FIND_USABLE, [...deviceColumns(devices), before, begun, refreshed]);
   }
 
-  /** Those of the devices whose tokens are all of before an instant. */
+  /** Returns the devices whose tokens are all older than `before`. */
   staleOf(devices: readonly DeviceRef[], before: Date): Promise<DeviceRef[]> {
     return this.unitOfWork.query(FIND_STALE, [...deviceColumns(devices), before]);
   }
 
-  /** The same in a transaction. */
+  /** Same as {@link staleOf}, in a transaction. */
   findStale(tx: Tx, devices: readonly DeviceRef[], before: Date): Promise<DeviceRef[]> {
     return tx.query(FIND_STALE, [...deviceColumns(devices), before]);
   }
 
-  /** Writes the tokens of a session, and remembers it for as long as its device lives, or until it is one of many. */
+  /**
+   * Stores the tokens of a session. The session is remembered while its device exists and few newer ones follow on
+   * it.
+   */
   async insertSession(tx: Tx, { userId, deviceId }: DeviceRef, pair: TokenPair): Promise<void> {
     const { access, refresh, expiresAt } = pair;
     await tx.query(INSERT_SESSION, [
@@ -287,27 +293,27 @@ export class SessionStore {
     ]);
   }
 
-  /** Whether a session of this family began on a device that still lives. */
+  /** Whether a session of this family began on a device that still exists. */
   async isFamilyKnown(userId: string, family: Buffer): Promise<boolean> {
     return (await this.unitOfWork.query(FIND_FAMILY, [userId, family])).length === 1;
   }
 
-  /** Deletes every token of these devices; answers whether there was an access token among them. */
+  /** Deletes every token of these devices; returns whether there was an access token among them. */
   async deleteTokens(tx: Tx, devices: readonly DeviceRef[]): Promise<boolean> {
     return (await tx.query(DELETE_TOKENS, deviceColumns(devices))).length > 0;
   }
 
-  /** Deletes every token of devices that go, and the memory of their sessions. */
+  /** Deletes every token of these devices and the record of their sessions. */
   async deleteSessions(tx: Tx, devices: readonly DeviceRef[]): Promise<void> {
     await tx.query(DELETE_SESSIONS, deviceColumns(devices));
   }
 
-  /** Deletes every token of a user's devices but one, and the memory of their sessions. */
+  /** Deletes every token of a user's devices, except `keptDeviceId`, and the record of their sessions. */
   async deleteAllSessions(tx: Tx, userId: string, keptDeviceId: string | null): Promise<void> {
     await tx.query(DELETE_ALL_SESSIONS, [userId, keptDeviceId]);
   }
 
-  /** Stores a login token, and removes those of the user that nobody has used in time. */
+  /** Stores a login token and removes the user's expired ones. */
   async insertLoginToken(
     tx: Tx,
     { userId, deviceId }: DeviceRef,
@@ -320,24 +326,24 @@ export class SessionStore {
     );
   }
 
-  /** The device that asked for a login token. */
+  /** Finds the device that requested a login token. */
   async findIssuer(tx: Tx, userId: string, digest: Buffer): Promise<DeviceRef | null> {
     const [device] = await tx.query<DeviceRef>(FIND_ISSUER, [userId, digest]);
     return device ?? null;
   }
 
-  /** Deletes the login tokens that these devices asked for. */
+  /** Deletes the login tokens that these devices requested. */
   async deleteLoginTokens(tx: Tx, devices: readonly DeviceRef[]): Promise<void> {
     await tx.query(DELETE_LOGIN_TOKENS, deviceColumns(devices));
   }
 
-  /** Uses a login token up; answers whether it was good. */
+  /** Consumes a login token; returns whether it was valid. */
   async takeLoginToken(tx: Tx, userId: string, digest: Buffer): Promise<boolean> {
     const [token] = await tx.query<{ expiresAt: Date }>(TAKE_LOGIN_TOKEN, [userId, digest]);
     return token !== undefined && token.expiresAt > tx.startedAt;
   }
 
-  /** The sessions that refresh tokens of these families belong to, with their devices locked. */
+  /** Returns the sessions that refresh tokens of these families belong to, and locks them and their devices. */
   lockFamilies(
     tx: Tx,
     presented: readonly Pick<WireToken, 'userId' | 'familyDigest'>[],
@@ -349,8 +355,8 @@ export class SessionStore {
   }
 
   /**
-   * Puts new pairs in the place of presented refresh tokens, of sessions that are locked.
-   * @param expiresAt when the new access tokens do
+   * Replaces the presented refresh tokens with new pairs. The sessions must be locked.
+   * @param expiresAt when the new access tokens expire
    * @param forgetBefore access tokens that expired earlier are removed
    */
   async rotate(
@@ -371,17 +377,17 @@ export class SessionStore {
     ]);
   }
 
-  /** No access token of the device waits for its first use any more. */
+  /** Records that the device's access tokens no longer wait for their first use. */
   async confirmAccessTokens(tx: Tx, { userId, deviceId }: DeviceRef): Promise<void> {
     await tx.query(CONFIRM_ACCESS_TOKENS, [userId, deviceId]);
   }
 
-  /** The refresh token before the current one is spent from now on. */
+  /** Marks the previous refresh token as spent. */
   async retirePrevious(tx: Tx, { userId, deviceId }: DeviceRef): Promise<void> {
     await tx.query(RETIRE_PREVIOUS, [userId, deviceId, tx.startedAt]);
   }
 
-  /** Ends the session and leaves its tokens recognisable, because its device stays. */
+  /** Ends the session but keeps its tokens recognisable, because its device stays. */
   async endKeepingDevice(tx: Tx, { userId, deviceId }: DeviceRef, reason: string): Promise<void> {
     await tx.inOrder(
       () => tx.query(END_FAMILY, [userId, deviceId, reason, tx.startedAt]),

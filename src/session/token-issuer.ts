@@ -24,7 +24,7 @@ export class TokenIssuer {
     private readonly clock: Clock,
   ) {}
 
-  /** Whether a session that began and was last refreshed at these times may be refreshed still. */
+  /** Whether a session that was started and last refreshed at these times may still be refreshed. */
   isRefreshable({ createdAt, rotatedAt }: { createdAt: Date; rotatedAt: Date }, now: Date): boolean {
     const { refreshTokenTtlMs, refreshTokenIdleTtlMs } = this.environment;
     const isWithin = (since: Date, limit: number | null) =>
@@ -37,7 +37,10 @@ export class TokenIssuer {
     return rotationOf(session, digest, new Date(now.getTime() - this.environment.refreshReplayGraceMs));
   }
 
-  /** From when on a session must have begun, and been refreshed, to be refreshable at `then`; `null`: at any time. */
+  /**
+   * After which times a session must have started and last been refreshed to be refreshable at `then`; `null`: no
+   * limit.
+   */
   refreshableSince(then: Date): { begun: Date | null; refreshed: Date | null } {
     const { refreshTokenTtlMs, refreshTokenIdleTtlMs } = this.environment;
     const ago = (limit: number | null) => (limit === null ? null : new Date(then.getTime() - limit));
@@ -52,12 +55,12 @@ export class TokenIssuer {
     return chooseDeviceId(wanted, this.entropy);
   }
 
-  /** A new token, of a new family unless one is given. */
+  /** Issues a token, in a new family unless one is given. */
   issue(kind: TokenKind, userId: string, family = this.entropy.bytes(FAMILY_BYTES)): WireToken {
     return makeToken(kind, userId, family, this.entropy.bytes(SECRET_BYTES));
   }
 
-  /** The tokens of a client that can refresh, of a new session unless a family of refresh tokens is given. */
+  /** Issues tokens for a client that can refresh, for a new session unless a refresh-token family is given. */
   issuePair(userId: string, family?: Buffer, now = this.clock.now()): TokenPair {
     const refresh = this.issue('mxr', userId, family);
     const access = this.issue('mxa', userId, accessFamily(refresh.family));
@@ -65,12 +68,12 @@ export class TokenIssuer {
     return { access, refresh, lifetimeMs, expiresAt: new Date(now.getTime() + lifetimeMs) };
   }
 
-  /** The token of a client that cannot refresh: it does not expire. */
+  /** Issues a token that does not expire, for a client that cannot refresh. */
   issueLasting(userId: string): TokenPair {
     return { access: this.issue('mxa', userId), refresh: null, lifetimeMs: null, expiresAt: null };
   }
 
-  /** The token's parts, or `null` when this server never made it. */
+  /** Returns the token's parts, or `null` if this server cannot have issued it. */
   read(kind: TokenKind, token: string): WireToken | null {
     return readToken(kind, token, this.environment.serverName);
   }

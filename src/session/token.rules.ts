@@ -4,35 +4,35 @@ import { isStorable } from '../matrix/json-body.js';
 import { localpartOf, toUserId } from '../matrix/user-id.js';
 
 /**
- * What tokens look like on the wire: `kind_user_family+secret_checksum`. The user part lets a look-up touch one user's
- * rows only; the family is what tokens of one session share, so that one which is spent is still told from one
- * that never was; the checksum refuses garbage without a query; the kind lets scanners find leaked secrets.
- * Everything right of the user has a fixed length, so that the parts may hold any character of base64url.
+ * The format of tokens: `kind_user_family+secret_checksum`. The user part lets a look-up touch only one user's rows.
+ * The family is shared by the tokens of one session, so that a spent token can be told from one that never existed.
+ * The checksum refuses garbage without a query. The kind lets scanners find leaked secrets. Everything after the user
+ * has a fixed length, so that the parts may contain any base64url character.
  */
 const TOKEN = /^(?<kind>mxa|mxr|mxl)_(?<user>[\w-]*)_(?<family>[\w-]{22})(?<secret>[\w-]{32})_[0-9a-f]{8}$/;
 
 /** Access, refresh and login tokens. */
 export type TokenKind = 'mxa' | 'mxr' | 'mxl';
 
-/** As many bytes as the lengths above take in base64url. */
+/** The numbers of bytes that fill the lengths above in base64url. */
 export const SECRET_BYTES = 24;
 export const FAMILY_BYTES = 16;
 
-/** A token, and what the database keeps of it: digests. */
+/** A token, and the digests of it that the database stores. */
 export interface WireToken {
   readonly token: string;
   readonly userId: string;
   readonly digest: Buffer;
-  /** What tokens of this kind share in one session. */
+  /** What all tokens of this kind in one session share. */
   readonly family: Buffer;
   readonly familyDigest: Buffer;
-  /** Names the session, whichever kind of token says so. */
+  /** Identifies the session, for any kind of token. */
   readonly sessionDigest: Buffer;
 }
 
 /**
- * The family of a session's access tokens, which follows from that of its refresh tokens and not the other way
- * round: an access token that leaked does not help to make up a refresh token of the same session.
+ * Derives the family of a session's access tokens from that of its refresh tokens. The reverse is not possible, so a
+ * leaked access token does not help to forge a refresh token of the same session.
  */
 export function accessFamily(refreshFamily: Buffer): Buffer {
   return sha256(refreshFamily).subarray(0, FAMILY_BYTES);
@@ -48,7 +48,7 @@ export function readToken(kind: TokenKind, token: string, serverName: string): W
   const parts = TOKEN.exec(token)?.groups;
   if (parts?.['kind'] !== kind || seal(token.slice(0, token.lastIndexOf('_'))) !== token) return null;
   const localpart = Buffer.from(parts['user']!, 'base64url').toString();
-  // The checksum is no secret: what looks like a name may still be one that no user can have.
+  // The checksum is not secret, so the name may still be one that no user can have.
   if (encode(localpart) !== parts['user'] || !isStorable(localpart)) return null;
   return toWireToken(
     kind,
@@ -58,7 +58,7 @@ export function readToken(kind: TokenKind, token: string, serverName: string): W
   );
 }
 
-/** A token that {@link writeToken} has just written, without reading it. */
+/** Writes a token with {@link writeToken}, without parsing it again. */
 export function makeToken(kind: TokenKind, userId: string, family: Buffer, secret: Buffer): WireToken {
   return toWireToken(kind, writeToken(kind, userId, family, secret), userId, family);
 }
@@ -69,7 +69,7 @@ function toWireToken(kind: TokenKind, token: string, userId: string, family: Buf
     userId,
     digest: sha256(token),
     family,
-    // Most requests never ask for these.
+    // Computed on demand: most requests never need these.
     get familyDigest() {
       return sha256(family);
     },

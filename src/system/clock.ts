@@ -1,5 +1,5 @@
 /**
- * The only source of the current time. Tests put a clock of their own in its place: `TestClock` of the testing kit.
+ * The only source of the current time. Tests replace it with `TestClock` from the testing kit.
  *
  * @example
  * ```ts
@@ -12,7 +12,7 @@
  * ```
  */
 export abstract class Clock {
-  /** The time now. */
+  /** The current time. */
   abstract now(): Date;
 }
 

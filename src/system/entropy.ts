@@ -1,6 +1,6 @@
 import { randomBytes, randomInt } from 'node:crypto';
 /**
- * The only source of randomness. Every value it gives is fit for a secret.
+ * The only source of randomness. Every value is secure enough for a secret.
  *
  * @example
  * ```ts
@@ -10,7 +10,7 @@ import { randomBytes, randomInt } from 'node:crypto';
 export abstract class Entropy {
   /** `size` random bytes. */
   abstract bytes(size: number): Buffer;
-  /** A string of `length` characters, each drawn evenly from `alphabet`. */
+  /** A string of `length` characters, each drawn uniformly from `alphabet`. */
   abstract text(length: number, alphabet: string): string;
 }
 
@@ -27,11 +27,11 @@ const POOL_BYTES = 4_096;
 export class SystemEntropy extends Entropy {
   private pool = Buffer.alloc(0);
 
-  /** The system is asked for many at once: each call costs more than its bytes. */
+  /** Asks the system for many bytes at once, because a call costs more than its bytes. */
   bytes(size: number): Buffer {
     if (this.pool.length < size) this.pool = randomBytes(Math.max(size, POOL_BYTES));
     const drawn = Buffer.from(this.pool.subarray(0, size));
-    // Nothing of a secret stays behind.
+    // Erased, because the bytes may become a secret.
     this.pool.fill(0, 0, size);
     this.pool = this.pool.subarray(size);
     return drawn;

@@ -1,12 +1,12 @@
 /**
- * What a request needs cannot be had just now; nothing is wrong with the request, and it may succeed in a moment.
- * Clients are answered with 503 and `Retry-After`.
+ * Something that a request needs is temporarily unavailable. The request itself is fine and may succeed in a moment.
+ * Clients get 503 and `Retry-After`.
  */
 export class Unavailable extends Error {
   constructor(
     message: string,
     options?: ErrorOptions,
-    /** When it is worth another try. */
+    /** After how long the client should try again. */
     readonly retryAfterMs = 2_000,
   ) {
     super(message, options);
@@ -14,12 +14,12 @@ export class Unavailable extends Error {
   }
 }
 
-/** The error and what caused it. */
+/** The error and its chain of causes. */
 export function* causesOf(error: unknown): Generator<Error & { code?: unknown }> {
   for (let one = error; one instanceof Error; one = one.cause) yield one;
 }
 
-/** The {@link Unavailable} that an error is, or was caused by; `undefined` when it is of another kind. */
+/** The {@link Unavailable} that an error is or was caused by; `undefined` if there is none. */
 export function unavailableIn(error: unknown): Unavailable | undefined {
   return [...causesOf(error)].find((one): one is Unavailable => one instanceof Unavailable);
 }
@@ -29,18 +29,17 @@ export function isUnavailable(error: unknown): boolean {
 }
 
 /**
- * SQLSTATEs, and codes of operating systems, that say that there is no database to be had just now: connection lost, no
- * connection free, a disk that is full or broken, shutting down or starting, a standby that only reads.
+ * SQLSTATEs and operating system codes that mean that the database is unavailable: connection lost, no free
+ * connection, disk full or broken, shutting down or starting, read-only standby.
  */
 const OUTAGE = /^(?:08...|53...|57P0.|58000|58030|25006|E[A-Z]+)$/;
-/** What `pg` says without a code. */
+/** Messages of `pg` errors that have no code. */
 const WORDS =
   /^(?:Connection terminated|Query read timeout|Client (?:has encountered|was closed)|timeout (?:exceeded|expired))/;
 
 /**
- * Whether an error of the database, or of the connection to it, says that it cannot be had, whatever is asked of
- * it. Only for errors that come from there: a listener may have met a file that is not there, or a host that does
- * not answer.
+ * Whether an error of the database or its connection means that the database is unavailable for any statement. Only
+ * for errors from there: the same codes in a listener may mean a missing file or a host that does not answer.
  */
 export function isOutage(error: unknown): boolean {
   return [...causesOf(error)].some(({ code, message }) => OUTAGE.test(String(code)) || WORDS.test(message));
@@ -48,7 +47,7 @@ export function isOutage(error: unknown): boolean {
 
 const LOST_CODES = /^(?:08...|57P0[12]|ECONNRESET|EPIPE)$/;
 
-/** Whether a connection that was there died: another may be had at once. For errors of the database, too. */
+/** Whether an open connection died, so that a new one may work at once. Also only for database errors. */
 export function isConnectionLost(error: unknown): boolean {
   return [...causesOf(error)].some(
     ({ code, message }) =>
@@ -56,12 +55,12 @@ export function isConnectionLost(error: unknown): boolean {
   );
 }
 
-/** The connections that PostgreSQL allows are taken: by others, or by other connections of the same pool. */
+/** Whether all connections that PostgreSQL allows are in use, by others or by the same pool. */
 export function isTooManyConnections(error: unknown): boolean {
   return [...causesOf(error)].some(({ code }) => code === '53300');
 }
 
-/** Warns of what failed behind the scenes; of an outage the database's own line has told. */
+/** Logs that background work failed, unless the cause is an outage, which is logged elsewhere. */
 export function warnUnlessOutage(
   logger: { warn(message: string): void },
   what: string,

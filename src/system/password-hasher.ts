@@ -8,33 +8,33 @@ export interface HashSettings {
   readonly passes: number;
 }
 
-/** What a hash costs, and how many may be under way. */
+/** What a hash costs, and how many may be waiting. */
 export interface PasswordHashing extends HashSettings {
-  /** How many may wait for their turn. */
+  /** How many hashes may wait for their turn. */
   readonly queue: number;
 }
 
 const DECOY = 'no account has this password';
 
-/** Too many hashes are waiting: the caller should come back later. */
+/** Too many hashes are waiting: the caller should try again later. */
 export class PasswordQueueFull extends Error {}
 
 /**
- * Hashes and verifies passwords with argon2id, off the event loop, on half of the machine's cores at the most: a
- * storm of logins must not starve other requests.
+ * Hashes and verifies passwords with argon2id, off the event loop. It uses at most half of the machine's cores, so
+ * that a burst of logins does not starve other requests.
  */
 export class PasswordHasher {
   private readonly turn = pLimit(Math.max(1, Math.floor(availableParallelism() / 2)));
-  /** What unknown users are compared with, so that they cost as much time as known ones. */
+  /** Hash that passwords of unknown users are compared with, so that they take as long as known ones. */
   private decoy: Promise<string> | undefined;
-  /** What the decoy is made with. */
+  /** The settings of the decoy. */
   private imitated: HashSettings;
 
   constructor(private readonly options: PasswordHashing) {
     this.imitated = options;
   }
 
-  /** How many hashes are being made now. */
+  /** How many passwords are being hashed or verified now. */
   get active(): number {
     return this.turn.activeCount;
   }
@@ -45,22 +45,19 @@ export class PasswordHasher {
   }
 
   /**
-   * Whether `password` belongs to `passwordHash`. With no hash: `false`, after the same work.
+   * Whether `password` matches `passwordHash`. Without a hash: `false`, after the same work.
    * @throws {PasswordQueueFull}
    */
   matches(passwordHash: string | null, password: string): Promise<boolean> {
     return this.inTurn(async () => {
-      // Made by whoever comes first, so that it tells nothing of who exists.
+      // Made by the first caller, whether the user exists or not, so that the delay reveals nothing.
       this.decoy ??= hashWith(this.imitated, DECOY);
       const matches = await verify(passwordHash ?? (await this.decoy), password);
       return matches && passwordHash !== null;
     });
   }
 
-  /**
-   * Has unknown users cost what hashes of these settings do. It never rejects: settings that cannot be are left
-   * alone.
-   */
+  /** Makes unknown users cost as much as hashes with these settings. Ignores invalid settings and never rejects. */
   async imitate(settings: HashSettings): Promise<void> {
     const { memoryKib, passes } = this.imitated;
     if (settings.memoryKib === memoryKib && settings.passes === passes) return;
@@ -74,7 +71,7 @@ export class PasswordHasher {
     this.decoy = decoy;
   }
 
-  /** Whether the hash costs less than today's settings want, or was made in another way. */
+  /** Whether the hash costs less than the current settings require, or was made in another way. */
   isOutdated(passwordHash: string): boolean {
     const settings = settingsOf(passwordHash);
     return (
@@ -88,7 +85,7 @@ export class PasswordHasher {
   }
 }
 
-/** What a hash was made with, as far as this service makes them so; `null` for others. */
+/** The settings of a hash in the format of this service; `null` for other formats. */
 export function settingsOf(passwordHash: string): HashSettings | null {
   const [, memoryKib, passes] = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=1\$/.exec(passwordHash) ?? [];
   return passes === undefined ? null : { memoryKib: Number(memoryKib), passes: Number(passes) };

@@ -5,14 +5,14 @@ interface Product {
   readonly version: string;
 }
 
-/** What the package says of itself: it lies one folder above the bundle, or two above this file. */
+/** Reads `package.json`, which is one folder above the bundle, or two above this file. */
 function read(): Product {
   for (const path of ['../package.json', '../../package.json']) {
     try {
       const found = JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as Product;
       if (found.name === 'matrix-session-service') return found;
     } catch {
-      // Not there.
+      // Try the next path.
     }
   }
   return { name: 'matrix-session-service', version: 'unknown' };

@@ -1,6 +1,6 @@
 /**
- * What went wrong and what caused it, for the log. Other properties of errors stay out: they hold the values that
- * statements carried.
+ * The stacks of an error and its causes, for the log. Leaves out other properties of errors, because they may contain
+ * the values of statements.
  */
 export function stackOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

@@ -4,14 +4,14 @@ import type { PasswordVerifier } from '../accounts/password-verifier.port.js';
 import type { ThreepidDirectory } from '../accounts/threepid-directory.port.js';
 import type { SharedRooms } from '../keys/device-lists/shared-rooms.port.js';
 
-/** One thing that every implementation of a port does, for any test runner. */
+/** One thing that every implementation of a port must do, for any test runner. */
 export interface ContractCheck {
   readonly name: string;
-  /** Rejects when the implementation does something else. */
+  /** Rejects if the implementation does not do it. */
   readonly check: () => Promise<void>;
 }
 
-/** What a contract needs to know of an implementation of {@link PasswordVerifier}. */
+/** What the contract needs to know about an implementation of {@link PasswordVerifier}. */
 export interface PasswordVerifierSample {
   readonly verifier: PasswordVerifier;
   /** A user whose password it keeps. */
@@ -20,7 +20,7 @@ export interface PasswordVerifierSample {
   readonly unknownUserId: string;
 }
 
-/** Strings that a client may send for a password. */
+/** Strings that a client may send as a password. */
 const ODD_PASSWORDS = [
   '',
   ' ',
@@ -89,10 +89,10 @@ export function passwordVerifierContract(sample: PasswordVerifierSample): readon
   ];
 }
 
-/** What a contract needs to know of an implementation of {@link ThreepidDirectory}. */
+/** What the contract needs to know about an implementation of {@link ThreepidDirectory}. */
 export interface ThreepidDirectorySample {
   readonly directory: ThreepidDirectory;
-  /** An address in the form in which the service asks for it, and the full user ID that it belongs to. */
+  /** An address as the service would pass it, and the full user ID that it belongs to. */
   readonly known: { readonly medium: 'email' | 'msisdn'; readonly address: string; readonly userId: string };
 }
 
@@ -132,10 +132,10 @@ export function threepidDirectoryContract(sample: ThreepidDirectorySample): read
   ];
 }
 
-/** What a contract needs to know of an implementation of {@link SharedRooms}. */
+/** What the contract needs to know about an implementation of {@link SharedRooms}. */
 export interface SharedRoomsSample {
   readonly rooms: SharedRooms;
-  /** A user, and a span of time in which the user began to share a room with another. */
+  /** A user, and a time span in which that user began to share a room with `beganWith`. */
   readonly userId: string;
   readonly from: Date;
   readonly to: Date;
@@ -186,7 +186,7 @@ export function sharedRoomsContract(sample: SharedRoomsSample): readonly Contrac
   ];
 }
 
-/** What a contract needs to know of an implementation of {@link PasswordPolicy}. */
+/** What the contract needs to know about an implementation of {@link PasswordPolicy}. */
 export interface PasswordPolicySample {
   readonly policy: PasswordPolicy;
   readonly strong: string;

@@ -1,4 +1,4 @@
-// What tests of other teams may import, as `matrix-session-service/testing`; it needs `supertest` installed.
+// What other teams' tests may import, as `matrix-session-service/testing`. It needs `supertest` to be installed.
 export {
   type ContractCheck,
   passwordPolicyContract,

@@ -1,7 +1,7 @@
 import type request from 'supertest';
 
 /**
- * Where the client-server API stands.
+ * Path of the client-server API.
  *
  * @example
  * ```ts
@@ -10,7 +10,7 @@ import type request from 'supertest';
  */
 export const V3 = '/_matrix/client/v3';
 /**
- * The password of whoever registers without naming one.
+ * The password of users that are registered without another one.
  *
  * @example
  * ```ts
@@ -28,7 +28,7 @@ export interface ClientSession {
 }
 
 /**
- * What proves, in mid-request, that the user of a session is calling.
+ * The `auth` of a request that proves with the password that the session's user is calling.
  *
  * @example
  * ```ts
@@ -42,7 +42,7 @@ export function passwordOf({ userId }: ClientSession, password = PASSWORD): obje
 let users = 0;
 
 /**
- * A name that no other test uses.
+ * A user name that no other test uses.
  *
  * @example
  * ```ts
@@ -55,7 +55,7 @@ export function uniqueUsername(): string {
 }
 
 /**
- * A small Matrix client. Its calls fail loudly; tests of refusals speak HTTP themselves.
+ * A small Matrix client. Methods that return a result expect success; to test a refusal, send the request yourself.
  *
  * @example
  * ```ts
@@ -96,7 +96,7 @@ export class MatrixClient {
     return this.http[method](`${V3}${path}`).auth(accessToken, { type: 'bearer' });
   }
 
-  /** A status of 401 is as good an answer as 200. */
+  /** Returns the status instead of expecting 200, because 401 is a normal answer. */
   async whoami({ accessToken }: ClientSession): Promise<{ status: number; body: Record<string, unknown> }> {
     return this.http.get(`${V3}/account/whoami`).auth(accessToken, { type: 'bearer' });
   }
@@ -126,7 +126,7 @@ export class MatrixClient {
     return answer.body.device_keys[userId];
   }
 
-  /** IDs and names; not when the devices were seen. */
+  /** IDs and names of the devices, without when they were last seen. */
   async devices({ accessToken }: ClientSession): Promise<{ device_id: string; display_name?: string }[]> {
     const answer = await this.http.get(`${V3}/devices`).auth(accessToken, { type: 'bearer' }).expect(200);
     return answer.body.devices.map(({ device_id, display_name }: Record<string, string>) =>
@@ -136,7 +136,7 @@ export class MatrixClient {
 }
 
 /**
- * Identity, one-time and fallback keys such as a client uploads.
+ * Identity, one-time and fallback keys like those that a client uploads.
  *
  * @example
  * ```ts
@@ -173,7 +173,7 @@ function toSession({ body }: { body: Record<string, string> }): ClientSession {
   };
 }
 
-/** Keeps supertest from encoding a body by its Content-Type: bytes go out as they are. */
+/** Keeps supertest from encoding a body by its Content-Type: the bytes are sent unchanged. */
 export function asItIs(call: request.Test): request.Test {
   return call.serialize((body) => body as string);
 }

@@ -14,11 +14,11 @@ import { type ClientSession, MatrixClient, PASSWORD } from './matrix-client.js';
 import { TestClock } from './test-clock.js';
 import { type TestDatabase, TestPostgres } from './test-postgres.js';
 
-/** What a test runs the service with. */
+/** Options of {@link TestApp.start}. */
 export interface TestOptions extends Omit<Composition, 'clock' | 'database' | 'environment'> {
   /**
-   * Makes the application, where the service is part of one of your own: of a composition with the clock of the test.
-   * Default: {@link createApplication}.
+   * Makes the application, if the service is part of your own. The composition it gets contains the clock of the
+   * test. Default: {@link createApplication}.
    *
    * @example
    * ```ts
@@ -31,7 +31,7 @@ export interface TestOptions extends Omit<Composition, 'clock' | 'database' | 'e
    * ```
    */
   readonly createApp?: (composition: Composition) => Promise<NestExpressApplication>;
-  /** Default: a new one, dropped at the end. One that is given stays, so that several apps can share it. */
+  /** Default: a new database, dropped at the end. A given one is not dropped, so that several apps can share it. */
   readonly database?: TestDatabase;
   /**
    * Environment variables. Default: registration is open, there are no rate limits, and the reason of every 500 is
@@ -40,11 +40,11 @@ export interface TestOptions extends Omit<Composition, 'clock' | 'database' | 'e
   readonly variables?: Readonly<Record<string, string>>;
 }
 
-/** Makes a method of a provider fail. */
+/** A method that {@link TestApp.fail} has made fail. */
 export interface Failure {
-  /** How often it has been called since. */
+  /** How often the method has been called since. */
   readonly calls: number;
-  /** Lets it work again. */
+  /** Makes the method work again. */
   restore(): void;
 }
 
@@ -61,7 +61,7 @@ export interface Failure {
  * ```
  */
 export class TestApp {
-  /** Starts on the server that {@link TestPostgres.start} left in the environment, or else on one of its own. */
+  /** Starts on the server whose address {@link TestPostgres.start} left in the environment, or else on a new one. */
   static async start({
     variables,
     database,
@@ -89,9 +89,9 @@ export class TestApp {
   }
 
   private constructor(
-    /** The Nest application; `app.nest.get(NotesService)` is a provider of yours. */
+    /** The Nest application: get your providers with `app.nest.get(NotesService)`. */
     readonly nest: NestExpressApplication,
-    /** The time of the service. It can be moved, and the timers of Node do not notice. */
+    /** The clock of the service. Moving it does not affect Node's timers. */
     readonly clock: TestClock,
     readonly database: TestDatabase,
     private readonly undo: readonly (() => Promise<void>)[],
@@ -107,14 +107,14 @@ export class TestApp {
     return new MatrixClient(this.http);
   }
 
-  /** Rows of the database, past the service. */
+  /** Runs SQL directly on the database and returns its rows. */
   sql<Row = Record<string, unknown>>(text: string, values: unknown[] = []): Promise<Row[]> {
     return this.nest.get(DataSource).query<Row[]>(text, values);
   }
 
   /**
-   * A user with {@link PASSWORD} who did not come in by registration, such as one that `SERVER_ADMINS` names.
-   * @returns a session of theirs
+   * Creates a user with {@link PASSWORD} without registration, such as one that `SERVER_ADMINS` names.
+   * @returns a session of the user
    */
   async createUser(username: string): Promise<ClientSession> {
     const userId = toUserId(username, this.nest.get(Environment).serverName);
@@ -125,12 +125,12 @@ export class TestApp {
     return this.matrix.login(userId);
   }
 
-  /** Resolves when every event that is due has been handed to its subscribers; failed ones are due again later. */
+  /** Resolves when all due events have been sent to their subscribers. Those that failed are due again later. */
   drain(): Promise<void> {
     return this.nest.get(OutboxWorker).drain();
   }
 
-  /** Makes a handler, or any other method of a provider, reject with `error`: always, or the next so many `times`. */
+  /** Makes a handler, or any other method of a provider, reject with `error`: always, or the next `times` calls. */
   fail<Provider extends object>(
     provider: abstract new (...args: never[]) => Provider,
     method: keyof Provider & string,
@@ -150,7 +150,7 @@ export class TestApp {
     return failure;
   }
 
-  /** Stops the service and drops the database that it made. */
+  /** Stops the service, and drops the database unless it was given. */
   async stop(): Promise<void> {
     for (const step of this.undo) await step();
   }

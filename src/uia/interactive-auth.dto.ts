@@ -1,7 +1,7 @@
 import { ApiPropertyOptional } from '@nestjs/swagger';
 import { IsObject, IsOptional } from 'class-validator';
 
-/** What every body holds whose request may ask for a proof. */
+/** Base of the bodies of endpoints that may ask for a proof. */
 export class InteractiveAuthDto {
   @ApiPropertyOptional({
     type: 'object',

@@ -4,7 +4,7 @@ import { RegistrationTokens } from './registration-tokens.js';
 import { type StageAttempt, UiaStage } from './uia-stage.port.js';
 import { UiaStages } from './uia-stages.js';
 
-/** The user shows a token that the operator has given them ("Token-authenticated registration"). */
+/** The user sends a token that the operator gave them ("Token-authenticated registration"). */
 @Injectable()
 export class RegistrationTokenStage extends UiaStage implements OnModuleInit {
   readonly type = 'm.login.registration_token';

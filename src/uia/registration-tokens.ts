@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { Environment } from '../config/environment.js';
 
-/** The registration tokens that an operator has given out. */
+/** The registration tokens that the operator has given out. */
 @Injectable()
 export class RegistrationTokens {
   private readonly digests: readonly Buffer[];
@@ -11,7 +11,7 @@ export class RegistrationTokens {
     this.digests = registrationTokens.map(digest);
   }
 
-  /** Whether the token is good. How long it takes tells nothing of the good ones. */
+  /** Whether the token is valid. Its timing reveals nothing about the valid ones. */
   isValid(token: string): boolean {
     const presented = digest(token);
     return this.digests.filter((known) => timingSafeEqual(known, presented)).length > 0;

@@ -1,7 +1,9 @@
 import type { Flow } from './uia-flows.port.js';
 import { ErrorAnswer, type MatrixError } from '../matrix/matrix-error.js';
 
-/** 401: the request is good but must be authorised first. It has no `errcode` unless a stage was tried and failed. */
+/**
+ * 401: the request is valid but must be authorised first. It has no `errcode` unless a stage was tried and failed.
+ */
 export class UiaChallenge extends ErrorAnswer {
   readonly status = 401;
 

@@ -1,17 +1,17 @@
-/** Stages that prove enough together. Clients are told them in this order, and may do them in any. */
+/** Stages that together are enough proof. Clients see them in this order, and may complete them in any. */
 export type Flow = readonly string[];
 
 /** An API call that asks for a proof. */
 export interface GuardedCall {
-  /** Method and path, such as `POST /delete_devices`; an authentication session of one call does not open another. */
+  /** Method and path, such as `POST /delete_devices`. An authentication session is valid for one such call only. */
   readonly name: string;
-  /** Who is calling; `null` where nobody is logged in. */
+  /** Who is calling; `null` if nobody is logged in. */
   readonly userId: string | null;
 }
 
 /**
- * Says which flows prove enough for a call: any one of them will do. A team may add stages to them, or flows. What a
- * stage such as the password has proven is checked again, under lock, when the call is made.
+ * Decides which flows are enough proof for a call: the user completes any one of them. A team may add flows, or
+ * stages to flows. What a stage such as the password has proven is checked again, under lock, when the call is made.
  *
  * @example
  * ```ts
@@ -24,12 +24,12 @@ export interface GuardedCall {
  * ```
  */
 export abstract class UiaFlows {
-  /** @param own what the service asks for by itself */
+  /** @param own the flows that the service itself offers */
   abstract flowsOf(call: GuardedCall, own: readonly Flow[]): readonly Flow[] | Promise<readonly Flow[]>;
 }
 
 /**
- * The service's own.
+ * The service's own flows.
  *
  * @example
  * ```ts

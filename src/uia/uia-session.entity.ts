@@ -1,7 +1,7 @@
 import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 import type { Proven } from './uia-stage.port.js';
 
-/** One operation that waits for its user to prove who they are. */
+/** One operation that waits for its user to prove their identity. */
 @Entity('uia_sessions')
 @Index('uia_sessions_expiry_idx', ['expiresAt'])
 @Index('uia_sessions_device_idx', ['userId', 'deviceId'])
@@ -13,15 +13,15 @@ export class UiaSessionEntity {
   @PrimaryColumn({ name: 'session_id', type: 'text', primaryKeyConstraintName: 'uia_sessions_pkey' })
   sessionId!: string;
 
-  /** Method and path of the one API call that the session is good for. */
+  /** Method and path of the one API call that the session is valid for. */
   @Column({ name: 'operation', type: 'text' })
   operation!: string;
 
-  /** Who is calling; `null` where nobody is logged in yet, as in a registration. */
+  /** Who is calling; `null` if nobody is logged in yet, as in a registration. */
   @Column({ name: 'user_id', type: 'text', nullable: true })
   userId!: string | null;
 
-  /** The device that opened the session and takes it along when it goes; `null` where there is none. */
+  /** The device that opened the session; deleting the device deletes the session. `null` if there is none. */
   @Column({ name: 'device_id', type: 'text', nullable: true })
   deviceId!: string | null;
 
@@ -33,15 +33,15 @@ export class UiaSessionEntity {
   @Column({ name: 'completed', type: 'jsonb' })
   completed!: string[];
 
-  /** argon2id of a password that the first request brought: the answer to the challenge need not bring it again. */
+  /** argon2id of the password in the first request, so that the answer to the challenge need not repeat it. */
   @Column({ name: 'secret', type: 'text', nullable: true })
   secret!: string | null;
 
-  /** Whom the stages have proven, and against what. */
+  /** Whose identity the stages have proven, and against what. */
   @Column({ name: 'proven', type: 'jsonb', nullable: true })
   proven!: Proven | null;
 
-  /** What came of the call, once it was made: a repeated request, whose first answer was lost, is answered again. */
+  /** The result of the call, once made, so that a repeated request gets the answer again if the first was lost. */
   @Column({ name: 'result', type: 'jsonb', nullable: true })
   result!: Readonly<Record<string, string | null>> | null;
 

@@ -1,17 +1,17 @@
 import { MatrixError } from '../matrix/matrix-error.js';
 
-/** What a stage may look at. */
+/** What a stage gets to check. */
 export interface StageAttempt {
   /** The `auth` object of the request: `type` and whatever else the stage asks for. */
   readonly auth: Readonly<Record<string, unknown>>;
-  /** Who is calling; `null` where nobody is logged in yet. */
+  /** Who is calling; `null` if nobody is logged in yet. */
   readonly userId: string | null;
   /** The address of the client. */
   readonly address: string;
 }
 
 /**
- * A stage says no for good: the client gets 403 `M_FORBIDDEN` instead of another try.
+ * A stage refuses finally: the client gets 403 `M_FORBIDDEN` instead of another try.
  *
  * @example
  * ```ts
@@ -24,16 +24,16 @@ export class UiaRefusal extends MatrixError {
   }
 }
 
-/** Whom a stage has proven. */
+/** Whose identity a stage has proven. */
 export interface Proven {
   readonly userId: string;
-  /** What the proof was held against, such as the hash of the password. */
+  /** What the proof was checked against, such as the hash of the password. */
   readonly credential: string | null;
 }
 
 /**
  * One way to prove something in the middle of a request, such as knowing the password ("User-Interactive
- * Authentication API"). Added to {@link UiaStages}, it is asked for where a flow of `UiaFlows` names it.
+ * Authentication API"). Add it to {@link UiaStages}. Calls ask for it if a flow of `UiaFlows` names it.
  *
  * @example
  * ```ts
@@ -58,9 +58,9 @@ export abstract class UiaStage {
   abstract readonly type: string;
 
   /**
-   * Resolves when the proof is good, with whom it proves, or `null` when it proves nobody in particular.
-   * @throws {UiaRefusal} to end it here
-   * @throws {MatrixError} when the proof is not good; the client gets its `errcode` and may try again
+   * Resolves if the proof is valid, with the user it proves, or `null` if it proves no particular user.
+   * @throws {UiaRefusal} to refuse finally
+   * @throws {MatrixError} when the proof is not valid; the client gets its `errcode` and may try again
    */
   abstract attempt(attempt: StageAttempt): Promise<Proven | null>;
 }

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { UiaStage } from './uia-stage.port.js';
 
 /**
- * The stages there are. Whoever provides one adds it when its module is initialised (`onModuleInit`).
+ * All stages. A module adds its stages when it is initialised (`onModuleInit`).
  *
  * @example
  * ```ts
@@ -15,12 +15,12 @@ import type { UiaStage } from './uia-stage.port.js';
 export class UiaStages {
   private readonly byType = new Map<string, UiaStage>();
 
-  /** A type that is there already is replaced. */
+  /** Adds a stage. It replaces an earlier one of the same type. */
   add(stage: UiaStage): void {
     this.byType.set(stage.type, stage);
   }
 
-  /** The stage of this type; `null` when there is none. */
+  /** The stage of this type; `null` if there is none. */
   find(type: unknown): UiaStage | null {
     return (typeof type === 'string' && this.byType.get(type)) || null;
   }

@@ -5,7 +5,7 @@ import { Clock } from '../system/clock.js';
 
 const PURGE = purging('uia_sessions', ['session_id'], 'expires_at < $1');
 
-/** Challenges that nobody may answer any more. */
+/** Deletes expired challenges. */
 @Injectable()
 export class UiaHousekeeping {
   constructor(housekeeping: Housekeeping, unitOfWork: UnitOfWork, clock: Clock) {

@@ -9,7 +9,7 @@ import { UiaHousekeeping } from './uia.housekeeping.js';
 import { UiaService } from './uia.service.js';
 import { UiaStore } from './uia.store.js';
 
-// A team's module may add a stage.
+// Global, so that other teams' modules can add stages.
 @Global()
 @Module({
   imports: [TypeOrmModule.forFeature([UiaSessionEntity])],

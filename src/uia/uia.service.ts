@@ -14,20 +14,23 @@ import { UiaStages } from './uia-stages.js';
 import { UiaStore } from './uia.store.js';
 
 const LIFETIME_MS = 60 * 60 * 1_000;
-/** How long an answer may be asked for again. */
+/** How long a client may repeat a request whose answer was lost. */
 const REPEATABLE_MS = 10 * 60 * 1_000;
 
 /** One API call that asks for a proof. */
 export interface Operation extends GuardedCall {
-  /** The device that is calling, whose sessions go with it. */
+  /** The calling device; its authentication sessions are deleted with it. */
   readonly deviceId: string | null;
-  /** What proves enough, unless a team says otherwise. */
+  /** The flows that are enough proof, unless a team changes them. */
   readonly flows: readonly Flow[];
-  /** What the client asked for, without any password: it may answer the challenge with `auth` alone. */
+  /** The request's parameters without any password. The client may answer the challenge with `auth` alone. */
   readonly parameters: object;
-  /** Whether the answer to a challenge may not ask for anything else; what is repeated never may. */
+  /**
+   * Whether the answer to a challenge must have the same parameters. A repetition of a call that was made always
+   * must.
+   */
   readonly isFixed?: boolean;
-  /** A hash of the password that it brought, made only when it is to be remembered; `null` when it brought none. */
+  /** Hashes the password in the request, if it must be remembered; `null` if the request has none. */
   readonly secret?: (() => Promise<string>) | null;
   /** The `auth` of the request. */
   readonly auth: Readonly<Record<string, unknown>> | undefined;
@@ -35,26 +38,23 @@ export interface Operation extends GuardedCall {
   readonly address: string;
 }
 
-/** An operation whose flow is complete. */
+/** An operation for which a flow is complete. */
 export interface Authorised {
   /** The parameters of the request that opened the session, or of this one when it needed no session. */
   readonly parameters: object;
-  /** What the proof was held against, for an operation to see under lock that it has not changed. */
+  /** What the proof was checked against. The operation must check under lock that it has not changed. */
   readonly credential: string | null;
-  /** Who has proven to be who they are; the caller, where a stage proves nobody in particular. */
+  /** The user whose identity was proven, or the caller if the stages prove no particular user. */
   readonly userId: string | null;
-  /** The hash that the request which opened the session left; `null` when it left none. */
+  /** The password hash from the request that opened the session; `null` if it had none. */
   readonly secret: string | null;
-  /**
-   * The session, to be {@link UiaService.finish finished} by the call that it authorises; `null` when there was
-   * none.
-   */
+  /** The session, which the authorised call must {@link UiaService.finish finish}; `null` if there was none. */
   readonly sessionId: string | null;
-  /** What came of the call, where it was made already and its answer was lost. */
+  /** The result of the call, if it was made already and its answer was lost. */
   readonly result: Result | null;
 }
 
-/** What came of a call. */
+/** The result of a call. */
 export type Result = Readonly<Record<string, string | null>>;
 
 /** For callers who need no proof, such as application services. */
@@ -62,13 +62,13 @@ export function withoutProof(parameters: object, userId: string): Authorised {
   return { parameters, userId, credential: null, secret: null, sessionId: null, result: null };
 }
 
-/** A stage that was done now. */
+/** A stage that this request completed. */
 interface Done {
   readonly type: string;
   readonly proven: Proven | null;
 }
 
-/** User-interactive authentication: prove it again, in the middle of a request. */
+/** User-interactive authentication: asks for a proof in the middle of a request. */
 @Injectable()
 export class UiaService {
   constructor(
@@ -82,9 +82,10 @@ export class UiaService {
   ) {}
 
   /**
-   * Resolves when a flow is complete. A first request that brings a whole flow's proof needs no session. Stages may
-   * come in any order; one that is done is not tried again. The session stays good for the same request for ten
-   * minutes, in which a lost answer may be asked for again: `result` is then what {@link finish} was told.
+   * Resolves when a flow is complete. A first request that completes a whole flow needs no session. Stages may come
+   * in any order; a completed one is not tried again. After that, the session stays valid for the same request for
+   * ten minutes, so that the client can repeat it if the answer was lost: `result` is then what {@link finish} was
+   * given.
    * @throws {UiaChallenge} while stages are missing, or when one failed
    * @throws {MatrixError} 400 `M_UNKNOWN` for a session that is unknown or expired; 403 `M_FORBIDDEN` for one that
    *   belongs to another request, user or device, or when a stage refuses for good; 400 `M_TOO_LARGE` for parameters
@@ -96,11 +97,11 @@ export class UiaService {
       throw new MatrixError(400, 'M_TOO_LARGE', 'The request asks for too much at once');
     const operation = { ...asked, flows: await this.flows.flowsOf({ name, userId }, asked.flows) };
     const session = await this.find(operation);
-    // Outside any transaction: a password takes its time, and must not hold a connection meanwhile.
+    // Outside any transaction, because checking a password is slow and must not occupy a connection.
     const attempt = await this.attempt(session?.completed ?? [], operation);
     const isAnswered = session !== null || isComplete(operation.flows, completedBy([], attempt));
     const secret = isAnswered ? null : ((await asked.secret?.()) ?? null);
-    // A challenge is an answer that must be remembered, so it is thrown after the commit.
+    // Thrown after the commit, because the session of the challenge must be stored.
     const result = await this.unitOfWork.run((tx) => this.advance(tx, operation, session, attempt, secret));
     if (result === null) throw await this.whyGone(operation);
     if (result instanceof UiaChallenge) throw result;
@@ -108,9 +109,9 @@ export class UiaService {
   }
 
   /**
-   * What came of a call that a session has authorised, and what was asked for, if the request names such a session and
-   * the call was made.
-   * @throws {MatrixError} `M_FORBIDDEN` when it asks for something else
+   * The parameters and result of a call that was made already, if the request names the session that authorised it;
+   * `null` otherwise.
+   * @throws {MatrixError} `M_FORBIDDEN` when the request has other parameters
    */
   async earlier({
     name,
@@ -129,15 +130,17 @@ export class UiaService {
   }
 
   /**
-   * Holds a session for the call that it authorises: of two that are made at once, the second waits for the first
-   * and is given what came of it.
+   * Locks a session for the call it authorises. A second call at the same time waits and gets the first one's result.
    */
   async hold(tx: Tx, { sessionId }: Authorised): Promise<Result | null> {
     if (sessionId === null) return null;
     return (await this.store.lock(tx, sessionId))?.result ?? null;
   }
 
-  /** Remembers, in the transaction of the call, what came of it, and what it did: a repetition asks for the same. */
+  /**
+   * Stores, in the transaction of the call, its result and the parameters it was made with. A repetition must have
+   * the same parameters.
+   */
   async finish(
     tx: Tx,
     { sessionId, parameters }: Authorised,
@@ -186,7 +189,7 @@ export class UiaService {
     );
   }
 
-  /** The stage that was done now, why it failed, or `null` when there was nothing to do. */
+  /** The stage that was completed now, or why it failed; `null` if there was nothing to do. */
   private async attempt(
     completed: readonly string[],
     operation: Operation,
@@ -201,14 +204,14 @@ export class UiaService {
     try {
       return { type: stage.type, proven: await stage.attempt({ auth: auth!, userId, address }) };
     } catch (error) {
-      // Too many attempts is an answer to the request, not to the stage.
+      // A rate limit answers the request itself instead of counting as a failed stage.
       const isAnswer = error instanceof UiaRefusal || (error instanceof MatrixError && error.status === 429);
       if (isAnswer || !(error instanceof MatrixError)) throw error;
       return error;
     }
   }
 
-  /** The session that the request names; `null` when it names none. */
+  /** The session that the request names; `null` if it names none. */
   private async find({
     auth,
     name,
@@ -228,7 +231,7 @@ export class UiaService {
     return session;
   }
 
-  /** A session may go with its device: whoever deleted that, the caller's own session is over. */
+  /** The error for a missing session. If its device was deleted, the caller's own session has ended, too. */
   private async whyGone({ userId, deviceId }: Pick<Operation, 'userId' | 'deviceId'>): Promise<MatrixError> {
     const isOver =
       userId !== null && deviceId !== null && (await this.devices.createdAt({ userId, deviceId })) === null;
@@ -239,7 +242,7 @@ export class UiaService {
     try {
       await this.store.insert(tx, session);
     } catch (error) {
-      // The device that asks has ended since the guard let it in.
+      // The calling device was deleted after the guard had checked it.
       const FOREIGN_KEY_VIOLATION = '23503';
       const { code } = error as { code?: string };
       throw code === FOREIGN_KEY_VIOLATION ? MatrixError.unknownToken() : error;
@@ -280,8 +283,8 @@ function earlier(one: Date, otherMs: number): Date {
 }
 
 /**
- * Whoever sends more than `auth` with a session asks for what it was opened for: an answer of 200 to anything else
- * would be taken for its success.
+ * Requires that parameters sent with a session equal those that it was opened with. Otherwise the client would take a
+ * 200 as success of something that was not done.
  */
 function requireSame(asked: object, remembered: object): void {
   const known = new Map(Object.entries(remembered));

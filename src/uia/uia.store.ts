@@ -50,7 +50,7 @@ export class UiaStore {
     return this.environment.limits;
   }
 
-  /** Makes room for the new row by removing what the device has asked for long ago. */
+  /** Inserts a session and deletes the device's oldest ones beyond the limit. */
   async insert(tx: Tx, session: UiaSessionEntity): Promise<void> {
     const { sessionId, operation, userId, deviceId, parameters, completed, secret, proven } = session;
     const json = [JSON.stringify(parameters), JSON.stringify(completed)];
@@ -67,13 +67,13 @@ export class UiaStore {
     return session ?? null;
   }
 
-  /** The same, locked: two answers to one challenge must not both win. */
+  /** The same, locked, so that two answers to one challenge cannot both succeed. */
   async lock(tx: Tx, sessionId: string): Promise<UiaSessionEntity | null> {
     const [session] = await tx.query<UiaSessionEntity>(LOCK, [sessionId, tx.startedAt]);
     return session ?? null;
   }
 
-  /** Remembers the stages that are done, and whom they have proven. */
+  /** Stores the completed stages and whose identity they have proven. */
   async complete(
     tx: Tx,
     {
@@ -86,7 +86,7 @@ export class UiaStore {
     await tx.query(COMPLETE, [sessionId, JSON.stringify(completed), proven, expiresAt]);
   }
 
-  /** Remembers what came of the call, and what it has done. */
+  /** Stores the result of the call and the parameters it was made with. */
   async finish(
     tx: Tx,
     sessionId: string,

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { toPublicJson } from '../outbox/public-json.js';
 import type { EventMessage, Subscriber } from '../outbox/subscribers.js';
 
-/** Secrets of Standard Webhooks: `whsec_` and 24 to 64 bytes in base64. */
+/** A secret of Standard Webhooks: `whsec_` and 24 to 64 bytes in base64. */
 const SECRET = /^whsec_([A-Za-z0-9+/]{32,88}={0,2})$/;
 
 const schema = z.strictObject({
@@ -18,19 +18,19 @@ const schema = z.strictObject({
 export interface WebhookDefaults {
   readonly secret: string | null;
   readonly schemes: readonly string[];
-  /** Names of the events on offer. */
+  /** Names of all events. */
   readonly events: readonly string[];
 }
 
-/** One target that events are posted to, signed as Standard Webhooks has it. */
+/** One target of events, which are signed as Standard Webhooks specifies. */
 export class Webhook implements Subscriber {
   readonly name: string;
   readonly events: readonly string[];
   private readonly url: string;
-  /** The current one, and while it is being replaced, the next or the last. */
+  /** The current key and, while it is being replaced, also the next or previous one. */
   private readonly keys: readonly Buffer[];
 
-  /** @throws {Error} saying what is wrong with the target */
+  /** @throws {Error} that says what is wrong with the target */
   constructor(target: unknown, defaults: WebhookDefaults) {
     const { name, url, events, secret_file: file } = parse(target);
     const { protocol, username, password } = new URL(url);
@@ -53,7 +53,7 @@ export class Webhook implements Subscriber {
       .map((secret) => toKey(secret, `${name}: ${file ?? 'WEBHOOK_SECRET'}`));
   }
 
-  /** Posts the event. Anything but 2xx is a failure, redirects among them: nobody but the target gets the event. */
+  /** Posts the event. Anything but 2xx is a failure, even a redirect, because only the target may get the event. */
   async deliver(message: EventMessage, signal: AbortSignal): Promise<void> {
     const body = JSON.stringify(toPublicJson(message));
     const timestamp = Math.floor(Date.now() / 1_000);
@@ -78,7 +78,7 @@ export class Webhook implements Subscriber {
   }
 }
 
-/** A target by the rules of its shape; what is wrong is told with its name. */
+/** Validates the shape of a target. Errors contain its name. */
 function parse(target: unknown): z.infer<typeof schema> {
   const { success, data, error } = schema.safeParse(target);
   if (success) return data;

@@ -10,7 +10,7 @@ import { Webhook } from './webhook.js';
 const WEBHOOKS = 'WEBHOOKS';
 const file = z.strictObject({ webhooks: z.array(z.unknown()) }, { error: 'it holds a list of webhooks' });
 
-/** Posts events to the targets of `WEBHOOKS_FILE`. A file that is not right stops the start. */
+/** Posts events to the targets in `WEBHOOKS_FILE`. If the file is invalid, the service does not start. */
 @Module({ providers: [{ provide: WEBHOOKS, inject: [Environment], useFactory: load }] })
 export class WebhooksModule implements OnModuleInit {
   constructor(
@@ -23,7 +23,7 @@ export class WebhooksModule implements OnModuleInit {
   }
 }
 
-/** @throws {EnvironmentError} saying what is wrong with the file */
+/** @throws {EnvironmentError} that says what is wrong with the file */
 function load({ webhooksFile, webhookSecret, webhookSchemes }: Environment): Webhook[] {
   if (webhooksFile === null) return [];
   const events = EVENT_TYPES.map(({ eventName }) => eventName);

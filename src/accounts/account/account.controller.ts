@@ -8,11 +8,11 @@ import {
   ApiInteractiveAuth,
   ApiJsonBodyErrors,
   ApiMatrixError,
-  ApiRateLimit,
   EMPTY_OBJECT,
 } from '../../matrix/api.decorators.js';
 import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.js';
 import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
+import { RateLimited } from '../../rate-limits/rate-limited.decorator.js';
 import { ChangePasswordDto, DeactivateDto } from './account.dto.js';
 import { AccountService } from './account.service.js';
 
@@ -43,7 +43,7 @@ export class AccountController {
   @ApiJsonBodyErrors('M_WEAK_PASSWORD', 'M_UNKNOWN')
   @ApiInteractiveAuth()
   @ApiMatrixError(403, 'The credentials are those of another user.', ['M_FORBIDDEN'])
-  @ApiRateLimit()
+  @RateLimited('challenge', 'address')
   async changePassword(
     @CurrentRequester() requester: Requester | null,
     @Body() request: ChangePasswordDto,
@@ -75,7 +75,7 @@ export class AccountController {
   @ApiJsonBodyErrors('M_WEAK_PASSWORD', 'M_UNKNOWN')
   @ApiInteractiveAuth()
   @ApiMatrixError(403, 'The credentials are those of another user.', ['M_FORBIDDEN'])
-  @ApiRateLimit()
+  @RateLimited('challenge', 'address')
   async deactivate(
     @CurrentRequester() requester: Requester | null,
     @Body() request: DeactivateDto,

@@ -16,7 +16,6 @@ import {
   UiaService,
   withoutProof,
 } from '../../uia/uia.service.js';
-import { RateLimiter } from '../../rate-limits/rate-limiter.js';
 import type { AccountEntity } from '../account.entity.js';
 import { requireActive, requireUnchanged } from '../accounts.service.js';
 import { AccountsStore } from '../accounts.store.js';
@@ -34,7 +33,6 @@ export class AccountService {
     private readonly store: AccountsStore,
     private readonly events: EventBus,
     private readonly unitOfWork: UnitOfWork,
-    private readonly limiter: RateLimiter,
     private readonly callers: TokenVerifier,
   ) {}
 
@@ -49,7 +47,6 @@ export class AccountService {
     origin: Origin,
   ): Promise<void> {
     const { new_password: password, auth } = request;
-    await this.limiter.count('challenge', origin.address);
     // Only the answer to a challenge may leave it out: a hash of it is remembered.
     if (password === undefined && typeof auth?.['session'] !== 'string')
       throw MatrixError.missingParam('new_password');
@@ -94,7 +91,6 @@ export class AccountService {
 
   /** Ends the account for good: every session goes in the same commit, and the name stays taken. */
   async deactivate(requester: Requester | null, request: DeactivateDto, origin: Origin): Promise<void> {
-    await this.limiter.count('challenge', origin.address);
     const proof = requester?.isAppservice
       ? withoutProof({}, requester.userId)
       : await this.prove(requester, {

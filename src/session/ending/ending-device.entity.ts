@@ -3,8 +3,8 @@ import type { DeletionReason } from '../../events/devices-deleted.event.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
 
 /**
- * A device whose sessions have ended and which goes with all that hangs on it, but not in the same commit: there
- * was too much.
+ * A device whose sessions have ended, but which is deleted in later commits with everything that belongs to it,
+ * because there was too much for one commit.
  */
 @Entity('ending_devices')
 @ForeignKey('DeviceEntity', ['userId', 'deviceId'], ['userId', 'deviceId'], {
@@ -21,7 +21,7 @@ export class EndingDeviceEntity {
   @Column({ name: 'reason', type: 'text' })
   reason!: DeletionReason;
 
-  /** Where it was asked for. */
+  /** Where the request came from. */
   @Column({ name: 'origin', type: 'jsonb', nullable: true })
   origin!: Origin | null;
 }

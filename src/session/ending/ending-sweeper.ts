@@ -15,16 +15,16 @@ import type { EndingDeviceEntity } from './ending-device.entity.js';
 import { EndingService } from './ending.service.js';
 import { EndingStore } from './ending.store.js';
 
-/** Devices that a step ends, in one commit. */
+/** How many devices a step ends in one commit. */
 const STEP = 500;
-/** Rows that go in one commit before their devices do. */
+/** How many rows are deleted in one commit before their devices are. */
 const BATCH = 5_000;
 const SWEEP_MS = 60_000;
 const START: DeviceRef = { userId: '', deviceId: '' };
 
 /**
- * Ends the devices that were marked because they were too much for one commit: right after the commit that has marked
- * them, and, should the node die in between, on another one.
+ * Ends the devices that were marked because they were too much for one commit. It runs right after the commit that
+ * marked them or, if the node dies before that, on another node.
  */
 @Injectable()
 export class EndingSweeper implements OnApplicationBootstrap, BeforeApplicationShutdown {
@@ -53,7 +53,7 @@ export class EndingSweeper implements OnApplicationBootstrap, BeforeApplicationS
     await this.sweeping;
   }
 
-  /** Ends all devices that are marked. It never rejects: what fails is tried again the next time. */
+  /** Ends all marked devices. It never rejects: what fails is tried again next time. */
   sweep(): Promise<void> {
     this.sweeping = this.sweeping.then(() => this.goThrough());
     return this.sweeping;
@@ -74,7 +74,10 @@ export class EndingSweeper implements OnApplicationBootstrap, BeforeApplicationS
     }
   }
 
-  /** Ends devices together, and where that fails, each by itself: one that a listener holds on to stops no other. */
+  /**
+   * Ends devices together or, if that fails, one by one, so that a device whose listener fails does not block the
+   * others.
+   */
   private async step(ending: readonly EndingDeviceEntity[]): Promise<void> {
     try {
       while (!this.isStopping && (await this.unitOfWork.run((tx) => this.removeSome(tx, ending))));
@@ -88,13 +91,17 @@ export class EndingSweeper implements OnApplicationBootstrap, BeforeApplicationS
     }
   }
 
-  /** Removes a batch of what is too much to go with the devices; whether there may be more. */
+  /**
+   * Removes a batch of the rows that are too many to delete with their devices; returns whether there may be more.
+   */
   private async removeSome(tx: Tx, ending: readonly EndingDeviceEntity[]): Promise<boolean> {
     const { marked } = await this.lockMarked(tx, ending);
     return marked.length > 0 && (await this.tables.removeSomeOfMany(tx, marked, BATCH));
   }
 
-  /** Those that are still marked, locked: a login on one of them may have ended it meanwhile, and begun another. */
+  /**
+   * Locks the devices and returns those still marked: a login may meanwhile have ended one and created a new device.
+   */
   private async lockMarked(
     tx: Tx,
     ending: readonly EndingDeviceEntity[],

@@ -14,13 +14,13 @@ import { EventBus } from '../../events/event-bus.js';
 import { SessionStore } from '../session.store.js';
 import { EndingStore } from './ending.store.js';
 
-/** More than this of one user does not go in one commit. */
+/** The most that is deleted for one user in one commit. */
 export const ONE_COMMIT = { devices: 2_000, rows: 200_000 };
 
 /**
- * How devices end: in the commit that ends their sessions, or, where that would be too much for one, in steps. Then the
- * first commit ends the sessions and marks the devices, and the devices go right after it, batch by batch
- * (`EndingSweeper`).
+ * Ends devices in the commit that ends their sessions or, if that would be too much for one commit, in steps. Then
+ * the first commit ends the sessions and marks the devices, and `EndingSweeper` deletes them in batches right after
+ * it.
  */
 @Injectable()
 export class EndingService {
@@ -34,14 +34,14 @@ export class EndingService {
     private readonly tables: DeviceTables,
   ) {}
 
-  /** Has `work` called after each commit that has marked devices. */
+  /** Registers `work` to be called after each commit that marked devices. */
   whenMarked(work: () => void): void {
     this.marked = work;
   }
 
   /**
-   * Locks devices and ends those of them that there are.
-   * @param held device IDs of the same user that are locked in the same order, and not ended
+   * Locks devices and ends those that exist.
+   * @param held devices of the same user that are locked in the same order, but not ended
    * @returns how many were ended
    */
   async endWanted(
@@ -61,8 +61,8 @@ export class EndingService {
   }
 
   /**
-   * Ends every device of a user but one, of an account that is locked, or whose lock is on its way. Login tokens go,
-   * whichever device asked for them.
+   * Ends every device of a user, except `keptDeviceId`. The account must be locked, or its lock already sent. All
+   * login tokens are deleted, even those that the kept device requested.
    */
   async endAll(tx: Tx, userId: string, keptDeviceId: string | null, reason: DeletionReason): Promise<void> {
     const [devices, isMuch] = await tx.inOrder(
@@ -79,8 +79,8 @@ export class EndingService {
   }
 
   /**
-   * Ends devices that the caller has locked: in this commit, unless that is too much for one. Of several users only
-   * their number is looked at; whoever ends those tries one that fails by itself.
+   * Ends devices that the caller has locked, in this commit unless that is too much. For devices of several users,
+   * only their number is checked; callers then retry failing devices one by one.
    */
   async endLocked(tx: Tx, devices: readonly DeletedDevice[], reason: DeletionReason): Promise<void> {
     const [first] = devices;
@@ -91,7 +91,7 @@ export class EndingService {
     await (inSteps ? this.endInSteps(tx, devices, reason) : this.end(tx, devices, reason));
   }
 
-  /** Ends devices that the caller has locked, now: the one path on which devices are deleted. */
+  /** Ends devices that the caller has locked, in this commit. Every deletion of a device goes through this method. */
   async end(tx: Tx, devices: readonly DeletedDevice[], reason: DeletionReason): Promise<void> {
     if (devices.length === 0) return;
     await tx.inOrder(
@@ -100,7 +100,7 @@ export class EndingService {
     );
   }
 
-  /** Ends the sessions of devices that the caller has locked now, and the devices in steps. */
+  /** Ends the sessions of devices that the caller has locked in this commit, and the devices in steps. */
   private async endInSteps(tx: Tx, devices: readonly DeviceRef[], reason: DeletionReason): Promise<void> {
     const [{ userId, deviceId }] = devices as [DeviceRef];
     tx.afterCommit(this.marked);
@@ -111,7 +111,8 @@ export class EndingService {
   }
 
   /**
-   * The same for every device of a user but one. The account must be locked: no session begins meanwhile.
+   * Same as `endInSteps`, for every device of a user except `keptDeviceId`. The account must be locked, so that no
+   * session starts meanwhile.
    */
   private async endAllInSteps(
     tx: Tx,
@@ -121,22 +122,22 @@ export class EndingService {
   ): Promise<void> {
     tx.afterCommit(this.marked);
     await tx.inOrder(
-      // Marks hold the devices; tokens come after devices, as everywhere.
+      // Marking holds the devices, which come before tokens in the lock order, as everywhere.
       () => this.store.markAll(tx, userId, keptDeviceId, reason, originIn(tx, userId, null)),
       () => this.sessions.deleteAllSessions(tx, userId, keptDeviceId),
     );
   }
 
-  /** Whether a user has so much that it does not go in one commit. */
+  /** Whether a user has too many rows to delete in one commit. */
   async isMuch(tx: Tx, userId: string): Promise<boolean> {
     return (await this.tables.countMany(tx, userId, ONE_COMMIT.rows)) >= ONE_COMMIT.rows;
   }
 
   /**
-   * Locks a device before somebody begins a session on it, and ends it first if it is marked: what begins then has no
-   * keys of old. The account must be held. Whoever marks the device has it locked, so the mark is looked for behind the
-   * lock.
-   * @returns whether there was such a device
+   * Locks a device before a session starts on it. If the device is marked, ends it first, so that the new session
+   * does not inherit its keys. The account must be held. A device is locked when it is marked, so the mark is read
+   * after locking.
+   * @returns whether the device exists and was not marked
    */
   async finish(tx: Tx, device: DeviceRef): Promise<boolean> {
     const locked = await this.devices.lock(tx, [device]);

@@ -49,7 +49,7 @@ export class EndingStore {
     tables.register('ending_devices');
   }
 
-  /** Marks devices that the caller has locked; a mark that is there stays. */
+  /** Marks devices that the caller has locked. Existing marks stay. */
   async mark(
     tx: Tx,
     devices: readonly DeviceRef[],
@@ -59,7 +59,7 @@ export class EndingStore {
     await tx.query(MARK, [...deviceColumns(devices), reason, origin]);
   }
 
-  /** Marks every device of the user but one. */
+  /** Marks every device of the user, except `keptDeviceId`. */
   async markAll(
     tx: Tx,
     userId: string,
@@ -76,12 +76,12 @@ export class EndingStore {
     return ending ?? null;
   }
 
-  /** Those of the devices that are marked. */
+  /** Returns the marks of these devices. */
   findAll(tx: Tx, devices: readonly DeviceRef[]): Promise<EndingDeviceEntity[]> {
     return tx.query(FIND_ALL, deviceColumns(devices));
   }
 
-  /** The first devices that are marked behind one. */
+  /** Returns the next marked devices after the given one. */
   first({ userId, deviceId }: DeviceRef, limit: number): Promise<EndingDeviceEntity[]> {
     return this.unitOfWork.query(FIRST, [userId, deviceId, limit]);
   }

@@ -7,7 +7,7 @@ import { SessionStore } from '../session.store.js';
 import { TokenIssuer } from '../token-issuer.js';
 import { EndingService } from './ending.service.js';
 
-/** Ends devices on which nobody can sign in any more. */
+/** Ends devices that nobody can use any more. */
 @Injectable()
 export class ExpiredSessionsService {
   constructor(
@@ -18,14 +18,14 @@ export class ExpiredSessionsService {
     private readonly devices: DeviceRows,
   ) {}
 
-  /** Those of the devices on which nobody can sign in any more, and could not since `before`. */
+  /** Returns the devices that nobody has been able to use since `before`. */
   async find(devices: readonly DeviceRef[], before: Date): Promise<DeviceRef[]> {
     return this.unitOfWork.run((tx) => this.expiredOf(tx, devices, before));
   }
 
   /**
-   * Ends those of the devices on which nobody can sign in any more, and could not since `before`.
-   * @returns how many those are
+   * Ends the devices that nobody has been able to use since `before`.
+   * @returns how many were ended
    */
   async end(devices: readonly DeviceRef[], before: Date): Promise<number> {
     return this.unitOfWork.run(async (tx) => {

@@ -8,21 +8,21 @@ import { isUnavailable, warnUnlessOutage } from '../../system/outage.js';
 import { SessionStore } from '../session.store.js';
 import { EndingService } from './ending.service.js';
 
-/** Devices that are looked at together. */
+/** How many devices are checked at a time. */
 const PAGE = 2_000;
-/** Devices that are ended in one commit. */
+/** How many devices are ended in one commit. */
 const STEP = 200;
-/** Of one call. */
+/** About the most devices that one call ends. */
 const MOST_ENDED = 10_000;
 
-/** How far a call came. */
+/** The progress of a call. */
 export interface StaleSessionsEnded {
   readonly ended: number;
-  /** Whether none is left, but for those that could not be ended, of which the log tells. */
+  /** Whether no stale session is left, except those that could not be ended, which are logged. */
   readonly done: boolean;
 }
 
-/** Ends the sessions that a backup has brought back. */
+/** Ends sessions that a restored backup brought back. */
 @Injectable()
 export class StaleSessionsService {
   private readonly logger = new Logger(StaleSessionsService.name);
@@ -35,9 +35,9 @@ export class StaleSessionsService {
   ) {}
 
   /**
-   * Ends sessions, with their devices, that began, or were refreshed the last time, before an instant; {@link
-   * MOST_ENDED} or so. What it has looked at and left is younger: of that there is little right after a restore, so
-   * each call begins anew.
+   * Ends sessions, with their devices, that started or were last refreshed before an instant; about
+   * {@link MOST_ENDED} per call. Each call scans from the beginning: right after a restore, few sessions are newer
+   * and have to be skipped.
    */
   async end(before: Date, origin: Origin): Promise<StaleSessionsEnded> {
     let ended = 0;
@@ -54,7 +54,10 @@ export class StaleSessionsService {
     return { ended, done: false };
   }
 
-  /** Ends devices together, and where that fails, each by itself: one that a listener holds on to stops no other. */
+  /**
+   * Ends devices together or, if that fails, one by one, so that a device whose listener fails does not block the
+   * others.
+   */
   private async step(devices: readonly DeviceRef[], before: Date, origin: Origin): Promise<number> {
     try {
       return await this.unitOfWork.run(async (tx) => {

@@ -7,11 +7,11 @@ import {
   ApiExample,
   ApiInteractiveAuth,
   ApiJsonBodyErrors,
-  ApiRateLimit,
 } from '../../matrix/api.decorators.js';
 import { ClientAddress } from '../../matrix/client-address.decorator.js';
 import { CLIENT_V1, MatrixPost } from '../../matrix/client-api.decorators.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
+import { RateLimited } from '../../rate-limits/rate-limited.decorator.js';
 import { RateLimiter } from '../../rate-limits/rate-limiter.js';
 import { InteractiveAuthDto } from '../../uia/interactive-auth.dto.js';
 import { UiaService } from '../../uia/uia.service.js';
@@ -49,7 +49,7 @@ export class LoginTokenController {
   })
   @ApiJsonBodyErrors('M_UNKNOWN')
   @ApiInteractiveAuth()
-  @ApiRateLimit()
+  @RateLimited('challenge', 'address')
   async getToken(
     @CurrentRequester() requester: Requester,
     @CurrentDevice() device: RequesterDevice,
@@ -59,7 +59,6 @@ export class LoginTokenController {
     const { userId, deviceId } = device;
     if (requester.isAppservice)
       throw MatrixError.invalidParam('An application service has no password to prove itself with');
-    await this.limiter.count('challenge', address);
     const proof = await this.uia.authorise({
       name: 'POST /login/get_token',
       userId,
@@ -69,7 +68,7 @@ export class LoginTokenController {
       auth,
       address,
     });
-    // One proof, one token.
+    // Each proof is good for one token only.
     if (proof.result !== null) throw MatrixError.unknownSession();
     await this.limiter.count('get_token', userId);
     return {

@@ -10,7 +10,7 @@ import { MatrixError } from '../../matrix/matrix-error.js';
 import { SessionStore } from '../session.store.js';
 import { TokenIssuer } from '../token-issuer.js';
 
-/** Tokens with which another client of a user logs in. */
+/** Issues and redeems tokens that let another client of a user log in. */
 @Injectable()
 export class LoginTokenService {
   constructor(
@@ -23,9 +23,9 @@ export class LoginTokenService {
   ) {}
 
   /**
-   * A token with which another client of the user can log in, once and soon.
-   * @param alongside done in the same transaction
-   * @throws {MatrixError} `M_UNKNOWN_TOKEN` when the requester's session ended meanwhile
+   * Issues a token that lets another client of the user log in once, within `lifetimeMs`.
+   * @param alongside work to do in the same transaction
+   * @throws {MatrixError} `M_UNKNOWN_TOKEN` if the requester's session has ended in the meantime
    */
   async issue(
     requester: Requester,
@@ -46,14 +46,15 @@ export class LoginTokenService {
   }
 
   /**
-   * Uses a login token up and gives whose it is.
-   * @throws {MatrixError} `M_FORBIDDEN` for one that is unknown, used or expired
+   * Consumes a login token and returns its user ID.
+   * @throws {MatrixError} `M_FORBIDDEN` if it is unknown, used or expired
    */
   async redeem(tx: Tx, token: string): Promise<string> {
     const presented = this.tokens.read('mxl', token);
     if (presented === null) throw MatrixError.forbidden('Invalid login token');
     const { userId, digest } = presented;
-    // Account and issuing device first, as everywhere: whoever ends them takes their login tokens last.
+    // Lock the account and the issuing device first, as everywhere: whoever ends them deletes their login tokens
+    // last.
     await this.accounts.hold(tx, userId);
     const issuer = await this.store.findIssuer(tx, userId, digest);
     if (issuer !== null) await this.devices.lock(tx, [issuer]);

@@ -14,7 +14,7 @@ export class AppserviceLogin {
   ) {}
 
   /**
-   * The application service of a token.
+   * Returns the application service that a token belongs to.
    * @throws {MatrixError} 401 `M_MISSING_TOKEN` or `M_UNKNOWN_TOKEN`
    */
   authenticate(token: string | null): Appservice {
@@ -25,7 +25,7 @@ export class AppserviceLogin {
   }
 
   /**
-   * The user for whom an application service logs in.
+   * Returns the user ID that an application service logs in.
    * @throws {MatrixError} `M_EXCLUSIVE` for a user outside its namespaces, `M_FORBIDDEN` for one that does not exist
    */
   async prove(named: Named, token: string | null): Promise<string> {
@@ -48,7 +48,8 @@ export class AppserviceLogin {
   }
 
   /**
-   * Sees to it that a new user ID lies in the namespaces of who registers it, and in nobody else's.
+   * Checks that a new user ID is inside the namespaces of the application service that registers it, and in no
+   * other's.
    * @param own the application service that registers, or `null`
    * @throws {MatrixError} 400 `M_EXCLUSIVE`
    */

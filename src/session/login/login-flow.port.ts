@@ -2,22 +2,22 @@ import { Injectable } from '@nestjs/common';
 import { Parts } from '../../config/parts.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
 
-/** The service's own types of login, as `GET /login` tells them. */
+/** The service's own login types, as `GET /login` returns them. */
 export const OWN_FLOWS = [
   { type: 'm.login.password' },
   { type: 'm.login.token', get_login_token: true },
   { type: 'm.login.application_service' },
 ];
 
-/** What a client sends with its login that is not in the body. */
+/** What a client sends with its login besides the body. */
 export interface LoginContext extends Origin {
-  /** The token it shows, if any: that of an application service. */
+  /** The access token that it sends, if any: that of an application service. */
   readonly token: string | null;
 }
 
 /**
- * A type of login that a team adds, such as `org.example.login.jwt` (client-server API, "Login"). The service
- * counts failed attempts of an address, refuses accounts that are locked or deactivated, and begins the session.
+ * A login type that a team adds, such as `org.example.login.jwt` (client-server API, "Login"). The service counts
+ * failed attempts per address, refuses locked or deactivated accounts, and starts the session.
  *
  * @example
  * ```ts
@@ -37,17 +37,17 @@ export interface LoginContext extends Origin {
  * ```
  */
 export abstract class LoginFlow {
-  /** As clients name it. Types that begin with `m.` are the specification's. */
+  /** The type, as clients send it. Types that begin with `m.` are reserved for the specification. */
   abstract readonly type: string;
 
-  /** What `GET /login` tells of it beside its type. */
+  /** What `GET /login` returns for it besides its type. */
   readonly details: Readonly<Record<string, unknown>> = {};
 
   /**
-   * Resolves with the user ID, in lower case, of the user who has proven who they are. If there is no such account, it
-   * is made; then the name must be one that a new user may have: not digits alone, and not with a leading underscore.
-   * @param request the body of `POST /login`, fields of its own included
-   * @throws {MatrixError} the answer, such as `MatrixError.forbidden('The token has expired')`
+   * Checks the login and resolves with the user ID, in lower case. If there is no such account, it is created; the
+   * name must then be allowed for a new user: not only digits, and without a leading underscore.
+   * @param request the body of `POST /login`, including the fields of this login type
+   * @throws {MatrixError} the error response, such as `MatrixError.forbidden('The token has expired')`
    */
   abstract prove(request: Readonly<Record<string, unknown>>, context: LoginContext): Promise<string>;
 }
@@ -70,9 +70,9 @@ export class LoginFlows {
   constructor(private readonly parts: Parts) {}
 
   /**
-   * For a module to call when it is initialised (`onModuleInit`). A flow that another module added for the same type is
-   * replaced.
-   * @throws {Error} for a type that the service serves itself: `m.login.password` can be left out first
+   * Adds a flow. Call it when your module is initialised (`onModuleInit`). It replaces a flow that another module
+   * added for the same type.
+   * @throws {Error} for a type that the service provides itself; `m.login.password` can be left out first
    */
   add(flow: LoginFlow): void {
     if (this.isOwn(flow.type)) throw new Error(`The service has a login of type ${flow.type} already`);
@@ -84,7 +84,7 @@ export class LoginFlows {
     return this.byType.get(type) ?? null;
   }
 
-  /** The service's own, without what was left out. */
+  /** The service's own flows, without those that were left out. */
   private own(): readonly { readonly type: string }[] {
     return OWN_FLOWS.filter(({ type }) => type !== 'm.login.password' || this.parts.has('password-login'));
   }
@@ -98,8 +98,8 @@ export class LoginFlows {
   }
 
   /**
-   * Whether attempts of this type are counted elsewhere: guessed passwords where they are looked at, and logins of
-   * application services, which log many users in from one address, not at all.
+   * Whether attempts of this type are not counted by the login endpoint: passwords are counted where they are
+   * checked, and application services are not counted, because they log many users in from one address.
    * @internal
    */
   countsItself(type: string): boolean {
@@ -107,14 +107,14 @@ export class LoginFlows {
   }
 
   /**
-   * The types of login on offer, as `GET /login` answers.
+   * The login types on offer, as `GET /login` returns them.
    * @internal
    */
   onOffer(): readonly object[] {
     return [...this.own(), ...this.all().map(({ type, details }) => ({ ...details, type }))];
   }
 
-  /** All that were added, in their order. */
+  /** All added flows, in the order they were added. */
   all(): readonly LoginFlow[] {
     return [...this.byType.values()];
   }

@@ -7,16 +7,16 @@ import { AppserviceLogin } from './appservice-login.js';
 import { type LoginContext, type LoginFlow, LoginFlows } from './login-flow.port.js';
 import type { LoginDto } from './login.dto.js';
 
-/** Who has proven who they are, but for what the transaction says. */
+/** A verified user. The transaction still checks the account. */
 export interface LoginProof {
   readonly userId: string;
-  /** The password hash that the proof was checked against; `null`: there was none. */
+  /** The password hash that the proof was checked against; `null` if there was none. */
   readonly credential: string | null;
-  /** Whether the account is to be made if it is not there: another system knows the user. */
+  /** Whether to create a missing account, because another system knows the user. */
   readonly mayBeNew: boolean;
 }
 
-/** Finds out who logs in. */
+/** Verifies who is logging in. */
 @Injectable()
 export class LoginProofs {
   constructor(
@@ -26,7 +26,7 @@ export class LoginProofs {
     private readonly flows: LoginFlows,
   ) {}
 
-  /** @throws {MatrixError} `M_UNKNOWN` for a type of login that nobody serves; `M_FORBIDDEN` for a bad proof */
+  /** @throws {MatrixError} `M_UNKNOWN` for an unsupported login type; `M_FORBIDDEN` for a bad proof */
   async prove(request: LoginDto, context: LoginContext): Promise<LoginProof> {
     const added = this.flows.find(request.type);
     if (added !== null) return this.byAdded(added, request, context);

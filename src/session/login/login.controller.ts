@@ -60,7 +60,7 @@ export class LoginController {
     @ClientOrigin() origin: Origin,
     @PresentedToken() token: string | null,
   ): Promise<SessionDto> {
-    // Guesses of every kind count as guessed passwords do; those are counted where they are looked at.
+    // Failed logins of every type count like failed passwords, which are counted where the password is checked.
     const attempts: Attempt[] = this.loginFlows.countsItself(request.type)
       ? []
       : [['login_failed_address', origin.address]];

@@ -3,7 +3,7 @@ import type { OpenAPIObject } from '@nestjs/swagger';
 const TYPE = 'm.login.password';
 const isPassword = (value: unknown) => (value as { type?: unknown } | null)?.type === TYPE;
 
-/** The description of the API where nobody logs in with a password. */
+/** The OpenAPI document without password logins. */
 export function withoutPasswordLogin(document: OpenAPIObject): OpenAPIObject {
   const clean = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.filter((one) => !isPassword(one)).map(clean);

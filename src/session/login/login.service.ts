@@ -11,7 +11,7 @@ import type { LoginDto } from './login.dto.js';
 import { LoginProofs } from './login-proofs.js';
 import { type Login, LoginTransaction } from './login.transaction.js';
 
-/** Proves who logs in, and begins their session. */
+/** Verifies who is logging in, and starts their session. */
 @Injectable()
 export class LoginService {
   private readonly logins: SharedWork<Login, PreparedSession>;
@@ -27,8 +27,8 @@ export class LoginService {
   }
 
   /**
-   * Begins a session. Logins that come at the same time, each on a new device, share a transaction.
-   * @throws {MatrixError} `M_FORBIDDEN` for a bad proof; `M_UNKNOWN` for an unknown type of login; and what
+   * Starts a session. Concurrent logins on new devices share a transaction.
+   * @throws {MatrixError} `M_FORBIDDEN` for a bad proof; `M_UNKNOWN` for an unknown login type; and what
    *   {@link SessionStartService.start} throws
    */
   async login(request: LoginDto, context: LoginContext): Promise<StartedSession> {
@@ -43,7 +43,7 @@ export class LoginService {
     if (request.type === 'm.login.token') return this.loginByToken(request.token, startOf);
     const { userId, ...proof } = await this.proofs.prove(request, context);
     const session = this.starts.prepare(startOf(userId));
-    // On a known device it may have to wait for a request that holds the device.
+    // On a known device, the login may have to wait for a request that holds the device.
     return session.isOnNewDevice
       ? this.logins.together({ session, ...proof })
       : this.logins.alone({ session, ...proof });

@@ -6,18 +6,18 @@ import type { Tx } from '../../database/tx.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { type PreparedSession, SessionStartService } from '../session-start.service.js';
 
-/** A user who has proven who they are, and the session that they get if nothing has changed since. */
+/** A verified user, and the session that they get if nothing has changed since. */
 export interface Login {
   readonly session: PreparedSession;
-  /** The password hash that the proof was checked against; `null`: there was none. */
+  /** The password hash that the proof was checked against; `null` if there was none. */
   readonly credential: string | null;
-  /** Whether the account is to be made if it is not there: another system knows the user. */
+  /** Whether to create a missing account, because another system knows the user. */
   readonly mayBeNew: boolean;
 }
 
 type Accounts = ReadonlyMap<string, AccountEntity>;
 
-/** Begins the session of a login. On a new device it is sent ahead of the answer that the account may have one. */
+/** Starts the session of a login. On a new device, it is written without waiting for the check of the account. */
 @Injectable()
 export class LoginTransaction implements SharedTransaction<Login, Accounts, PreparedSession> {
   readonly name = 'login';
@@ -49,7 +49,7 @@ export class LoginTransaction implements SharedTransaction<Login, Accounts, Prep
 
   decide({ session, credential }: Login, accounts: Accounts): PreparedSession {
     const account = accounts.get(session.userId) ?? null;
-    // A password that was changed while it was being verified proves nothing any more.
+    // The password may have been changed while it was being verified.
     if (credential !== null && account?.passwordHash !== credential)
       throw MatrixError.forbidden('Invalid username or password');
     requireActive(account);

@@ -1,10 +1,10 @@
 import { Body } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { Public } from '../../auth/auth.decorators.js';
-import { ApiExample, ApiJsonBodyErrors, ApiMatrixError, ApiRateLimit } from '../../matrix/api.decorators.js';
+import { ApiExample, ApiJsonBodyErrors, ApiMatrixError } from '../../matrix/api.decorators.js';
 import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.js';
 import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
-import { RateLimiter } from '../../rate-limits/rate-limiter.js';
+import { RateLimited } from '../../rate-limits/rate-limited.decorator.js';
 import { TokensDto, toTokens } from '../session.dto.js';
 import { RefreshDto } from './refresh.dto.js';
 import { RefreshService } from './refresh.service.js';
@@ -13,10 +13,7 @@ import { RefreshService } from './refresh.service.js';
 @ApiTags('Session management')
 @Public()
 export class RefreshController {
-  constructor(
-    private readonly refreshes: RefreshService,
-    private readonly limiter: RateLimiter,
-  ) {}
+  constructor(private readonly refreshes: RefreshService) {}
 
   @MatrixPost('refresh')
   @ApiOperation({
@@ -37,9 +34,8 @@ export class RefreshController {
       soft_logout: { type: 'boolean', description: 'True while the device lives.' },
     },
   )
-  @ApiRateLimit()
+  @RateLimited('refresh', 'address')
   async refresh(@Body() { refresh_token }: RefreshDto, @ClientOrigin() origin: Origin): Promise<TokensDto> {
-    await this.limiter.count('refresh', origin.address);
     return toTokens(await this.refreshes.rotate(refresh_token, origin));
   }
 }

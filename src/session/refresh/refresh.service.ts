@@ -10,7 +10,7 @@ import { SessionStore } from '../session.store.js';
 import { TokenIssuer } from '../token-issuer.js';
 import { pairOf, type Refresh, type Refreshed, RefreshTransaction } from './refresh.transaction.js';
 
-/** Keeps sessions going: a refresh token makes way for a new pair of tokens. */
+/** Refreshes sessions: exchanges a refresh token for a new pair of tokens. */
 @Injectable()
 export class RefreshService {
   private readonly refreshes: SharedWork<Refresh, Refreshed>;
@@ -26,11 +26,11 @@ export class RefreshService {
   }
 
   /**
-   * A new pair of tokens for a refresh token. The old refresh token stays good until one of the new pair is used,
-   * so that a lost answer costs nothing; then it is spent. A spent token that is presented again within
-   * `REFRESH_REPLAY_GRACE` is refused, and nothing else happens: two clients may share one session. Later it counts as
-   * stolen: the session ends, the device and its keys stay ("Refreshing access tokens").
-   * @throws {MatrixError} `M_UNKNOWN_TOKEN`, with `soft_logout` while the device lives; `M_USER_LOCKED`
+   * Exchanges a refresh token for a new pair of tokens. The old refresh token stays valid until one of the new pair
+   * is used, so that a lost response does no harm; then it is spent. A spent token that is presented again within
+   * `REFRESH_REPLAY_GRACE` is refused, and nothing else happens, because two clients may share one session. Later it
+   * counts as stolen: the session ends, but the device and its keys stay ("Refreshing access tokens").
+   * @throws {MatrixError} `M_UNKNOWN_TOKEN`, with `soft_logout` while the device exists; `M_USER_LOCKED`
    */
   async rotate(refreshToken: string, origin: Origin): Promise<TokenPair> {
     const presented = this.tokens.read('mxr', refreshToken);
@@ -42,7 +42,10 @@ export class RefreshService {
     return pair;
   }
 
-  /** The first use of a refreshed access token retires the refresh token it was bought with. */
+  /**
+   * Retires the previous refresh token on the first use of a refreshed access token. Returns `false` if that access
+   * token is gone.
+   */
   async confirmRotation(device: DeviceRef, digest: Buffer): Promise<boolean> {
     return this.unitOfWork.run(async (tx) => {
       await this.devices.lock(tx, [device]);

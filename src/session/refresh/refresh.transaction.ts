@@ -19,7 +19,7 @@ export interface Refresh {
   readonly origin: Origin;
 }
 
-/** What comes of it: a new pair, nothing, or the end of a session whose token was stolen. */
+/** The outcome: a new pair, a refusal, or the end of a session whose token was stolen. */
 export type Refreshed =
   | { readonly kind: 'rotated'; readonly rotation: Rotated }
   | { readonly kind: 'refused' }
@@ -33,7 +33,7 @@ interface Locked {
   readonly sessions: ReadonlyMap<string, RefreshTokenEntity>;
 }
 
-/** Puts a new pair of tokens in the place of a refresh token, or ends the session of one that is replayed. */
+/** Replaces a refresh token with a new pair of tokens, or ends the session if the token was replayed. */
 @Injectable()
 export class RefreshTransaction implements SharedTransaction<Refresh, Locked, Refreshed> {
   readonly name = 'refresh';
@@ -103,7 +103,7 @@ export class RefreshTransaction implements SharedTransaction<Refresh, Locked, Re
   }
 }
 
-/** The pair that a refresh gives; `null` when it gives none. */
+/** Returns the new pair, or `null` if the refresh issued none. */
 export function pairOf(refreshed: Refreshed): TokenPair | null {
   return refreshed.kind === 'rotated' ? refreshed.rotation.pair : null;
 }

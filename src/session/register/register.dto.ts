@@ -45,9 +45,9 @@ export class RegisterDto extends InteractiveAuthDto {
   refresh_token?: boolean;
 }
 
-/** What a registration asks for, apart from what proves it: this may be remembered between two requests. */
+/** What a registration asks for, without its proof. It may be remembered between two requests. */
 export type WantedAccount = Omit<RegisterDto, 'type' | 'auth' | 'password' | 'guest_access_token'> & {
-  /** The guest who becomes the user, once `guest_access_token` has proven who it is. */
+  /** The guest to be upgraded, once `guest_access_token` has proven who it is. */
   readonly guest_user_id?: string;
 };
 

@@ -5,7 +5,7 @@ import { RegistrationGate } from './registration-gate.js';
 import { RegistrationNames } from './registration-names.js';
 import { RegistrationTokenController } from './registration-token.controller.js';
 
-/** How accounts come into being here; left out where they come from elsewhere. */
+/** Registration. It is left out if accounts are created elsewhere. */
 @Module({
   controllers: [RegisterController, RegistrationTokenController],
   providers: [RegisterService, RegistrationGate, RegistrationNames],

@@ -18,7 +18,7 @@ export interface Registration {
   readonly session: StartedSession | null;
 }
 
-/** Makes accounts, and begins their first session. */
+/** Creates accounts and starts their first session. */
 @Injectable()
 export class RegisterService {
   constructor(
@@ -30,15 +30,15 @@ export class RegisterService {
   ) {}
 
   /**
-   * A person, new or so far a guest: lets the gate ask for a proof first. Repeated with the session of its proof,
-   * because the answer was lost, it gives the same user a new token.
+   * Registers a new person, or upgrades a guest, after the gate has checked their proof. If the response is lost and
+   * the request is repeated with the same authentication session, the same user gets a new token.
    */
   async registerUser(request: RegisterDto, origin: Origin): Promise<Registration> {
     await this.gate.countChallenge(origin.address);
     const again = await this.answerAgain(request, origin);
     if (again !== null) return again;
     const guestId = await this.guestOf(request);
-    // A name that cannot be had is told before the user is asked to prove anything.
+    // Refuse an unavailable name before asking the user for proof.
     const asked = guestId ?? (await this.unlessRegistered(request, () => this.nameOf(request.username)));
     const { wanted, passwordHash, proof } = await this.gate.pass(
       request,
@@ -68,7 +68,7 @@ export class RegisterService {
     return registration;
   }
 
-  /** A guest: whatever is sent is ignored but the name of the device; the server chooses everything else. */
+  /** Registers a guest. Only the name of the device is read from the body; the server chooses everything else. */
   async registerGuest(
     body: { initial_device_display_name?: unknown },
     origin: Origin,
@@ -86,7 +86,7 @@ export class RegisterService {
     );
   }
 
-  /** A user of an application service, which needs neither password nor proof. */
+  /** Registers a user for an application service, which needs neither password nor proof. */
   async registerForAppservice(
     request: RegisterDto,
     token: string | null,
@@ -104,7 +104,7 @@ export class RegisterService {
     return username ? this.names.forPerson(username) : null;
   }
 
-  /** The name, or that of the account which this very registration has made a moment ago. */
+  /** Returns the name or, if it is refused, that of the account which this same registration has just created. */
   private unlessRegistered(request: RegisterDto, name: () => Promise<string | null>): Promise<string | null> {
     return name().catch(async (error: unknown) => {
       const meanwhile = await this.gate.earlier(request);
@@ -113,7 +113,7 @@ export class RegisterService {
     });
   }
 
-  /** The guest who wants to stay; `null` when it is somebody new. */
+  /** Returns the guest to be upgraded; `null` for a new person. */
   private async guestOf({ username, guest_access_token }: RegisterDto): Promise<string | null> {
     if (guest_access_token === undefined) return null;
     if (!username) throw MatrixError.missingParam('username');
@@ -121,9 +121,10 @@ export class RegisterService {
   }
 
   /**
-   * A new session on the device of the first answer, whose tokens nobody has; `null` when the request repeats none, or
-   * the device has been logged out since.
-   * @throws {MatrixError} `M_FORBIDDEN` when it is another request with the same session
+   * Answers a repeated registration with a new session on the same device, because nobody got the first tokens.
+   * Returns `null` if the request is not a repeat.
+   * @throws {MatrixError} `M_FORBIDDEN` for a different request with the same authentication session; `M_UNKNOWN` if
+   *   the device has been logged out since
    */
   private async answerAgain(request: RegisterDto, origin: Origin): Promise<Registration | null> {
     const earlier = await this.gate.earlier(request);

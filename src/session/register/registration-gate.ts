@@ -15,14 +15,14 @@ const GENERATED_ALPHABET = 'abcdefghijklmnopqrstuvwxyz0123456789';
 
 const FLOWS = { open: [['m.login.dummy']], token: [['m.login.registration_token']] };
 
-/** What came through the gate. */
+/** A registration that passed the gate. */
 export interface Admitted {
   readonly wanted: WantedAccount;
   readonly passwordHash: string;
   readonly proof: Authorised;
 }
 
-/** What came of a registration. */
+/** The result of a registration. */
 export interface Registered {
   readonly userId: string;
   /** `null` when no session was wanted. */
@@ -32,7 +32,7 @@ export interface Registered {
 
 const NAME = 'POST /register';
 
-/** Whether somebody may register, and what they must prove for it. */
+/** Decides who may register and what they must prove. */
 @Injectable()
 export class RegistrationGate {
   constructor(
@@ -43,7 +43,7 @@ export class RegistrationGate {
     private readonly entropy: Entropy,
   ) {}
 
-  /** @throws {MatrixError} `M_LIMIT_EXCEEDED` when there were too many registrations from this address */
+  /** @throws {MatrixError} `M_LIMIT_EXCEEDED` after too many registrations from this address */
   async count(address: string): Promise<void> {
     await this.limiter.count('registration', address);
   }
@@ -51,11 +51,6 @@ export class RegistrationGate {
   /** @throws {MatrixError} `M_LIMIT_EXCEEDED` when this address has opened too many challenges */
   async countChallenge(address: string): Promise<void> {
     await this.limiter.count('challenge', address);
-  }
-
-  /** @throws {MatrixError} `M_LIMIT_EXCEEDED` when this address has asked for too many names */
-  async countLookup(address: string): Promise<void> {
-    await this.limiter.count('available', address);
   }
 
   /** @throws {MatrixError} `M_FORBIDDEN` when registration of this kind is closed */
@@ -70,9 +65,9 @@ export class RegistrationGate {
 
   /**
    * Asks for the proof of a registration.
-   * @param asked `userId` of the name that is wanted, `null` when any will do; `guestId` of the guest who wants to
-   *   stay, which is remembered with the session of the proof
-   * @throws {UiaChallenge | MatrixError} until it is given
+   * @param asked `userId`: the wanted user ID, or `null` if any will do; `guestId`: the guest to be upgraded, which
+   *   is remembered with the authentication session
+   * @throws {UiaChallenge | MatrixError} until the proof is complete
    */
   async pass(
     request: RegisterDto,
@@ -81,13 +76,13 @@ export class RegistrationGate {
   ): Promise<Admitted> {
     const { registration } = this.environment;
     const { auth, password } = request;
-    // Whatever can be refused is refused before the proof is used up.
+    // Refuse everything that can be refused before the proof is used up.
     requireDeviceId(request.device_id);
     if (password !== undefined) await this.passwords.requireStrong(password, userId ?? '');
     const isAttempt = (auth?.['type'] ?? undefined) !== undefined;
     if (isAttempt) await this.count(address);
     const hash = password === undefined ? null : () => this.passwords.hash(password);
-    // Without a session nothing was remembered.
+    // Without an authentication session, no password can have been remembered.
     if (hash === null && isAttempt && typeof auth?.['session'] !== 'string')
       throw MatrixError.missingParam('password');
     const proof = await this.uia.authorise({
@@ -106,8 +101,9 @@ export class RegistrationGate {
   }
 
   /**
-   * What came of the registration that the request repeats, because its answer was lost; `null` when it repeats none.
-   * @throws {MatrixError} `M_FORBIDDEN` when it is another request with the same session
+   * Returns the result of the registration that the request repeats because its response was lost; `null` if it is
+   * not a repeat.
+   * @throws {MatrixError} `M_FORBIDDEN` for a different request with the same authentication session
    */
   async earlier(request: RegisterDto): Promise<(Registered & { readonly wanted: WantedAccount }) | null> {
     const { auth, username, password } = request;
@@ -122,17 +118,17 @@ export class RegistrationGate {
     return { ...registered, wanted: found.parameters };
   }
 
-  /** Holds the session of the proof; whether a registration was made with it meanwhile. */
+  /** Holds the authentication session; returns whether a registration has already been made with it. */
   async isUsed(tx: Tx, proof: Authorised): Promise<boolean> {
     return (await this.uia.hold(tx, proof)) !== null;
   }
 
-  /** Remembers what came of it. */
+  /** Remembers the result of the registration. */
   async finish(tx: Tx, proof: Authorised, registered: Registered, wanted: WantedAccount): Promise<void> {
     await this.uia.finish(tx, proof, { ...registered }, wanted);
   }
 
-  /** A localpart for who wants none in particular. */
+  /** Generates a localpart for a user who did not choose one. */
   generatedName(): string {
     return `u${this.entropy.text(GENERATED_LENGTH, GENERATED_ALPHABET)}`;
   }

@@ -5,7 +5,7 @@ import { MatrixError } from '../../matrix/matrix-error.js';
 import { AppserviceLogin } from '../login/appservice-login.js';
 import { SessionTokenVerifier } from '../session-token.verifier.js';
 
-/** Which user ID a registration may have. */
+/** Decides which user ID a registration may have. */
 @Injectable()
 export class RegistrationNames {
   constructor(
@@ -16,13 +16,13 @@ export class RegistrationNames {
   ) {}
 
   /**
-   * The user ID of a name that a person may take.
+   * Returns the user ID for a name that a person may take.
    * @throws {MatrixError} `M_INVALID_USERNAME`, `M_USER_IN_USE` or `M_EXCLUSIVE`
    */
   async forPerson(username: string): Promise<string> {
     const userId = await this.accounts.nameFor(username, { isPersons: true });
     this.appservices.requireFree(userId, null);
-    // Whoever came first would be the administrator.
+    // Otherwise the first to register this name would be the administrator.
     const { registration, serverAdmins } = this.environment;
     if (registration === 'open' && serverAdmins.some((admin) => admin.toLowerCase() === userId))
       throw new MatrixError(400, 'M_EXCLUSIVE', 'This user ID is reserved for an administrator');
@@ -30,8 +30,8 @@ export class RegistrationNames {
   }
 
   /**
-   * The user ID of a name that the application service of this token may take.
-   * @throws {MatrixError} 401 for a token that is none, and as for a person
+   * Returns the user ID for a name that the application service of this token may take.
+   * @throws {MatrixError} 401 if there is no valid token, and the errors of {@link forPerson}
    */
   async forAppservice(username: string, token: string | null): Promise<string> {
     const appservice = this.appservices.authenticate(token);
@@ -41,8 +41,8 @@ export class RegistrationNames {
   }
 
   /**
-   * The user ID of the guest who wants to stay: the name must be the guest's own ("Guest Access").
-   * @throws {MatrixError} `M_FORBIDDEN` when the token is no guest's of this name
+   * Returns the user ID of a guest to be upgraded. The name must be the guest's own ("Guest Access").
+   * @throws {MatrixError} `M_FORBIDDEN` if the token does not belong to the guest of this name
    */
   async ofGuest(username: string, guestAccessToken: string): Promise<string> {
     const verdict = await this.verifier.verify(guestAccessToken, { userId: undefined, deviceId: undefined });

@@ -2,11 +2,10 @@ import { Controller, Get, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
 import { Public } from '../../auth/auth.decorators.js';
 import { Environment } from '../../config/environment.js';
-import { ApiMatrixError, ApiRateLimit } from '../../matrix/api.decorators.js';
-import { ClientAddress } from '../../matrix/client-address.decorator.js';
+import { ApiMatrixError } from '../../matrix/api.decorators.js';
 import { CLIENT_V1 } from '../../matrix/client-api.decorators.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
-import { RateLimiter } from '../../rate-limits/rate-limiter.js';
+import { RateLimited } from '../../rate-limits/rate-limited.decorator.js';
 import { RegistrationTokens } from '../../uia/registration-tokens.js';
 
 @Controller(CLIENT_V1)
@@ -15,7 +14,6 @@ import { RegistrationTokens } from '../../uia/registration-tokens.js';
 export class RegistrationTokenController {
   constructor(
     private readonly tokens: RegistrationTokens,
-    private readonly limiter: RateLimiter,
     private readonly environment: Environment,
   ) {}
 
@@ -25,11 +23,10 @@ export class RegistrationTokenController {
   @ApiOkResponse({ description: 'Whether it is good now.', schema: { example: { valid: true } } })
   @ApiMatrixError(400, 'There is no token to look at.', ['M_MISSING_PARAM'])
   @ApiMatrixError(403, 'Registration is closed.', ['M_FORBIDDEN'])
-  @ApiRateLimit()
-  async validity(@Query('token') token: unknown, @ClientAddress() address: string): Promise<object> {
+  @RateLimited('validity', 'address')
+  async validity(@Query('token') token: unknown): Promise<object> {
     if (this.environment.registration === 'closed') throw MatrixError.forbidden('Registration is closed');
     if (typeof token !== 'string') throw MatrixError.missingParam('token');
-    await this.limiter.count('validity', address);
     return { valid: this.tokens.isValid(token) };
   }
 }
