@@ -30,8 +30,13 @@ export function levelsOf(logLevel: Environment['logLevel']): LogLevel[] {
  * ```ts
  * const environment = Environment.load(process.env);
  * const database = { url: environment.databaseUrl! };
- * const app = await createApplication({ environment, database, extensions: [PushersModule], migrations:
- * [CreatePushers] }); await app.listen(environment.port, environment.host);
+ * const app = await createApplication({
+ *   environment,
+ *   database,
+ *   extensions: [PushersModule],
+ *   migrations: [CreatePushers],
+ * });
+ * await app.listen(environment.port, environment.host);
  * ```
  */
 export async function createApplication(composition: Composition): Promise<NestExpressApplication> {

@@ -3,7 +3,7 @@ import { Column, Entity, PrimaryColumn } from 'typeorm';
 /** Who is behind an account: a person, a guest without a password, or an application service's user. */
 export type AccountKind = 'user' | 'guest' | 'appservice';
 
-/** A local user. The row is also the lock that orders a login against a logout of all devices. */
+/** A local user. Its row is also the lock that orders a login and a logout of all devices. */
 @Entity('accounts')
 export class AccountEntity {
   @PrimaryColumn({ name: 'user_id', type: 'text', primaryKeyConstraintName: 'accounts_pkey' })
@@ -19,15 +19,15 @@ export class AccountEntity {
   @Column({ name: 'created_at', type: 'timestamptz' })
   createdAt!: Date;
 
-  /** Since when nobody can log in any more; the name stays taken. */
+  /** When the account was deactivated: nobody can log in any more, and the name stays taken. */
   @Column({ name: 'deactivated_at', type: 'timestamptz', nullable: true })
   deactivatedAt!: Date | null;
 
-  /** Since when an administrator keeps the user out; sessions stay, and may be ended. */
+  /** When an administrator locked the user out. Sessions stay, and may still be ended. */
   @Column({ name: 'locked_at', type: 'timestamptz', nullable: true })
   lockedAt!: Date | null;
 
-  /** Since when an administrator keeps the user from acting on others. */
+  /** When an administrator suspended the user, who can then not act on others. */
   @Column({ name: 'suspended_at', type: 'timestamptz', nullable: true })
   suspendedAt!: Date | null;
 }

@@ -10,7 +10,7 @@ import type { AccountEntity } from './account.entity.js';
 import { PasswordVerifier } from './password-verifier.port.js';
 import { AccountsStore, type NewAccount, type Restriction } from './accounts.store.js';
 
-/** Who exists, and in what state. */
+/** Finds, creates, locks and restricts accounts. */
 @Injectable()
 export class AccountsService implements OnModuleInit {
   constructor(
@@ -20,7 +20,7 @@ export class AccountsService implements OnModuleInit {
     private readonly events: EventBus,
   ) {}
 
-  /** A database of another server name would strand its users, each of them half known. */
+  /** Refuses the database of another server name, whose users would be only partly usable. */
   async onModuleInit(): Promise<void> {
     const { serverName } = this.environment;
     const userId = await this.store.findAny();
@@ -32,7 +32,8 @@ export class AccountsService implements OnModuleInit {
   }
 
   /**
-   * The user ID that a new account of this name would have. Application services may have names that people may not.
+   * Returns the user ID that a new account of this name would have. Application services may use names that people
+   * may not.
    * @throws {MatrixError} `M_INVALID_USERNAME` or `M_USER_IN_USE`
    */
   async nameFor(username: string, { isPersons }: { readonly isPersons: boolean }): Promise<string> {
@@ -46,22 +47,22 @@ export class AccountsService implements OnModuleInit {
       );
     }
     const userId = toUserId(localpart, this.environment.serverName);
-    // A user whose password is kept elsewhere is one before their first login.
+    // A user whose password is kept elsewhere exists even before their first login.
     if ((await this.store.find(userId)) !== null || (await this.verifier.keeps(userId))) throw inUse();
     return userId;
   }
 
   /**
    * Creates the account.
-   * @throws {MatrixError} `M_USER_IN_USE` when somebody else was faster
+   * @throws {MatrixError} `M_USER_IN_USE` if somebody else was faster
    */
   async create(tx: Tx, account: NewAccount): Promise<void> {
     if (!(await this.insert(tx, account))) throw inUse();
   }
 
   /**
-   * Makes a user of a guest, with everything the guest has.
-   * @throws {MatrixError} `M_FORBIDDEN` when the guest is none any more
+   * Turns a guest into a user, who keeps everything that the guest had.
+   * @throws {MatrixError} `M_FORBIDDEN` if the account is no longer a guest
    */
   async upgradeGuest(tx: Tx, userId: string, passwordHash: string): Promise<void> {
     if (!(await this.store.upgradeGuest(tx, userId, passwordHash)))
@@ -69,16 +70,13 @@ export class AccountsService implements OnModuleInit {
     await this.events.publish(tx, new AccountRegistered(userId, 'user', tx.startedAt.getTime()));
   }
 
-  /**
-   * Creates the account of an application service itself unless it is there; at the start, when nobody hears of it
-   * yet.
-   */
+  /** Creates an application service's own account unless it exists. It runs at startup and publishes no event. */
   async ensureSender(tx: Tx, userId: string): Promise<void> {
     await this.store.insert(tx, { userId, kind: 'appservice', passwordHash: null });
   }
 
   /**
-   * Creates the account of a person unless it is there.
+   * Creates the account of a person unless it exists.
    * @throws {MatrixError} `M_INVALID_USERNAME` for a name that no new person may have
    */
   async ensure(tx: Tx, account: NewAccount): Promise<void> {
@@ -86,7 +84,8 @@ export class AccountsService implements OnModuleInit {
   }
 
   /**
-   * The account of a user of this server. User IDs of old may hold capitals, so the exact name goes first.
+   * Finds the account of a user of this server. Historical user IDs may contain capitals, so an exact match comes
+   * first.
    * @param user a full user ID or a localpart, in any letter case
    */
   async find(user: string): Promise<AccountEntity | null> {
@@ -96,17 +95,17 @@ export class AccountsService implements OnModuleInit {
     return this.store.find(userId, toUserId(localpartOf(userId).toLowerCase(), serverName));
   }
 
-  /** Puts a new hash of the same password in the place of the old one; answers whether that was still there. */
+  /** Replaces the old hash with a new one of the same password; returns whether the old one was still there. */
   rehash(userId: string, old: string, fresh: string): Promise<boolean> {
     return this.store.rehash(userId, old, fresh);
   }
 
-  /** The account of this very user ID. */
+  /** Finds the account of exactly this user ID. */
   findExactly(userId: string): Promise<AccountEntity | null> {
     return this.store.find(userId);
   }
 
-  /** The user ID that a name stands for, whether or not there is such a user: full, and in lower case. */
+  /** Returns the full user ID, in lower case, that a name stands for, whether or not there is such a user. */
   canonicalName(user: string): string {
     const { serverName } = this.environment;
     const localpart = user.startsWith('@') ? localpartOf(user) : user;
@@ -114,7 +113,7 @@ export class AccountsService implements OnModuleInit {
     return toUserId(localpart.toLowerCase(), server);
   }
 
-  /** The user ID that a name stands for, when a user of this server could be called so. */
+  /** Returns the user ID that a name stands for; `null` if no user of this server can have it. */
   localName(user: string): string | null {
     const userId = this.canonicalName(user);
     const { serverName } = this.environment;
@@ -124,8 +123,8 @@ export class AccountsService implements OnModuleInit {
   }
 
   /**
-   * Lets a user ID pass that somebody else vouches for.
-   * @throws {MatrixError} `M_FORBIDDEN` when it is not the user ID, in lower case, of a user of this server
+   * Checks a user ID that somebody else vouches for.
+   * @throws {MatrixError} `M_FORBIDDEN` if it is not the user ID, in lower case, of a user of this server
    */
   requireName(userId: string): string {
     if (this.localName(userId) !== userId)
@@ -133,26 +132,26 @@ export class AccountsService implements OnModuleInit {
     return userId;
   }
 
-  /** Keeps the account from being locked until the transaction ends; for what begins a session. */
+  /** Keeps the account from being locked until the transaction ends. Call it before starting a session. */
   hold(tx: Tx, userId: string): Promise<AccountEntity | null> {
     return this.store.hold(tx, userId);
   }
 
-  /** The same for several users. */
+  /** Same as {@link hold}, for several users. */
   async holdAll(tx: Tx, userIds: readonly string[]): Promise<ReadonlyMap<string, AccountEntity>> {
     const accounts = await this.store.holdAll(tx, userIds);
     return new Map(accounts.map((account) => [account.userId, account]));
   }
 
   /**
-   * Waits for whoever holds the account and keeps others from holding it until the transaction ends; for what ends
-   * every session of the user, so that none begins unseen meanwhile.
+   * Waits for transactions that hold the account, and keeps others from holding it until this one ends. Call it
+   * before ending every session of the user, so that none starts unnoticed in the meantime.
    */
   lock(tx: Tx, userId: string): Promise<AccountEntity | null> {
     return this.store.lock(tx, userId);
   }
 
-  /** Locks or suspends, or lifts it; the second call changes nothing. */
+  /** Sets or lifts a restriction; the second call changes nothing. */
   async restrict(tx: Tx, userId: string, restriction: Restriction, on: boolean): Promise<void> {
     if (await this.store.setRestriction(tx, userId, restriction, on)) {
       await this.events.publish(tx, new AccountRestricted(userId, restriction, on, tx.startedAt.getTime()));
@@ -168,7 +167,7 @@ export class AccountsService implements OnModuleInit {
 }
 
 /**
- * Homeservers keep names of digits for guests, and those that begin with _ for bridges.
+ * Homeservers reserve names of digits for guests, and those that begin with _ for bridges.
  * @throws {MatrixError} `M_INVALID_USERNAME`
  */
 function requirePersonsName(localpart: string): void {
@@ -187,7 +186,7 @@ export function isActive(account: AccountEntity | null): account is AccountEntit
 }
 
 /**
- * Lets pass who may get a token.
+ * Checks that the account may get a token.
  * @throws {MatrixError} `M_FORBIDDEN`, `M_USER_DEACTIVATED` or `M_USER_LOCKED`
  */
 export function requireActive(account: AccountEntity | null): asserts account is AccountEntity {
@@ -199,8 +198,8 @@ export function requireActive(account: AccountEntity | null): asserts account is
 }
 
 /**
- * Lets pass whose password is still the one that was proven: it may have changed between the proof and the lock.
- * @param credential what the proof was held against; `null` when it was no password
+ * Checks that the password is still the one that was proven: it may have changed between the proof and the lock.
+ * @param credential the hash that the proof was checked against; `null` if it was no password
  * @throws {MatrixError} `M_FORBIDDEN`
  */
 export function requireUnchanged({ passwordHash }: AccountEntity, credential: string | null): void {

@@ -46,7 +46,7 @@ const REHASH: Statement = {
   name: 'accounts_rehash',
   text: 'UPDATE accounts SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2 RETURNING user_id',
 };
-// The hash itself stays where it is: its beginning says what it was made with.
+// Only the beginning of the hash is read: it holds the settings that the hash was made with.
 const HASH_SETTINGS: Statement = {
   name: 'accounts_hash_settings',
   text: `
@@ -81,10 +81,10 @@ const SET_RESTRICTION = {
   },
 } satisfies Record<string, Statement>;
 
-/** What an administrator may put on an account, and take off again. */
+/** A restriction that an administrator may set on an account and lift again. */
 export type Restriction = keyof typeof SET_RESTRICTION;
 
-/** An account to be made. */
+/** An account to create. */
 export interface NewAccount {
   readonly userId: string;
   readonly kind: AccountKind;
@@ -105,16 +105,13 @@ export class AccountsStore {
     this.lookUps = unitOfWork.shareLookUps('accounts', (lookUps) => this.findTogether(lookUps));
   }
 
-  /** Answers whether the account is new. */
+  /** Returns whether the account is new. */
   async insert(tx: Tx, { userId, passwordHash, kind }: NewAccount): Promise<boolean> {
     const rows = await tx.query(INSERT, [userId, passwordHash, kind, tx.startedAt]);
     return rows.length === 1;
   }
 
-  /**
-   * The account of this exact user ID, or else the one of `otherwise`. Look-ups that come at the same time share a
-   * statement.
-   */
+  /** The account of this exact user ID, or else that of `otherwise`. Concurrent look-ups share a statement. */
   find(userId: string, otherwise = userId): Promise<AccountEntity | null> {
     return this.lookUps.together({ userId, otherwise });
   }
@@ -131,7 +128,7 @@ export class AccountsStore {
     return account ?? null;
   }
 
-  /** Holds several, in their order. */
+  /** Holds several accounts, in the order of their user IDs. */
   holdAll(tx: Tx, userIds: readonly string[]): Promise<AccountEntity[]> {
     return tx.query<AccountEntity>(HOLD_ALL, [userIds]);
   }
@@ -145,18 +142,18 @@ export class AccountsStore {
     await tx.query(SET_PASSWORD, [userId, passwordHash]);
   }
 
-  /** Puts a new hash of the same password in the place of the old one; answers whether that was still there. */
+  /** Replaces the old hash with a new one of the same password; returns whether the old one was still there. */
   async rehash(userId: string, old: string, fresh: string): Promise<boolean> {
     return (await this.unitOfWork.runOne(REHASH, [userId, old, fresh])).length === 1;
   }
 
-  /** What most of the thousand accounts behind a name were hashed with; `null` when none has a hash. */
+  /** The settings that most of the thousand accounts after a name were hashed with; `null` if none has a hash. */
   async commonHashSettings(behind: string): Promise<HashSettings | null> {
     const [row] = await this.unitOfWork.query<{ made: string }>(HASH_SETTINGS, [behind]);
     return row === undefined ? null : settingsOf(row.made);
   }
 
-  /** Answers whether there was such a guest. */
+  /** Returns whether there was such a guest. */
   async upgradeGuest(tx: Tx, userId: string, passwordHash: string): Promise<boolean> {
     return (await tx.query(UPGRADE_GUEST, [userId, passwordHash])).length === 1;
   }
@@ -165,7 +162,7 @@ export class AccountsStore {
     await tx.query(DEACTIVATE, [userId, tx.startedAt]);
   }
 
-  /** Answers whether that changed anything. */
+  /** Returns whether that changed anything. */
   async setRestriction(tx: Tx, userId: string, restriction: Restriction, on: boolean): Promise<boolean> {
     return (await tx.query(SET_RESTRICTION[restriction], [userId, on, tx.startedAt])).length > 0;
   }

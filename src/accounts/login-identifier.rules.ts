@@ -1,13 +1,13 @@
 import { type CountryCode, isSupportedCountry, parsePhoneNumberFromString } from 'libphonenumber-js';
 import { MatrixError } from '../matrix/matrix-error.js';
 
-/** Whom a login names ("Identifier types"). */
+/** The user that a login names ("Identifier types"). */
 export type Login =
   | { readonly type: 'm.id.user'; readonly user: string }
   | { readonly type: 'm.id.thirdparty'; readonly medium: string; readonly address: string }
   | { readonly type: 'm.id.phone'; readonly country: string; readonly phone: string };
 
-/** Where a request names its user; the top-level fields are deprecated and still specified. */
+/** The fields in which a request names its user. The top-level ones are deprecated but still specified. */
 export interface Named {
   readonly identifier?: unknown;
   readonly user?: unknown;
@@ -16,7 +16,7 @@ export interface Named {
 }
 
 /**
- * Whom a request names.
+ * Returns the user that a request names.
  * @throws {MatrixError} `M_MISSING_PARAM`, `M_BAD_JSON`, or `M_UNKNOWN` for an identifier of another type
  */
 export function toLogin({ identifier: given, ...all }: Named): Login {

@@ -7,8 +7,8 @@ import { AccountsStore } from './accounts.store.js';
 const INTERVAL_MS = 60 * 60 * 1_000;
 
 /**
- * Keeps the time that an unknown user costs at what most users cost: hashes that were made with other settings stay
- * until their users log in, and would tell who exists.
+ * Makes a login of an unknown user take as long as that of most users. Hashes with other settings stay until their
+ * users log in, and the difference in time would reveal who exists.
  */
 @Injectable()
 export class PasswordDecoy implements OnApplicationBootstrap, OnModuleDestroy {
@@ -30,7 +30,7 @@ export class PasswordDecoy implements OnApplicationBootstrap, OnModuleDestroy {
     clearInterval(this.timer);
   }
 
-  /** Looks at some accounts, others each time. It never rejects. */
+  /** Samples some accounts, different ones each time. It never rejects. */
   async look(): Promise<void> {
     try {
       const somewhere = `@${this.entropy.text(1, 'abcdefghijklmnopqrstuvwxyz')}`;

@@ -1,5 +1,5 @@
 /**
- * Which new passwords are good enough. A team may put its own in the place of the service's.
+ * Decides which new passwords are good enough. A team may replace the service's policy with its own.
  *
  * @example
  * ```ts
@@ -11,6 +11,6 @@
  * ```
  */
 export abstract class PasswordPolicy {
-  /** Why the password is too weak, for the user to read; `null` when it is good enough. */
+  /** Returns why the password is too weak, in words for the user; `null` if it is good enough. */
   abstract weakness(password: string, userId: string): Promise<string | null>;
 }

@@ -10,7 +10,7 @@ const ESTIMATED_LENGTH = 64;
 type Estimate = (password: string, userInputs: string[]) => { score: number };
 
 /**
- * A length, and zxcvbn's lists of common passwords, names and patterns.
+ * Checks the length, and zxcvbn's lists of common passwords, names and patterns.
  *
  * @example
  * ```ts
@@ -36,7 +36,7 @@ export class ListPasswordPolicy extends PasswordPolicy {
   }
 }
 
-/** The lists take their time and their megabytes, so they come with the first new password, not with the start. */
+/** Loads the lists with the first new password, not at startup, because they take time and megabytes of memory. */
 async function loadEstimate(): Promise<Estimate> {
   const [{ ZxcvbnFactory }, { adjacencyGraphs, dictionary }] = await Promise.all([
     import('@zxcvbn-ts/core'),

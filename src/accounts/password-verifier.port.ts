@@ -1,6 +1,6 @@
 /**
- * Tells whether a password is a user's, where passwords are kept elsewhere: LDAP, a table of your own. The account here
- * comes into being with the first password that proves right; it is never given a password of its own.
+ * Verifies passwords that are kept elsewhere, such as in LDAP or in a table of your own. The account here is created
+ * with the first correct password, and never gets a password of its own.
  *
  * @example
  * ```ts
@@ -20,20 +20,20 @@
  */
 export abstract class PasswordVerifier {
   /**
-   * Whether the user's password is kept there; the passwords of others are this service's own.
-   * @param userId a full user ID of this server, in lower case unless an account of old says otherwise
+   * Whether the user's password is kept there; this service keeps the passwords of all others.
+   * @param userId a full user ID of this server, in lower case unless a historical account has capitals
    */
   abstract keeps(userId: string): Promise<boolean>;
 
   /**
-   * Whether the password is right. Asked only for users that it keeps, and after failed attempts were counted.
-   * What it throws is a 500, but for a `MatrixError`, which is the answer.
+   * Whether the password is right. Called only for users that {@link keeps} accepts, after the attempt was counted.
+   * An error becomes a 500, except a `MatrixError`, which becomes the response.
    */
   abstract verify(userId: string, password: string): Promise<boolean>;
 }
 
 /**
- * Every password is kept here.
+ * This service keeps every password.
  *
  * @example
  * ```ts

@@ -5,7 +5,7 @@ import { UiaStages } from '../uia/uia-stages.js';
 import { type Named, toLogin } from './login-identifier.rules.js';
 import { PasswordsService } from './passwords.service.js';
 
-/** The user shows that they know the password ("Password-based"). */
+/** Asks the user for their password ("Password-based"). */
 @Injectable()
 export class PasswordStage extends UiaStage implements OnModuleInit {
   readonly type = 'm.login.password';
@@ -21,7 +21,7 @@ export class PasswordStage extends UiaStage implements OnModuleInit {
     this.stages.add(this);
   }
 
-  /** Clients of old name the user as `user`, and some leave them out where the token says who it is. */
+  /** Older clients name the user as `user`, and some name nobody if the token says who it is. */
   async attempt({ auth, userId, address }: StageAttempt): Promise<Proven> {
     const { password } = auth;
     if (typeof password !== 'string') throw MatrixError.missingParam('password');
@@ -31,7 +31,7 @@ export class PasswordStage extends UiaStage implements OnModuleInit {
     );
     const login = userId !== null && !isNamed ? { type: 'm.id.user' as const, user: userId } : toLogin(named);
     const proven = await this.passwords.verify(login, password, address);
-    // Somebody else's password is no proof, and no reason to ask again.
+    // Another user's password is no proof, and asking again would not help.
     if (userId !== null && proven.userId !== userId)
       throw new UiaRefusal('These are the credentials of another user');
     return proven;

@@ -11,10 +11,10 @@ import { PasswordPolicy } from './password-policy.port.js';
 import { PasswordVerifier } from './password-verifier.port.js';
 import { ThreepidDirectory } from './threepid-directory.port.js';
 
-/** When those may come back who found too many passwords waiting to be hashed. */
+/** When clients may try again after too many passwords were waiting to be hashed. */
 const QUEUE_RETRY_MS = 2_000;
 
-/** What passwords prove, and which may be chosen. */
+/** Verifies passwords and decides which new ones are allowed. */
 @Injectable()
 export class PasswordsService {
   constructor(
@@ -28,16 +28,16 @@ export class PasswordsService {
   ) {}
 
   /**
-   * The user that name and password prove, whose account may be locked or deactivated. Unknown users and wrong
-   * passwords take the same time, count alike and get the same answer.
-   * @param address of the client, for its share of failed attempts
+   * Returns the user that a name and a password prove. The account may be locked or deactivated. Unknown users and
+   * wrong passwords take the same time, count alike and get the same answer.
+   * @param address of the client, to count its failed attempts
    * @throws {MatrixError} `M_FORBIDDEN`, or `M_LIMIT_EXCEEDED`
    */
   async verify(login: Login, password: string, address: string): Promise<Proven> {
     const user = await this.userOf(login);
     const account = user === null ? null : await this.accounts.find(user);
-    // Counted before the password is looked at. All names of an account share its limit; a name of nobody has one
-    // of its own, so that limits tell nothing of who exists.
+    // Counted before the password is checked. All names of an account share its limit. An unknown name has a limit of
+    // its own, so that limits do not reveal who exists.
     const attempts: Attempt[] = [
       ['login_failed_address', address],
       ['login_failed_account', account?.userId ?? this.nameOf(login)],
@@ -50,7 +50,7 @@ export class PasswordsService {
   }
 
   /**
-   * Lets pass whose password may be changed here.
+   * Checks that the password of this user can be changed here.
    * @throws {MatrixError} `M_FORBIDDEN`
    */
   async requireKeptHere(userId: string): Promise<void> {
@@ -59,8 +59,8 @@ export class PasswordsService {
   }
 
   /**
-   * Lets a new password pass when it is good enough.
-   * @param userId whose it will be, as far as that is known
+   * Checks that a new password is good enough.
+   * @param userId the user that it is for, if already known
    * @throws {MatrixError} `M_WEAK_PASSWORD`
    */
   async requireStrong(password: string, userId: string): Promise<void> {
@@ -68,12 +68,12 @@ export class PasswordsService {
     if (weakness !== null) throw new MatrixError(400, 'M_WEAK_PASSWORD', weakness);
   }
 
-  /** @throws {MatrixError} `M_LIMIT_EXCEEDED` when too many passwords are waiting to be hashed */
+  /** @throws {MatrixError} `M_LIMIT_EXCEEDED` if too many passwords are waiting to be hashed */
   hash(password: string): Promise<string> {
     return this.inTime(this.hasher.hash(normalized(password)));
   }
 
-  /** Whether a hash is that of the password. */
+  /** Whether the hash is that of the password. */
   isOf(passwordHash: string | null, password: string): Promise<boolean> {
     return this.inTime(this.hasher.matches(passwordHash, normalized(password)));
   }
@@ -95,7 +95,7 @@ export class PasswordsService {
     }
     const passwordHash = account?.passwordHash ?? null;
     const matches = await this.inTime(this.hasher.matches(passwordHash, normalized(password)));
-    // Hashes of old are of passwords as they were typed.
+    // Older hashes were made of the password as it was typed, without normalisation.
     const isOfOld = !matches && password !== normalized(password);
     if (!matches && !(isOfOld && (await this.inTime(this.hasher.matches(passwordHash, password)))))
       return null;
@@ -104,8 +104,8 @@ export class PasswordsService {
   }
 
   /**
-   * The hash of a password that has proven right, made anew with today's settings. Whoever else makes it anew at
-   * the same time has written one that this password proves, too.
+   * Returns the hash of a correct password, made again with today's settings if it is outdated. If a concurrent login
+   * made it again first, that hash must match this password too.
    */
   private async upToDate(
     userId: string,
@@ -118,7 +118,7 @@ export class PasswordsService {
       const fresh = await this.hash(password);
       if (await this.accounts.rehash(userId, passwordHash, fresh)) return fresh;
     } catch {
-      // The password is right all the same; the next login tries again.
+      // The password is right anyway; the next login tries again.
       return passwordHash;
     }
     const { passwordHash: other = null } = (await this.accounts.findExactly(userId)) ?? {};
@@ -157,7 +157,7 @@ export class PasswordsService {
   }
 }
 
-/** One form for what is typed: keyboards send the same letters composed or in parts (Unicode, NFKC). */
+/** Gives what is typed one form: keyboards send the same letters composed or decomposed (Unicode, NFKC). */
 function normalized(password: string): string {
   return password.normalize('NFKC');
 }

@@ -1,5 +1,5 @@
 /**
- * Tells whose an e-mail address or telephone number is. A team that keeps such addresses provides it.
+ * Finds the owner of an e-mail address or telephone number. A team that keeps such addresses provides it.
  *
  * @example
  * ```ts
@@ -21,7 +21,7 @@ export abstract class ThreepidDirectory {
 }
 
 /**
- * Knows nobody: this service keeps no addresses of its own.
+ * Finds nobody, because this service keeps no addresses of its own.
  *
  * @example
  * ```ts

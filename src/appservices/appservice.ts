@@ -29,7 +29,7 @@ export class Appservice {
     this.id = id;
     this.token = as_token;
     this.sender = toUserId(sender_localpart, serverName);
-    // Patterns match from the start of the user ID, as in other homeservers.
+    // Patterns match from the start of the user ID, as in other implementations.
     this.namespaces = namespaces.users.map(({ exclusive, regex }) => ({
       exclusive,
       pattern: new RegExp(`^(?:${regex})`),

@@ -22,9 +22,7 @@ const PRIMARY_KEY = 'audit_entries_pkey';
 @Index('audit_entries_time_idx', ['at', 'entryId'])
 @Index('audit_entries_refused_idx', ['at', 'entryId'], { where: "action = 'refused'" })
 export class AuditEntryEntity {
-  /**
-   * In a refusal: the user who made or was named in the request; empty if it named none, or one that does not exist.
-   */
+  /** In a refusal: the user who sent the request or was named in it; empty if there is no such user. */
   @PrimaryColumn({ name: 'user_id', type: 'text', primaryKeyConstraintName: PRIMARY_KEY })
   userId!: string;
 

@@ -54,7 +54,7 @@ export function refusalOf(request: Request, answer: ErrorAnswer, serverName: str
   };
 }
 
-/** The user that a request without a token names, unverified. Reads only fields that should not contain a secret. */
+/** The user that a request without a token names, unverified. Never reads a field meant for a secret. */
 function namedIn(body: unknown, serverName: string): string {
   const { identifier, user, username, auth } = record(body);
   const named = [record(identifier)['user'], user, username, record(record(auth)['identifier'])['user']];

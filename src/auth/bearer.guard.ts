@@ -28,7 +28,7 @@ interface Door {
  *
  * @example
  * ```ts
- * // Every controller stands behind it; a gateway of yours asks for it:
+ * // Every controller uses it already; your own gateway must ask for it:
  * @UseGuards(BearerGuard)
  * ```
  */

@@ -6,17 +6,17 @@ export const PATIENCE_MS = 10_000;
 export const MOST_WAITING = 4_096;
 
 /**
- * The budget of connections of a pool: who may use how many at once. Transactions may hang in a listener or wait for
- * a lock, so they never take the last connections, and look-ups go on.
+ * The connection budget of a pool: how many each kind of work may use at once. Transactions may hang in a listener or
+ * wait for a lock, so they never take the last connections, and look-ups keep working.
  */
 export class Connections {
   readonly transactions: Turns;
   readonly lookUps: Turns;
-  /** Transactions that may wait long for a lock: half of all, so that shared ones go on beside them. */
+  /** Transactions that may wait long for a lock: at most half of all, so that shared ones can still run. */
   readonly patient: Turns;
   /**
-   * Calls of one kind of shared work at once. Two, so that one works while the other commits: with one a fifth of the
-   * throughput was lost, and more gained nothing.
+   * How many calls of one kind of shared work run at once. Two, so that one works while the other commits: one alone
+   * lost a fifth of the throughput, and more gained nothing.
    */
   readonly sharedAtOnce: number;
 

@@ -13,31 +13,30 @@ import { SecondThoughts1764070000000 } from './migrations/1764070000000-second-t
 import { Bounds1764060000000 } from './migrations/1764060000000-bounds.js';
 import { ReconcilerRounds1764050000000 } from './migrations/1764050000000-reconciler-rounds.js';
 
-/** Where a PostgreSQL is reached: a URL, or the socket directory of the embedded one. */
+/** How to reach PostgreSQL: a URL, or the socket directory of the embedded one. */
 export type DatabaseLocation =
   | { readonly url: string }
   | { readonly host: string; readonly port: number; readonly username: string; readonly database: string };
 
-/** What `pg` does not tell TypeScript. */
+/** What the types of `pg` leave out. */
 interface Connected {
   readonly connection: { readonly stream: Duplex };
 }
 
-/** A connection as the service wants it. */
+/** A connection with the behaviour that the service needs. */
 class ServiceClient extends Client {
   private isGathering = false;
 
-  /** A failover must cost one second, not the minutes of a TCP time-out. */
+  /** A failover must take one second, not the minutes of a TCP time-out. */
   constructor(config: ClientConfig) {
     super({ ...config, connectionTimeoutMillis: 1_000 });
-    // Between the pool's listener and the borrower's there is a moment without any. A backend that ends in it would
-    // end the process; whoever uses the connection next hears of it by a failed statement.
+    // Between the pool's listener and the borrower's, there is a moment without any, in which an error would end the
+    // process. The next user of the connection still learns of it, from a failed statement.
     this.on('error', () => {});
   }
 
   /**
-   * Statements of one turn of the event loop leave in one write: each would be a system call, and a packet, of its
-   * own.
+   * Sends the statements of one turn of the event loop in one write, instead of a system call and a packet for each.
    */
   override query(...args: never[]): never {
     if (!this.isGathering) {
@@ -54,15 +53,14 @@ class ServiceClient extends Client {
 }
 
 /**
- * Settings of every connection. Without a generic plan, a statement with array parameters is planned anew at each call.
- * A plan is kept for long: one that was made while a table was small must not read the table whole when it has
- * grown, so statements look rows up by an index from the first row on.
+ * Settings of every connection. Without a generic plan, a statement with array parameters is planned again at each
+ * call. Plans are kept for long, and one that was made while a table was small must not scan all of it when it has
+ * grown, so statements use indexes from the first row on.
  */
 export const SETTINGS = { plan_cache_mode: 'force_generic_plan', jit: 'off', enable_seqscan: 'off' };
 
 /**
- * Statements that make settings, for a connection that is new: parameters of the connection are refused by poolers,
- * or left out.
+ * Applies settings to a new connection by statements, because poolers refuse or drop the parameters of a connection.
  */
 function settingUp(
   settings: Readonly<Record<string, string | number>>,
@@ -74,7 +72,7 @@ function settingUp(
 /** A TypeORM migration. */
 export type MigrationClass = new () => MigrationInterface;
 
-/** Which database, and what it is to hold beside the service's own tables. */
+/** The database to use, and migrations for tables besides the service's own. */
 export class DatabaseSetup {
   constructor(
     readonly location: DatabaseLocation,
@@ -82,7 +80,7 @@ export class DatabaseSetup {
   ) {}
 }
 
-/** The service's own, in order. */
+/** The service's own migrations, in order. */
 export const migrations: readonly MigrationClass[] = [
   InitialSchema1763900000000,
   SessionLife1763950000000,
@@ -96,11 +94,11 @@ export const migrations: readonly MigrationClass[] = [
   SecondThoughts1764070000000,
 ];
 
-/** What differs between those who connect. */
+/** Options that differ between callers. */
 export interface ConnectionOptions {
-  /** After which PostgreSQL breaks a statement off, and so lets go of its locks; 0: never. */
+  /** After this time PostgreSQL cancels a statement, and so releases its locks; 0: never. */
   readonly statementTimeoutMs?: number;
-  /** Migrations of others beside the service's own. */
+  /** Migrations besides the service's own. */
   readonly extensions?: readonly MigrationClass[];
 }
 
@@ -121,25 +119,25 @@ export function dataSourceOptions(
     migrationsTransactionMode: 'all',
     logging: false,
     extra: {
-      // How long a request may wait for its turn; how long a connection may take is another matter.
+      // How long a request may wait for a connection of the pool, not how long it takes to open one.
       connectionTimeoutMillis: 10_000,
       Client: ServiceClient,
-      // A server that hangs breaks no statement off by itself.
+      // A server that hangs does not cancel statements itself.
       query_timeout: statementTimeoutMs === 0 ? 30_000 : statementTimeoutMs + 1_000,
-      // Statements issued without awaiting each other travel together.
+      // Statements that are issued without awaiting each other are sent together.
       pipeline: true,
       onConnect: settingUp({ ...SETTINGS, statement_timeout: statementTimeoutMs }),
     },
   };
 }
 
-/** Any constant that no other program takes as an advisory lock in the same database. */
+/** An arbitrary key of an advisory lock that no other program uses in the same database. */
 const MIGRATION_LOCK = 7_228_113_064;
 
 /**
  * Connects and brings the schema up to date. Any number of processes may do so at once: one migrates, the others
- * wait for it. The lock belongs to a transaction, and falls with its holder.
- * @throws {EnvironmentError} when the database is behind a pooler in transaction mode
+ * wait. The lock belongs to a transaction, so it is released if its holder dies.
+ * @throws {EnvironmentError} if the database is behind a pooler in transaction mode
  */
 export async function openDataSource(options: DataSourceOptions): Promise<DataSource> {
   const { url } = options as { url?: string };
@@ -148,7 +146,7 @@ export async function openDataSource(options: DataSourceOptions): Promise<DataSo
   return new DataSource(options).initialize();
 }
 
-/** On a connection of its own, on which a statement may take its time. */
+/** Uses a connection of its own, on which statements have no time-out. */
 async function migrate(options: DataSourceOptions): Promise<void> {
   const extra = {
     ...options.extra,

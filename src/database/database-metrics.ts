@@ -23,7 +23,7 @@ const COUNTERS = {
 } satisfies Record<WorkEvent, object>;
 const RETRIES = 'session_database_transaction_retries_total';
 
-/** What operators see of the connections of the pool, and of those that wait for one. */
+/** Metrics of the pool's connections, and of the requests that wait for one. */
 export class DatabaseMetrics {
   private readonly waiting = new Map<string, () => number>();
 
@@ -62,12 +62,12 @@ export class DatabaseMetrics {
     );
   }
 
-  /** Has the gauge of those that wait tell of another kind. */
+  /** Adds a kind to the gauge of waiting requests. */
   watch(kind: string, count: () => number): void {
     this.waiting.set(kind, count);
   }
 
-  /** Counts what happens to one kind of shared work, from zero. */
+  /** Returns a function that counts the events of one kind of shared work. The counters start at zero. */
   counting(kind: string): (what: WorkEvent, by: number) => void {
     for (const { name } of Object.values(COUNTERS)) this.metrics.count(name, { kind }, 0);
     return (what, by) => this.metrics.count(COUNTERS[what].name, { kind }, by);

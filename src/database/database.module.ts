@@ -12,7 +12,7 @@ import { UnitOfWork } from './unit-of-work.js';
       inject: [Environment, DatabaseSetup],
       useFactory: (environment: Environment, { location, migrations }: DatabaseSetup) => ({
         ...dataSourceOptions(location, environment.databasePoolSize, {
-          // A listener that hangs may hang in a statement.
+          // A hanging listener may be waiting for a statement.
           statementTimeoutMs: environment.eventListenerTimeoutMs,
           extensions: migrations,
         }),

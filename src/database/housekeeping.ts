@@ -7,15 +7,15 @@ import {
 import { warnUnlessOutage } from '../system/outage.js';
 
 const INTERVAL_MS = 10 * 60 * 1_000;
-/** Rows that go in one statement: so few that nobody waits for it. */
+/** How many rows one statement deletes: so few that nobody has to wait for it. */
 const BATCH = 1_000;
-/** Of one chore in one round; what is left waits for the next one. */
+/** The most batches of one chore in one round. The rest waits for the next round. */
 const MOST_BATCHES = 100;
 
-/** Removes what is old, `limit` rows at the most, and says how many those were. */
+/** Removes at most `limit` old rows and returns how many it removed. */
 export type Chore = (limit: number) => Promise<number>;
 
-/** Removes what is old behind the scenes, in small batches; nodes may do it side by side. */
+/** Removes old rows in the background, in small batches. Several nodes may do so at once. */
 @Injectable()
 export class Housekeeping implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly logger = new Logger(Housekeeping.name);
@@ -39,7 +39,7 @@ export class Housekeeping implements OnApplicationBootstrap, BeforeApplicationSh
     await this.running;
   }
 
-  /** Does all chores. It never rejects: what fails is tried again the next time. */
+  /** Runs all chores. It never rejects: what fails is tried again next time. */
   run(): Promise<void> {
     this.running ??= this.doAll().finally(() => (this.running = undefined));
     return this.running;
@@ -57,7 +57,10 @@ export class Housekeeping implements OnApplicationBootstrap, BeforeApplicationSh
   }
 }
 
-/** Deletes rows of a table that meet a condition on `$1`, `$2` at the most; nodes pass over what others are at. */
+/**
+ * A statement that deletes at most `$2` rows of a table that meet a condition on `$1`. Rows that another node has
+ * locked are skipped.
+ */
 export function purging(
   table: string,
   key: readonly string[],

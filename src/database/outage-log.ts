@@ -1,24 +1,21 @@
 import { Logger } from '@nestjs/common';
 import { causesOf, isTooManyConnections } from '../system/outage.js';
 
-/**
- * Before so long has passed without a failure, an outage is not over: some requests may get through in the midst of
- * one.
- */
+/** An outage is over only after this long without a failure: some requests may succeed during one. */
 const QUIET_MS = 1_000;
 const BUSY_PAUSE_MS = 60_000;
 
-/** Says once that the database cannot be had, and once that it can again, however many requests meet that. */
+/** Logs once that the database is unavailable and once that it is back, however many requests notice. */
 export class OutageLog {
   private readonly logger = new Logger('Database');
   private since: number | null = null;
   private latest = 0;
   private failures = 0;
-  /** A server that only reads answers look-ups all the while. */
+  /** A read-only server answers look-ups during the outage, so they do not end it. */
   private isReadOnly = false;
   private busyAt = Number.NEGATIVE_INFINITY;
 
-  /** A request failed, by an outage. */
+  /** Records that a request failed because of an outage. */
   failed(error: unknown): void {
     const now = performance.now();
     this.latest = now;
@@ -30,7 +27,7 @@ export class OutageLog {
     this.logger.error(`The database cannot be had; requests are answered with 503: ${reasonOf(error)}`);
   }
 
-  /** The database answered: a look-up, or something that writes. */
+  /** Records that the database answered a look-up or a write. */
   answered(to: 'look-up' | 'write'): void {
     if (this.since === null || (this.isReadOnly && to === 'look-up')) return;
     const now = performance.now();
@@ -40,7 +37,7 @@ export class OutageLog {
     this.logger.log(`The database is back after ${seconds} s, in which ${this.failures} requests failed`);
   }
 
-  /** A request was turned away because too many wait. */
+  /** Records that a request was refused because too many are waiting. */
   turnedAway(error: Error): void {
     const now = performance.now();
     if (this.since !== null || now - this.busyAt < BUSY_PAUSE_MS) return;

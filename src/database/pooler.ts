@@ -1,7 +1,7 @@
 import { Client } from 'pg';
 import { EnvironmentError } from '../config/environment.js';
 
-/** How often it is looked: others may be using the pooler, too. */
+/** How often the check is repeated, because others may be using the pooler too. */
 const ROUNDS = 3;
 
 const SENTENCE =
@@ -10,8 +10,8 @@ const SENTENCE =
   'PostgreSQL itself in DATABASE_URL';
 
 /**
- * Sees to it that a connection stays the same connection: behind a pooler in transaction mode prepared statements,
- * and with them most requests, would fail now and then.
+ * Checks that each connection keeps its backend: behind a pooler in transaction mode, prepared statements, and with
+ * them most requests, would fail now and then.
  * @throws {EnvironmentError}
  */
 export async function requireOwnConnections(url: string): Promise<void> {
@@ -26,8 +26,8 @@ export async function requireOwnConnections(url: string): Promise<void> {
 }
 
 /**
- * Whether each of two clients keeps its backend. A pooler that gives the one that was used last gives it to the
- * other, whose transaction then takes it; one that goes round gives the same client another the next time.
+ * Whether each of two clients keeps its backend. A pooler that hands out the last used backend would give the first
+ * client's to the other's transaction. A round-robin pooler would give the first client another backend each time.
  */
 async function isOwn(one: Client, other: Client): Promise<boolean> {
   const own = [await backendOf(one), await backendOf(one), await backendOf(one)];
@@ -37,7 +37,7 @@ async function isOwn(one: Client, other: Client): Promise<boolean> {
   );
   if (!hasTransactions) return false;
   own.push(await backendOf(other));
-  // Behind a pooler of one backend, the first client would wait for it until the other is done.
+  // Behind a pooler with one backend, the first client would have to wait until the other is done.
   const [before, , , others] = own;
   if (others !== before) own.push(await backendOf(one));
   await other.query('ROLLBACK');

@@ -2,30 +2,30 @@ import type { Tx } from './tx.js';
 import type { Outcome } from './shared-work.js';
 
 /**
- * An operation that requests which come at the same time do in one transaction. It tells the story of one item; how
- * items share, and what happens when one of them fails, is the business of `UnitOfWork.share`.
+ * An operation that concurrent requests do in one transaction. It only describes the steps; `UnitOfWork.share`
+ * decides which items share a transaction and what happens if one of them fails.
  *
  * The steps come in this order: `lock`, `ahead`, `decide`, `write`, commit.
  */
 export interface SharedTransaction<Item, Locked, Result> {
-  /** As metrics call it. */
+  /** Its name in metrics. */
   readonly name: string;
-  /** Two items of one key never share a transaction: the second is to see what the first has done. */
+  /** Items with the same key never share a transaction, because the second must see what the first has done. */
   keyOf?(item: Item): string;
-  /** Locks what the items need, in the one order of all locks, and reads what is to be decided by. */
+  /** Locks what the items need, in the common lock order, and reads what the decisions depend on. */
   lock(tx: Tx, items: readonly Item[]): Promise<Locked>;
   /**
-   * What can be sent behind the locks without waiting for their answer, to save a round trip. When an item is then
-   * refused, all of it is rolled back, and the other items are tried without that one.
+   * Sends statements after the locks without waiting for their results, to save a round trip. If an item is then
+   * refused, everything is rolled back and each item is tried again by itself.
    */
   ahead?(tx: Tx, items: readonly Item[]): Promise<unknown>;
-  /** What becomes of one item. What it throws refuses that item and no other. */
+  /** Decides the result of one item. If it throws, that item is refused, and no other. */
   decide(item: Item, locked: Locked, tx: Tx): Result;
-  /** Writes what was decided, for all items in few statements. */
+  /** Writes what was decided, for all items in a few statements. */
   write?(tx: Tx, decided: readonly Decided<Item, Result>[]): Promise<unknown>;
 }
 
-/** An item with what was decided about it. */
+/** An item and what was decided about it. */
 export interface Decided<Item, Result> {
   readonly item: Item;
   readonly result: Result;

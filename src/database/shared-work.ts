@@ -6,24 +6,24 @@ export type Outcome<Result> = { readonly result: Result } | { readonly refusal: 
 
 /** Work that serves many items with one statement or one transaction. */
 export interface Kind<Item, Result> {
-  /** As metrics call it. */
+  /** Its name in metrics. */
   readonly name: string;
-  /** Items of one call at the most. */
+  /** The most items in one call. */
   readonly limit: number;
-  /** Two items of one key never share a call: the second is to see what the first has done. */
+  /** Items with the same key never share a call, because the second must see what the first has done. */
   keyOf?(item: Item): string;
   /**
-   * Gives one outcome for each item, in their order.
-   * @param isShared whether others wait behind the call: whatever would take long is to fail with
+   * Returns one outcome for each item, in their order.
+   * @param isShared whether others wait for this call: work that would take long must then fail with
    *   {@link TookTooLong}, or with PostgreSQL's `lock_not_available`
    */
   serve(items: readonly Item[], isShared: boolean): Promise<readonly Outcome<Result>[]>;
 }
 
-/** What happens to shared work, for whoever counts it. */
+/** The events of shared work that are counted. */
 export type WorkEvent = 'calls' | 'items' | 'alone' | 'refused';
 
-/** Something took longer than others may be kept waiting. */
+/** The work took longer than other items may be kept waiting. */
 export class TookTooLong extends Error {}
 
 interface Waiting<Item, Result> {
@@ -34,12 +34,12 @@ interface Waiting<Item, Result> {
 }
 
 /**
- * Serves together what is asked for at the same time. Items that come in one turn of the event loop, or while the
- * calls that may be under way are, go with the next call. There is no timer: an item that comes alone does not wait.
+ * Serves concurrent items together. Items that arrive in one turn of the event loop, or while the calls allowed at
+ * once are running, go with the next call. There is no timer: an item that comes alone does not wait.
  *
- * When a shared call fails, each of its items is tried by itself, so that none fails because of another. An item that
- * would have to wait long is tried a last time outside the shared calls, where it may wait. When the database itself
- * failed, nothing is tried again. An item that waits longer than {@link PATIENCE_MS}, or finds more than
+ * If a shared call fails, each of its items is tried again by itself, so that none fails because of another. An item
+ * that would have to wait long is tried one last time outside the shared calls, where it may wait. If the database
+ * itself failed, nothing is tried again. An item that waits longer than {@link PATIENCE_MS}, or finds
  * {@link MOST_WAITING} waiting, is refused with {@link Unavailable}.
  */
 export class SharedWork<Item, Result> {
@@ -89,7 +89,7 @@ export class SharedWork<Item, Result> {
     });
   }
 
-  /** The first items that wait, without those whose key is among them already. */
+  /** Takes the first waiting items, except those whose key is already among them. */
   private nextCall(): Waiting<Item, Result>[] {
     const { kind } = this;
     if (kind.keyOf === undefined) return this.queue.splice(0, kind.limit);
@@ -118,7 +118,7 @@ export class SharedWork<Item, Result> {
         .catch(waiting.reject);
   }
 
-  /** Gives those that are to be tried again. */
+  /** Returns the items that must be tried again. */
   private async tryTogether(call: readonly Waiting<Item, Result>[]): Promise<Waiting<Item, Result>[]> {
     this.count('calls', 1);
     this.count('items', call.length);
@@ -152,7 +152,9 @@ export class SharedWork<Item, Result> {
     return left;
   }
 
-  /** Nobody takes those that wait while every call hangs, so a timer refuses them. */
+  /**
+   * Refuses items that have waited too long. A timer does this, because nothing takes them while every call hangs.
+   */
   private watch(): void {
     this.timer ??= setTimeout(() => {
       this.timer = undefined;

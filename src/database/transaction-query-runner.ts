@@ -4,8 +4,8 @@ import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import { PostgresQueryRunner } from 'typeorm/driver/postgres/PostgresQueryRunner.js';
 
 /**
- * TypeORM on a connection whose transaction has begun already, so that an entity manager begins none of its own, and
- * what it nests becomes a savepoint.
+ * TypeORM on a connection whose transaction has already begun, so that an entity manager does not begin another, and
+ * nested transactions become savepoints.
  */
 export class TransactionQueryRunner extends PostgresQueryRunner {
   override isTransactionActive = true;
@@ -26,8 +26,8 @@ export class TransactionQueryRunner extends PostgresQueryRunner {
 }
 
 /**
- * The connection, with a look at the queries that fail: TypeORM tells of an error some turns of the microtask queue
- * later, when statements behind it have told of theirs.
+ * Wraps the connection to report failing queries at once. TypeORM reports an error only some microtasks later, when
+ * later statements have already reported theirs.
  */
 function watched(client: ClientBase, onFailure: (error: unknown) => void): ClientBase {
   return Object.create(client, {

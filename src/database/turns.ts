@@ -9,8 +9,8 @@ export interface TurnsOptions {
 }
 
 /**
- * Lets so many work at a time, and so many wait for their turn, for so long: a slow database must not fill the
- * memory.
+ * Limits how many work at once, and how many wait for their turn and for how long, so that a slow database does not
+ * fill the memory.
  */
 export class Turns {
   private readonly limit;

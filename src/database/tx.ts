@@ -3,8 +3,8 @@ import type { ClientBase, QueryResultRow } from 'pg';
 import { causesOf, isOutage, Unavailable } from '../system/outage.js';
 
 /**
- * One SQL statement with a name. PostgreSQL parses and plans a named statement once for each connection, which
- * is worth more than anything else on the way of a request, so the name must belong to one text only.
+ * One named SQL statement. PostgreSQL parses and plans a named statement only once for each connection, which saves
+ * more than anything else in a request. So a name must belong to one text only.
  */
 export interface Statement {
   readonly name: string;
@@ -28,7 +28,7 @@ interface FirstFailure {
   readonly listener: string | null;
 }
 
-/** What the views of one transaction share. */
+/** The state that all `Tx` objects of one transaction share. */
 class Course {
   failure: FirstFailure | undefined;
   latest: Promise<unknown> = Promise.resolve();
@@ -38,12 +38,12 @@ class Course {
   readonly locals = new Map<object, unknown>();
 }
 
-/** How a transaction gets its entity manager, which reports the queries that fail. */
+/** Makes the entity manager of a transaction, which reports failing queries. */
 export type MakeManager = (onFailure: (error: unknown) => void) => EntityManager;
 
 /**
- * One open transaction: the first argument of whatever writes. {@link UnitOfWork.run} makes it, commits it and
- * rolls it back; it is dead when that call returns.
+ * One open transaction, the first argument of everything that writes. {@link UnitOfWork.run} creates it, and commits
+ * it or rolls it back. It cannot be used after that call returns.
  *
  * @example
  * ```ts
@@ -59,11 +59,11 @@ export class Tx {
   /** @internal */
   constructor(
     private readonly client: ClientBase,
-    /** The one instant that everything in the transaction happens at. */
+    /** The one instant at which everything in the transaction happens. */
     readonly startedAt: Date,
     private readonly makeManager: MakeManager,
     /**
-     * Whether several requests share the transaction: nothing in it may take long.
+     * Whether several requests share the transaction, so that nothing in it may take long.
      * @internal
      */
     readonly isShared = false,
@@ -77,7 +77,7 @@ export class Tx {
   }
 
   /**
-   * The first error the database gave.
+   * The first error that the database returned.
    * @internal
    */
   get failure(): unknown {
@@ -85,7 +85,7 @@ export class Tx {
   }
 
   /**
-   * The same transaction as one listener has it, so that a statement that fails is known to be its own.
+   * Returns the same transaction for one listener, so that a failing statement can be traced to it.
    * @internal
    */
   as(listener: string): Tx {
@@ -93,11 +93,11 @@ export class Tx {
   }
 
   /**
-   * Calls the steps one after the other, without waiting for any, and resolves with what they gave when all have
-   * resolved. PostgreSQL runs the statements of a connection in the order in which they were sent, so what a step sends
-   * before its first `await` runs before whatever the next step sends; all of it is one round trip.
+   * Calls the steps one after the other, without waiting for any, and resolves with their results when all have
+   * resolved. PostgreSQL runs the statements of a connection in the order in which they were sent, so what a step
+   * sends before its first `await` runs before anything the next step sends, all in one round trip.
    *
-   * When steps fail it waits for the others, and rejects with the first failure that is not the consequence of another.
+   * If a step fails, it waits for the others and rejects with the first failure that was not caused by another.
    * Never use `Promise.all` on statements of a transaction: it would leave some of them running.
    *
    * @example
@@ -118,20 +118,21 @@ export class Tx {
     return outcomes.map((outcome) => (outcome as PromiseFulfilledResult<unknown>).value) as never;
   }
 
-  /** Runs a statement and gives its rows. Calls that do not await each other share a round trip. */
+  /** Runs a statement and returns its rows. Calls that do not await each other share a round trip. */
   query<Row extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<Row[]> {
     if (this.course.isOver) {
       const over = new Error('The transaction is over: await every statement before its work returns');
       return Promise.reject(over);
     }
     const rows = this.send<Row>(statement, values);
-    // Its failure ends the transaction, and must not end the process where nobody awaits it.
+    // A failure ends the transaction, but must not end the process if nobody awaits it.
     rows.catch(() => {});
     return rows;
   }
 
   /**
-   * A value that lives as long as the transaction: made when `owner` asks for it first, and the same in every listener.
+   * Returns a value that lives as long as the transaction. It is made on the first call for `owner`, and is the same
+   * in every listener.
    *
    * @example
    * ```ts
@@ -145,21 +146,21 @@ export class Tx {
   }
 
   /**
-   * Adds a statement that travels with the COMMIT, when all others have been answered: `make` is called then. What
-   * it throws keeps the COMMIT from being sent.
+   * Adds a statement that is sent with the COMMIT. `make` is called when all other statements have been answered. If
+   * it throws, the COMMIT is not sent.
    */
   beforeCommit(make: () => PendingStatement): void {
     this.course.last.push(make);
   }
 
-  /** Calls `work` when the transaction is committed, and never when it is not. It must not throw. */
+  /** Calls `work` after the transaction is committed, and never if it is not. `work` must not throw. */
   afterCommit(work: () => void): void {
     this.course.committed.push(work);
   }
 
   /**
-   * Sends what {@link beforeCommit} gathered: all of it, or nothing where one cannot be made. A statement that then
-   * fails has the COMMIT answered with ROLLBACK.
+   * Sends the statements of {@link beforeCommit}: all of them, or none if one cannot be made. If one of them fails,
+   * the COMMIT is answered with ROLLBACK.
    * @internal
    */
   sendLast(): Promise<unknown> {
@@ -174,8 +175,8 @@ export class Tx {
   }
 
   /**
-   * Calls what {@link afterCommit} gathered. One that throws against its word is reported, and stops neither the
-   * others nor the answer: what was committed must not be answered as if it had failed.
+   * Calls the work of {@link afterCommit}. If one throws although it must not, the error is reported, and the others
+   * still run: what was committed must not be answered as if it had failed.
    * @internal
    */
   tellCommitted(tellOf: (error: unknown) => void): void {
@@ -189,8 +190,8 @@ export class Tx {
   }
 
   /**
-   * The error of a transaction in which a statement failed without anybody saying so; it names the listener whose
-   * statement it was.
+   * The error of a transaction in which a statement failed but the failure was swallowed; it names the listener that
+   * sent the statement.
    * @internal
    */
   hiddenFailure(): unknown {
@@ -204,8 +205,8 @@ export class Tx {
   }
 
   /**
-   * Lets no statement in any more and resolves when those issued so far have been answered: a connection answers in
-   * order. Whoever still works in the transaction must not reach the next user of its connection.
+   * Refuses further statements, and resolves when those issued so far have been answered, which a connection does in
+   * order. Code that still uses the transaction must not reach the next user of its connection.
    * @internal
    */
   async close(): Promise<void> {
@@ -233,12 +234,12 @@ export class Tx {
   }
 }
 
-/** A statement failed because one before it had. */
+/** Whether a statement failed only because an earlier one had. */
 export function isAbortedTransaction(failure: unknown): boolean {
   return [...causesOf(failure)].some(({ code }) => code === '25P02');
 }
 
-/** An error of the database in the form in which everybody hears of an outage; any other one as it is. */
+/** Turns an outage into {@link Unavailable}; returns any other error unchanged. */
 export function ofDatabase(error: unknown): unknown {
   if (error instanceof Unavailable || !isOutage(error)) return error;
   return new Unavailable('The database is not available', { cause: error });

@@ -25,20 +25,23 @@ import { isAbortedTransaction, type MakeManager, ofDatabase, type Statement, Tx 
 /** Serialization failure and deadlock: PostgreSQL asks the client to try the whole transaction again. */
 const TRY_AGAIN = new Set(['40001', '40P01']);
 const ATTEMPTS = 5;
-/** Nothing commits later after its beginning: whoever reads "what was committed by then" must know how long to wait. */
+/**
+ * No transaction commits later than this after its start, so that a reader of "what was committed by then" knows how
+ * long to wait.
+ */
 const LIFETIME_MS = 45_000;
 
-/** Longer than a commit takes on most machines, and shorter than anybody notices. */
+/** The lock time-out is longer than a commit takes on most machines, and too short for anybody to notice. */
 const BEGIN_SHARED = `BEGIN; SET LOCAL lock_timeout = '20ms'`;
-/** Beyond so many items, a shared commit gains little. */
+/** Beyond this many items, a shared commit gains little. */
 const SHARED_LIMIT = 64;
 const LOOK_UPS_LIMIT = 256;
-/** How long to wait for a connection of the pool where the server has no other left. */
+/** How long to wait for a connection if the server allows no more. */
 const SLOT_WAIT_MS = 5_000;
-/** A look-up that takes longer meets a server that hangs. */
+/** If a look-up takes longer than this, the server hangs. */
 const LOOK_UP_TIMEOUT_MS = 10_000;
 
-/** The only way to a transaction. */
+/** The only way to run a transaction. */
 @Injectable()
 export class UnitOfWork {
   private readonly logger = new Logger(UnitOfWork.name);
@@ -57,14 +60,14 @@ export class UnitOfWork {
   }
 
   /**
-   * Runs `work` in one transaction and resolves after its commit. When `work` rejects, or a statement failed and
-   * `work` hid it, everything is rolled back and the promise rejects.
+   * Runs `work` in one transaction and resolves after its commit. If `work` rejects, or swallows the failure of a
+   * statement, everything is rolled back and the promise rejects.
    *
-   * A deadlock or a serialization failure runs `work` again from the start, in a new transaction, up to five
-   * times; a connection that dies before the COMMIT is sent, once: whatever `work` does outside the transaction
-   * must bear being repeated.
+   * After a deadlock or a serialization failure, `work` runs again from the start in a new transaction, five times in
+   * all at most. If the connection dies before the COMMIT is sent, it runs again once. So whatever `work` does
+   * outside the transaction must be safe to repeat.
    *
-   * @throws {Unavailable} when the database cannot be had, or too many wait for it
+   * @throws {Unavailable} if the database is unavailable, or too many requests wait for it
    *
    * @example
    * ```ts
@@ -78,8 +81,8 @@ export class UnitOfWork {
   }
 
   /**
-   * Requests that come at the same time do this operation in one transaction; see {@link SharedTransaction}. In a
-   * shared transaction a statement that would wait long for a lock fails, so that no request waits for another.
+   * Lets concurrent requests do this operation in one transaction; see {@link SharedTransaction}. In a shared
+   * transaction, a statement that would wait long for a lock fails, so that no request waits for another.
    * @internal
    */
   share<Item, Locked, Result>(operation: SharedTransaction<Item, Locked, Result>): SharedWork<Item, Result> {
@@ -92,7 +95,7 @@ export class UnitOfWork {
   }
 
   /**
-   * Look-ups that come at the same time share one call of `serve`, which gives one result for each item.
+   * Lets concurrent look-ups share one call of `serve`, which returns one result for each item.
    * @internal
    */
   shareLookUps<Item, Result>(
@@ -107,10 +110,7 @@ export class UnitOfWork {
     });
   }
 
-  /**
-   * Runs one statement that writes and needs no other with it: it is a transaction of its own, without BEGIN and
-   * COMMIT.
-   */
+  /** Runs one writing statement that needs no other with it, as a transaction of its own without BEGIN and COMMIT. */
   runOne<Row extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<Row[]> {
     return this.guarded('write', () =>
       this.again(() => this.connections.transactions.take(() => this.send<Row>(statement, values))),
@@ -125,7 +125,7 @@ export class UnitOfWork {
       try {
         return await look();
       } catch (error) {
-        // What only reads may be sent twice.
+        // A read may be sent twice.
         if (!isConnectionLost(error)) throw error;
         return look();
       }
@@ -153,7 +153,7 @@ export class UnitOfWork {
     values: unknown[],
     timeoutMs?: number,
   ): Promise<Row[]> {
-    // `pg` knows the time limit of a single query; its types do not.
+    // `pg` supports a time-out for a single query; its types do not.
     const query = { ...statement, values, ...(timeoutMs === undefined ? {} : { query_timeout: timeoutMs }) };
     try {
       return (await whenThereIsRoom(() => this.pool.query<Row>(query))).rows;
@@ -162,7 +162,7 @@ export class UnitOfWork {
     }
   }
 
-  /** Has the log hear of an outage once. */
+  /** Reports outages to the log. */
   private async guarded<Result>(kind: 'look-up' | 'write', work: () => Promise<Result>): Promise<Result> {
     try {
       const result = await work();
@@ -183,7 +183,7 @@ export class UnitOfWork {
     const runners: TransactionQueryRunner[] = [];
     let [isCommitting, isOver] = [false, false];
     try {
-      // Sent without waiting, it travels with the first statements.
+      // Not awaited, so it is sent with the first statements.
       const begun = client.query(isShared ? BEGIN_SHARED : 'BEGIN');
       begun.catch(() => {});
       const deadline = performance.now() + LIFETIME_MS;
@@ -202,7 +202,7 @@ export class UnitOfWork {
         await tx.close();
         if (performance.now() > deadline) throw new Error('The transaction took too long to be committed');
         if (statusOf(client) === 'I') throw new Error('A statement ended the transaction');
-        // Sent with the COMMIT: should it fail, the COMMIT is answered with ROLLBACK.
+        // Sent with the COMMIT. If it fails, the COMMIT is answered with ROLLBACK.
         const last = tx.sendLast();
         last.catch(() => {});
         isCommitting = true;
@@ -213,7 +213,7 @@ export class UnitOfWork {
       } catch (error) {
         await begun.catch(() => {});
         await tx.close();
-        // A connection that died took its transaction along; the first error is the one to tell.
+        // If the connection died, its transaction is gone too. The first error is the one to report.
         if (statusOf(client) !== 'I') await client.query('ROLLBACK').catch(() => {});
         const told = ofQueries(isAbortedTransaction(error) ? tx.hiddenFailure() : error);
         if (!isCommitting && isUnavailable(told) && isConnectionLost(told)) throw new LostBeforeCommit(told);
@@ -222,12 +222,12 @@ export class UnitOfWork {
     } finally {
       isOver = true;
       for (const runner of runners) await runner.release();
-      // The pool keeps no connection that has died.
+      // The pool discards a connection that has died.
       client.release();
     }
   }
 
-  /** Tries again what lost to another transaction, or with its connection. */
+  /** Retries after a conflict with another transaction, or after a lost connection. */
   private async again<Result>(attempt: () => Promise<Result>): Promise<Result> {
     for (let nth = 1; ; nth += 1) {
       try {
@@ -236,7 +236,7 @@ export class UnitOfWork {
         const isLost = error instanceof LostBeforeCommit;
         if (isLost ? nth > 1 : nth === ATTEMPTS || !TRY_AGAIN.has(sqlState(error))) throw error;
         this.metrics.retried(isLost ? 'connection' : 'conflict');
-        // Both sides of a deadlock that wait equally long would only meet again.
+        // Random, because both sides of a deadlock would collide again if they waited equally long.
         await sleep(Math.random() * 10 * nth);
       }
     }
@@ -244,8 +244,8 @@ export class UnitOfWork {
 }
 
 /**
- * The same for what came out of the work: of it only queries speak to the database, those of the entity manager
- * included.
+ * Same as {@link ofDatabase}, for an error of `work`. Only errors of queries, including those of the entity manager,
+ * come from the database.
  */
 function ofQueries(error: unknown): unknown {
   const isQuerys = [...causesOf(error)].some(
@@ -262,8 +262,8 @@ class LostBeforeCommit extends Unavailable {
 }
 
 /**
- * Connects, and tries again while the server allows no further connection: others of the pool are soon free.
- * PostgreSQL may allow fewer than the pool would take.
+ * Connects, and retries while the server allows no more connections: others of the pool are soon free. PostgreSQL may
+ * allow fewer connections than the pool would open.
  */
 async function whenThereIsRoom<Result>(connect: () => Promise<Result>): Promise<Result> {
   const deadline = performance.now() + SLOT_WAIT_MS;
@@ -287,7 +287,10 @@ async function commit(client: PoolClient, tx: Tx): Promise<void> {
   }
 }
 
-/** The state of the connection's transaction, as `ReadyForQuery` says it; `pg` does not tell TypeScript of a pool's. */
+/**
+ * The transaction status of the connection, as `ReadyForQuery` reports it. The types of `pg` leave it out for a
+ * pool's clients.
+ */
 function statusOf(client: PoolClient): string | null {
   return (client as unknown as { getTransactionStatus(): string | null }).getTransactionStatus();
 }

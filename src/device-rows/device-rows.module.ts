@@ -4,7 +4,7 @@ import { DeviceEntity } from './device.entity.js';
 import { DeviceRows } from './device-rows.js';
 import { DeviceTables } from './device-tables.js';
 
-/** The rows of devices, and what belongs to them: below the modules that have such rows. */
+/** The rows of devices and the registry of what belongs to them. The modules with such rows depend on this one. */
 @Global()
 @Module({
   imports: [TypeOrmModule.forFeature([DeviceEntity])],

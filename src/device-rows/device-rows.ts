@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import type { RequesterDevice } from '../auth/requester.js';
+import { Environment } from '../config/environment.js';
 import { type DeletedDevice, deviceColumns, type DeviceRef } from '../events/devices-deleted.event.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import type { DeviceEntity } from './device.entity.js';
@@ -42,8 +43,8 @@ const PAGE_OF_UNUSED: Statement = {
     SELECT user_id AS "userId", device_id AS "deviceId", GREATEST(created_at, last_seen_at) < $4 AS wrong
     FROM devices WHERE (user_id, device_id) > ($1, $2) ORDER BY user_id, device_id LIMIT $3`,
 };
-// Whoever changes what belongs to a device locks its row first, in the order of user and device ID. That one rule makes
-// a login, a refresh, a key upload and a logout of the same device wait for each other, and keeps them from deadlocks.
+// Lock a device's row before you change what belongs to it, in the order of user and device ID. This one rule makes a
+// login, a refresh, a key upload and a logout of the same device wait for each other, and prevents deadlocks.
 const LOCK: Statement = {
   name: 'devices_lock',
   text: `
@@ -61,7 +62,7 @@ const LOCK_ALL: Statement = {
     LIMIT $2
     FOR UPDATE`,
 };
-// The creation time tells the device of the request from a later one of the same ID.
+// The creation time tells the device of the request from a later one with the same ID.
 const CALLER = 'SELECT FROM devices WHERE user_id = $1 AND device_id = $2 AND created_at = $3';
 const HOLD_CALLER: Statement = { name: 'devices_hold_caller', text: `${CALLER} FOR KEY SHARE` };
 const LOCK_CALLER: Statement = { name: 'devices_lock_caller', text: `${CALLER} FOR NO KEY UPDATE` };
@@ -73,8 +74,8 @@ const HOLD_NAMED: Statement = {
     ORDER BY user_id, device_id
     FOR KEY SHARE`,
 };
-// The update changes nothing; it locks a device that is there, and waits for one that is just being deleted. A row that
-// was inserted has no earlier version that a transaction could have locked.
+// The update changes nothing: it locks an existing device, and waits for one that is being deleted. `xmax` is 0 for
+// an inserted row, because it has no earlier version that a transaction could have locked.
 const ENSURE: Statement = {
   name: 'devices_ensure',
   text: `
@@ -88,7 +89,7 @@ const RENAME: Statement = {
   name: 'devices_rename',
   text: 'UPDATE devices SET display_name = $3 WHERE user_id = $1 AND device_id = $2',
 };
-// A device that somebody holds is passed over: it is logging in or going, and this can wait.
+// Locked devices are skipped: they are logging in or being deleted, and this can wait.
 const SEE: Statement = {
   name: 'devices_see',
   text: `
@@ -120,12 +121,15 @@ export interface Sighting extends DeviceRef {
 }
 
 /**
- * The rows of devices. Only this class reads and writes them, but for the statements that
+ * The rows of devices. Only this class reads and writes them, except for the statements that
  * `test/house/tables.test.ts` names.
  */
 @Injectable()
 export class DeviceRows {
-  constructor(private readonly unitOfWork: UnitOfWork) {}
+  constructor(
+    private readonly unitOfWork: UnitOfWork,
+    private readonly environment: Environment,
+  ) {}
 
   list(userId: string): Promise<DeviceEntity[]> {
     return this.unitOfWork.query(LIST, [userId]);
@@ -136,18 +140,18 @@ export class DeviceRows {
     return device ?? null;
   }
 
-  /** When the device was made; `null` when there is none. */
+  /** When the device was created; `null` if it does not exist. */
   async createdAt({ userId, deviceId }: DeviceRef): Promise<Date | null> {
     const [device] = await this.unitOfWork.query<{ createdAt: Date }>(CREATED_AT, [userId, deviceId]);
     return device?.createdAt ?? null;
   }
 
-  /** The devices behind one, of all users. */
+  /** The next devices after the given one, of all users. */
   page({ userId, deviceId }: DeviceRef, limit: number): Promise<DeviceRef[]> {
     return this.unitOfWork.query(PAGE, [userId, deviceId, limit]);
   }
 
-  /** The devices behind one, and whether each was last used before an instant. */
+  /** The next devices after the given one; `wrong` if a device was last used before `before`. */
   pageOfUnused(
     { userId, deviceId }: DeviceRef,
     limit: number,
@@ -162,7 +166,7 @@ export class DeviceRows {
     return rows.map(({ deviceId }) => deviceId);
   }
 
-  /** The device, which nobody else changes or deletes until the transaction ends. */
+  /** The device, locked so that nobody else changes or deletes it until the transaction ends. */
   async findForChange(tx: Tx, { userId, deviceId }: DeviceRef): Promise<DeviceEntity | null> {
     const [device] = await tx.query<DeviceEntity>(FIND_FOR_CHANGE, [userId, deviceId]);
     return device ?? null;
@@ -173,28 +177,28 @@ export class DeviceRows {
     return this.lockBy(tx, LOCK, deviceColumns(refs));
   }
 
-  /** All devices of a user, or the first so many, locked until the transaction ends. */
+  /** The first `limit` devices of a user, locked until the transaction ends. */
   lockAll(tx: Tx, userId: string, limit: number): Promise<DeletedDevice[]> {
     return this.lockBy(tx, LOCK_ALL, [userId, limit]);
   }
 
   /**
    * Keeps the caller's device from being deleted until the transaction ends.
-   * @throws {MatrixError} `M_UNKNOWN_TOKEN` when it was deleted meanwhile, even if another has its ID by now
+   * @throws {MatrixError} `M_UNKNOWN_TOKEN` if it has been deleted in the meantime, even if a new device has its ID
    */
   holdCaller(tx: Tx, caller: RequesterDevice): Promise<void> {
     return this.requireCaller(tx, HOLD_CALLER, caller);
   }
 
-  /** The same, and whoever else locks or holds the caller's device in this way waits. */
+  /** Same as {@link holdCaller}, but other calls of `lockCaller` for this device wait until the transaction ends. */
   lockCaller(tx: Tx, caller: RequesterDevice): Promise<void> {
     return this.requireCaller(tx, LOCK_CALLER, caller);
   }
 
   /**
-   * Keeps those of these devices of a user that exist from being deleted until the transaction ends.
+   * Keeps these devices of a user, as far as they exist, from being deleted until the transaction ends.
    * @param caller the caller's device, held as well; `null` for an application service that names none
-   * @throws {MatrixError} `M_UNKNOWN_TOKEN` when the caller's device was deleted meanwhile
+   * @throws {MatrixError} `M_UNKNOWN_TOKEN` if the caller's device has been deleted in the meantime
    */
   async holdNamed(
     tx: Tx,
@@ -210,18 +214,20 @@ export class DeviceRows {
   }
 
   /**
-   * Makes the device unless it is there, and locks it until the transaction ends; answers whether it is new, and
-   * `null` when the user has `most` already. Some made at the same time may come on top.
+   * Creates the device unless it exists, and locks it until the transaction ends. Devices created at the same time may
+   * exceed `DEVICES_PER_USER`.
+   * @returns whether it is new
+   * @throws {MatrixError} `M_FORBIDDEN` if the user has too many devices
    */
-  async ensure(
-    tx: Tx,
-    { userId, deviceId }: DeviceRef,
-    displayName: string | null,
-    most: number,
-  ): Promise<boolean | null> {
-    const values = [userId, deviceId, displayName, tx.startedAt, most];
+  async ensure(tx: Tx, { userId, deviceId }: DeviceRef, displayName: string | null): Promise<boolean> {
+    const { devicesPerUser } = this.environment.limits;
+    const values = [userId, deviceId, displayName, tx.startedAt, devicesPerUser];
     const [device] = await tx.query<{ isNew: boolean }>(ENSURE, values);
-    return device?.isNew ?? null;
+    if (device === undefined)
+      throw MatrixError.forbidden(
+        `A user may have ${devicesPerUser} devices at the most: sign out on one, or, right after signing out, try again soon`,
+      );
+    return device.isNew;
   }
 
   async rename(tx: Tx, { userId, deviceId }: DeviceRef, displayName: string): Promise<void> {
@@ -229,8 +235,8 @@ export class DeviceRows {
   }
 
   /**
-   * Writes down when devices were seen: never backwards, and never on a younger device of the same ID. Gives those that
-   * were written; others are gone, or held by somebody.
+   * Stores when devices were seen, but never an earlier time, and never on a newer device with the same ID. Returns
+   * the devices that were updated. The others are gone, locked, or already have a later time.
    */
   see(tx: Tx, sightings: readonly Sighting[]): Promise<DeviceRef[]> {
     return tx.query<DeviceRef>(SEE, [

@@ -3,16 +3,16 @@ import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { deviceColumns, type DeviceRef } from '../events/devices-deleted.event.js';
 
-/** A row that was looked at. */
+/** A row that was checked; `wrong` if its device does not exist. */
 export interface Looked extends DeviceRef {
   readonly wrong: boolean;
 }
 
-/** Rows of devices that may be too many to be deleted with their device in one transaction. */
+/** Rows of devices that may be too many to delete with their device in one transaction. */
 export interface ManyRows {
-  /** How many rows the devices of a user have; it stops counting at `limit`. */
+  /** Counts the rows of a user's devices, up to `limit`. */
   count(tx: Tx, userId: string, limit: number): Promise<number>;
-  /** Deletes rows of these devices, which are locked, `limit` at the most; says how many. */
+  /** Deletes at most `limit` rows of these devices, which are locked; returns how many. */
   removeSome(tx: Tx, devices: readonly DeviceRef[], limit: number): Promise<number>;
 }
 
@@ -43,7 +43,7 @@ export class DeviceTables {
 
   constructor(private readonly unitOfWork: UnitOfWork) {}
 
-  /** @throws {Error} for what is not the name of a table in lower case */
+  /** @throws {Error} if a name is not that of a table, in lower case */
   register(...tables: readonly string[]): void {
     for (const table of tables) {
       if (!/^[a-z_][a-z0-9_]{0,62}$/.test(table)) throw new Error(`${table} is not the name of a table`);
@@ -52,8 +52,8 @@ export class DeviceTables {
   }
 
   /**
-   * Registers rows of which a device may have very many. They are removed first, in batches, when devices are ended in
-   * steps.
+   * Registers rows that a device may have very many of. When devices are ended in steps, these rows are removed
+   * first, in batches.
    */
   registerMany(rows: ManyRows): void {
     this.many.push(rows);
@@ -65,7 +65,7 @@ export class DeviceTables {
   }
 
   /**
-   * How many of those rows the devices of a user have; it stops counting at `limit`.
+   * Counts those rows of a user's devices; each count stops at `limit`.
    * @internal
    */
   async countMany(tx: Tx, userId: string, limit: number): Promise<number> {
@@ -74,7 +74,7 @@ export class DeviceTables {
   }
 
   /**
-   * Removes some of those rows of these devices, which are locked; says whether there may be more.
+   * Removes some of those rows of these devices, which are locked; returns whether there may be more.
    * @internal
    */
   async removeSomeOfMany(tx: Tx, devices: readonly DeviceRef[], limit: number): Promise<boolean> {
@@ -83,7 +83,7 @@ export class DeviceTables {
   }
 
   /**
-   * The devices that the next rows of a table name, behind one device; `wrong` where there is no such device.
+   * The devices that the next rows of a table refer to, after the given device; `wrong` if a device does not exist.
    * @internal
    */
   look(table: string, { userId, deviceId }: DeviceRef, limit: number): Promise<Looked[]> {
@@ -91,7 +91,7 @@ export class DeviceTables {
   }
 
   /**
-   * Deletes the rows of devices that do not exist; says how many.
+   * Deletes the rows of those devices that do not exist; returns how many.
    * @internal
    */
   async remove(table: string, devices: readonly DeviceRef[]): Promise<number> {
@@ -101,8 +101,8 @@ export class DeviceTables {
 }
 
 /**
- * One statement that deletes the rows of devices from several tables of a module, with {@link deviceColumns} as its
- * values. It returns a row for each that was deleted from the last table.
+ * Builds one statement that deletes the rows of devices from several tables of a module, with {@link deviceColumns}
+ * as its values. It returns one row for each row deleted from the last table.
  */
 export function deletionFrom(name: string, tables: readonly string[]): Statement {
   const deletions = tables.map(

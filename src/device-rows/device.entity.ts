@@ -1,6 +1,6 @@
 import { Column, Entity, ForeignKey, PrimaryColumn } from 'typeorm';
 
-/** A device of a user. Whatever hangs on it references this row and falls with it. */
+/** A device of a user. Everything that belongs to it references this row and is deleted with it. */
 @Entity('devices')
 @ForeignKey('AccountEntity', ['userId'], ['userId'], { name: 'devices_account_fkey' })
 export class DeviceEntity {
@@ -13,7 +13,7 @@ export class DeviceEntity {
   @Column({ name: 'display_name', type: 'text', nullable: true })
   displayName!: string | null;
 
-  /** Tells a device from an earlier one that had the same ID. */
+  /** Tells a device from an earlier one with the same ID. */
   @Column({ name: 'created_at', type: 'timestamptz' })
   createdAt!: Date;
 

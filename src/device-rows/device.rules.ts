@@ -3,7 +3,7 @@ import type { Entropy } from '../system/entropy.js';
 
 const DEVICE_ID_LENGTH = 10;
 const DEVICE_ID_ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ';
-/** As long as other identifiers of Matrix; longer ones are refused by homeservers. */
+/** The limit of other Matrix identifiers; homeservers refuse longer ones. */
 const DEVICE_ID_LIMIT = 255;
 
 /**
@@ -15,10 +15,10 @@ export function chooseDeviceId(wanted: string | undefined, entropy: Entropy): st
   return wanted || entropy.text(DEVICE_ID_LENGTH, DEVICE_ID_ALPHABET);
 }
 
-/** Means "all devices" elsewhere, or a place in a path that clients resolve before they send it. */
+/** `*` means "all devices" elsewhere; clients resolve `.` and `..` in a path before they send it. */
 const RESERVED = new Set(['*', '.', '..']);
 
-/** Whether a device may be called so. */
+/** Whether this can be the ID of a device. */
 export function isDeviceId(wanted: string): boolean {
   return !RESERVED.has(wanted) && [...wanted].length <= DEVICE_ID_LIMIT && !wanted.includes('\0');
 }
@@ -32,10 +32,10 @@ export function requireDeviceId(wanted = ''): void {
   }
 }
 
-/** As long as a person reads; names of devices are shown to others. */
+/** Short enough to read, because the names of devices are shown to others. */
 const DISPLAY_NAME_LIMIT = 100;
 
-/** A name that a client makes up, such as one with its long address: cut to what a name may have. */
+/** Cuts a name that a client generated, for example with its long address, to the allowed length. */
 export function shortened(displayName: string): string {
   return [...displayName].slice(0, DISPLAY_NAME_LIMIT).join('');
 }

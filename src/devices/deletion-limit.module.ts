@@ -6,18 +6,21 @@ import { FirstInTransaction } from '../events/in-transaction.decorator.js';
 import type { SessionEvent } from '../events/session-event.js';
 
 /**
- * What this connection has deleted so far; PostgreSQL may count earlier transactions in, so only a difference
- * tells.
+ * How many rows this connection has deleted so far. PostgreSQL may include earlier transactions, so only the
+ * difference counts.
  */
 const DELETED = `(pg_stat_get_xact_tuples_deleted('devices'::regclass)
   + pg_stat_get_xact_tuples_deleted('accounts'::regclass))`;
-/** TRUNCATE counts nothing, and puts another file in the place of the table's. */
+/** TRUNCATE is not counted, but it gives the table a new file. */
 const FILES = `ARRAY[pg_relation_filenode('devices'::regclass), pg_relation_filenode('accounts'::regclass)]::text`;
 const COUNT: Statement = {
   name: 'devices_count_deleted',
   text: `SELECT ${DELETED}::int AS count, ${FILES} AS files`,
 };
-/** Fails when more is gone than may be. The message is a parameter: a constant would be cast when the plan is made. */
+/**
+ * Fails if more was deleted than allowed. The message is a parameter, because a constant would be cast at planning
+ * time.
+ */
 const LIMIT: Statement = {
   name: 'devices_limit_deleted',
   text: `SELECT CASE WHEN ${DELETED} <= $1::int AND ${FILES} = $2::text THEN 0 ELSE $3::text::int END`,
@@ -33,7 +36,7 @@ interface Allowed {
   devices: number;
 }
 
-/** Rolls a transaction back in which a listener deleted devices that no event names, or accounts. */
+/** Rolls back a transaction in which a listener deleted accounts, or devices that no event names. */
 @Injectable()
 class DeletionLimitListener {
   @InEveryTransaction()
@@ -59,6 +62,6 @@ class DeletionLimitListener {
   }
 }
 
-/** There where teams have modules, whose first statements it precedes. */
+/** Only imported if teams add modules. It comes before them, so that it runs before their first statements. */
 @Module({ providers: [DeletionLimitListener] })
 export class DeletionLimitModule {}

@@ -14,11 +14,11 @@ const FLOWS = [['m.login.password']];
 /** What a client sends to delete devices. */
 export interface Deletion extends Pick<Operation, 'name' | 'auth'> {
   readonly origin: Origin;
-  /** `undefined` in an answer to a challenge that does not repeat what was asked. */
+  /** `undefined` in an answer to a challenge that does not repeat the device IDs. */
   readonly deviceIds: readonly string[] | undefined;
 }
 
-/** Deletes devices of the user by name, once they have proven to be who they are. */
+/** Deletes devices by ID, once their user has proven who they are. */
 @Injectable()
 export class DeviceDeletionService {
   constructor(
@@ -29,16 +29,16 @@ export class DeviceDeletionService {
   ) {}
 
   /**
-   * Deletes the devices with everything that hangs on them, in one commit. Those that are not there are passed over, so
-   * the second call is as good as the first; repeated with the session of its proof, it needs no other.
+   * Deletes the devices with everything that belongs to them, in one commit. Devices that do not exist are ignored,
+   * so a second call also succeeds; with the authentication session of the first one, it needs no new proof.
    * @throws {UiaChallenge} until the user has given the password; application services need none
-   * @throws {MatrixError} `M_LIMIT_EXCEEDED`; `M_FORBIDDEN` for somebody else's password; `M_UNKNOWN_TOKEN` when
-   *   the session ended meanwhile
+   * @throws {MatrixError} `M_LIMIT_EXCEEDED`; `M_FORBIDDEN` for somebody else's password; `M_UNKNOWN_TOKEN` if the
+   *   session has ended in the meantime
    */
   async delete(requester: Requester, deletion: Deletion): Promise<void> {
     const proof = await this.prove(requester, deletion);
     const { parameters, credential } = proof;
-    // Asked again, because the answer was lost.
+    // The request is a repeat, because its response was lost.
     if (proof.result !== null) return;
     const { devices } = parameters as { devices?: string[] };
     if (devices === undefined) throw MatrixError.missingParam('devices');

@@ -7,7 +7,7 @@ import { DevicesService } from './devices.service.js';
 import { DeviceRows } from '../device-rows/device-rows.js';
 import { LastSeenService } from './last-seen.service.js';
 
-/** A device comes with a session and goes with it, in the session's own transaction. */
+/** Creates and deletes devices in the transactions that start and end their sessions. */
 @Injectable()
 export class DevicesSessionListener {
   constructor(
@@ -16,7 +16,7 @@ export class DevicesSessionListener {
     private readonly lastSeen: LastSeenService,
   ) {}
 
-  /** Before whatever is to hang on it. */
+  /** Runs first, so that other listeners can add rows that belong to the device. */
   @FirstInTransaction(SessionStarted)
   async onSessionStarted(
     { userId, deviceId, initialDeviceDisplayName }: SessionStarted,
@@ -25,7 +25,10 @@ export class DevicesSessionListener {
     await this.devices.ensure(tx, { userId, deviceId }, initialDeviceDisplayName);
   }
 
-  /** After whatever hangs on it, which leaves nothing for the foreign keys' row-by-row cascade. */
+  /**
+   * Runs last, when other listeners have deleted what belongs to the device, so that the foreign keys' row-by-row
+   * cascade finds nothing.
+   */
   @LastInTransaction(DevicesDeleted)
   async onDevicesDeleted({ devices }: DevicesDeleted, tx: Tx): Promise<void> {
     this.lastSeen.forget(devices);

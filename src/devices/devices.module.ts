@@ -9,8 +9,8 @@ import { LastSeenGuard } from './last-seen.guard.js';
 import { LastSeenService } from './last-seen.service.js';
 import { Sessions } from './sessions.js';
 
-/** The devices of users: their endpoints, and what sessions make and delete. */
-// A team's module may list sessions, and end them.
+/** The devices of users: their endpoints, and the devices that sessions create and delete. */
+// Global, so that a team's module can list and end sessions.
 @Global()
 @Module({
   imports: [UiaModule],

@@ -1,7 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { AccountsService, requireActive } from '../accounts/accounts.service.js';
 import type { Requester } from '../auth/requester.js';
-import { Environment } from '../config/environment.js';
 import type { Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { DeviceCreated } from '../events/device-created.event.js';
@@ -14,7 +13,7 @@ import type { DeviceEntity } from '../device-rows/device.entity.js';
 import { DeviceRows } from '../device-rows/device-rows.js';
 import { LastSeenService } from './last-seen.service.js';
 
-/** What there is to know of devices, and their names. */
+/** Reads, creates and renames devices. */
 @Injectable()
 export class DevicesService {
   constructor(
@@ -23,10 +22,9 @@ export class DevicesService {
     private readonly accounts: AccountsService,
     private readonly events: EventBus,
     private readonly unitOfWork: UnitOfWork,
-    private readonly environment: Environment,
   ) {}
 
-  /** The devices of the user, the eldest first. */
+  /** The devices of the user, oldest first. */
   async list(userId: string): Promise<DeviceEntity[]> {
     return (await this.store.list(userId)).map((device) => this.lastSeen.upToDate(device));
   }
@@ -39,17 +37,13 @@ export class DevicesService {
   }
 
   /**
-   * Makes the device unless it is there, and locks it. A new one is told to everybody whom it concerns.
-   * @throws {MatrixError} `M_FORBIDDEN` when the user has too many devices, or of a listener that does not want it
+   * Creates the device unless it exists, and locks it. Publishes {@link DeviceCreated} for a new one. Returns whether
+   * it is new.
+   * @throws {MatrixError} `M_FORBIDDEN` if the user has too many devices, or if a listener refuses the device
    */
   async ensure(tx: Tx, device: DeviceRef, displayName: string | null): Promise<boolean> {
     const { userId, deviceId } = device;
-    const { devicesPerUser } = this.environment.limits;
-    const isNew = await this.store.ensure(tx, device, displayName, devicesPerUser);
-    if (isNew === null)
-      throw MatrixError.forbidden(
-        `A user may have ${devicesPerUser} devices at the most: sign out on one, or, right after signing out, try again soon`,
-      );
+    const isNew = await this.store.ensure(tx, device, displayName);
     if (isNew) {
       await this.events.publish(tx, new DeviceCreated(userId, deviceId, displayName, tx.startedAt.getTime()));
     }
@@ -57,11 +51,11 @@ export class DevicesService {
   }
 
   /**
-   * Gives the device a name; without one nothing changes. An application service makes a device that is not there
-   * ("Application services", "Device management").
+   * Renames the device, unless `displayName` is `null`. For an application service, creates a device that does not
+   * exist ("Application services", "Device management").
    * @returns whether the device is new
-   * @throws {MatrixError} `M_NOT_FOUND`; `M_TOO_LARGE` for a long name; of a new device `M_INVALID_PARAM` for an ID
-   *   that cannot be, and `M_FORBIDDEN` for that of a key
+   * @throws {MatrixError} `M_NOT_FOUND`; `M_TOO_LARGE` for a long name; for a new device, `M_INVALID_PARAM` for an
+   *   invalid ID and `M_FORBIDDEN` for that of a key
    */
   async update(requester: Requester, deviceId: string, displayName: string | null): Promise<boolean> {
     requireShortName(displayName);

@@ -4,7 +4,7 @@ import type { Requester } from '../auth/requester.js';
 import { clientAddressOf } from '../matrix/client-address.js';
 import { LastSeenService } from './last-seen.service.js';
 
-/** Every request that came through the bearer guard shows that its device is alive. It lets everybody in. */
+/** Records the device of every request that passed the bearer guard as seen. It refuses no request. */
 @Injectable()
 export class LastSeenGuard implements CanActivate {
   constructor(private readonly lastSeen: LastSeenService) {}

@@ -13,21 +13,21 @@ import { warnUnlessOutage } from '../system/outage.js';
 import type { DeviceEntity } from '../device-rows/device.entity.js';
 import { DeviceRows, type Sighting } from '../device-rows/device-rows.js';
 
-/** What is remembered between two writes at the most; beyond it, the oldest sighting is forgotten. */
+/** The most sightings that are kept between two writes. Beyond that, the oldest one is dropped. */
 const LIMIT = 10_000;
-/** A logout that meets a row which is just being written waits for the batch: small ones are over in a moment. */
+/** A logout waits for the batch that is writing its row, so batches are small and soon done. */
 const BATCH = 200;
 const USER_AGENT_LIMIT = 512;
 
 /**
- * Remembers when devices were last seen. No request waits for it: sightings gather in memory, one for each device, and
- * are written every `LAST_SEEN_INTERVAL` and at shutdown. A crash loses those of one interval.
+ * Records when devices were last seen. No request waits for it: sightings are collected in memory, one per device,
+ * and written every `LAST_SEEN_INTERVAL` and at shutdown. A crash loses those of one interval.
  */
 @Injectable()
 export class LastSeenService implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly logger = new Logger(LastSeenService.name);
   private sightings = new Map<string, Sighting>();
-  /** What is just being written, or was passed over the last time. */
+  /** Sightings that are being written, or were skipped last time. */
   private earlier: ReadonlyMap<string, Sighting> = new Map();
   private timer: NodeJS.Timeout | undefined;
   private writing: Promise<void> = Promise.resolve();
@@ -50,7 +50,7 @@ export class LastSeenService implements OnApplicationBootstrap, BeforeApplicatio
 
   see({ userId, deviceId, createdAt }: RequesterDevice, ip: string, userAgent: string | undefined): void {
     const key = deviceKey({ userId, deviceId });
-    // The order of the map is that of the sightings.
+    // Delete and insert again, so that the map stays in the order of sightings.
     this.sightings.delete(key);
     this.sightings.set(key, {
       userId,
@@ -63,12 +63,15 @@ export class LastSeenService implements OnApplicationBootstrap, BeforeApplicatio
     if (this.sightings.size > LIMIT) this.sightings.delete(this.sightings.keys().next().value!);
   }
 
-  /** Forgets devices that go. Should their transaction fail, the next request shows that they are still there. */
+  /**
+   * Drops the sightings of devices that are being deleted. If their transaction fails, the next request adds them
+   * again.
+   */
   forget(devices: readonly DeviceRef[]): void {
     for (const device of devices) this.sightings.delete(deviceKey(device));
   }
 
-  /** The device with what this node has not written down yet. */
+  /** Returns the device, updated with what this node has not written yet. */
   upToDate(device: DeviceEntity): DeviceEntity {
     const seen = this.sightings.get(deviceKey(device)) ?? this.earlier.get(deviceKey(device));
     if (seen === undefined || seen.createdAt.getTime() !== device.createdAt.getTime()) return device;
@@ -76,7 +79,7 @@ export class LastSeenService implements OnApplicationBootstrap, BeforeApplicatio
     return { ...device, lastSeenAt: seen.at, lastSeenIp: seen.ip, lastSeenUserAgent: seen.userAgent };
   }
 
-  /** Writes down what has gathered. It never rejects: what could not be written is tried again the next time. */
+  /** Writes the collected sightings. It never rejects: what could not be written is tried again next time. */
   flush(): Promise<void> {
     this.writing = this.writing.then(() => this.write());
     return this.writing;
@@ -95,7 +98,7 @@ export class LastSeenService implements OnApplicationBootstrap, BeforeApplicatio
         const written = await this.unitOfWork.run((tx) => this.store.see(tx, batch));
         for (const device of written) left.delete(deviceKey(device));
       }
-      // Passed over twice, it is gone, or will be seen again.
+      // Drop what was skipped twice: the device is gone, or will be seen again.
       this.earlier = new Map([...left].filter(([key]) => fresh.has(key)));
     } catch (error) {
       warnUnlessOutage(this.logger, 'When devices were last seen could not be written', error);

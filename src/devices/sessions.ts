@@ -4,28 +4,28 @@ import type { Origin } from '../matrix/client-origin.decorator.js';
 import { SessionService } from '../session/session.service.js';
 import { DevicesService } from './devices.service.js';
 
-/** A session as its user sees it: what somebody is signed in on. */
+/** A session as its user sees it: a device that they are signed in on. */
 export interface SessionInfo extends DeviceRef {
   readonly displayName: string | null;
-  /** Birth of the device, in milliseconds since the epoch. */
+  /** When the device was created, in milliseconds since the epoch. */
   readonly createdTs: number;
-  /** When it made a request the last time, in milliseconds since the epoch; `null`: it made none yet. */
+  /** When it last made a request, in milliseconds since the epoch; `null` if it has made none yet. */
   readonly lastSeenTs: number | null;
-  /** The address it made it from. */
+  /** The address of that request. */
   readonly lastSeenIp: string | null;
 }
 
 /**
- * Sessions, for modules that list or end those of users: after a stolen laptop was reported, or when somebody leaves
- * the company. A session is named by its device. What is ended is gone when the promise resolves, in one commit, as at
- * a logout: tokens, device, keys, and what your listeners of `DevicesDeleted` remove; the reason they hear is `admin`.
- * Of a user with thousands of devices or hundreds of thousands of keys the tokens are gone then, and the rest goes
- * right after it.
+ * Lists and ends the sessions of users, for other modules: for example after a stolen laptop is reported, or when
+ * somebody leaves the company. A session is identified by its device. When the promise resolves, everything is gone
+ * in one commit, as after a logout: tokens, device, keys, and what your listeners of `DevicesDeleted` remove; they
+ * get the reason `admin`. For a user with thousands of devices or hundreds of thousands of keys, the tokens are gone
+ * by then and the rest follows right after.
  *
- * What has ended already is passed over, so the second call changes nothing. What cannot be ended, because a listener
- * fails, rejects, and nothing has changed.
+ * Sessions that have already ended are ignored, so the second call changes nothing. If a listener fails, the promise
+ * rejects and nothing has changed.
  *
- * This asks for no password: protect your endpoints, with `requireServerAdmin` for example.
+ * No password is asked for, so protect your endpoints, for example with `requireServerAdmin`.
  *
  * The last parameter says who asked: `{ ...origin, actor: requester.userId }`, with `@ClientOrigin()`. The audit log
  * keeps it.
@@ -48,7 +48,7 @@ export class Sessions {
     private readonly devices: DevicesService,
   ) {}
 
-  /** The sessions of a user, the eldest first; none for a user who is not there. */
+  /** The sessions of a user, oldest first; none if the user does not exist. */
   async list(userId: string): Promise<SessionInfo[]> {
     return (await this.devices.list(userId)).map((device) => ({
       userId,
@@ -62,27 +62,27 @@ export class Sessions {
 
   /**
    * Ends one session.
-   * @returns whether there was one
+   * @returns whether it existed
    */
   async end({ userId, deviceId }: DeviceRef, origin?: Origin): Promise<boolean> {
-    // A handler may have read the ID from a body without looking at it.
+    // A handler may have taken the ID from a body without validating it.
     return typeof deviceId === 'string' && (await this.endSome(userId, [deviceId], origin)) === 1;
   }
 
   /**
    * Ends some sessions of a user, all in one commit.
-   * @returns how many there were
+   * @returns how many of them existed
    */
   endSome(userId: string, deviceIds: readonly string[], origin?: Origin): Promise<number> {
     return this.sessions.endNamed(userId, deviceIds, origin);
   }
 
-  /** Ends every session of a user. A login that commits later is not touched. */
+  /** Ends every session of a user. A login that commits later is not affected. */
   endAll(userId: string, origin?: Origin): Promise<void> {
     return this.sessions.endAllNamed(userId, null, origin);
   }
 
-  /** The same for every session but one, which need not be there. */
+  /** Same as {@link endAll}, except for one session, which need not exist. */
   endAllBut({ userId, deviceId }: DeviceRef, origin?: Origin): Promise<void> {
     return this.sessions.endAllNamed(userId, deviceId, origin);
   }

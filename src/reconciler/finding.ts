@@ -1,29 +1,29 @@
 import type { DeviceRef } from '../events/devices-deleted.event.js';
 
-/** Rows of a table that are looked at together. */
+/** How many rows of a table are checked at a time. */
 export const PAGE = 2_000;
 export const EXAMPLES = 10;
 const START: DeviceRef = { userId: '', deviceId: '' };
 
-/** What one round found of one kind. */
+/** What one round found of one kind of problem. */
 export interface Finding {
   /** Such as `access_tokens_without_device`. */
   readonly problem: string;
   readonly found: number;
   readonly repaired: number;
-  /** A few of what was found, by name. */
+  /** A few of the items that were found. */
   readonly examples: readonly string[];
 }
 
-/** The last row that was looked at, by table; `null` at its end. */
+/** The last row that was checked, by table; `null` at the end of the table. */
 export type Positions = Record<string, DeviceRef | null>;
 
-/** What is looked for, page by page of the tables that it concerns. */
+/** A check that goes through its tables page by page. */
 export interface Check {
   look(repair: boolean, positions: Positions): Promise<Finding[]>;
 }
 
-/** The next rows of a table, of which those are given that are wrong. */
+/** Reads the next page of a table, returns the wrong rows and updates `positions`. */
 export async function nextPage(
   table: string,
   positions: Positions,

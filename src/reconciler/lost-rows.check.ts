@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { DeviceTables } from '../device-rows/device-tables.js';
 import { type Check, type Finding, nextPage, PAGE, type Positions, toFinding } from './finding.js';
 
-/** Rows of devices that do not exist: a foreign key was dropped, or a backup restored without it. */
+/** Finds rows of devices that do not exist, because a foreign key was dropped or a backup was restored without it. */
 @Injectable()
 export class LostRowsCheck implements Check {
   constructor(private readonly tables: DeviceTables) {}

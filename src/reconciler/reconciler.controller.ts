@@ -6,7 +6,7 @@ import { WithoutBody } from '../matrix/json-body.guard.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { ReconcilerService } from './reconciler.service.js';
 
-/** A look through everything, for administrators. Not of the Matrix specification. */
+/** Lets administrators check everything. Not part of the Matrix specification. */
 @Controller('/_session/v1/admin/reconcile')
 @ApiTags('Reconciler')
 @ApiAccessToken()

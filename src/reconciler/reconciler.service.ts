@@ -9,19 +9,17 @@ import { Metrics } from '../metrics/metrics.js';
 import { Clock } from '../system/clock.js';
 import { warnUnlessOutage } from '../system/outage.js';
 import { EXAMPLES, type Finding, type Positions } from './finding.js';
-import { LostRowsCheck } from './lost-rows.check.js';
+import { ReconcilerChecks } from './reconciler-checks.js';
 import { ReconcilerStore } from './reconciler.store.js';
-import { StuckEventsCheck } from './stuck-events.check.js';
-import { UnusedDevicesCheck } from './unused-devices.check.js';
 
-/** Pages of each table that a periodic round looks at; the next one goes on from there. */
+/** Pages of each table that a periodic round checks. The next round continues from there. */
 const PAGES_A_ROUND = 10;
-/** Pages that an administrator's look takes. */
+/** The most pages of each table that an administrator's check reads. */
 const MOST_PAGES = 100;
 /**
- * Looks every `RECONCILE_INTERVAL` for what should be impossible, and mends it: rows that hang on a device that is not
- * there (a foreign key was dropped, or a backup restored without it), devices that nobody can sign in on any more,
- * events that nobody delivers. A round is bounded, and one node's at a time; it goes on where the last one ended.
+ * Checks every `RECONCILE_INTERVAL` for what should be impossible, and repairs it: rows of devices that do not exist
+ * (a foreign key was dropped, or a backup restored without it), devices that nobody can use any more, and events that
+ * are not delivered. A round is bounded and runs on one node at a time. It continues where the last one ended.
  */
 @Injectable()
 export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicationShutdown {
@@ -32,9 +30,7 @@ export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicat
 
   constructor(
     private readonly store: ReconcilerStore,
-    private readonly lostRows: LostRowsCheck,
-    private readonly unusedDevices: UnusedDevicesCheck,
-    private readonly stuckEvents: StuckEventsCheck,
+    private readonly checks: ReconcilerChecks,
     private readonly metrics: Metrics,
     private readonly environment: Environment,
     private readonly clock: Clock,
@@ -54,20 +50,20 @@ export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicat
     await this.running;
   }
 
-  /** Looks from the beginning, page by page; a dry look changes nothing. */
+  /** Checks from the beginning, page by page. Changes nothing unless `repair` is set. */
   async lookThrough(repair: boolean): Promise<Finding[]> {
     return this.report(await this.look(repair, {}, MOST_PAGES, async () => {}));
   }
 
-  /** What the timer does. It never rejects: what fails is looked at again the next time. */
+  /** Called by the timer. It never rejects: what fails is checked again next time. */
   private async round(repair: boolean): Promise<void> {
     try {
       const { reconcileIntervalMs } = this.environment;
-      // A dry round does not take the place of one that mends.
+      // Separate names, so that a dry run does not take the place of a round that repairs.
       const name = repair ? 'periodic' : 'dry_run';
       const kept = await this.store.beginRound(name, this.clock.now(), reconcileIntervalMs);
       if (kept === null) return;
-      // A table that was looked through begins anew.
+      // Tables that were read to the end start over.
       const positions = Object.fromEntries(Object.entries(kept).filter(([, position]) => position !== null));
       const keep = () => this.store.keepPositions(name, positions);
       this.report(await this.look(repair, positions, PAGES_A_ROUND, keep));
@@ -84,15 +80,14 @@ export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicat
   ): Promise<Finding[]> {
     const findings: Finding[] = [];
     for (let page = 0; page < pages && !this.isStopping; page += 1) {
-      for (const check of [this.lostRows, this.unusedDevices])
-        findings.push(...(await check.look(repair, positions)));
+      findings.push(...(await this.checks.nextPage(repair, positions)));
       await keep();
       if (Object.values(positions).every((position) => position === null)) break;
     }
-    return [...findings, await this.stuckEvents.look(repair)];
+    return [...findings, await this.checks.events(repair)];
   }
 
-  /** One finding for each problem that there is. */
+  /** Merges the findings into one per problem, then counts and logs them. */
   private report(findings: readonly Finding[]): Finding[] {
     const byProblem = new Map<string, Finding>();
     for (const one of findings.filter(({ found }) => found > 0)) {

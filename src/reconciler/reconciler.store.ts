@@ -3,8 +3,8 @@ import type { Statement } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import type { Positions } from './finding.js';
 
-// A little before its time, or a timer that is a moment early would let a whole interval pass. What is further away
-// than an interval was set while the interval was longer.
+// A round may start a little early: otherwise a timer that fires a moment too soon would skip a whole interval. A
+// time that is more than an interval away was set while the interval was longer.
 const BEGIN_ROUND: Statement = {
   name: 'reconciler_begin_round',
   text: `
@@ -25,8 +25,8 @@ export class ReconcilerStore {
   constructor(private readonly unitOfWork: UnitOfWork) {}
 
   /**
-   * Where the round of this name goes on that is this node's to do now; `null`: a node had it less than an interval
-   * ago.
+   * Claims the next round of this name for this node and returns where it continues; `null` if a node had it less
+   * than an interval ago.
    */
   async beginRound(name: string, now: Date, intervalMs: number): Promise<Positions | null> {
     const values = [name, now, intervalMs];

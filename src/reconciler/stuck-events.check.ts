@@ -5,7 +5,7 @@ import { EXAMPLES, type Finding, PAGE } from './finding.js';
 
 const STUCK_AFTER_MS = 10 * 60 * 1_000;
 
-/** Events that nobody delivers. */
+/** Finds events that are not being delivered. */
 @Injectable()
 export class StuckEventsCheck {
   constructor(
@@ -18,7 +18,7 @@ export class StuckEventsCheck {
     return {
       problem: 'events_stuck',
       found: stuck.length,
-      // Those that were tried in vain are due again later, and no less stuck.
+      // Events whose delivery failed again are due later, but do not count as repaired.
       repaired: repair && stuck.length > 0 ? await this.outbox.deliver(stuck) : 0,
       examples: stuck.slice(0, EXAMPLES).map(({ subscriber, eventId }) => `${subscriber} ${eventId}`),
     };

@@ -7,10 +7,10 @@ import { Clock } from '../system/clock.js';
 import { isUnavailable, warnUnlessOutage } from '../system/outage.js';
 import { type Check, type Finding, nextPage, PAGE, type Positions, toFinding } from './finding.js';
 
-/** Devices that are ended in one transaction. */
+/** How many devices are ended in one transaction. */
 const ENDED_TOGETHER = 50;
 
-/** Devices on which nobody can sign in any more, and could not for `DEVICE_WITHOUT_TOKEN_TTL`. */
+/** Finds devices that nobody has been able to use for `DEVICE_WITHOUT_TOKEN_TTL`. */
 @Injectable()
 export class UnusedDevicesCheck implements Check, BeforeApplicationShutdown {
   private readonly logger = new Logger(UnusedDevicesCheck.name);
@@ -38,7 +38,10 @@ export class UnusedDevicesCheck implements Check, BeforeApplicationShutdown {
     return [toFinding('devices_without_token', dead, repaired)];
   }
 
-  /** Ends devices together, and where that fails, each by itself: one that a listener holds on to stops no other. */
+  /**
+   * Ends devices together or, if that fails, one by one, so that a device whose listener fails does not block the
+   * others.
+   */
   private async end(devices: readonly DeviceRef[], before: Date): Promise<number> {
     try {
       return await this.expired.end(devices, before);

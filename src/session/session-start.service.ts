@@ -19,7 +19,7 @@ export interface PreparedSession extends StartedSession {
   readonly isOnNewDevice: boolean;
 }
 
-/** Begins sessions. */
+/** Starts sessions. */
 @Injectable()
 export class SessionStartService {
   constructor(

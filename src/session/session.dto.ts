@@ -15,7 +15,7 @@ export class TokensDto {
   expires_in_ms?: number;
 }
 
-/** A session that has begun. */
+/** A started session. */
 export class SessionDto extends TokensDto {
   @ApiProperty({ example: '@alice:localhost' })
   user_id!: string;

@@ -23,7 +23,7 @@ export interface TokenPair {
   readonly expiresAt: Date | null;
 }
 
-/** A session that has begun. */
+/** A started session. */
 export interface StartedSession {
   readonly userId: string;
   readonly deviceId: string;

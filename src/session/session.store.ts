@@ -275,7 +275,7 @@ export class SessionStore {
   }
 
   /**
-   * Stores the tokens of a session. The session is remembered while its device exists and few newer ones follow on
+   * Stores the tokens of a session. The session is remembered while its device exists and it is one of the newest on
    * it.
    */
   async insertSession(tx: Tx, { userId, deviceId }: DeviceRef, pair: TokenPair): Promise<void> {

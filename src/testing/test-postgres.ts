@@ -66,7 +66,7 @@ export class TestPostgres {
     return postgres;
   }
 
-  /** The server that this process or a parent has started; `null` if there is none. */
+  /** The server that this process or its parent has started; `null` if there is none. */
   static find(): TestPostgres | null {
     const address = process.env[VARIABLE];
     return address === undefined ? null : new TestPostgres(JSON.parse(address) as Address, async () => {});

@@ -89,7 +89,7 @@ export class UiaService {
    * @throws {UiaChallenge} while stages are missing, or when one failed
    * @throws {MatrixError} 400 `M_UNKNOWN` for a session that is unknown or expired; 403 `M_FORBIDDEN` for one that
    *   belongs to another request, user or device, or when a stage refuses for good; 400 `M_TOO_LARGE` for parameters
-   *   beyond 64 KiB
+   *   beyond `LIMIT_CHALLENGE_PARAMETERS`
    */
   async authorise(asked: Operation): Promise<Authorised> {
     const { name, userId } = asked;
@@ -138,8 +138,8 @@ export class UiaService {
   }
 
   /**
-   * Stores, in the transaction of the call, its result and the parameters it was made with. A repetition must have
-   * the same parameters.
+   * Stores the result of the call and its effective parameters, in the call's transaction. A repetition must have the
+   * same parameters.
    */
   async finish(
     tx: Tx,
@@ -283,8 +283,8 @@ function earlier(one: Date, otherMs: number): Date {
 }
 
 /**
- * Requires that parameters sent with a session equal those that it was opened with. Otherwise the client would take a
- * 200 as success of something that was not done.
+ * Requires that parameters sent with a session equal those that it was opened with. Otherwise a 200 would look as if
+ * the new parameters had been used.
  */
 function requireSame(asked: object, remembered: object): void {
   const known = new Map(Object.entries(remembered));

@@ -86,7 +86,7 @@ export class UiaStore {
     await tx.query(COMPLETE, [sessionId, JSON.stringify(completed), proven, expiresAt]);
   }
 
-  /** Stores the result of the call and the parameters it was made with. */
+  /** Stores the result of the call and its effective parameters. */
   async finish(
     tx: Tx,
     sessionId: string,

@@ -1,9 +1,5 @@
-import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-
-const src = fileURLToPath(new URL('../../src', import.meta.url));
+import { ownerOfTables, sources } from '../support/sources.js';
 
 /**
  * Statements that name a table of another module, each with its reason. All others go through the module that owns the
@@ -21,30 +17,13 @@ const ALLOWED: Record<string, string> = {
   'audit audit_insert_refusal accounts': 'what is refused to a name of nobody may be a mistyped password',
 };
 
-/** The module that a file belongs to, and its text. */
-async function sources(): Promise<{ module: string; text: string }[]> {
-  const names = (await readdir(src, { recursive: true })).filter(
-    (name) => name.includes('/') && name.endsWith('.ts') && !/^(database|testing)\//.test(name),
-  );
-  return Promise.all(
-    names.map(async (name) => ({
-      module: name.split('/')[0]!,
-      text: await readFile(join(src, name), 'utf8'),
-    })),
-  );
-}
-
 /** `name: '…', text: …` of a statement, up to the end of the text. */
 const STATEMENT = /name: [`']([a-z_$:{}]+)[`'],\s*text:\s*(`[^`]*(?:`[^`]*`[^`]*)*?`|'[^']*')/g;
 const TABLE = /\b(?:FROM|JOIN|INTO|UPDATE|USING)\s+([a-z_]+)\b(?!\s*\()/g;
 
 it('Statements name tables of their own module, but for a few with a reason', async () => {
   const files = await sources();
-  const ownerOf = new Map(
-    files.flatMap(({ module, text }) =>
-      [...text.matchAll(/@Entity\('([a-z_]+)'\)/g)].map(([, table]) => [table!, module] as const),
-    ),
-  );
+  const ownerOf = await ownerOfTables();
   expect(ownerOf.get('devices')).toBe('device-rows');
   const foreign = new Set(
     files.flatMap(({ module, text }) =>

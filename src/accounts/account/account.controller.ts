@@ -14,14 +14,14 @@ import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.
 import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
 import { RateLimited } from '../../rate-limits/rate-limited.decorator.js';
 import { ChangePasswordDto, DeactivateDto } from './account.dto.js';
-import { AccountService } from './account.service.js';
+import { AccountManagementService } from './account-management.service.js';
 
 @ClientController()
 @ApiTags('Account management')
 @ApiAccessToken()
 @TokenOptional()
 export class AccountController {
-  constructor(private readonly account: AccountService) {}
+  constructor(private readonly account: AccountManagementService) {}
 
   @MatrixPost('account/password')
   @ApiOperation({

@@ -17,15 +17,17 @@ import {
 
 const PORT = 5432;
 const USER = 'postgres';
-/** After a crash the previous server may need this long to finish or the new one to replay its log. */
+/** After a crash, the previous server may need this long to finish, or the new one to replay its log. */
 const PATIENCE_MS = 10_000;
-/** What a server says that finds its directory in use: worth another try, as the other may be on its way out. */
+/**
+ * What a server logs if its directory is in use. Worth another try, because the other server may be about to stop.
+ */
 const HELD_BY_ANOTHER = /lock file "postmaster\.pid"|pre-existing shared memory/;
 
 /**
- * Turns into the server (`exec`), leaving behind a watcher that holds the other end of Node's pipe. When the
- * pipe closes, because Node stopped or was killed, the watcher stops the server within a second and clears its
- * socket directory. The watcher is forked twice, so that the server has no child it does not know.
+ * Becomes the server (`exec`), and leaves a watcher behind that holds the other end of Node's pipe. When the pipe
+ * closes, because Node stopped or was killed, the watcher stops the server within a second and removes its socket
+ * directory. The watcher is forked twice, so that the server has no unknown child process.
  */
 const SUPERVISE = `
 postgres=$1; cluster=$2; sockets=$3; shift 3
@@ -41,15 +43,15 @@ exec "$postgres" -D "$cluster" -k "$sockets" "$@"
 
 /** Where and how an {@link EmbeddedPostgres} runs. */
 export interface EmbeddedPostgresOptions {
-  /** Where the data is kept; made when missing. */
+  /** Where the data is kept; created if missing. */
   readonly dataDir: string;
-  /** Server settings, such as `{ fsync: 'off' }` for data that need not outlive a power cut. */
+  /** Server settings, such as `{ fsync: 'off' }` for data that need not survive a power cut. */
   readonly settings?: Readonly<Record<string, string>>;
 }
 
 /**
- * A real PostgreSQL that belongs to this process: reached through a unix socket only, stopped with the process
- * whatever ends it. Started twice on one directory, the second user shares the first one's server.
+ * A real PostgreSQL that belongs to this process. It is reached only through a unix socket, and stops with the
+ * process, however that ends. If it is started twice on one directory, the second user shares the first one's server.
  *
  * @example
  * ```ts
@@ -58,9 +60,7 @@ export interface EmbeddedPostgresOptions {
  * ```
  */
 export class EmbeddedPostgres {
-  /**
-   * @throws {Error} with the server's last words when it does not answer within ten seconds
-   */
+  /** @throws {Error} with the last lines of the server's log if it does not answer within ten seconds */
   static async start({ dataDir, settings = {} }: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
     if (process.platform === 'win32') {
       throw new Error('The embedded PostgreSQL runs on Linux and macOS: set DATABASE_URL, or use WSL');
@@ -92,7 +92,7 @@ export class EmbeddedPostgres {
     private readonly server: ChildProcess | null,
   ) {}
 
-  /** Whether another process started the server, which ends with that one. */
+  /** Whether another process started the server; it then stops with that process. */
   get isShared(): boolean {
     return this.server === null;
   }
@@ -104,7 +104,7 @@ export class EmbeddedPostgres {
   /** Stops the server after its clients have left; a server that another process started is left alone. */
   async stop(): Promise<void> {
     if (this.server === null || this.server.exitCode !== null || this.server.signalCode !== null) return;
-    // It was no reason to stay alive for; its end is.
+    // A running server does not keep Node alive, but waiting for its end must.
     this.server.ref();
     const gone = once(this.server, 'exit');
     this.server.kill('SIGINT');
@@ -114,7 +114,7 @@ export class EmbeddedPostgres {
   }
 }
 
-/** Fills a new directory and then renames it, so that a cluster is there whole or not at all. */
+/** Fills a new directory and then renames it, so that a cluster exists completely or not at all. */
 async function createCluster(
   binaries: string,
   home: string,
@@ -179,7 +179,8 @@ async function launch(server: {
     ['-c', SUPERVISE, 'sh', join(server.binaries, 'postgres'), server.cluster, sockets].concat(
       Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
     ),
-    // In a session of its own, Ctrl-C reaches Node alone, which then ends its work before the server goes.
+    // The server has a session of its own, so that Ctrl-C reaches only Node, which finishes its work before the
+    // server stops.
     { ...server.account, cwd: '/', detached: true, stdio: ['ignore', output.fd, output.fd, 'pipe'] },
   );
   await once(child, 'spawn');
@@ -194,7 +195,7 @@ function lastWords(cluster: string, log: string, words: string): string {
   return `The embedded PostgreSQL in ${cluster} does not start. It says, in ${log}:\n${tail}`;
 }
 
-/** Waits until the server answers; `false` when it ended first, as it does while another holds the directory. */
+/** Waits until the server answers; `false` if it ended first, as it does while another one holds the directory. */
 async function answers({ process: server, sockets }: Launched, deadline: number): Promise<boolean> {
   while (server.exitCode === null && server.signalCode === null) {
     if (await isReady(sockets)) return true;

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 
-/** The user a server process runs as. `undefined` in its place means: the user that runs Node. */
+/** The user that a server process runs as. `undefined` means the user that runs Node. */
 export interface ServerAccount {
   readonly uid: number;
   readonly gid: number;
@@ -11,7 +11,7 @@ export interface ServerAccount {
 
 const run = promisify(execFile);
 
-/** PostgreSQL refuses to run as root, so root lends the server to `nobody`. */
+/** PostgreSQL refuses to run as root, so root starts it as `nobody`. */
 export async function serverAccount(): Promise<ServerAccount | undefined> {
   if (process.getuid?.() !== 0) return undefined;
   const [uid, gid] = await Promise.all(
@@ -20,7 +20,7 @@ export async function serverAccount(): Promise<ServerAccount | undefined> {
   return { uid: uid!, gid: gid! };
 }
 
-/** Whether `account` can reach what lies in `directory`: each folder on the way lets others pass. */
+/** Whether `account` can reach what is in `directory`: every folder on the path must let others pass. */
 export async function canReach(directory: string, account: ServerAccount | undefined): Promise<boolean> {
   if (account === undefined) return true;
   const OTHERS_PASS = 0o001;

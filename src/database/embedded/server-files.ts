@@ -55,7 +55,7 @@ export async function give(directory: string, account: ServerAccount | undefined
   if (account !== undefined) await chown(directory, account.uid, account.gid);
 }
 
-/** The folder with `postgres` and `initdb`, usable by `account`; a copy in `home` where the package is not. */
+/** The folder with `postgres` and `initdb`, usable by `account`; a copy in `home` if the package is not usable. */
 export async function serverBinaries(home: string, account: ServerAccount | undefined): Promise<string> {
   const packaged = await packagedDirectory();
   if ((await canReach(packaged, account)) && (await linkLibraries(packaged))) return join(packaged, 'bin');
@@ -73,7 +73,7 @@ export async function serverBinaries(home: string, account: ServerAccount | unde
   return join(copy, 'bin');
 }
 
-/** Renames `from` to `to`; when another process was first, its result stays and `from` goes. */
+/** Renames `from` to `to`. If another process was first, its result stays and `from` is deleted. */
 export async function moveUnlessThere(from: string, to: string): Promise<void> {
   try {
     await rename(from, to);
@@ -108,8 +108,8 @@ async function packagedDirectory(): Promise<string> {
 }
 
 /**
- * npm packages hold no symbolic links; the package makes its libraries' links in an install script, which many
- * installations switch off. Answers whether all links are there.
+ * Makes the symbolic links of the package's libraries: npm packages contain no links, and many installations disable
+ * the install script that makes them. Returns whether all links exist.
  */
 async function linkLibraries(directory: string): Promise<boolean> {
   const listed = await readFile(join(directory, 'pg-symlinks.json'), 'utf8').catch(() => '[]');

@@ -1,8 +1,8 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
- * Every table starts with the user it belongs to, and whatever hangs on a device falls with it: the foreign key
- * is the net under the handlers, so that no forgotten table can outlive a logout.
+ * Every table starts with the user it belongs to. Everything that belongs to a device is deleted with it: the foreign
+ * key is the safety net under the handlers, so that no forgotten table can outlive a logout.
  */
 export class InitialSchema1763900000000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {

@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** What subscribers are owed after a commit. */
+/** Events to be delivered to subscribers after a commit. */
 export class Outbox1764010000000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`

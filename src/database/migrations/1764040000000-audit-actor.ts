@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** Who ended the sessions of somebody else; and refusals are found without reading what was not refused. */
+/** Who ended another user's sessions, and an index that finds refusals without reading other entries. */
 export class AuditActor1764040000000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`

@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** Where the reconciler goes on, whichever node does the next round. */
+/** Where the next round of the reconciler continues, on any node. */
 export class ReconcilerRounds1764050000000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`

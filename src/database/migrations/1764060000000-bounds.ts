@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** Devices that are ended in steps, and indexes by which what is old is found. */
+/** Devices that are ended in steps, and indexes for finding old rows. */
 export class Bounds1764060000000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`

@@ -1,6 +1,9 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** What challenges remember, refresh tokens that were just retired, and signatures over others by whoever made them. */
+/**
+ * What challenges remember, refresh tokens that were just retired, and an index of signatures over other users by
+ * signer.
+ */
 export class SecondThoughts1764070000000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`

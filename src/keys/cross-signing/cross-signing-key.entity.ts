@@ -2,8 +2,8 @@ import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 import type { KeyUsage } from './cross-signing.rules.js';
 
 /**
- * A key with which a user signs devices or other users. It belongs to the user and outlives every device; replaced, its
- * row stays for `DEVICE_LIST_RETENTION`, in which no device may be called like it.
+ * A key that a user signs devices or other users with. It belongs to the user and outlives every device. When it is
+ * replaced, its row stays for `DEVICE_LIST_RETENTION`; until then, no device may have it as its ID.
  */
 @Entity('cross_signing_keys')
 @Index('cross_signing_keys_current_idx', ['userId', 'usage'], { unique: true, where: 'replaced_at IS NULL' })

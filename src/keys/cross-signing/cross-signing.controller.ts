@@ -17,7 +17,7 @@ import { CROSS_SIGNING_EXAMPLE } from '../keys.open-api.js';
 import { UploadCrossSigningKeysDto } from './cross-signing.dto.js';
 import { CrossSigningService } from './cross-signing.service.js';
 
-/** Came after version 1.0, so that it has no older spelling. */
+/** Added after version 1.0, so it has no older path. */
 @Controller(CLIENT_V3)
 @ApiTags('End-to-end encryption')
 @ApiAccessToken()

@@ -26,7 +26,7 @@ export interface CrossSigningKey {
 /** The current keys of a user, by usage. */
 export type KeySet = ReadonlyMap<KeyUsage, CrossSigningKey>;
 
-/** The key ID of an Ed25519 key, be it a device's or a public key. */
+/** The key ID of an Ed25519 key, named by a device ID or a public key. */
 export function ed25519(name: string): string {
   return `ed25519:${name}`;
 }
@@ -79,15 +79,15 @@ function toKey(userId: string, usage: KeyUsage, key: SignedJson, keyBytes: numbe
   return { usage, publicKey: String(publicKey), key };
 }
 
-/** Whether the key is the one that is there, whatever has signed either. */
+/** Whether the key is the stored one, apart from signatures. */
 export function isCurrent(stored: KeySet, { usage, key }: CrossSigningKey): boolean {
   const current = stored.get(usage);
   return current !== undefined && isSameUnsigned(current.key, key);
 }
 
 /**
- * Whether the user must prove to be who they are: not for the first keys, and not to say again what is there,
- * master key included. A key that the master key does not have yet needs a proof, too.
+ * Whether the user must prove who they are. The first keys need no proof, nor does repeating the stored keys, master
+ * key included. Adding a key to a stored master key needs one.
  */
 export function needsProof(stored: KeySet, uploaded: KeySet): boolean {
   const isRepeated = uploaded.has('master') && [...uploaded.values()].every((key) => isCurrent(stored, key));
@@ -95,7 +95,8 @@ export function needsProof(stored: KeySet, uploaded: KeySet): boolean {
 }
 
 /**
- * The current keys that an upload retires: those it replaces, and with another master key what the old one signed.
+ * Returns the current keys that an upload retires: those it replaces and, if the master key changes, those that the
+ * old one signed.
  * @throws {MatrixError} `M_INVALID_PARAM` for a public key that is in use for something else
  */
 export function retiredBy(stored: KeySet, uploaded: KeySet): CrossSigningKey[] {
@@ -113,9 +114,9 @@ export function retiredBy(stored: KeySet, uploaded: KeySet): CrossSigningKey[] {
 }
 
 /**
- * Checks that the self-signing and the user-signing key are signed by the master key, the new one or the one that is
- * there.
- * @throws {MatrixError} `M_MISSING_PARAM` when there is no master key; `M_INVALID_SIGNATURE`
+ * Checks that the self-signing and the user-signing key are signed by the master key, the new one or else the stored
+ * one.
+ * @throws {MatrixError} `M_MISSING_PARAM` if there is no master key; `M_INVALID_SIGNATURE`
  */
 export async function requireMasterSignatures(
   userId: string,

@@ -29,7 +29,7 @@ const FLOWS = [['m.login.password']];
 
 /** What a client sends to upload cross-signing keys. */
 export interface KeysUpload extends Pick<Operation, 'auth' | 'address'> {
-  /** `master_key`, `self_signing_key`, `user_signing_key`, those that are there. */
+  /** `master_key`, `self_signing_key` and `user_signing_key`, as far as they were sent. */
   readonly keys: Readonly<Record<string, unknown>>;
 }
 
@@ -47,22 +47,23 @@ export class CrossSigningService {
   ) {}
 
   /**
-   * Stores the user's keys. The second call with the same keys changes nothing. A new master key retires the other two
-   * unless they come with it.
-   * @throws {UiaChallenge} for a change of keys that are there; application services need no proof
-   * @throws {MatrixError} `M_INVALID_PARAM`, `M_MISSING_PARAM`, `M_INVALID_SIGNATURE`; `M_FORBIDDEN` for a key that is
-   *   called like a device; `M_UNKNOWN_TOKEN` when the device was deleted meanwhile
+   * Stores the user's keys. The second call with the same keys changes nothing. A new master key retires the other
+   * two unless they come with it.
+   * @throws {UiaChallenge} for a change of existing keys; application services need no proof
+   * @throws {MatrixError} `M_INVALID_PARAM`, `M_MISSING_PARAM`, `M_INVALID_SIGNATURE`; `M_FORBIDDEN` for a key that
+   *   is also the ID of a device; `M_UNKNOWN_TOKEN` if the device has been deleted in the meantime
    */
   async upload(requester: Requester, upload: KeysUpload): Promise<void> {
     const { userId, isAppservice } = requester;
     const uploaded = toKeySet(userId, upload.keys, this.store.limits.crossSigningKeyBytes);
     const isProofNeeded = async () =>
-      // Only an answer to a challenge leaves the keys out.
+      // Only an answer to a challenge may leave the keys out.
       uploaded.size === 0
         ? typeof upload.auth?.['session'] === 'string'
         : needsProof(await this.store.findCurrent(userId), uploaded);
     if (!isAppservice && (await isProofNeeded())) await this.uploadProven(requester, upload);
-    // Other keys may have come first: then these would replace them, and a proof is needed after all.
+    // Other keys may have been stored in the meantime. Then these would replace them, and a proof is needed after
+    // all.
     else if (!(await this.put(requester, uploaded, null))) await this.uploadProven(requester, upload);
   }
 
@@ -85,7 +86,7 @@ export class CrossSigningService {
     await this.put(requester, toKeySet(userId, keysAsked, crossSigningKeyBytes), proof);
   }
 
-  /** Answers `false`, with nothing changed, when a proof is needed and there is none. */
+  /** Returns `false`, and changes nothing, if a proof is needed and there is none. */
   private put(requester: Requester, uploaded: KeySet, proof: Authorised | null): Promise<boolean> {
     const { userId, device, isAppservice } = requester;
     return this.unitOfWork.run(async (tx) => {
@@ -134,7 +135,9 @@ export class CrossSigningService {
     );
   }
 
-  /** Keeps the signatures that came with the keys: of the master key, and over it those of devices. */
+  /**
+   * Stores the signatures that came with the keys: those by the master key, and those by devices over the master key.
+   */
   private async sign(
     tx: Tx,
     userId: string,
@@ -151,7 +154,7 @@ export class CrossSigningService {
       for (const [keyId, signature] of signaturesBy(key, userId)) {
         const device = usage === 'master' ? devices.get(deviceNamed(keyId)) : undefined;
         const signer = keyId === ed25519(master!.publicKey) ? master!.publicKey : publicKeyOf(device, keyId);
-        // A signature that nobody can check is of no use to anybody.
+        // Skip a signature that nobody can check.
         if (signer === null) continue;
         if (!(await isSignedWith(signed, signer, signature)))
           throw invalidSignature(`The signature of ${keyId} over ${usage}_key is not valid`);

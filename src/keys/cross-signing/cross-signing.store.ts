@@ -17,7 +17,7 @@ const FIND_CURRENT: Statement = {
   name: 'cross_signing_find_current',
   text: `SELECT ${COLUMNS} FROM cross_signing_keys WHERE user_id = $1 AND replaced_at IS NULL`,
 };
-// A key that is being replaced must not be signed, or sign, meanwhile.
+// A key must neither sign nor be signed while it is being replaced.
 const HOLD_CURRENT: Statement = {
   name: 'cross_signing_hold_current',
   text: `
@@ -90,7 +90,7 @@ export class CrossSigningStore {
     return this.environment.limits;
   }
 
-  /** Which of these names are those of the user's devices. */
+  /** Returns which of these names are IDs of the user's devices. */
   findDevicesCalled(tx: Tx, userId: string, names: readonly string[]): Promise<string[]> {
     return this.devices.findNamed(tx, userId, names);
   }
@@ -100,18 +100,21 @@ export class CrossSigningStore {
     return toKeySet(await this.unitOfWork.query<FoundKey>(FIND_CURRENT, [userId]));
   }
 
-  /** The current keys of users, none of which is replaced before the transaction ends. */
+  /** The current keys of users, held so that none is replaced before the transaction ends. */
   async holdCurrent(tx: Tx, userIds: readonly string[]): Promise<Map<string, KeySet>> {
     const found = await tx.query<FoundKey>(HOLD_CURRENT, [[...userIds].toSorted()]);
     return new Map(userIds.map((userId) => [userId, toKeySet(found.filter((key) => key.userId === userId))]));
   }
 
-  /** Whether the user has, or once had, a key of this public key. */
+  /** Whether the user has, or once had, a key with this public key. */
   async isKey(tx: Tx, userId: string, publicKey: string): Promise<boolean> {
     return (await tx.query(IS_KEY, [userId, publicKey])).length === 1;
   }
 
-  /** Retires keys: their rows stay; the signatures over them go, and those by them over what is the user's own. */
+  /**
+   * Retires keys. Their rows stay; the signatures over them, and by them over the user's own devices and keys, are
+   * deleted.
+   */
   async retire(tx: Tx, userId: string, publicKeys: readonly string[]): Promise<void> {
     await tx.inOrder(
       () => tx.query(RETIRE, [userId, publicKeys, tx.startedAt]),
@@ -120,17 +123,18 @@ export class CrossSigningStore {
   }
 
   /**
-   * Deletes every key of the user, replaced ones included, with the signatures over them and by them; whether there
-   * was one.
+   * Deletes every key of the user, including replaced ones, with the signatures over them and by them; returns
+   * whether there was one.
    */
   async deleteAll(tx: Tx, userId: string): Promise<boolean> {
     return (await tx.query(DELETE_ALL, [userId])).length > 0;
   }
 
-  /** Makes the key the current one of its usage; what signed another form of it goes. */
+  /** Makes the key the current one of its usage. Signatures over an earlier form of it are deleted. */
   async put(tx: Tx, userId: string, { publicKey, usage, key }: CrossSigningKey): Promise<void> {
     const { signatures, unsigned: _, ...rest } = key;
-    // Signatures have rows; whether there was a place for them is kept with the key, which is given as it was uploaded.
+    // Signatures have rows of their own. The key keeps only whether it had a `signatures` field, so that it is
+    // returned as uploaded.
     const signed = signatures === undefined ? rest : { ...rest, signatures: {} };
     await tx.inOrder(
       () => tx.query(DELETE_SIGNATURES, [userId, [publicKey], []]),
@@ -139,10 +143,10 @@ export class CrossSigningStore {
   }
 
   /**
-   * Identity keys of the user's devices: those of the caller and those named, none of which is deleted or changed
+   * Returns the identity keys of the caller's device and the named ones, held so that none is deleted or changed
    * before the transaction ends. Call it before any key is held.
    * @param device the caller's; `null` for an application service that names none
-   * @throws {MatrixError} `M_UNKNOWN_TOKEN` when the caller's device was deleted meanwhile
+   * @throws {MatrixError} `M_UNKNOWN_TOKEN` if the caller's device has been deleted in the meantime
    */
   async holdDevices(
     tx: Tx,
@@ -158,7 +162,7 @@ export class CrossSigningStore {
     return new Map(keys.map((row) => [row.deviceId, row.keys]));
   }
 
-  /** Stores signatures and gives the targets for which one is new or another than before. */
+  /** Stores signatures and returns the targets for which one is new or changed. */
   sign(
     tx: Tx,
     signatures: readonly KeySignatureEntity[],

@@ -1,6 +1,6 @@
 import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 
-/** A signature over a device or a cross-signing key of a user that did not come with the device's own upload. */
+/** A signature over a user's device or cross-signing key, except those in the device's own upload. */
 @Entity('key_signatures')
 @Index('key_signatures_device_idx', ['userId', 'deviceId'])
 @Index('key_signatures_signer_idx', ['signerUserId'], { where: 'signer_user_id <> user_id' })
@@ -14,7 +14,7 @@ export class KeySignatureEntity {
   @PrimaryColumn({ name: 'user_id', type: 'text', primaryKeyConstraintName: 'key_signatures_pkey' })
   userId!: string;
 
-  /** Second in the key: others' signatures are shown to nobody, and there may be many. */
+  /** Second in the primary key: there may be many signatures by others, of which a reader sees only their own. */
   @PrimaryColumn({ name: 'signer_user_id', type: 'text', primaryKeyConstraintName: 'key_signatures_pkey' })
   signerUserId!: string;
 
@@ -26,7 +26,7 @@ export class KeySignatureEntity {
   @PrimaryColumn({ name: 'key_id', type: 'text', primaryKeyConstraintName: 'key_signatures_pkey' })
   keyId!: string;
 
-  /** The device of the user that is signed or that signs, which takes the signature along when it goes. */
+  /** The user's device that is signed or that signs. The signature is deleted with it. */
   @Column({ name: 'device_id', type: 'text', nullable: true })
   deviceId!: string | null;
 

@@ -27,7 +27,9 @@ export interface Failure {
 /** Failures by user, and by device ID or public key. */
 export type Failures = Record<string, Record<string, Failure>>;
 
-/** What the signatures of a request are held against, none of which changes before its transaction ends. */
+/**
+ * The keys that the signatures of a request are checked against. None of them changes before its transaction ends.
+ */
 interface Held {
   /** Who signs. */
   readonly userId: string;
@@ -47,10 +49,10 @@ export class SignaturesService {
   ) {}
 
   /**
-   * Stores the signatures that are good and tells why the others are not. Users sign their own devices (with the
+   * Stores the valid signatures and returns why the others were refused. Users sign their own devices (with the
    * self-signing key), their own master key (with devices) and the master keys of others (with the user-signing key).
-   * The second call changes nothing; a new signature of the same key takes the place of the old one.
-   * @throws {MatrixError} `M_BAD_JSON`; `M_UNKNOWN_TOKEN` when the device was deleted meanwhile
+   * The second call changes nothing; a new signature by the same key replaces the old one.
+   * @throws {MatrixError} `M_BAD_JSON`; `M_UNKNOWN_TOKEN` if the device has been deleted in the meantime
    */
   async upload({ userId, device }: Requester, body: object): Promise<Failures> {
     const items = toSignedItems(body, this.store.limits.signedObjects);
@@ -89,8 +91,8 @@ export class SignaturesService {
 }
 
 /**
- * The good signatures of an item.
- * @throws {MatrixError} when there is none, or a bad one
+ * Returns the valid signatures of an item.
+ * @throws {MatrixError} if there is none, or an invalid one
  */
 async function judge({ userId, name, object }: SignedItem, held: Held): Promise<KeySignatureEntity[]> {
   const isOwn = userId === held.userId;

@@ -1,6 +1,9 @@
 import { Column, Entity, ForeignKey, PrimaryColumn } from 'typeorm';
 
-/** How far the changes of a user's device list have come. Whoever records one holds this row, so they have an order. */
+/**
+ * The latest position in a user's log of device-list changes. Recording a change locks this row, which keeps changes
+ * in order.
+ */
 @Entity('device_lists')
 @ForeignKey('AccountEntity', ['userId'], ['userId'], { name: 'device_lists_account_fkey' })
 export class DeviceListEntity {
@@ -15,7 +18,7 @@ export class DeviceListEntity {
   @Column({ name: 'device_position', type: 'bigint', nullable: true })
   devicePosition!: string | null;
 
-  /** The same before the last transaction's changes. */
+  /** `devicePosition` before the changes of the last transaction. */
   @Column({ name: 'previous_device_position', type: 'bigint', nullable: true })
   previousDevicePosition!: string | null;
 }

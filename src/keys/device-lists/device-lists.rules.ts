@@ -8,16 +8,16 @@ export interface NewChange {
   readonly signedUserId?: string;
 }
 
-/** A change among those of its user that are written together. */
+/** A change, and its place among the changes of its user that are written together. */
 export interface NumberedChange extends NewChange {
-  /** How many of its user come after it. */
+  /** How many changes of its user come after it. */
   readonly behind: number;
   /**
-   * Whether it is an `m.device_list_update`: those are linked, each to the one before, past what other servers
-   * never see.
+   * Whether it is an `m.device_list_update`. Each of those is linked to the previous one, past changes that other
+   * servers never see.
    */
   readonly isLinked: boolean;
-  /** How many come after the one that it is linked to; `null`: that was written earlier, or there is none. */
+  /** How many changes come after the one it is linked to; `null` if that was written earlier or does not exist. */
   readonly behindPrevious: number | null;
 }
 
@@ -29,7 +29,7 @@ export interface ListGrowth {
   readonly lastLinked: number | null;
 }
 
-/** Numbers changes, those of each user for themselves, in their order; and gives the lists in the order of users. */
+/** Numbers the changes of each user in their order, and returns the lists in the order of user IDs. */
 export function numbered(changes: readonly NewChange[]): {
   readonly changes: readonly NumberedChange[];
   readonly lists: readonly ListGrowth[];

@@ -9,22 +9,22 @@ import type { NewChange } from './device-lists.rules.js';
 import { DeviceListsStore } from './device-lists.store.js';
 import { SharedRooms } from './shared-rooms.port.js';
 
-/** Longer than any transaction may last (`UnitOfWork`), and the clocks of two nodes may be apart. */
+/** Longer than any transaction may last (`UnitOfWork`), plus the difference between the clocks of two nodes. */
 const SETTLED_AFTER_MS = 60_000;
 const TOKEN = /^mdl_(\d{1,16})$/;
 
-/** Users whose devices or keys a client must ask for again, and whom it need not follow any more. */
+/** Users whose devices or keys a client must ask for again, and users whom it no longer needs to follow. */
 export interface ChangedUsers {
   readonly changed: readonly string[];
   readonly left: readonly string[];
 }
 
 /**
- * The log of what changed in whose device list.
+ * The log of changes in users' device lists.
  *
  * @example
  * ```ts
- * // In a sync server: where the log of device lists stands goes into the token of the sync.
+ * // In a sync server: put the position of the device-list log into the sync token.
  * const nextBatch = `${position}_${this.deviceLists.token()}`;
  * ```
  */
@@ -39,8 +39,8 @@ export class DeviceListsService {
   ) {}
 
   /**
-   * Writes changes down in the transaction that makes them, and tells listeners. Until it ends, other changes of the
-   * same users wait: call it last.
+   * Records changes in the transaction that makes them, and publishes them. Other changes of the same users wait
+   * until it ends, so call it last.
    */
   async record(tx: Tx, changes: readonly NewChange[]): Promise<void> {
     const now = tx.startedAt.getTime();
@@ -49,18 +49,18 @@ export class DeviceListsService {
   }
 
   /**
-   * Where the log stands, as a token for `GET /keys/changes`: what a sync server puts into its own. It lies a minute
-   * back, because a change that is being committed right now may have an earlier position than one that is visible:
-   * a change may be told twice, but none is missed.
+   * Returns the current position of the log as a token for `GET /keys/changes`, which a sync server puts into its own
+   * token. It is a minute old, because a change that is being committed may have an earlier position than one that is
+   * already visible. So a change may be reported twice, but none is missed.
    */
   token(): string {
     return toToken(toPosition(this.clock.now().getTime() - SETTLED_AFTER_MS));
   }
 
   /**
-   * Whose devices or keys have changed between two tokens, for a user: its own, and those of users who share a room
-   * with it. Changes older than `DEVICE_LIST_RETENTION` are not known any more; then everybody counts as changed.
-   * @throws {MatrixError} `M_INVALID_PARAM` for a token that is not of this service, or tokens in the wrong order
+   * Returns whose devices or keys have changed between two tokens: the user, and users who share a room with them.
+   * Changes older than `DEVICE_LIST_RETENTION` are no longer known; then everybody counts as changed.
+   * @throws {MatrixError} `M_INVALID_PARAM` for a token that is not from this service, or tokens in the wrong order
    */
   async changesFor(userId: string, from: string, to: string): Promise<ChangedUsers> {
     const [after, upTo] = [this.positionOf('from', from), this.positionOf('to', to)];
@@ -72,14 +72,14 @@ export class DeviceListsService {
     return { changed: [...new Set([...changed, ...began])], left: ended };
   }
 
-  /** Nothing earlier is kept. */
+  /** Changes before this time are not kept. */
   private oldest(nowMs: number): number {
     return nowMs - this.environment.deviceListRetentionMs;
   }
 
   private positionOf(name: string, token: string): number {
     const position = Number(TOKEN.exec(token)?.[1] ?? Infinity);
-    // A token of tomorrow is none that was given out.
+    // A token from the future was never issued.
     if (position > toPosition(this.clock.now().getTime()))
       throw MatrixError.invalidParam(`${name} is not a token of this service`);
     return position;

@@ -4,8 +4,8 @@ import { UnitOfWork } from '../../database/unit-of-work.js';
 import type { DeviceListChange } from '../../events/device-lists-changed.event.js';
 import { type NewChange, numbered } from './device-lists.rules.js';
 
-// Whoever updates the user's row of device_lists holds it until the commit, so positions are committed in their order.
-// They start from the clock, so that positions of different users can be compared as times can.
+// Updating a user's row of device_lists locks it until the commit, so positions are committed in order. They start
+// from the clock, so that positions of different users can be compared like times.
 const RECORD: Statement = {
   name: 'device_lists_record',
   text: `
@@ -49,7 +49,7 @@ export class DeviceListsStore {
 
   /**
    * Appends changes to the lists of their users.
-   * @param position where the clock stands
+   * @param position the current time, as a position
    * @param forgetBefore changes of these users before this position are removed
    */
   record(
@@ -75,7 +75,10 @@ export class DeviceListsStore {
     ]);
   }
 
-  /** Who of `followed`, or of those whom `userId` signed, has changed after one position and up to another. */
+  /**
+   * Returns which of `followed`, and of those whom `userId` signed, have changed after one position and up to
+   * another.
+   */
   async findChanged(
     userId: string,
     followed: readonly string[],

@@ -2,15 +2,15 @@
 export interface SharedRoomsInSpan {
   /** User IDs that share a room with the user at the end of the span. */
   readonly sharing: readonly string[];
-  /** Those of them that did not at its beginning. */
+  /** Those of them that shared none at its beginning. */
   readonly began: readonly string[];
   /** User IDs that shared a room with the user at the beginning and share none at the end. */
   readonly ended: readonly string[];
 }
 
 /**
- * Tells who shares a room with whom: whose device lists a user follows ("Tracking the device list for a user").
- * Rooms are a homeserver's knowledge, so a team provides it.
+ * Tells who shares a room with a user, and so whose device lists the user follows ("Tracking the device list for a
+ * user"). Only the homeserver knows about rooms, so a team provides it.
  *
  * @example
  * ```ts
@@ -23,7 +23,7 @@ export interface SharedRoomsInSpan {
  * ```
  */
 export abstract class SharedRooms {
-  /** The user itself need not be among the answers. Asked once for each `GET /keys/changes`. */
+  /** Called once for each `GET /keys/changes`. The answer need not include the user. */
   abstract inSpan(userId: string, from: Date, to: Date): Promise<SharedRoomsInSpan>;
 }
 

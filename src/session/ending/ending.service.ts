@@ -100,7 +100,7 @@ export class EndingService {
     );
   }
 
-  /** Ends the sessions of devices that the caller has locked in this commit, and the devices in steps. */
+  /** Ends sessions in this commit, and their devices, which the caller has locked, in steps. */
   private async endInSteps(tx: Tx, devices: readonly DeviceRef[], reason: DeletionReason): Promise<void> {
     const [{ userId, deviceId }] = devices as [DeviceRef];
     tx.afterCommit(this.marked);

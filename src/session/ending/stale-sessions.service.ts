@@ -12,7 +12,7 @@ import { EndingService } from './ending.service.js';
 const PAGE = 2_000;
 /** How many devices are ended in one commit. */
 const STEP = 200;
-/** About the most devices that one call ends. */
+/** About how many devices one call ends at most. */
 const MOST_ENDED = 10_000;
 
 /** The progress of a call. */

@@ -53,8 +53,8 @@ export class LoginTokenService {
     const presented = this.tokens.read('mxl', token);
     if (presented === null) throw MatrixError.forbidden('Invalid login token');
     const { userId, digest } = presented;
-    // Lock the account and the issuing device first, as everywhere: whoever ends them deletes their login tokens
-    // last.
+    // Lock the account and the issuing device first, as everywhere: a transaction that ends them deletes their login
+    // tokens last.
     await this.accounts.hold(tx, userId);
     const issuer = await this.store.findIssuer(tx, userId, digest);
     if (issuer !== null) await this.devices.lock(tx, [issuer]);

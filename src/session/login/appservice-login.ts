@@ -48,8 +48,8 @@ export class AppserviceLogin {
   }
 
   /**
-   * Checks that a new user ID is inside the namespaces of the application service that registers it, and in no
-   * other's.
+   * Checks that a new user ID is inside the namespaces of the application service that registers it, if any, and that
+   * no other one reserves it.
    * @param own the application service that registers, or `null`
    * @throws {MatrixError} 400 `M_EXCLUSIVE`
    */

@@ -1,8 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { recordOrigin } from '../../audit/origins.js';
 import type { Requester } from '../../auth/requester.js';
-import { TokenVerifier } from '../../auth/token-verifier.port.js';
-import type { Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { AccountDeactivated } from '../../events/account-deactivated.event.js';
 import { EventBus } from '../../events/event-bus.js';
@@ -16,9 +14,8 @@ import {
   UiaService,
   withoutProof,
 } from '../../uia/uia.service.js';
-import type { AccountEntity } from '../account.entity.js';
-import { requireActive, requireUnchanged } from '../accounts.service.js';
-import { AccountsStore } from '../accounts.store.js';
+import { requireUnchanged } from '../accounts.service.js';
+import { OwnAccount } from './own-account.js';
 import { PasswordsService } from '../passwords.service.js';
 import type { ChangePasswordDto, DeactivateDto } from './account.dto.js';
 
@@ -26,20 +23,19 @@ const FLOWS = [['m.login.password']];
 
 /** What users may do to their own account. */
 @Injectable()
-export class AccountService {
+export class AccountManagementService {
   constructor(
     private readonly uia: UiaService,
     private readonly passwords: PasswordsService,
-    private readonly store: AccountsStore,
+    private readonly own: OwnAccount,
     private readonly events: EventBus,
     private readonly unitOfWork: UnitOfWork,
-    private readonly callers: TokenVerifier,
   ) {}
 
   /**
    * Sets a new password. The calling session and its refresh token stay; the other devices are deleted unless the
-   * user wants to keep them. All of it is one commit.
-   * @param requester `null`: nobody is logged in, and whoever knows the old password is the user
+   * user wants to keep them. All of this is one commit.
+   * @param requester `null` if nobody is logged in; then the old password alone proves who the user is
    */
   async changePassword(
     requester: Requester | null,
@@ -47,10 +43,10 @@ export class AccountService {
     origin: Origin,
   ): Promise<void> {
     const { new_password: password, auth } = request;
-    // Only the answer to a challenge may leave it out: a hash of it is remembered.
+    // Only the answer to a challenge may leave out the password, because a hash of it is remembered.
     if (password === undefined && typeof auth?.['session'] !== 'string')
       throw MatrixError.missingParam('new_password');
-    // What cannot be had is told before the user is asked to prove anything.
+    // Refuse what is impossible before asking the user for proof.
     if (requester !== null) await this.passwords.requireKeptHere(requester.userId);
     if (password !== undefined) await this.passwords.requireStrong(password, requester?.userId ?? '');
     const hash = password === undefined ? null : () => this.passwords.hash(password);
@@ -71,13 +67,13 @@ export class AccountService {
     if (passwordHash === null) throw MatrixError.missingParam('new_password');
     const earlier = await this.unitOfWork.run(async (tx) => {
       recordOrigin(tx, origin);
-      const account = await this.lock(tx, proof, requester);
-      // Asked for twice at once: the second finds what the first has done.
+      const account = await this.own.lock(tx, proof.userId, requester);
+      // If the request comes twice at once, the second one finds the result of the first.
       const made = await this.uia.hold(tx, proof);
       if (made !== null) return made;
       requireUnchanged(account, proof.credential);
       const { userId } = account;
-      await this.store.setPassword(tx, userId, passwordHash);
+      await this.own.setPassword(tx, userId, passwordHash);
       const keptDeviceId = requester?.device?.deviceId ?? null;
       await this.events.publish(
         tx,
@@ -89,7 +85,7 @@ export class AccountService {
     if (earlier !== null) await this.requireSamePassword(earlier, password);
   }
 
-  /** Ends the account for good: every session goes in the same commit, and the name stays taken. */
+  /** Deactivates the account for good: every session ends in the same commit, and the name stays taken. */
   async deactivate(requester: Requester | null, request: DeactivateDto, origin: Origin): Promise<void> {
     const proof = requester?.isAppservice
       ? withoutProof({}, requester.userId)
@@ -102,13 +98,13 @@ export class AccountService {
     const { erase = false } = { ...proof.parameters, ...defined({ erase: request.erase }) };
     await this.unitOfWork.run(async (tx) => {
       recordOrigin(tx, origin);
-      const account = await this.lock(tx, proof, requester);
+      const account = await this.own.lock(tx, proof.userId, requester);
       requireUnchanged(account, proof.credential);
-      // Without a proof only for a user of its own; people in a shared namespace are not.
+      // Without a proof, an application service may deactivate only its own users, not people in a shared namespace.
       if (requester?.isAppservice && account.kind !== 'appservice') {
         throw MatrixError.forbidden('This user does not belong to the application service');
       }
-      await this.store.deactivate(tx, account.userId);
+      await this.own.deactivate(tx, account.userId);
       await this.events.publish(tx, new AccountDeactivated(account.userId, erase, tx.startedAt.getTime()));
     });
   }
@@ -125,21 +121,13 @@ export class AccountService {
     });
   }
 
-  /** A change that is asked for again, because its answer was lost, is made already: if it is the same change. */
+  /** Lets a repeated request pass, whose first response was lost, if it asks for the same change. */
   private async requireSamePassword(
     { passwordHash = null }: Result,
     password: string | undefined,
   ): Promise<void> {
     if (password !== undefined && !(await this.passwords.isOf(passwordHash, password)))
       throw MatrixError.forbidden('The authentication session belongs to another request');
-  }
-
-  /** The account, if it may act, and the calling session is still there. */
-  private async lock(tx: Tx, { userId }: Authorised, requester: Requester | null): Promise<AccountEntity> {
-    const account = userId === null ? null : await this.store.lock(tx, userId);
-    requireActive(account);
-    if (requester !== null) await this.callers.requireAlive(tx, requester);
-    return account;
   }
 }
 
