@@ -54,7 +54,7 @@ module.exports = {
       comment: 'It delivers whatever event it is given, to whoever subscribed.',
       severity: 'error',
       from: room('outbox'),
-      to: outside('outbox', 'events', 'auth', ...UNDERNEATH),
+      to: outside('outbox', 'admin-api', 'events', 'auth', ...UNDERNEATH),
     },
     {
       name: 'nobody-needs-the-testing-kit',
@@ -68,7 +68,7 @@ module.exports = {
       comment: 'It writes down what events say, and where requests came from.',
       severity: 'error',
       from: room('audit'),
-      to: outside('audit', 'events', 'auth', ...UNDERNEATH),
+      to: outside('audit', 'admin-api', 'events', 'auth', ...UNDERNEATH),
     },
     {
       name: 'device-rows-know-no-feature',
@@ -76,6 +76,14 @@ module.exports = {
       severity: 'error',
       from: room('device-rows'),
       to: outside('device-rows', 'events', 'auth', ...UNDERNEATH),
+    },
+    {
+      name: 'admin-api-knows-no-feature',
+      comment:
+        'Who may use the endpoints of administrators, and how lists are paged, is the same for all of them.',
+      severity: 'error',
+      from: room('admin-api'),
+      to: outside('admin-api', 'auth', ...UNDERNEATH),
     },
     {
       name: 'webhooks-are-a-subscriber',
@@ -96,7 +104,16 @@ module.exports = {
       comment: 'What it ends goes the way of every session; it needs no room that hangs on a device.',
       severity: 'error',
       from: room('reconciler'),
-      to: outside('reconciler', 'device-rows', 'session', 'outbox', 'auth', 'events', ...UNDERNEATH),
+      to: outside(
+        'reconciler',
+        'admin-api',
+        'device-rows',
+        'session',
+        'outbox',
+        'auth',
+        'events',
+        ...UNDERNEATH,
+      ),
     },
     {
       name: 'nats-is-a-subscriber',
@@ -140,7 +157,7 @@ module.exports = {
         'Administrators change the state of accounts; what follows from it is the business of listeners.',
       severity: 'error',
       from: room('admin'),
-      to: outside('admin', 'accounts', 'audit', 'auth', ...UNDERNEATH),
+      to: outside('admin', 'admin-api', 'accounts', 'audit', 'auth', ...UNDERNEATH),
     },
     {
       name: 'accounts-do-not-know-sessions',
@@ -157,6 +174,7 @@ module.exports = {
       from: room('session'),
       to: outside(
         'session',
+        'admin-api',
         'device-rows',
         'accounts',
         'appservices',

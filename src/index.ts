@@ -18,7 +18,7 @@ export {
 } from './auth/auth.decorators.js';
 export { BearerGuard } from './auth/bearer.guard.js';
 export type { Requester, RequesterDevice } from './auth/requester.js';
-export { requireServerAdmin } from './auth/server-admin.rules.js';
+export { requireServerAdmin } from './admin-api/server-admin.rules.js';
 export { Environment, EnvironmentError, type RateLimit, type RateLimitName } from './config/environment.js';
 export type { Part } from './config/parts.js';
 export type { DatabaseLocation, MigrationClass } from './database/data-source.js';

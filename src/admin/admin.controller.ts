@@ -2,7 +2,7 @@ import { Body, Controller, Get, Param, Put } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { CurrentRequester } from '../auth/auth.decorators.js';
 import type { Requester } from '../auth/requester.js';
-import { ForServerAdmins } from '../auth/server-admin.decorator.js';
+import { ForServerAdmins } from '../admin-api/server-admin.decorator.js';
 import {
   ApiAccessToken,
   ApiExample,

@@ -4,7 +4,7 @@ import { AccountsService } from '../accounts/accounts.service.js';
 import type { Restriction } from '../accounts/accounts.store.js';
 import { recordOrigin } from '../audit/origins.js';
 import type { Requester } from '../auth/requester.js';
-import { requireWholeUserId } from '../auth/server-admin.rules.js';
+import { requireWholeUserId } from '../admin-api/server-admin.rules.js';
 import { Environment } from '../config/environment.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import type { Origin } from '../matrix/client-origin.decorator.js';

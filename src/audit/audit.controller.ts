@@ -1,11 +1,11 @@
 import { Controller, Get, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
-import { ForServerAdmins } from '../auth/server-admin.decorator.js';
-import { requireWholeUserId } from '../auth/server-admin.rules.js';
+import { ForServerAdmins } from '../admin-api/server-admin.decorator.js';
+import { requireWholeUserId } from '../admin-api/server-admin.rules.js';
 import { Environment } from '../config/environment.js';
 import { ApiAccessToken } from '../matrix/api.decorators.js';
 import { MatrixError } from '../matrix/matrix-error.js';
-import { readLimit, readName, readPageToken, toPageToken } from '../matrix/page.rules.js';
+import { readLimit, readName, readPageToken, toPageToken } from '../admin-api/page.rules.js';
 import { Clock } from '../system/clock.js';
 import { AUDIT_ACTIONS, type AuditAction, type AuditEntryEntity } from './audit-entry.entity.js';
 import { AuditService } from './audit.service.js';

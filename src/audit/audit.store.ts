@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { purging } from '../database/housekeeping.js';
 import type { PendingStatement, Statement } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
-import type { PagePosition } from '../matrix/page.rules.js';
+import type { PagePosition } from '../admin-api/page.rules.js';
 import type { AuditAction, AuditEntryEntity } from './audit-entry.entity.js';
 
 const INSERT: Statement = {

@@ -1,11 +1,11 @@
 import { Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiParam, ApiQuery, ApiTags } from '@nestjs/swagger';
-import { ForServerAdmins } from '../auth/server-admin.decorator.js';
+import { ForServerAdmins } from '../admin-api/server-admin.decorator.js';
 import { ApiAccessToken, ApiMatrixError } from '../matrix/api.decorators.js';
 import { WithoutBody } from '../matrix/json-body.guard.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import type { DeliveryState, EventDeliveryEntity } from './event-delivery.entity.js';
-import { readLimit, readName, readPageToken, toPageToken } from '../matrix/page.rules.js';
+import { readLimit, readName, readPageToken, toPageToken } from '../admin-api/page.rules.js';
 import { toPublicJson } from './public-json.js';
 import { OutboxService } from './outbox.service.js';
 

@@ -4,7 +4,7 @@ import type { EventRecorder } from '../events/event-recorder.port.js';
 import { SessionsEnded } from '../events/sessions-ended.event.js';
 import type { SessionEvent, SessionEventType } from '../events/session-event.js';
 import { MatrixError } from '../matrix/matrix-error.js';
-import type { PagePosition } from '../matrix/page.rules.js';
+import type { PagePosition } from '../admin-api/page.rules.js';
 import { Clock } from '../system/clock.js';
 import { Entropy } from '../system/entropy.js';
 import type { DeliveryState, EventDeliveryEntity } from './event-delivery.entity.js';

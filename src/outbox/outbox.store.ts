@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { PendingStatement, Statement } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
-import type { PagePosition } from '../matrix/page.rules.js';
+import type { PagePosition } from '../admin-api/page.rules.js';
 import type { DeliveryState, EventDeliveryEntity } from './event-delivery.entity.js';
 import type { Subscriber } from './subscribers.js';
 

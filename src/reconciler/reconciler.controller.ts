@@ -1,6 +1,6 @@
 import { Controller, HttpCode, Post, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
-import { ForServerAdmins } from '../auth/server-admin.decorator.js';
+import { ForServerAdmins } from '../admin-api/server-admin.decorator.js';
 import { ApiAccessToken } from '../matrix/api.decorators.js';
 import { WithoutBody } from '../matrix/json-body.guard.js';
 import { MatrixError } from '../matrix/matrix-error.js';

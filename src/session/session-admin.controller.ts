@@ -3,8 +3,8 @@ import { ApiOkResponse, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger'
 import { AccountsService } from '../accounts/accounts.service.js';
 import { CurrentRequester } from '../auth/auth.decorators.js';
 import type { Requester } from '../auth/requester.js';
-import { ForServerAdmins } from '../auth/server-admin.decorator.js';
-import { requireWholeUserId } from '../auth/server-admin.rules.js';
+import { ForServerAdmins } from '../admin-api/server-admin.decorator.js';
+import { requireWholeUserId } from '../admin-api/server-admin.rules.js';
 import { Environment } from '../config/environment.js';
 import { ApiAccessToken, ApiMatrixError, ApiUserId, EMPTY_OBJECT } from '../matrix/api.decorators.js';
 import { ClientOrigin, type Origin } from '../matrix/client-origin.decorator.js';

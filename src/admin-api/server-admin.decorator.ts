@@ -11,7 +11,7 @@ import type { Request } from 'express';
 import { Environment } from '../config/environment.js';
 import { ApiMatrixError } from '../matrix/api.decorators.js';
 import { MatrixError } from '../matrix/matrix-error.js';
-import type { Requester } from './requester.js';
+import type { Requester } from '../auth/requester.js';
 import { requireServerAdmin } from './server-admin.rules.js';
 
 const PARAMETERS = 'auth:admin-parameters';

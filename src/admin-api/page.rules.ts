@@ -1,4 +1,4 @@
-import { MatrixError } from './matrix-error.js';
+import { MatrixError } from '../matrix/matrix-error.js';
 
 const TOKEN = /^(\d{1,15})_([\w-]{1,64})$/;
 

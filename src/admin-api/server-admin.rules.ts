@@ -1,7 +1,7 @@
 import type { Environment } from '../config/environment.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { serverNameOf } from '../matrix/user-id.js';
-import type { Requester } from './requester.js';
+import type { Requester } from '../auth/requester.js';
 
 /**
  * Refuses everybody but administrators (`SERVER_ADMINS`). Call it before any look-up, so that nobody else learns what
