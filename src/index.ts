@@ -20,6 +20,7 @@ export { BearerGuard } from './auth/bearer.guard.js';
 export type { Requester, RequesterDevice } from './auth/requester.js';
 export { requireServerAdmin } from './admin-api/server-admin.rules.js';
 export { Environment, EnvironmentError, type RateLimit, type RateLimitName } from './config/environment.js';
+export type { Limits } from './config/limits.js';
 export type { Part } from './config/parts.js';
 export type { DatabaseLocation, MigrationClass } from './database/data-source.js';
 export { EmbeddedPostgres, type EmbeddedPostgresOptions } from './database/embedded/embedded-postgres.js';

@@ -29,5 +29,5 @@ export abstract class TokenVerifier {
    * before the transaction ends.
    * @throws {MatrixError} `M_UNKNOWN_TOKEN`
    */
-  abstract requireAlive(tx: Tx, requester: Requester): Promise<void>;
+  abstract requireAlive(tx: Tx, requester: Pick<Requester, 'userId' | 'tokenDigest'>): Promise<void>;
 }

@@ -254,7 +254,7 @@ export const environmentSchema = z.object({
   RATE_LIMIT_LOGIN_FAILED_ADDRESS: rateLimit('50/10m').describe('Failed logins from one address.'),
   RATE_LIMIT_REGISTRATION: rateLimit('20/1h').describe('Registrations from one address.'),
   RATE_LIMIT_CHALLENGE: rateLimit('60/1m').describe(
-    'Requests from one address that may start interactive authentication: registrations, password changes, deactivations, device deletions, new cross-signing keys, login tokens.',
+    'Requests from one address that may start interactive authentication: registrations, password changes, deactivations, device deletions, new cross-signing keys, login tokens. Application services are not counted.',
   ),
   RATE_LIMIT_AVAILABLE: rateLimit('60/1m').describe(
     'Checks of whether a username is available, from one address.',

@@ -44,7 +44,14 @@ export const limitVariables = {
 
 type Variables = z.infer<z.ZodObject<typeof limitVariables>>;
 
-/** How much one user, one device or one request may have; sizes are in bytes. */
+/**
+ * How much one user, one device or one request may have; sizes are in bytes.
+ *
+ * @example
+ * ```ts
+ * const { devicesPerUser }: Limits = environment.limits;
+ * ```
+ */
 export interface Limits {
   readonly devicesPerUser: number;
   readonly bodyBytes: number;

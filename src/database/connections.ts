@@ -14,6 +14,8 @@ export class Connections {
   readonly lookUps: Turns;
   /** Transactions that may wait long for a lock: at most half of all, so that shared ones can still run. */
   readonly patient: Turns;
+  /** How many of those one kind of shared work may have: one kind must not keep all others waiting. */
+  readonly patientOfAKind: number;
   /**
    * How many calls of one kind of shared work run at once. Two, so that one works while the other commits: one alone
    * lost a fifth of the throughput, and more gained nothing.
@@ -25,7 +27,9 @@ export class Connections {
     const waiting = { waiting: MOST_WAITING, waitMs: PATIENCE_MS };
     this.transactions = new Turns({ ...waiting, atOnce: transactions });
     this.lookUps = new Turns({ ...waiting, atOnce: poolSize });
-    this.patient = new Turns({ ...waiting, atOnce: Math.max(1, Math.floor(transactions / 2)) });
+    const patient = Math.max(1, Math.floor(transactions / 2));
+    this.patient = new Turns({ ...waiting, atOnce: patient });
+    this.patientOfAKind = Math.max(1, patient - 1);
     this.sharedAtOnce = Math.min(2, transactions);
   }
 }

@@ -37,9 +37,16 @@ export async function runSteps<Item, Locked, Result>(
   operation: SharedTransaction<Item, Locked, Result>,
   items: readonly Item[],
 ): Promise<Outcome<Result>[]> {
+  let aheadFailure: { readonly reason: unknown } | undefined;
   const [locked] = await tx.inOrder(
     () => operation.lock(tx, items),
-    () => operation.ahead?.(tx, items),
+    async () => {
+      try {
+        await operation.ahead?.(tx, items);
+      } catch (reason) {
+        aheadFailure = { reason };
+      }
+    },
   );
   const mayRefuse = items.length > 1 && operation.ahead === undefined;
   const decided: Decided<Item, Result>[] = [];
@@ -53,6 +60,8 @@ export async function runSteps<Item, Locked, Result>(
       return { refusal };
     }
   });
+  // A refusal says more than what failed because of it.
+  if (aheadFailure !== undefined) throw aheadFailure.reason;
   if (decided.length > 0) await operation.write?.(tx, decided);
   return outcomes;
 }

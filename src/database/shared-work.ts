@@ -1,5 +1,6 @@
 import { causesOf, isUnavailable, Unavailable } from '../system/outage.js';
 import { type Connections, MOST_WAITING, PATIENCE_MS } from './connections.js';
+import { Turns } from './turns.js';
 
 /** What became of one item: its result, or why it was refused. */
 export type Outcome<Result> = { readonly result: Result } | { readonly refusal: unknown };
@@ -47,12 +48,20 @@ export class SharedWork<Item, Result> {
   private underWay = 0;
   private isScheduled = false;
   private timer: NodeJS.Timeout | undefined;
+  /** The items of this kind that are tried a last time. */
+  private readonly patient: Turns;
 
   constructor(
     private readonly kind: Kind<Item, Result>,
     private readonly connections: Connections,
     private readonly count: (what: WorkEvent, by: number) => void = () => {},
-  ) {}
+  ) {
+    this.patient = new Turns({
+      atOnce: connections.patientOfAKind,
+      waiting: MOST_WAITING,
+      waitMs: PATIENCE_MS,
+    });
+  }
 
   /** How many items wait for a call. */
   get waiting(): number {
@@ -61,7 +70,7 @@ export class SharedWork<Item, Result> {
 
   /** Serves the item together with others; resolves with its result. */
   together(item: Item): Promise<Result> {
-    if (this.queue.length + this.connections.patient.waiting >= MOST_WAITING) {
+    if (this.queue.length + this.patient.waiting >= MOST_WAITING) {
       this.count('refused', 1);
       return Promise.reject(new Unavailable('Too many requests wait for the database'));
     }
@@ -113,9 +122,9 @@ export class SharedWork<Item, Result> {
     this.underWay -= 1;
     if (this.queue.length > 0) this.schedule();
     for (const waiting of left)
-      this.connections.patient
-        .take(async () => waiting.resolve(await this.alone(waiting.item)))
-        .catch(waiting.reject);
+      this.patient
+        .take(() => this.connections.patient.take(() => this.alone(waiting.item)))
+        .then(waiting.resolve, waiting.reject);
   }
 
   /** Returns the items that must be tried again. */

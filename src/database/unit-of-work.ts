@@ -194,12 +194,18 @@ export class UnitOfWork {
         return runner.manager;
       };
       const tx = new Tx(client, this.clock.now(), makeManager, isShared);
+      // Before COMMIT and ROLLBACK: what is sent behind them would be a transaction of its own.
+      const close = async () => {
+        await tx.close();
+        isOver = true;
+        for (const runner of runners) await runner.release();
+      };
       try {
         const result = await work(tx);
         await begun.catch((error: unknown) => {
           throw ofDatabase(error);
         });
-        await tx.close();
+        await close();
         if (performance.now() > deadline) throw new Error('The transaction took too long to be committed');
         if (statusOf(client) === 'I') throw new Error('A statement ended the transaction');
         // Sent with the COMMIT. If it fails, the COMMIT is answered with ROLLBACK.
@@ -212,7 +218,7 @@ export class UnitOfWork {
         return result;
       } catch (error) {
         await begun.catch(() => {});
-        await tx.close();
+        await close();
         // If the connection died, its transaction is gone too. The first error is the one to report.
         if (statusOf(client) !== 'I') await client.query('ROLLBACK').catch(() => {});
         const told = ofQueries(isAbortedTransaction(error) ? tx.hiddenFailure() : error);
@@ -220,8 +226,6 @@ export class UnitOfWork {
         throw told;
       }
     } finally {
-      isOver = true;
-      for (const runner of runners) await runner.release();
       // The pool discards a connection that has died.
       client.release();
     }

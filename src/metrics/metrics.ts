@@ -50,6 +50,7 @@ export class Metrics {
   /** Every metric, with its labels. Checked even if metrics are not served, so that mistakes show early. */
   private readonly known = new Map<string, ReadonlySet<string>>();
   private readonly counters = new Map<string, Counter>();
+  private readonly gauges = new Set<string>();
 
   /**
    * @param client `null` if metrics are not served; nothing is counted then
@@ -75,7 +76,8 @@ export class Metrics {
    */
   count(name: string, labels: Readonly<Record<string, string>> = {}, by = 1): void {
     const known = this.known.get(name);
-    if (known === undefined) throw new Error(`There is no counter ${name}: add it first`);
+    if (known === undefined || this.gauges.has(name))
+      throw new Error(`There is no counter ${name}: add it first`);
     const unknown = Object.keys(labels).find((label) => !known.has(label));
     if (unknown !== undefined) throw new Error(`The counter ${name} has no label ${unknown}`);
     if (!(by >= 0)) throw new Error(`The counter ${name} cannot count ${by}`);
@@ -89,6 +91,7 @@ export class Metrics {
    */
   addGauge(description: MetricDescription, read: () => Promise<readonly GaugeValue[]>): void {
     const described = this.describe(description);
+    this.gauges.add(described.name);
     if (this.client === null) return;
     const gauge: Gauge = new this.client.Gauge({
       ...described,

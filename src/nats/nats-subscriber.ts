@@ -19,6 +19,7 @@ export interface NatsTarget {
 export class NatsSubscriber implements Subscriber {
   readonly name = 'nats';
   private connection: Promise<NatsConnection> | undefined;
+  private isClosed = false;
   /** How often the server has refused each subject. */
   private readonly refusals = new Map<string, number>();
 
@@ -43,25 +44,32 @@ export class NatsSubscriber implements Subscriber {
   }
 
   async close(): Promise<void> {
+    this.isClosed = true;
     const connection = await this.connection?.catch(() => undefined);
     await connection?.close();
   }
 
-  /** One connection, which reconnects by itself. If the first attempt fails, the next delivery tries again. */
+  /** One connection, which reconnects by itself. If the first attempt fails, the next delivery makes another. */
   private async connect(): Promise<NatsConnection> {
-    this.connection ??= this.nats.connect(optionsOf(this.target.url)).then((connection) => {
+    if (this.isClosed) throw new Error('The connection to NATS is closed');
+    const mine = (this.connection ??= this.nats.connect(optionsOf(this.target.url)).then((connection) => {
       this.watch(connection);
       return connection;
-    });
+    }));
     try {
-      const connection = await this.connection;
+      const connection = await mine;
       if (!connection.isClosed()) return connection;
     } catch (error) {
-      this.connection = undefined;
+      this.forget(mine);
       throw error;
     }
-    this.connection = undefined;
+    this.forget(mine);
     return this.connect();
+  }
+
+  /** Others that have waited for the same connection may have opened the next one already. */
+  private forget(connection: Promise<NatsConnection>): void {
+    if (this.connection === connection) this.connection = undefined;
   }
 
   private async send(...[connection, subject, payload, options]: Publication): Promise<void> {

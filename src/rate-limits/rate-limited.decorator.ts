@@ -35,7 +35,9 @@ class RateLimitGuard implements CanActivate {
     const requester = (request.user ?? null) as Requester | null;
     const { name, by } = this.reflector.get<EndpointLimit>(LIMIT, context.getHandler());
     if (requester?.isAppservice) return true;
-    await this.limiter.count(name, by === 'address' ? clientAddressOf(request) : requester!.userId);
+    const who = by === 'address' ? clientAddressOf(request) : requester?.userId;
+    if (who === undefined) throw new Error(`The limit ${name} by user is on an endpoint without one`);
+    await this.limiter.count(name, who);
     return true;
   }
 }

@@ -5,13 +5,17 @@ import { type Check, type Finding, nextPage, PAGE, type Positions, toFinding } f
 /** Finds rows of devices that do not exist, because a foreign key was dropped or a backup was restored without it. */
 @Injectable()
 export class LostRowsCheck implements Check {
-  constructor(private readonly tables: DeviceTables) {}
+  constructor(private readonly deviceTables: DeviceTables) {}
+
+  tables(): readonly string[] {
+    return this.deviceTables.all();
+  }
 
   async look(repair: boolean, positions: Positions): Promise<Finding[]> {
     const findings: Finding[] = [];
-    for (const table of this.tables.all()) {
-      const lost = await nextPage(table, positions, (from) => this.tables.look(table, from, PAGE));
-      const repaired = repair && lost.length > 0 ? await this.tables.remove(table, lost) : 0;
+    for (const table of this.deviceTables.all()) {
+      const lost = await nextPage(table, positions, (from) => this.deviceTables.look(table, from, PAGE));
+      const repaired = repair && lost.length > 0 ? await this.deviceTables.remove(table, lost) : 0;
       findings.push(toFinding(`${table}_without_device`, lost, repaired));
     }
     return findings;

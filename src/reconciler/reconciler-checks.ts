@@ -13,6 +13,11 @@ export class ReconcilerChecks {
     private readonly stuckEvents: StuckEventsCheck,
   ) {}
 
+  /** The tables that it reads page by page. */
+  tables(): readonly string[] {
+    return [...this.lostRows.tables(), 'devices'];
+  }
+
   /** Checks the next page of each table, and moves the positions. */
   async nextPage(repair: boolean, positions: Positions): Promise<Finding[]> {
     const lost = await this.lostRows.look(repair, positions);

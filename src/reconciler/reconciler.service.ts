@@ -64,7 +64,10 @@ export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicat
       const kept = await this.store.beginRound(name, this.clock.now(), reconcileIntervalMs);
       if (kept === null) return;
       // Tables that were read to the end start over.
-      const positions = Object.fromEntries(Object.entries(kept).filter(([, position]) => position !== null));
+      const tables = this.checks.tables();
+      const positions = Object.fromEntries(
+        Object.entries(kept).filter(([table, position]) => position !== null && tables.includes(table)),
+      );
       const keep = () => this.store.keepPositions(name, positions);
       this.report(await this.look(repair, positions, PAGES_A_ROUND, keep));
     } catch (error) {

@@ -36,7 +36,10 @@ export class SessionTokenVerifier extends TokenVerifier {
     return isAlive ? { kind: 'valid', requester } : this.unknown(presented);
   }
 
-  async requireAlive(tx: Tx, { userId, tokenDigest }: Requester): Promise<void> {
+  async requireAlive(
+    tx: Tx,
+    { userId, tokenDigest }: Pick<Requester, 'userId' | 'tokenDigest'>,
+  ): Promise<void> {
     if (tokenDigest === null) return;
     if (!(await this.store.hasAccessToken(tx, userId, tokenDigest))) throw MatrixError.unknownToken();
   }

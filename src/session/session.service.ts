@@ -48,10 +48,8 @@ export class SessionService {
     // The requester is an application service, or there is too much to delete in one commit.
     await this.unitOfWork.run(async (tx) => {
       recordOrigin(tx, origin);
-      await tx.inOrder(
-        () => this.endings.endWanted(tx, [device], 'logout'),
-        () => this.callers.requireAlive(tx, requester),
-      );
+      const alongside = () => this.callers.requireAlive(tx, requester);
+      await this.endings.endWanted(tx, [device], 'logout', { alongside });
     });
   }
 
@@ -84,10 +82,8 @@ export class SessionService {
     // Lock the caller's own device too: if two devices delete each other, the second one waits and then finds itself
     // deleted.
     const own = requester.device === null ? [] : [requester.device];
-    await tx.inOrder(
-      () => this.endings.endWanted(tx, wanted, 'device_deleted', own),
-      () => this.callers.requireAlive(tx, requester),
-    );
+    const alongside = () => this.callers.requireAlive(tx, requester);
+    await this.endings.endWanted(tx, wanted, 'device_deleted', { held: own, alongside });
   }
 
   /**

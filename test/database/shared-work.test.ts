@@ -150,6 +150,36 @@ describe('Shared work', () => {
     expect(served).toEqual([[1, 2], [11, 12], [21]]);
   });
 
+  it('of one kind that has to wait long leaves room for other kinds', async () => {
+    const connections = new Connections(10);
+    const stuck = new SharedWork<number, number>(
+      {
+        name: 'stuck',
+        limit: 64,
+        serve: (_, isShared) =>
+          isShared ? Promise.reject(new TookTooLong('somebody holds it')) : new Promise(() => {}),
+      },
+      connections,
+    );
+    for (let item = 0; item < 10; item += 1) stuck.together(item).catch(() => {});
+    for (let turn = 0; turn < 20; turn += 1) await turns();
+    let attempts = 0;
+    const other = new SharedWork<number, number>(
+      {
+        name: 'other',
+        limit: 64,
+        serve: async (items, isShared) => {
+          attempts += 1;
+          if (isShared) throw new TookTooLong('somebody holds it');
+          return resultsOf(items);
+        },
+      },
+      connections,
+    );
+    expect(await other.together(1)).toBe(1);
+    expect(attempts).toBe(2);
+  });
+
   it('tries nothing again when the database cannot be had', async () => {
     const error = new Unavailable('The database is not available', { cause: new Error('connect') });
     let calls = 0;

@@ -57,6 +57,25 @@ describe('A unit of work', () => {
     expect(await exists('leaked')).toBe(false);
   });
 
+  it('lets no query of the entity manager in behind its end', async () => {
+    let late: Promise<unknown> = Promise.resolve();
+    const insertLate = async (tx: Tx) => {
+      const { manager } = tx;
+      for (let turn = 0; turn < 400; turn += 1) {
+        await new Promise((resolve) => setImmediate(resolve));
+        await manager.query(`INSERT INTO accounts (user_id, created_at) VALUES ($1, now())`, [`late${turn}`]);
+      }
+    };
+    const work = unitOfWork().run(async (tx) => {
+      late = insertLate(tx).catch(() => {});
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      throw new Error('no');
+    });
+    await expect(work).rejects.toThrow('no');
+    await late;
+    for (let turn = 0; turn < 400; turn += 1) expect(await exists(`late${turn}`)).toBe(false);
+  });
+
   it('survives a real deadlock: both sides commit', async () => {
     for (const name of ['left', 'right']) await unitOfWork().run((tx) => insert(tx, name));
     const lock = { name: 'test_lock', text: 'SELECT FROM accounts WHERE user_id = $1 FOR UPDATE' };

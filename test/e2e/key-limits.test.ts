@@ -57,6 +57,19 @@ describe('A user', () => {
     await app().matrix.login(session.userId);
   });
 
+  it('that is locked is told so, whatever else is in the way of a login', async () => {
+    const session = await app().matrix.register();
+    for (let nth = 0; nth < 4; nth += 1) await app().matrix.login(session.userId);
+    await app().sql('UPDATE accounts SET locked_at = now() WHERE user_id = $1', [session.userId]);
+    const login = {
+      type: 'm.login.password',
+      user: session.userId,
+      password: 'correct horse battery staple',
+    };
+    const answer = await app().http.post(`${V3}/login`).send(login).expect(401);
+    expect(answer.body).toMatchObject({ errcode: 'M_USER_LOCKED', soft_logout: true });
+  });
+
   it('has so many bytes of device keys at the most, whichever of the devices they are of', async () => {
     const session = await app().matrix.register();
     const filler = 'x'.repeat(15_000);

@@ -553,6 +553,20 @@ describe('A guest who wants to stay', () => {
     expect((await register({ auth }).expect(200)).body.user_id).toBe(body.user_id);
   });
 
+  it('who has logged out since the first request is no guest any more', async () => {
+    const [token, username] = await guest();
+    const register = (body: object) => app().http.post(`${V3}/register`).send(body);
+    const { body: challenge } = await register({
+      username,
+      password: PASSWORD,
+      guest_access_token: token,
+    }).expect(401);
+    await app().http.post(`${V3}/logout`).auth(token, { type: 'bearer' }).expect(200);
+    const auth = { type: 'm.login.dummy', session: challenge.session };
+    const { body } = await register({ auth }).expect(403);
+    expect(body).toMatchObject({ errcode: 'M_FORBIDDEN' });
+  });
+
   it('becomes a user of the same name, and keeps the device', async () => {
     const [token, username] = await guest();
     const { body } = await upgrade(token, username).expect(200);

@@ -87,6 +87,7 @@ describe('The public API', () => {
         "GuardedCall",
         "GuestsAllowed",
         "InTransaction",
+        "Limits",
         "ListPasswordPolicy",
         "LockedUserAllowed",
         "LoginContext",

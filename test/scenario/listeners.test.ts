@@ -11,7 +11,7 @@ import {
   SessionStarted,
   type Tx,
 } from '../../src/index.js';
-import { Bystander } from '../support/interleaving.js';
+import { Bystander, lockWaiters } from '../support/interleaving.js';
 import { type ClientSession, PASSWORD, passwordOf, someKeys } from '../../src/testing/matrix-client.js';
 import { census, NOTHING, useApp } from '../support/test-app.js';
 
@@ -220,6 +220,21 @@ describe('A listener', () => {
     };
     await app().matrix.logout(session).expect(500);
     expect(await late).toContain('The transaction is over');
+  });
+
+  it('that fails because the session had ended is no reason for a 500', async () => {
+    const session = await sessionWithKeys();
+    const bystander = await Bystander.begin(app());
+    const own = [session.userId, session.deviceId];
+    await bystander.run('DELETE FROM access_tokens WHERE user_id = $1 AND device_id = $2', own);
+    await bystander.run('DELETE FROM devices WHERE user_id = $1 AND device_id = $2', own);
+    behave = () => Promise.reject(new Error('my rows are gone'));
+    const logout = app()
+      .matrix.logout(session)
+      .then((answer) => answer);
+    await lockWaiters(app(), 1);
+    await bystander.commit();
+    expect(await logout).toMatchObject({ status: 401, body: { errcode: 'M_UNKNOWN_TOKEN' } });
   });
 
   it('may listen to several events with one method', async () => {

@@ -42,19 +42,21 @@ export class EndingService {
   /**
    * Locks devices and ends those that exist.
    * @param held devices of the same user that are locked in the same order, but not ended
+   * @param alongside sent behind the locks; if it rejects, nothing is ended
    * @returns how many were ended
    */
   async endWanted(
     tx: Tx,
     wanted: readonly DeviceRef[],
     reason: DeletionReason,
-    held: readonly DeviceRef[] = [],
+    {
+      held = [],
+      alongside,
+    }: { readonly held?: readonly DeviceRef[]; readonly alongside?: () => Promise<void> } = {},
   ): Promise<number> {
     const names = new Set(wanted.map(deviceKey));
-    const locked = await this.devices.lock(tx, [
-      ...wanted,
-      ...held.filter((one) => !names.has(deviceKey(one))),
-    ]);
+    const refs = [...wanted, ...held.filter((one) => !names.has(deviceKey(one)))];
+    const [locked] = await tx.inOrder(() => this.devices.lock(tx, refs), alongside);
     const devices = locked.filter((device) => names.has(deviceKey(device)));
     await this.endLocked(tx, devices, reason);
     return devices.length;

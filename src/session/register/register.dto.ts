@@ -47,12 +47,19 @@ export class RegisterDto extends InteractiveAuthDto {
 
 /** What a registration asks for, without its proof. It may be remembered between two requests. */
 export type WantedAccount = Omit<RegisterDto, 'type' | 'auth' | 'password' | 'guest_access_token'> & {
-  /** The guest to be upgraded, once `guest_access_token` has proven who it is. */
-  readonly guest_user_id?: string;
+  /** The guest who becomes the user, once `guest_access_token` has proven who it is. */
+  readonly guest?: WantedGuest;
 };
 
-export function toWantedAccount(request: RegisterDto, guestId: string | null = null): WantedAccount {
+/** A guest, and the digest of the token that it has shown: it must still be there when the guest becomes a user. */
+export interface WantedGuest {
+  readonly user_id: string;
+  /** In base64. */
+  readonly token_digest: string;
+}
+
+export function toWantedAccount(request: RegisterDto, guest: WantedGuest | null = null): WantedAccount {
   const { username, device_id, initial_device_display_name, inhibit_login, refresh_token } = request;
   const wanted = { username, device_id, initial_device_display_name, inhibit_login, refresh_token };
-  return guestId === null ? wanted : { ...wanted, guest_user_id: guestId };
+  return guest === null ? wanted : { ...wanted, guest };
 }

@@ -8,7 +8,7 @@ import type { Origin } from '../../matrix/client-origin.decorator.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import type { SessionStart, StartedSession } from '../session.rules.js';
 import { SessionStartService } from '../session-start.service.js';
-import type { RegisterDto, WantedAccount } from './register.dto.js';
+import type { RegisterDto, WantedAccount, WantedGuest } from './register.dto.js';
 import { RegistrationGate } from './registration-gate.js';
 import { RegistrationNames } from './registration-names.js';
 
@@ -37,17 +37,18 @@ export class RegisterService {
     await this.gate.countChallenge(origin.address);
     const again = await this.answerAgain(request, origin);
     if (again !== null) return again;
-    const guestId = await this.guestOf(request);
+    const guest = await this.guestOf(request);
     // Refuse an unavailable name before asking the user for proof.
-    const asked = guestId ?? (await this.unlessRegistered(request, () => this.nameOf(request.username)));
+    const asked =
+      guest?.user_id ?? (await this.unlessRegistered(request, () => this.nameOf(request.username)));
     const { wanted, passwordHash, proof } = await this.gate.pass(
       request,
-      { userId: asked, guestId },
+      { userId: asked, guest },
       origin.address,
     );
-    const upgraded = guestId ?? wanted.guest_user_id ?? null;
+    const upgraded = guest ?? wanted.guest ?? null;
     const userId =
-      upgraded ??
+      upgraded?.user_id ??
       asked ??
       (await this.unlessRegistered(request, () =>
         this.names.forPerson(wanted.username || this.gate.generatedName()),
@@ -57,7 +58,7 @@ export class RegisterService {
       const registration = await this.begin(tx, wanted, userId!, origin, () =>
         upgraded === null
           ? this.accounts.create(tx, { userId: userId!, kind: 'user', passwordHash })
-          : this.accounts.upgradeGuest(tx, upgraded, passwordHash),
+          : this.upgrade(tx, upgraded, passwordHash),
       );
       const deviceId = registration.session?.deviceId ?? null;
       await this.gate.finish(tx, proof, { userId: userId!, deviceId, passwordHash }, wanted);
@@ -114,7 +115,7 @@ export class RegisterService {
   }
 
   /** Returns the guest to be upgraded; `null` for a new person. */
-  private async guestOf({ username, guest_access_token }: RegisterDto): Promise<string | null> {
+  private async guestOf({ username, guest_access_token }: RegisterDto): Promise<WantedGuest | null> {
     if (guest_access_token === undefined) return null;
     if (!username) throw MatrixError.missingParam('username');
     return this.names.ofGuest(username, guest_access_token);
@@ -140,6 +141,12 @@ export class RegisterService {
       if (session === null) throw MatrixError.unknownSession();
       return { userId, session };
     });
+  }
+
+  /** A guest who has logged out since they showed their token is no guest any more. */
+  private async upgrade(tx: Tx, guest: WantedGuest, passwordHash: string): Promise<void> {
+    await this.names.requireGuest(tx, guest);
+    await this.accounts.upgradeGuest(tx, guest.user_id, passwordHash);
   }
 
   private async begin(

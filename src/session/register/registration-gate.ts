@@ -8,7 +8,7 @@ import { RateLimiter } from '../../rate-limits/rate-limiter.js';
 import { Entropy } from '../../system/entropy.js';
 import { type Authorised, UiaService } from '../../uia/uia.service.js';
 import { requireDeviceId } from '../../device-rows/device.rules.js';
-import { type RegisterDto, toWantedAccount, type WantedAccount } from './register.dto.js';
+import { type RegisterDto, toWantedAccount, type WantedAccount, type WantedGuest } from './register.dto.js';
 
 const GENERATED_LENGTH = 11;
 const GENERATED_ALPHABET = 'abcdefghijklmnopqrstuvwxyz0123456789';
@@ -65,13 +65,13 @@ export class RegistrationGate {
 
   /**
    * Asks for the proof of a registration.
-   * @param asked `userId`: the wanted user ID, or `null` if any will do; `guestId`: the guest to be upgraded, which
+   * @param asked `userId`: the wanted user ID, or `null` if any will do; `guest`: the guest to be upgraded, which
    *   is remembered with the authentication session
    * @throws {UiaChallenge | MatrixError} until the proof is complete
    */
   async pass(
     request: RegisterDto,
-    { userId, guestId }: { readonly userId: string | null; readonly guestId: string | null },
+    { userId, guest }: { readonly userId: string | null; readonly guest: WantedGuest | null },
     address: string,
   ): Promise<Admitted> {
     const { registration } = this.environment;
@@ -90,7 +90,7 @@ export class RegistrationGate {
       userId: null,
       deviceId: null,
       flows: registration === 'token' ? FLOWS.token : FLOWS.open,
-      parameters: toWantedAccount(request, guestId),
+      parameters: toWantedAccount(request, guest),
       secret: hash,
       auth,
       address,

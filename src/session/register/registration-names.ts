@@ -1,9 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import { AccountsService } from '../../accounts/accounts.service.js';
 import { Environment } from '../../config/environment.js';
+import type { Tx } from '../../database/tx.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { AppserviceLogin } from '../login/appservice-login.js';
 import { SessionTokenVerifier } from '../session-token.verifier.js';
+import type { WantedGuest } from './register.dto.js';
 
 /** Decides which user ID a registration may have. */
 @Injectable()
@@ -44,12 +46,28 @@ export class RegistrationNames {
    * Returns the user ID of a guest to be upgraded. The name must be the guest's own ("Guest Access").
    * @throws {MatrixError} `M_FORBIDDEN` if the token does not belong to the guest of this name
    */
-  async ofGuest(username: string, guestAccessToken: string): Promise<string> {
+  async ofGuest(username: string, guestAccessToken: string): Promise<WantedGuest> {
     const verdict = await this.verifier.verify(guestAccessToken, { userId: undefined, deviceId: undefined });
     const userId = this.accounts.canonicalName(username);
-    if (verdict.kind !== 'valid' || !verdict.requester.isGuest || verdict.requester.userId !== userId) {
-      throw MatrixError.forbidden('guest_access_token must be that of the guest whose name is wanted');
-    }
-    return userId;
+    const requester = verdict.kind === 'valid' ? verdict.requester : null;
+    if (!requester?.isGuest || requester.tokenDigest === null || requester.userId !== userId) throw noGuest();
+    return { user_id: userId, token_digest: requester.tokenDigest.toString('base64') };
   }
+
+  /**
+   * Locks the account of the guest and checks that the token they have shown is still there.
+   * @throws {MatrixError} `M_FORBIDDEN`
+   */
+  async requireGuest(tx: Tx, { user_id: userId, token_digest }: WantedGuest): Promise<void> {
+    await this.accounts.lock(tx, userId);
+    try {
+      await this.verifier.requireAlive(tx, { userId, tokenDigest: Buffer.from(token_digest, 'base64') });
+    } catch (error) {
+      throw error instanceof MatrixError ? noGuest() : error;
+    }
+  }
+}
+
+function noGuest(): MatrixError {
+  return MatrixError.forbidden('guest_access_token must be that of the guest whose name is wanted');
 }
