@@ -536,15 +536,17 @@ describe('A guest who wants to stay', () => {
     return [body.access_token, body.user_id.slice(1, body.user_id.indexOf(':'))];
   };
 
-  it('becomes a user with a second request that holds nothing but auth', async () => {
+  const register = (body: object) => app().http.post(`${V3}/register`).send(body);
+  /** A guest whose first request for an account is waiting for its proof. */
+  const challenged = async () => {
     const [token, username] = await guest();
-    const register = (body: object) => app().http.post(`${V3}/register`).send(body);
-    const { body: challenge } = await register({
-      username,
-      password: PASSWORD,
-      guest_access_token: token,
-    }).expect(401);
-    const auth = { type: 'm.login.dummy', session: challenge.session };
+    const wanted = { username, password: PASSWORD, guest_access_token: token };
+    const { body } = await register(wanted).expect(401);
+    return { token, username, auth: { type: 'm.login.dummy', session: body.session as string } };
+  };
+
+  it('becomes a user with a second request that holds nothing but auth', async () => {
+    const { token, username, auth } = await challenged();
     const { body } = await register({ auth }).expect(200);
     expect(body.user_id).toBe(`@${username}:localhost`);
     const session = { userId: body.user_id, deviceId: body.device_id, accessToken: token };
@@ -554,15 +556,8 @@ describe('A guest who wants to stay', () => {
   });
 
   it('who has logged out since the first request is no guest any more', async () => {
-    const [token, username] = await guest();
-    const register = (body: object) => app().http.post(`${V3}/register`).send(body);
-    const { body: challenge } = await register({
-      username,
-      password: PASSWORD,
-      guest_access_token: token,
-    }).expect(401);
+    const { token, auth } = await challenged();
     await app().http.post(`${V3}/logout`).auth(token, { type: 'bearer' }).expect(200);
-    const auth = { type: 'm.login.dummy', session: challenge.session };
     const { body } = await register({ auth }).expect(403);
     expect(body).toMatchObject({ errcode: 'M_FORBIDDEN' });
   });

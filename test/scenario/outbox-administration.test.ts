@@ -1,31 +1,12 @@
-import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { DevicesDeleted } from '../../src/index.js';
 import type { ClientSession } from '../../src/testing/matrix-client.js';
-import { Recorder } from '../support/recorder.js';
-import { useApp } from '../support/test-app.js';
+import { useOutbox } from '../support/outbox.js';
 
 const ADMIN = '@admin:localhost';
-const recorder = new Recorder();
-const app = useApp({
-  extensions: [recorder.module],
-  // Only the commit starts a delivery here.
-  variables: {
-    EVENT_POLL_INTERVAL: '1h',
-    EVENT_DELIVERY_TIMEOUT: '200ms',
-    EVENT_MAX_ATTEMPTS: '3',
-    SERVER_ADMINS: ADMIN,
-  },
-});
-const drain = () => app().drain();
-async function newSession(): Promise<ClientSession> {
-  const session = await app().matrix.register();
-  await drain();
-  recorder.heard = [];
-  return session;
-}
+const { recorder, app, drain, newSession } = useOutbox({ SERVER_ADMINS: ADMIN });
 
 beforeAll(() => app().createUser('admin'));
-beforeEach(() => recorder.reset());
 
 describe('A delivery that an administrator looks at', () => {
   it('is buried after the last attempt, is listed, and is replayed', async () => {

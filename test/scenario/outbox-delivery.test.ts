@@ -1,35 +1,10 @@
-import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { DevicesDeleted } from '../../src/index.js';
 import { OutboxWorker } from '../../src/outbox/outbox.worker.js';
-import type { ClientSession } from '../../src/testing/matrix-client.js';
-import { type Heard, Recorder, userOf } from '../support/recorder.js';
-import { useApp } from '../support/test-app.js';
+import { type Heard, userOf } from '../support/recorder.js';
+import { useOutbox } from '../support/outbox.js';
 
-const recorder = new Recorder();
-const app = useApp({
-  extensions: [recorder.module],
-  // Only the commit starts a delivery here.
-  variables: {
-    EVENT_POLL_INTERVAL: '1h',
-    EVENT_DELIVERY_TIMEOUT: '200ms',
-    EVENT_MAX_ATTEMPTS: '3',
-  },
-});
-const drain = () => app().drain();
-const states = ({ userId }: ClientSession) =>
-  app().sql(
-    `SELECT event, state, attempts FROM event_deliveries WHERE user_id = $1 ORDER BY position, ordinal`,
-    [userId],
-  );
-
-async function newSession(): Promise<ClientSession> {
-  const session = await app().matrix.register();
-  await drain();
-  recorder.heard = [];
-  return session;
-}
-
-beforeEach(() => recorder.reset());
+const { recorder, app, drain, states, newSession } = useOutbox();
 
 describe('A subscriber after the commit', () => {
   it('hears of a logout at once, with what the event says of the user', async () => {

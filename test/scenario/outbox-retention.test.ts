@@ -1,35 +1,9 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { OutboxWorker } from '../../src/outbox/outbox.worker.js';
 import type { ClientSession } from '../../src/testing/matrix-client.js';
-import { Recorder } from '../support/recorder.js';
-import { useApp } from '../support/test-app.js';
+import { useOutbox } from '../support/outbox.js';
 
-const recorder = new Recorder();
-const app = useApp({
-  extensions: [recorder.module],
-  // Only the commit starts a delivery here.
-  variables: {
-    EVENT_POLL_INTERVAL: '1h',
-    EVENT_DELIVERY_TIMEOUT: '200ms',
-    EVENT_MAX_ATTEMPTS: '3',
-    SERVER_ADMINS: '@admin:localhost',
-  },
-});
-const drain = () => app().drain();
-const states = ({ userId }: ClientSession) =>
-  app().sql(
-    `SELECT event, state, attempts FROM event_deliveries WHERE user_id = $1 ORDER BY position, ordinal`,
-    [userId],
-  );
-
-async function newSession(): Promise<ClientSession> {
-  const session = await app().matrix.register();
-  await drain();
-  recorder.heard = [];
-  return session;
-}
-
-beforeEach(() => recorder.reset());
+const { app, drain, states, newSession } = useOutbox({ SERVER_ADMINS: '@admin:localhost' });
 
 describe('What the outbox keeps', () => {
   it('are buried deliveries, for their retention time', async () => {
