@@ -3,8 +3,8 @@ import { Environment } from '../config/environment.js';
 import { DeviceRows } from '../device-rows/device-rows.js';
 import type { DeviceRef } from '../events/devices-deleted.event.js';
 import { ExpiredSessionsService } from '../session/ending/expired-sessions.service.js';
+import { togetherOrAlone } from '../session/ending/together-or-alone.js';
 import { Clock } from '../system/clock.js';
-import { isUnavailable, warnUnlessOutage } from '../system/outage.js';
 import { type Check, type Finding, nextPage, PAGE, type Positions, toFinding } from './finding.js';
 
 /** How many devices are ended in one transaction. */
@@ -32,29 +32,10 @@ export class UnusedDevicesCheck implements Check, BeforeApplicationShutdown {
     const look = (from: DeviceRef) => this.devices.pageOfUnused(from, PAGE, before);
     const unused = await nextPage('devices', positions, look);
     const dead = unused.length === 0 ? [] : await this.expired.find(unused, before);
+    const end = (devices: readonly DeviceRef[]) => this.expired.end(devices, before);
     let repaired = 0;
     for (let at = 0; repair && at < dead.length && !this.isStopping; at += ENDED_TOGETHER)
-      repaired += await this.end(dead.slice(at, at + ENDED_TOGETHER), before);
+      repaired += await togetherOrAlone(dead.slice(at, at + ENDED_TOGETHER), end, this.logger);
     return [toFinding('devices_without_token', dead, repaired)];
-  }
-
-  /**
-   * Ends devices together or, if that fails, one by one, so that a device whose listener fails does not block the
-   * others.
-   */
-  private async end(devices: readonly DeviceRef[], before: Date): Promise<number> {
-    try {
-      return await this.expired.end(devices, before);
-    } catch (error) {
-      if (isUnavailable(error)) throw error;
-      if (devices.length === 1) {
-        const [{ userId, deviceId }] = devices as [DeviceRef];
-        warnUnlessOutage(this.logger, `${userId} ${deviceId} could not be ended`, error);
-        return 0;
-      }
-    }
-    let ended = 0;
-    for (const device of devices) ended += await this.end([device], before);
-    return ended;
   }
 }

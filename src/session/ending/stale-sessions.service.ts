@@ -4,7 +4,7 @@ import { UnitOfWork } from '../../database/unit-of-work.js';
 import { DeviceRows } from '../../device-rows/device-rows.js';
 import { deviceKey, type DeviceRef } from '../../events/devices-deleted.event.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
-import { isUnavailable, warnUnlessOutage } from '../../system/outage.js';
+import { togetherOrAlone } from './together-or-alone.js';
 import { SessionStore } from '../session.store.js';
 import { EndingService } from './ending.service.js';
 
@@ -40,6 +40,7 @@ export class StaleSessionsService {
    * and have to be skipped.
    */
   async end(before: Date, origin: Origin): Promise<StaleSessionsEnded> {
+    const step = (devices: readonly DeviceRef[]) => this.step(devices, before, origin);
     let ended = 0;
     let from: DeviceRef = { userId: '', deviceId: '' };
     while (ended < MOST_ENDED) {
@@ -48,36 +49,21 @@ export class StaleSessionsService {
       if (last === undefined) return { ended, done: true };
       const stale = await this.store.staleOf(devices, before);
       for (let at = 0; at < stale.length; at += STEP)
-        ended += await this.step(stale.slice(at, at + STEP), before, origin);
+        ended += await togetherOrAlone(stale.slice(at, at + STEP), step, this.logger);
       from = last;
     }
     return { ended, done: false };
   }
 
-  /**
-   * Ends devices together or, if that fails, one by one, so that a device whose listener fails does not block the
-   * others.
-   */
-  private async step(devices: readonly DeviceRef[], before: Date, origin: Origin): Promise<number> {
-    try {
-      return await this.unitOfWork.run(async (tx) => {
-        recordOrigin(tx, origin);
-        const locked = await this.devices.lock(tx, devices);
-        const stale = new Set((await this.store.findStale(tx, locked, before)).map(deviceKey));
-        const ending = locked.filter((device) => stale.has(deviceKey(device)));
-        await this.endings.endLocked(tx, ending, 'admin');
-        return ending.length;
-      });
-    } catch (error) {
-      if (isUnavailable(error)) throw error;
-      if (devices.length === 1) {
-        const [{ userId, deviceId }] = devices as [DeviceRef];
-        warnUnlessOutage(this.logger, `${userId} ${deviceId} could not be ended`, error);
-        return 0;
-      }
-    }
-    let ended = 0;
-    for (const device of devices) ended += await this.step([device], before, origin);
-    return ended;
+  /** Ends those of the devices whose sessions are stale, in one commit. */
+  private step(devices: readonly DeviceRef[], before: Date, origin: Origin): Promise<number> {
+    return this.unitOfWork.run(async (tx) => {
+      recordOrigin(tx, origin);
+      const locked = await this.devices.lock(tx, devices);
+      const stale = new Set((await this.store.findStale(tx, locked, before)).map(deviceKey));
+      const ending = locked.filter((device) => stale.has(deviceKey(device)));
+      await this.endings.endLocked(tx, ending, 'admin');
+      return ending.length;
+    });
   }
 }
