@@ -34,7 +34,11 @@ export class LogoutTransaction implements SharedTransaction<Logout, ReadonlySet<
   async lock(tx: Tx, logouts: readonly Logout[]): Promise<ReadonlySet<string>> {
     const tokens = logouts.map(({ device: { userId }, tokenDigest }) => ({ userId, tokenDigest }));
     const [, live] = await tx.inOrder(
-      () => this.devices.lock(tx, devicesOf(logouts)),
+      () =>
+        this.devices.lock(
+          tx,
+          logouts.map(({ device }) => device),
+        ),
       () => this.store.findLive(tx, tokens),
     );
     return live;
