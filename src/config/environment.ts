@@ -172,9 +172,7 @@ export const environmentSchema = z.object({
     ),
   EVENT_RETENTION: duration({ min: SHORTEST_EVENT_RETENTION_MS, bounds: 'from ten minutes to ten years' })
     .default('7d')
-    .describe(
-      'How long delivered events are kept, and undelivered ones of a subscriber that no node has any more.',
-    ),
+    .describe('How long delivered events are kept, and undelivered ones of a subscriber that is on no node.'),
   EVENT_BURIED_RETENTION: duration()
     .default('90d')
     .describe('How long a buried delivery is kept for an administrator to replay it.'),
