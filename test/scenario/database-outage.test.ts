@@ -98,6 +98,11 @@ describe('While PostgreSQL is away', () => {
     // What came before is over.
     await sleep(1_100);
     await whoami(session);
+    // The log reaches the test a moment after the answer.
+    const lastOf = (words: string) => service.words.lastIndexOf(words);
+    await vi.waitFor(() =>
+      expect(lastOf('The database is back')).toBeGreaterThanOrEqual(lastOf('The database cannot be had')),
+    );
     service.words = '';
     await postgres.halt();
     for (let nth = 0; nth < 40; nth += 1) {
@@ -126,11 +131,13 @@ describe('While PostgreSQL is away', () => {
     await service.http.get('/health/ready').expect(200, {});
     await sleep(1_100);
     await whoami(session);
-    const lines = service.words.split('\n').filter((line) => /database|Error|error/.test(line));
-    expect(lines).toEqual([
-      expect.stringContaining('The database cannot be had'),
-      expect.stringMatching(/The database is back after [\d.]+ s, in which \d+ requests failed/),
-    ]);
+    const lines = () => service.words.split('\n').filter((line) => /database|Error|error/.test(line));
+    await vi.waitFor(() =>
+      expect(lines()).toEqual([
+        expect.stringContaining('The database cannot be had'),
+        expect.stringMatching(/The database is back after [\d.]+ s, in which \d+ requests failed/),
+      ]),
+    );
   }, 60_000);
 
   it('requests are answered also when it only hangs, and work goes on when it does not any more', async () => {
