@@ -21,8 +21,8 @@ export default defineConfig({
     globalSetup: ['test/support/postgres.global-setup.ts'],
     setupFiles: ['reflect-metadata', 'test/support/spec-oracle.setup.ts'],
     pool: 'forks',
-    // Tests wait for timers, locks and processes of their own for a third of their time.
-    maxWorkers: Math.ceil(availableParallelism() * 1.5),
+    // One for each core: with more, tests that watch timing fail now and then.
+    maxWorkers: Math.max(2, availableParallelism()),
     // Each file has databases and applications of its own; loading the libraries anew for each took a minute.
     isolate: false,
     testTimeout: 30_000,
