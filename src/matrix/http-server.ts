@@ -20,8 +20,11 @@ export interface HttpTimeouts {
 const HEADERS_MS = 15_000;
 /** How often Node checks for late requests. */
 const CHECK_MS = 1_000;
-/** While the server stops, a connection that has been idle this long will not be used any more. */
-const REST_MS = 100;
+/**
+ * While the server stops: once no request has come for this long, nobody uses the connections that are left. A proxy
+ * that is still sending requests uses up its connections, since each gets one more answer.
+ */
+const QUIET_MS = 200;
 
 /** If the headers of an open answer have not been sent yet, it can still say `Connection: close`. */
 type OpenAnswers = Set<ServerResponse>;
@@ -34,6 +37,7 @@ export class MatrixHttpServer {
   /** Sockets whose request was answered before all of it had arrived. */
   private readonly answered = new WeakSet<Socket>();
   private isStopping = false;
+  private requests = 0;
 
   constructor(listener: RequestListener, { keepAliveMs, requestMs }: HttpTimeouts) {
     this.server = createServer(
@@ -47,6 +51,7 @@ export class MatrixHttpServer {
       },
       (request, response) => {
         if (this.isStopping) response.setHeader('Connection', 'close');
+        this.requests += 1;
         this.open.add(response);
         this.answered.delete(request.socket);
         response.once('close', () => this.open.delete(response));
@@ -83,20 +88,26 @@ export class MatrixHttpServer {
     for (const response of this.open) if (!response.headersSent) response.setHeader('Connection', 'close');
     // `close` of `node:http` would cut connections that are idle now, although a request may be on its way on some.
     const closed = new Promise((resolve) => NetServer.prototype.close.call(this.server, resolve));
-    // Answers sent from now on close their connections, so those that are idle later have been idle since before.
-    const resting = setInterval(() => this.closeResting(), REST_MS);
+    let counted = this.requests;
+    const quiet = setInterval(() => {
+      // Only after Node has read what the kernel holds: requests may have come while this process had no CPU.
+      setImmediate(() => {
+        if (this.requests === counted) this.closeIdle();
+        counted = this.requests;
+      });
+    }, QUIET_MS);
     let isCut = false;
     const deadline = setTimeout(() => {
       isCut = true;
       this.server.closeAllConnections();
     }, limitMs);
     await closed;
-    clearInterval(resting);
+    clearInterval(quiet);
     clearTimeout(deadline);
     return isCut;
   }
 
-  private closeResting(): void {
+  private closeIdle(): void {
     this.server.closeIdleConnections();
     // Node does not count a connection as idle before its first request.
     for (const socket of this.sockets) if (socket.bytesRead === 0) socket.destroy();
