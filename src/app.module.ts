@@ -18,7 +18,7 @@ import { MatrixModule } from './matrix/matrix.module.js';
 import { MetricsModule } from './metrics/metrics.module.js';
 import { NatsModule } from './nats/nats.module.js';
 import { OutboxModule } from './outbox/outbox.module.js';
-import { RateLimitsModule } from './rate-limits/rate-limits.module.js';
+import { AdmissionModule } from './admission/admission.module.js';
 import { ReconcilerModule } from './reconciler/reconciler.module.js';
 import { RegisterModule } from './session/register/register.module.js';
 import { SessionTokenVerifier } from './session/session-token.verifier.js';
@@ -56,7 +56,7 @@ export class AppModule {
       imports: [
         CompositionModule.forRoot(composition, known),
         DatabaseModule,
-        RateLimitsModule,
+        AdmissionModule,
         MetricsModule,
         EventsModule,
         OutboxModule,

@@ -7,7 +7,9 @@ import { OwnAccount } from './account/own-account.js';
 import { AccountEntity } from './account.entity.js';
 import { AccountsService } from './accounts.service.js';
 import { AccountsStore } from './accounts.store.js';
+import { LoginNames } from './login-names.js';
 import { PasswordDecoy } from './password-decoy.js';
+import { PasswordProofs } from './password-proofs.js';
 import { PasswordStage } from './password.stage.js';
 import { PasswordsService } from './passwords.service.js';
 
@@ -22,9 +24,11 @@ import { PasswordsService } from './passwords.service.js';
     AccountManagementService,
     OwnAccount,
     PasswordDecoy,
+    LoginNames,
+    PasswordProofs,
     PasswordsService,
     PasswordStage,
   ],
-  exports: [AccountsService, PasswordsService],
+  exports: [AccountsService, PasswordProofs, PasswordsService],
 })
 export class AccountsModule {}

@@ -3,6 +3,7 @@ import { Environment, EnvironmentError } from '../config/environment.js';
 import type { Tx } from '../database/tx.js';
 import { AccountRegistered } from '../events/account-registered.event.js';
 import { AccountRestricted } from '../events/account-restricted.event.js';
+import { UnitOfWork } from '../database/unit-of-work.js';
 import { EventBus } from '../events/event-bus.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { isNewLocalpart, localpartOf, serverNameOf, toUserId } from '../matrix/user-id.js';
@@ -18,6 +19,7 @@ export class AccountsService implements OnModuleInit {
     private readonly environment: Environment,
     private readonly verifier: PasswordVerifier,
     private readonly events: EventBus,
+    private readonly unitOfWork: UnitOfWork,
   ) {}
 
   /** Refuses the database of another server name, whose users would be only partly usable. */
@@ -81,6 +83,11 @@ export class AccountsService implements OnModuleInit {
    */
   async ensure(tx: Tx, account: NewAccount): Promise<void> {
     if (await this.insert(tx, account)) requirePersonsName(localpartOf(account.userId));
+  }
+
+  /** The same in a transaction of its own, for a person whose password is kept elsewhere. */
+  ensurePerson(userId: string): Promise<void> {
+    return this.unitOfWork.run((tx) => this.ensure(tx, { userId, kind: 'user', passwordHash: null }));
   }
 
   /**

@@ -3,7 +3,7 @@ import { MatrixError } from '../matrix/matrix-error.js';
 import { type Proven, type StageAttempt, UiaRefusal, UiaStage } from '../uia/uia-stage.port.js';
 import { UiaStages } from '../uia/uia-stages.js';
 import { type Named, toLogin } from './login-identifier.rules.js';
-import { PasswordsService } from './passwords.service.js';
+import { PasswordProofs } from './password-proofs.js';
 
 /** Asks the user for their password ("Password-based"). */
 @Injectable()
@@ -11,7 +11,7 @@ export class PasswordStage extends UiaStage implements OnModuleInit {
   readonly type = 'm.login.password';
 
   constructor(
-    private readonly passwords: PasswordsService,
+    private readonly passwords: PasswordProofs,
     private readonly stages: UiaStages,
   ) {
     super();

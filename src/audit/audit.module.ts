@@ -1,8 +1,8 @@
 import { Global, Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { Refusals } from '../matrix/refusals.port.js';
 import { AuditController } from './audit.controller.js';
 import { AuditEntryEntity } from './audit-entry.entity.js';
+import { AuditHousekeeping } from './audit.housekeeping.js';
 import { AuditListener } from './audit.listener.js';
 import { AuditService } from './audit.service.js';
 import { AuditStore } from './audit.store.js';
@@ -12,7 +12,7 @@ import { AuditStore } from './audit.store.js';
 @Module({
   imports: [TypeOrmModule.forFeature([AuditEntryEntity])],
   controllers: [AuditController],
-  providers: [AuditListener, AuditService, AuditStore, { provide: Refusals, useExisting: AuditService }],
-  exports: [AuditService, Refusals],
+  providers: [AuditListener, AuditService, AuditStore, AuditHousekeeping],
+  exports: [AuditService],
 })
 export class AuditModule {}

@@ -1,11 +1,10 @@
 import { type BeforeApplicationShutdown, Injectable, Logger } from '@nestjs/common';
 import type { Request } from 'express';
 import { Environment } from '../config/environment.js';
-import { Housekeeping } from '../database/housekeeping.js';
 import type { Tx } from '../database/tx.js';
 import { originOf } from '../matrix/client-origin.decorator.js';
 import type { ErrorAnswer } from '../matrix/matrix-error.js';
-import { Refusals } from '../matrix/refusals.port.js';
+import { Refusals } from '../matrix/refusals.js';
 import { Clock } from '../system/clock.js';
 import { Entropy } from '../system/entropy.js';
 import { warnUnlessOutage } from '../system/outage.js';
@@ -22,7 +21,7 @@ const MINUTE_MS = 60_000;
 
 /** Records, for administrators, how sessions began and ended, and what was refused. */
 @Injectable()
-export class AuditService implements BeforeApplicationShutdown, Refusals {
+export class AuditService implements BeforeApplicationShutdown {
   private readonly logger = new Logger(AuditService.name);
   private readonly writing = new Set<Promise<void>>();
   /** How many refusals each address has had in this minute. */
@@ -36,11 +35,9 @@ export class AuditService implements BeforeApplicationShutdown, Refusals {
     private readonly environment: Environment,
     private readonly clock: Clock,
     private readonly entropy: Entropy,
-    housekeeping: Housekeeping,
+    refusals: Refusals,
   ) {
-    housekeeping.add('entries of the audit', (limit) =>
-      store.purge(new Date(clock.now().getTime() - environment.auditRetentionMs), limit),
-    );
+    refusals.onRefusal((request, answer) => this.recordRefusal(request, answer));
   }
 
   async beforeApplicationShutdown(): Promise<void> {
@@ -73,7 +70,7 @@ export class AuditService implements BeforeApplicationShutdown, Refusals {
   }
 
   /** Records refused logins, refreshes and proofs in the background. */
-  refused(request: Request, answer: ErrorAnswer): void {
+  private recordRefusal(request: Request, answer: ErrorAnswer): void {
     const refusal = this.environment.audit ? refusalOf(request, answer, this.environment.serverName) : null;
     if (refusal === null) return;
     const { address, userAgent } = originOf(request);

@@ -1,6 +1,8 @@
 import proxyAddress from 'proxy-addr';
 import { z } from 'zod';
+import { duration, interval, milliseconds } from './durations.js';
 import { type Limits, limitsOf, limitVariables } from './limits.js';
+import { type RateLimit, rateLimitsOf, rateLimitVariables } from './rate-limits.js';
 
 const { compile: compileProxyList } = proxyAddress;
 
@@ -25,37 +27,12 @@ function isUrl(value: string, protocols: string[]): boolean {
   return URL.canParse(value) && protocols.includes(new URL(value).protocol);
 }
 
-const MILLISECONDS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
-
-const DAY_MS = 24 * 60 * 60 * 1_000;
-const TEN_YEARS_MS = 10 * 365 * DAY_MS;
-/** Node's timers count in 31 bits: a longer one would go off at once. */
-const LONGEST_TIMER_MS = 24 * DAY_MS;
 /** Subscribers say once a minute that they are there; none must be forgotten in between. */
 const SHORTEST_EVENT_RETENTION_MS = 10 * 60_000;
 
 function wholeNumber(min: number, max: number) {
   const error = `a whole number from ${min} to ${max}`;
   return z.coerce.number({ error }).int(error).min(min, error).max(max, error);
-}
-
-function duration({ min = 0, max = TEN_YEARS_MS, bounds = 'of ten years at the most' } = {}) {
-  const error = `a duration such as 90s, 5m or 1h, ${bounds}`;
-  return z
-    .string()
-    .regex(/^[1-9]\d{0,8}(ms|s|m|h|d)$/, error)
-    .refine((text) => milliseconds(text) >= min && milliseconds(text) <= max, error);
-}
-
-/** A duration that something waits for. */
-function interval() {
-  return duration({ max: LONGEST_TIMER_MS, bounds: 'of 24 days at the most' });
-}
-
-/** So many in so long: `10/1m`. */
-function rateLimit(byDefault: string) {
-  const form = /^[1-9]\d{0,5}\/[1-9]\d{0,5}(s|m|h|d)$/;
-  return z.string().regex(form, 'a number and a duration such as 10/1m').default(byDefault);
 }
 
 /**
@@ -244,32 +221,7 @@ export const environmentSchema = z.object({
     .optional()
     .describe('Whether Swagger UI is served at /docs. Default: on, but off when NODE_ENV is production.'),
   ...limitVariables,
-  RATE_LIMITS: z
-    .enum(['on', 'off'], { error: '"on" or "off"' })
-    .default('on')
-    .describe('"off" disables all rate limits, for load tests.'),
-  RATE_LIMIT_LOGIN_FAILED_ACCOUNT: rateLimit('10/10m').describe('Failed logins to one account.'),
-  RATE_LIMIT_LOGIN_FAILED_ADDRESS: rateLimit('50/10m').describe('Failed logins from one address.'),
-  RATE_LIMIT_REGISTRATION: rateLimit('20/1h').describe('Registrations from one address.'),
-  RATE_LIMIT_CHALLENGE: rateLimit('60/1m').describe(
-    'Requests from one address that may start interactive authentication: registrations, password changes, deactivations, device deletions, new cross-signing keys, login tokens. Application services are not counted.',
-  ),
-  RATE_LIMIT_AVAILABLE: rateLimit('60/1m').describe(
-    'Checks of whether a username is available, from one address.',
-  ),
-  RATE_LIMIT_REFRESH: rateLimit('300/1m').describe('Refreshes from one address.'),
-  RATE_LIMIT_GET_TOKEN: rateLimit('1/1m').describe('Login tokens requested by one user.'),
-  RATE_LIMIT_VALIDITY: rateLimit('10/1m').describe('Checks of registration tokens from one address.'),
-  RATE_LIMIT_KEYS_UPLOAD: rateLimit('120/1m').describe(
-    'Uploads of keys and signatures by one user, counted by each node.',
-  ),
-  RATE_LIMIT_KEYS_QUERY: rateLimit('600/1m').describe('Key queries by one user, counted by each node.'),
-  RATE_LIMIT_KEYS_CLAIMED: rateLimit('30/10m').describe(
-    'One-time keys claimed from one device, counted by each node; beyond that only its fallback key is handed out.',
-  ),
-  RATE_LIMIT_KEYS_CLAIM: rateLimit('600/1m').describe(
-    'Claims of one-time keys by one user, counted by each node.',
-  ),
+  ...rateLimitVariables,
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace'], {
       error: 'one of fatal, error, warn, info, debug, trace',
@@ -286,30 +238,6 @@ export const environmentSchema = z.object({
 
 type Parsed = z.infer<typeof environmentSchema>;
 
-/** What is limited, and by which variable. */
-const RATE_LIMITS = {
-  login_failed_account: 'RATE_LIMIT_LOGIN_FAILED_ACCOUNT',
-  login_failed_address: 'RATE_LIMIT_LOGIN_FAILED_ADDRESS',
-  registration: 'RATE_LIMIT_REGISTRATION',
-  challenge: 'RATE_LIMIT_CHALLENGE',
-  available: 'RATE_LIMIT_AVAILABLE',
-  refresh: 'RATE_LIMIT_REFRESH',
-  get_token: 'RATE_LIMIT_GET_TOKEN',
-  validity: 'RATE_LIMIT_VALIDITY',
-  keys_upload: 'RATE_LIMIT_KEYS_UPLOAD',
-  keys_query: 'RATE_LIMIT_KEYS_QUERY',
-  keys_claim: 'RATE_LIMIT_KEYS_CLAIM',
-  keys_claimed: 'RATE_LIMIT_KEYS_CLAIMED',
-} as const;
-
-/** Of requests that clients make all the time: a counter in the database would cost as much as the request. */
-const COUNTED_PER_NODE: ReadonlySet<string> = new Set<keyof typeof RATE_LIMITS>([
-  'keys_upload',
-  'keys_query',
-  'keys_claim',
-  'keys_claimed',
-]);
-
 /** Mistyped, they stay out of terminals and logs all the same. */
 const MAY_HOLD_SECRETS: ReadonlySet<string> = new Set<keyof Parsed>([
   'DATABASE_URL',
@@ -317,26 +245,6 @@ const MAY_HOLD_SECRETS: ReadonlySet<string> = new Set<keyof Parsed>([
   'REGISTRATION_TOKENS',
   'WEBHOOK_SECRET',
 ]);
-
-/** What has a rate limit. */
-export type RateLimitName = keyof typeof RATE_LIMITS;
-
-/** All limits, also while they are off. */
-export const RATE_LIMIT_NAMES = Object.keys(RATE_LIMITS) as readonly RateLimitName[];
-
-/** So many attempts in so long. */
-export interface RateLimit {
-  readonly name: RateLimitName;
-  readonly points: number;
-  readonly windowMs: number;
-  /** Each node counts for itself, so that several allow as many times more. */
-  readonly isPerNode: boolean;
-}
-
-function milliseconds(text: string): number {
-  const unit = text.replace(/\d+/, '') as keyof typeof MILLISECONDS;
-  return Number.parseInt(text, 10) * MILLISECONDS[unit];
-}
 
 function list(value: string | undefined): string[] {
   return value === undefined ? [] : value.split(',').map((item) => item.trim());
@@ -492,21 +400,9 @@ export class Environment {
     this.apiDocs =
       parsed.API_DOCS === undefined ? parsed.NODE_ENV !== 'production' : parsed.API_DOCS === 'on';
     this.limits = limitsOf(parsed);
-    this.rateLimits = parsed.RATE_LIMITS === 'off' ? [] : rateLimitsOf(parsed);
+    this.rateLimits = rateLimitsOf(parsed);
     this.logLevel = parsed.LOG_LEVEL;
   }
-}
-
-function rateLimitsOf(parsed: Parsed): RateLimit[] {
-  return Object.entries(RATE_LIMITS).map(([name, variable]) => {
-    const [points = '', window = ''] = parsed[variable].split('/');
-    return {
-      name: name as RateLimitName,
-      points: Number(points),
-      windowMs: milliseconds(window),
-      isPerNode: COUNTED_PER_NODE.has(name),
-    };
-  });
 }
 
 /**

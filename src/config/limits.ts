@@ -71,6 +71,11 @@ export interface Limits {
   readonly challengeParametersBytes: number;
 }
 
+/** The variable that sets a limit: what an operator may raise. */
+export type LimitVariable = keyof Variables;
+
+export const LIMIT_VARIABLES = Object.keys(limitVariables) as readonly LimitVariable[];
+
 export function limitsOf(variables: Variables): Limits {
   return {
     devicesPerUser: variables.DEVICES_PER_USER,

@@ -10,6 +10,7 @@ import { Audit1764020000000 } from './migrations/1764020000000-audit.js';
 import { EventSubscriptions1764030000000 } from './migrations/1764030000000-event-subscriptions.js';
 import { AuditActor1764040000000 } from './migrations/1764040000000-audit-actor.js';
 import { SecondThoughts1764070000000 } from './migrations/1764070000000-second-thoughts.js';
+import { SessionsByUser1764080000000 } from './migrations/1764080000000-sessions-by-user.js';
 import { Bounds1764060000000 } from './migrations/1764060000000-bounds.js';
 import { ReconcilerRounds1764050000000 } from './migrations/1764050000000-reconciler-rounds.js';
 
@@ -92,6 +93,7 @@ export const migrations: readonly MigrationClass[] = [
   ReconcilerRounds1764050000000,
   Bounds1764060000000,
   SecondThoughts1764070000000,
+  SessionsByUser1764080000000,
 ];
 
 /** Options that differ between callers. */

@@ -4,7 +4,7 @@ import { UnitOfWork } from '../database/unit-of-work.js';
 import type { RequesterDevice } from '../auth/requester.js';
 import { Environment } from '../config/environment.js';
 import { type DeletedDevice, deviceColumns, type DeviceRef } from '../events/devices-deleted.event.js';
-import { MatrixError } from '../matrix/matrix-error.js';
+import { BeyondLimit, MatrixError } from '../matrix/matrix-error.js';
 import type { DeviceEntity } from './device.entity.js';
 
 const COLUMNS = `
@@ -224,7 +224,10 @@ export class DeviceRows {
     const values = [userId, deviceId, displayName, tx.startedAt, devicesPerUser];
     const [device] = await tx.query<{ isNew: boolean }>(ENSURE, values);
     if (device === undefined)
-      throw MatrixError.forbidden(
+      throw new BeyondLimit(
+        'DEVICES_PER_USER',
+        403,
+        'M_FORBIDDEN',
         `A user may have ${devicesPerUser} devices at the most: sign out on one, or, right after signing out, try again soon`,
       );
     return device.isNew;

@@ -7,7 +7,8 @@ import type { Origin } from '../matrix/client-origin.decorator.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { isDeviceId } from '../device-rows/device.rules.js';
 import { SessionService } from '../session/session.service.js';
-import { type Authorised, type Operation, UiaService, withoutProof } from '../uia/uia.service.js';
+import { type Authorised, type Operation, withoutProof } from '../uia/uia-operation.js';
+import { UiaService } from '../uia/uia.service.js';
 
 const FLOWS = [['m.login.password']];
 

@@ -15,7 +15,7 @@ import {
 import { ClientOrigin, type Origin } from '../matrix/client-origin.decorator.js';
 import { ClientController, MatrixPost } from '../matrix/client-api.decorators.js';
 import { OptionalBody } from '../matrix/json-body.guard.js';
-import { RateLimited } from '../rate-limits/rate-limited.decorator.js';
+import { RateLimited } from '../admission/rate-limited.decorator.js';
 import { InteractiveAuthDto } from '../uia/interactive-auth.dto.js';
 import { DeleteDevicesDto, DeviceDto, DevicesDto, toDevice, UpdateDeviceDto } from './device.dto.js';
 import { DeviceDeletionService } from './device-deletion.service.js';
@@ -99,7 +99,7 @@ export class DevicesController {
   @ApiOkResponse({ description: 'The device is gone.', schema: EMPTY_OBJECT })
   @ApiJsonBodyErrors('M_TOO_LARGE', 'M_UNKNOWN')
   @ApiInteractiveAuth()
-  @RateLimited('challenge', 'address')
+  @RateLimited('challenge')
   @ApiMatrixError(403, 'The credentials are those of another user.', ['M_FORBIDDEN'])
   async delete(
     @CurrentRequester() requester: Requester,
@@ -130,7 +130,7 @@ export class DevicesController {
   @ApiOkResponse({ description: 'The devices are gone.', schema: EMPTY_OBJECT })
   @ApiJsonBodyErrors('M_TOO_LARGE', 'M_UNKNOWN')
   @ApiInteractiveAuth()
-  @RateLimited('challenge', 'address')
+  @RateLimited('challenge')
   @ApiMatrixError(403, 'The credentials are those of another user.', ['M_FORBIDDEN'])
   async deleteMany(
     @CurrentRequester() requester: Requester,

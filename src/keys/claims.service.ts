@@ -4,7 +4,7 @@ import type { SharedWork } from '../database/shared-work.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { deviceKey, type DeviceRef } from '../events/devices-deleted.event.js';
 import { nest } from '../matrix/json.js';
-import { RateLimiter } from '../rate-limits/rate-limiter.js';
+import { RateLimiter } from '../admission/rate-limiter.js';
 import type { ClaimedKeysDto, ClaimKeysDto } from './claim-keys.dto.js';
 import { ClaimTransaction } from './claim.transaction.js';
 import { byName, byServer, toWantedKeys, type WantedKey } from './keys.rules.js';

@@ -4,7 +4,7 @@ import { CurrentDevice, CurrentRequester, GuestsAllowed } from '../auth/auth.dec
 import type { Requester, RequesterDevice } from '../auth/requester.js';
 import { ApiAccessToken, ApiExample, ApiJsonBodyErrors } from '../matrix/api.decorators.js';
 import { ClientController, MatrixPost } from '../matrix/client-api.decorators.js';
-import { RateLimited } from '../rate-limits/rate-limited.decorator.js';
+import { RateLimited } from '../admission/rate-limited.decorator.js';
 import { ClaimedKeysDto, ClaimKeysDto } from './claim-keys.dto.js';
 import { ClaimsService } from './claims.service.js';
 import { UPLOAD_EXAMPLE } from './keys.open-api.js';

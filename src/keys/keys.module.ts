@@ -4,6 +4,7 @@ import { UiaModule } from '../uia/uia.module.js';
 import { ClaimTransaction } from './claim.transaction.js';
 import { ClaimsService } from './claims.service.js';
 import { CrossSigningKeyEntity } from './cross-signing/cross-signing-key.entity.js';
+import { CrossSigningKeys } from './cross-signing/cross-signing-keys.js';
 import { CrossSigningController } from './cross-signing/cross-signing.controller.js';
 import { CrossSigningService } from './cross-signing/cross-signing.service.js';
 import { CrossSigningStore } from './cross-signing/cross-signing.store.js';
@@ -50,6 +51,7 @@ import { OneTimeKeyEntity } from './one-time-key.entity.js';
     KeysStore,
     KeysHousekeeping,
     KeysDevicesListener,
+    CrossSigningKeys,
     CrossSigningService,
     CrossSigningStore,
     SignaturesService,

@@ -4,7 +4,7 @@ import { MatrixError } from '../matrix/matrix-error.js';
 import { areSignatures } from '../matrix/signed-json.js';
 import { serverNameOf } from '../matrix/user-id.js';
 import type { Limits } from '../config/limits.js';
-import { requireFew, requireFewBytes } from './key-limits.rules.js';
+import { requireFew, requireFewBytes } from '../admission/bounds.rules.js';
 import type { UploadKeysDto } from './upload-keys.dto.js';
 
 /** The specification sets no limit; an index does. */
@@ -17,6 +17,12 @@ const FORMS: Readonly<Record<string, string>> = {
   false: 'a string',
   undefined: 'a string, or an object with key and signatures',
 };
+
+/** How many keys of a kind an upload may have. */
+const MOST = {
+  fallback_keys: ['LIMIT_FALLBACK_KEYS', 'fallbackKeys'],
+  one_time_keys: ['LIMIT_UNCLAIMED_KEYS', 'unclaimedKeys'],
+} as const;
 
 /** A one-time or fallback key as it was uploaded. */
 export interface UploadedKey {
@@ -43,13 +49,13 @@ export interface Upload {
  * @throws {MatrixError} `M_BAD_JSON`; `M_TOO_LARGE` for a large key, `M_INVALID_PARAM` for too many
  */
 export function toUpload(request: UploadKeysDto, device: DeviceRef, limits: Limits): Upload {
-  const fallbackKeys = toKeys('fallback_keys', request.fallback_keys, limits.fallbackKeys, limits);
+  const fallbackKeys = toKeys('fallback_keys', request.fallback_keys, limits);
   if (new Set(fallbackKeys.map(({ algorithm }) => algorithm)).size < fallbackKeys.length) {
     throw MatrixError.badJson('fallback_keys may hold one key for each algorithm');
   }
   return {
     deviceKeys: request.device_keys === undefined ? null : toDeviceKeys(request.device_keys, device, limits),
-    oneTimeKeys: toKeys('one_time_keys', request.one_time_keys, limits.unclaimedKeys, limits),
+    oneTimeKeys: toKeys('one_time_keys', request.one_time_keys, limits),
     fallbackKeys,
   };
 }
@@ -84,7 +90,7 @@ export function toWantedKeys(oneTimeKeys: Json, limits: Limits): WantedKey[] {
       return { userId, deviceId, algorithm };
     });
   });
-  requireFew('devices in a claim', wanted.length, limits.claimedDevices);
+  requireFew('LIMIT_CLAIMED_DEVICES', 'devices in a claim', wanted.length, limits.claimedDevices);
   return wanted;
 }
 
@@ -118,9 +124,9 @@ export function toQuery(deviceKeys: Json, limits: Limits): Map<string, string[]>
       return [userId, devices] as const;
     }),
   );
-  requireFew('users in a query', wanted.size, limits.queriedUsers);
+  requireFew('LIMIT_QUERIED_USERS', 'users in a query', wanted.size, limits.queriedUsers);
   const devices = [...wanted.values()].reduce((sum, { length }) => sum + length, 0);
-  requireFew('devices in a query', devices, limits.queriedDevices);
+  requireFew('LIMIT_QUERIED_DEVICES', 'devices in a query', devices, limits.queriedDevices);
   return wanted;
 }
 
@@ -146,13 +152,14 @@ function toDeviceKeys(keys: Json, { userId, deviceId }: DeviceRef, limits: Limit
   if (!areSignatures(keys['signatures'])) {
     throw MatrixError.badJson('device_keys.signatures must hold texts by user and key');
   }
-  requireFewBytes('device_keys', JSON.stringify(keys), limits.deviceKeysBytes);
+  requireFewBytes('LIMIT_DEVICE_KEYS', 'device_keys', JSON.stringify(keys), limits.deviceKeysBytes);
   return keys;
 }
 
-function toKeys(field: string, keys: Json | undefined, most: number, limits: Limits): StoredKey[] {
+function toKeys(field: keyof typeof MOST, keys: Json | undefined, limits: Limits): StoredKey[] {
   const entries = Object.entries(keys ?? {});
-  requireFew(`${field} in an upload`, entries.length, most);
+  const [variable, limit] = MOST[field];
+  requireFew(variable, `${field} in an upload`, entries.length, limits[limit]);
   return entries.map(([name, key]) => {
     const [, algorithm, keyId] = /^([^:]+):(.+)$/s.exec(name) ?? [];
     if (algorithm === undefined || keyId === undefined) {
@@ -162,7 +169,7 @@ function toKeys(field: string, keys: Json | undefined, most: number, limits: Lim
       throw MatrixError.badJson(`Names in ${field} may hold ${NAME_LIMIT_BYTES} bytes at the most`);
     }
     const json = JSON.stringify(key);
-    requireFewBytes(`A key in ${field}`, json, limits.keyBytes);
+    requireFewBytes('LIMIT_KEY', `A key in ${field}`, json, limits.keyBytes);
     const isSigned = FORM_OF[algorithm] ?? typeof key !== 'string';
     if (typeof key === 'string' && !isSigned) return { algorithm, keyId, key, json };
     if (!isSigned || !isObject(key) || typeof key['key'] !== 'string' || !areSignatures(key['signatures'])) {

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { requireFew, tooLarge } from '../admission/bounds.rules.js';
 import { AccountsService } from '../accounts/accounts.service.js';
 import type { RequesterDevice } from '../auth/requester.js';
 import type { Tx } from '../database/tx.js';
@@ -9,7 +10,6 @@ import { MatrixError } from '../matrix/matrix-error.js';
 import { isSameJson, isSameUnsigned } from '../matrix/signed-json.js';
 import { DeviceListsService } from './device-lists/device-lists.service.js';
 import { isSameKey, nameOf, type StoredKey, toUpload, type Upload } from './keys.rules.js';
-import { requireFew, tooLarge } from './key-limits.rules.js';
 import { KeysStore } from './keys.store.js';
 import type { UploadKeysDto } from './upload-keys.dto.js';
 
@@ -64,7 +64,7 @@ export class KeysService {
   private async putFallbackKeys(tx: Tx, device: RequesterDevice, keys: readonly StoredKey[]): Promise<void> {
     if (keys.length === 0) return;
     const count = await this.store.putFallbackKeys(tx, device, keys);
-    requireFew('fallback keys on a device', count, this.store.limits.fallbackKeys);
+    requireFew('LIMIT_FALLBACK_KEYS', 'fallback keys on a device', count, this.store.limits.fallbackKeys);
   }
 
   private async putOneTimeKeys(tx: Tx, device: RequesterDevice, keys: readonly StoredKey[]): Promise<void> {
@@ -94,7 +94,10 @@ export class KeysService {
     const { keys: stored, othersBytes } = await this.store.findDeviceKeys(tx, device);
     if (stored !== null && isSameJson(stored, keys)) return;
     if (othersBytes + Buffer.byteLength(JSON.stringify(keys)) > userKeysBytes)
-      throw tooLarge(`The keys of all devices of a user may have ${userKeysBytes} bytes at the most`);
+      throw tooLarge(
+        'LIMIT_USER_KEYS',
+        `The keys of all devices of a user may have ${userKeysBytes} bytes at the most`,
+      );
     await this.store.putDeviceKeys(tx, device, keys);
     // What was signed is there no more, and who signed with it cannot be checked any more.
     if (stored !== null && !isSameUnsigned(stored, keys)) await this.store.deleteSignatures(tx, device);

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { tooLarge, tooMany } from '../admission/bounds.rules.js';
 import type { SharedWork } from '../database/shared-work.js';
 import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
@@ -8,7 +9,6 @@ import type { Json } from '../matrix/json.js';
 import type { KeyUsage } from './cross-signing/cross-signing.rules.js';
 import type { KeySignatureEntity } from './cross-signing/key-signature.entity.js';
 import type { Limits } from '../config/limits.js';
-import { tooLarge, tooMany } from './key-limits.rules.js';
 import type { MatrixError } from '../matrix/matrix-error.js';
 import { Environment } from '../config/environment.js';
 import type { StoredKey, UploadedKey, WantedKey } from './keys.rules.js';
@@ -297,9 +297,17 @@ export class KeysStore implements ManyRows {
     if (added === keys.length) return { known: [], isFull: null };
     const known = await tx.query<UploadedKey>(FIND_ONE_TIME_KEYS, values.slice(0, 4));
     if (ever + keys.length > lifetimeKeys)
-      return { known, isFull: tooMany('one-time keys in the life of a device', lifetimeKeys) };
+      return {
+        known,
+        isFull: tooMany('LIMIT_LIFETIME_KEYS', 'one-time keys in the life of a device', lifetimeKeys),
+      };
     const isFull = unclaimed + keys.length > unclaimedKeys;
-    return { known, isFull: isFull ? tooMany('unclaimed one-time keys on a device', unclaimedKeys) : null };
+    return {
+      known,
+      isFull: isFull
+        ? tooMany('LIMIT_UNCLAIMED_KEYS', 'unclaimed one-time keys on a device', unclaimedKeys)
+        : null,
+    };
   }
 
   /**
@@ -345,7 +353,7 @@ export class KeysStore implements ManyRows {
       all.push(...found);
       sum += bytes;
       if (sum > this.limits.queryAnswerBytes)
-        throw tooLarge('These users have too many keys for one answer: ask for fewer');
+        throw tooLarge('LIMIT_QUERY_ANSWER', 'These users have too many keys for one answer: ask for fewer');
     }
     return all;
   }

@@ -2,7 +2,7 @@ import { pipeline, type Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import type { Request } from 'express';
 import getRawBody from 'raw-body';
-import { MatrixError } from './matrix-error.js';
+import { BeyondLimit, MatrixError } from './matrix-error.js';
 
 /** Far deeper than any Matrix body, and far less than a recursive function can handle. */
 const LIMIT_DEPTH = 100;
@@ -54,7 +54,12 @@ async function readBytes(request: Request, mostBytes: number): Promise<Buffer> {
     setTimeout(() => request.complete || request.socket.destroy(), LINGER_MS).unref();
     const { status } = error as { status?: number };
     if (status === 413) {
-      throw new MatrixError(413, 'M_TOO_LARGE', `The body may hold ${mostBytes} bytes at the most`);
+      throw new BeyondLimit(
+        'LIMIT_BODY',
+        413,
+        'M_TOO_LARGE',
+        `The body may hold ${mostBytes} bytes at the most`,
+      );
     }
     throw new MatrixError(status ?? 400, 'M_UNKNOWN', 'The body could not be read', {}, { cause: error });
   }

@@ -1,3 +1,5 @@
+import type { LimitVariable } from '../config/limits.js';
+
 /** The error codes this service answers with (client-server API, "Common error codes"). */
 export type Errcode =
   | 'M_BAD_JSON'
@@ -145,5 +147,15 @@ class LimitExceeded extends MatrixError {
   constructor(retryAfterMs: number) {
     super(429, 'M_LIMIT_EXCEEDED', 'Too many requests', { retry_after_ms: retryAfterMs });
     this.headers = { 'Retry-After': String(Math.ceil(retryAfterMs / 1_000)) };
+  }
+}
+
+/** The request asks for more, or the user would own more, than a variable allows. */
+export class BeyondLimit extends MatrixError {
+  constructor(
+    readonly variable: LimitVariable,
+    ...[status, errcode, message]: [status: number, errcode: Errcode, message: string]
+  ) {
+    super(status, errcode, message);
   }
 }

@@ -4,7 +4,7 @@ import { unavailableIn } from '../system/outage.js';
 import { stackOf } from '../system/stack.js';
 import { send } from './http-server.js';
 import { type Errcode, ErrorAnswer, MatrixError } from './matrix-error.js';
-import { Refusals } from './refusals.port.js';
+import { Refusals } from './refusals.js';
 
 /** The `errcode` of an `HttpException` that Nest or another team's module throws. */
 const ERRCODE_OF_STATUS: Readonly<Record<number, Errcode>> = {

@@ -1,19 +1,24 @@
-import { Module, type OnModuleInit } from '@nestjs/common';
+import { Global, Module, type OnModuleInit } from '@nestjs/common';
 import { APP_FILTER, APP_GUARD, APP_PIPE, HttpAdapterHost } from '@nestjs/core';
 import { HttpDrain } from './http-drain.js';
 import { MatrixExpressAdapter } from './http.js';
 import { JsonBodyGuard } from './json-body.guard.js';
 import { MatrixExceptionFilter } from './matrix-exception.filter.js';
+import { Refusals } from './refusals.js';
 import { MatrixValidationPipe } from './validation.pipe.js';
 
 /** Matrix over HTTP: errors, bodies and their validation, for every route of the application. */
+// Global, because other modules may want to know of refusals.
+@Global()
 @Module({
   providers: [
     HttpDrain,
+    Refusals,
     { provide: APP_FILTER, useClass: MatrixExceptionFilter },
     { provide: APP_GUARD, useClass: JsonBodyGuard },
     { provide: APP_PIPE, useClass: MatrixValidationPipe },
   ],
+  exports: [Refusals],
 })
 export class MatrixModule implements OnModuleInit {
   constructor(private readonly host: HttpAdapterHost) {}

@@ -1,10 +1,10 @@
-import { Logger } from '@nestjs/common';
-import type { Environment } from '../config/environment.js';
-import type { Metrics } from '../metrics/metrics.js';
-import type { Clock } from '../system/clock.js';
-import type { Entropy } from '../system/entropy.js';
+import { Injectable, Logger } from '@nestjs/common';
+import { Environment } from '../config/environment.js';
+import { Metrics } from '../metrics/metrics.js';
+import { Clock } from '../system/clock.js';
+import { Entropy } from '../system/entropy.js';
 import { warnUnlessOutage } from '../system/outage.js';
-import type { LeasedDelivery, OutboxStore } from './outbox.store.js';
+import { type LeasedDelivery, OutboxStore } from './outbox.store.js';
 import type { Subscriber } from './subscribers.js';
 
 /** How many deliveries to one subscriber may run at the same time. */
@@ -15,13 +15,20 @@ const LONGEST_PAUSE_MS = 60 * 60 * 1_000;
 const SETTLING_MS = 5_000;
 const ERROR_LENGTH = 500;
 
-/** What a {@link Lane} needs. */
-export interface LaneParts {
-  readonly store: OutboxStore;
-  readonly environment: Environment;
-  readonly clock: Clock;
-  readonly entropy: Entropy;
-  readonly metrics: Metrics;
+/** Makes the lane of each subscriber, and is what all of them need. */
+@Injectable()
+export class LaneMaker {
+  constructor(
+    readonly store: OutboxStore,
+    readonly environment: Environment,
+    readonly clock: Clock,
+    readonly entropy: Entropy,
+    readonly metrics: Metrics,
+  ) {}
+
+  make(subscriber: Subscriber): Lane {
+    return new Lane(subscriber, this);
+  }
 }
 
 /**
@@ -40,7 +47,7 @@ export class Lane {
 
   constructor(
     private readonly subscriber: Subscriber,
-    private readonly parts: LaneParts,
+    private readonly parts: LaneMaker,
   ) {}
 
   get events(): readonly string[] {

@@ -5,6 +5,8 @@ import { EventRecorder } from '../events/event-recorder.port.js';
 import { AfterCommitExplorer } from './after-commit.explorer.js';
 import { EventDeliveryEntity } from './event-delivery.entity.js';
 import { EventSubscriptionEntity } from './event-subscription.entity.js';
+import { LaneMaker } from './lane.js';
+import { OutboxMetrics } from './outbox-metrics.js';
 import { OutboxController } from './outbox.controller.js';
 import { OutboxService } from './outbox.service.js';
 import { OutboxStore } from './outbox.store.js';
@@ -18,6 +20,8 @@ import { Subscribers } from './subscribers.js';
   controllers: [OutboxController],
   providers: [
     AfterCommitExplorer,
+    LaneMaker,
+    OutboxMetrics,
     OutboxService,
     OutboxStore,
     OutboxWorker,

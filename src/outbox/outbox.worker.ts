@@ -5,11 +5,9 @@ import {
   type OnApplicationBootstrap,
 } from '@nestjs/common';
 import { Environment } from '../config/environment.js';
-import { Metrics } from '../metrics/metrics.js';
 import { Clock } from '../system/clock.js';
-import { Entropy } from '../system/entropy.js';
 import { warnUnlessOutage } from '../system/outage.js';
-import { Lane } from './lane.js';
+import { type Lane, LaneMaker } from './lane.js';
 import { OutboxStore } from './outbox.store.js';
 import { Subscribers } from './subscribers.js';
 
@@ -41,30 +39,13 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
   constructor(
     private readonly store: OutboxStore,
     private readonly subscribers: Subscribers,
+    private readonly laneMaker: LaneMaker,
     private readonly environment: Environment,
     private readonly clock: Clock,
-    private readonly entropy: Entropy,
-    private readonly metrics: Metrics,
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {
-    const { store, environment, clock, entropy, metrics } = this;
-    for (const state of ['pending', 'buried'] as const)
-      metrics.addGauge(
-        {
-          name: `session_event_deliveries_${state}`,
-          help: `Deliveries that are ${state}, by subscriber; 10000 at the most.`,
-          labelNames: ['subscriber'],
-        },
-        async () =>
-          (await store.count(state)).map(({ subscriber, count }) => ({
-            labels: { subscriber },
-            value: count,
-          })),
-      );
-    this.lanes = this.subscribers
-      .all()
-      .map((subscriber) => new Lane(subscriber, { store, environment, clock, entropy, metrics }));
+    this.lanes = this.subscribers.all().map((subscriber) => this.laneMaker.make(subscriber));
     if (this.lanes.length > 0)
       this.logger.log(
         `Events go to ${this.subscribers
@@ -74,7 +55,7 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
       );
     await this.subscribe();
     this.timers = [
-      setInterval(() => void this.poll(), environment.eventPollIntervalMs).unref(),
+      setInterval(() => void this.poll(), this.environment.eventPollIntervalMs).unref(),
       setInterval(() => void this.keepHouse(), HOUSEKEEPING_MS).unref(),
     ];
     this.kick();

@@ -28,6 +28,7 @@ import { SessionStartService } from './session-start.service.js';
 import { LogoutTransaction } from './logout.transaction.js';
 import { LoginProofs } from './login/login-proofs.js';
 import { LoginTransaction } from './login/login.transaction.js';
+import { LoginTokenRedemption } from './login-token/login-token.redemption.js';
 import { LoginTokenService } from './login-token/login-token.service.js';
 import { RefreshTransaction } from './refresh/refresh.transaction.js';
 import { ExpiredSessionsService } from './ending/expired-sessions.service.js';
@@ -69,6 +70,7 @@ import { WhoamiController } from './whoami/whoami.controller.js';
     LogoutTransaction,
     LoginProofs,
     LoginTransaction,
+    LoginTokenRedemption,
     LoginTokenService,
     RefreshTransaction,
     ExpiredSessionsService,

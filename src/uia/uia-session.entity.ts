@@ -5,21 +5,22 @@ import type { Proven } from './uia-stage.port.js';
 @Entity('uia_sessions')
 @Index('uia_sessions_expiry_idx', ['expiresAt'])
 @Index('uia_sessions_device_idx', ['userId', 'deviceId'])
+@Index('uia_sessions_session_idx', ['sessionId'])
 @ForeignKey('DeviceEntity', ['userId', 'deviceId'], ['userId', 'deviceId'], {
   name: 'uia_sessions_device_fkey',
   onDelete: 'CASCADE',
 })
 export class UiaSessionEntity {
+  /** Who is calling; the session's own ID if nobody is logged in, as in a registration. */
+  @PrimaryColumn({ name: 'user_id', type: 'text', primaryKeyConstraintName: 'uia_sessions_pkey' })
+  userId!: string;
+
   @PrimaryColumn({ name: 'session_id', type: 'text', primaryKeyConstraintName: 'uia_sessions_pkey' })
   sessionId!: string;
 
   /** Method and path of the one API call that the session is valid for. */
   @Column({ name: 'operation', type: 'text' })
   operation!: string;
-
-  /** Who is calling; `null` if nobody is logged in yet, as in a registration. */
-  @Column({ name: 'user_id', type: 'text', nullable: true })
-  userId!: string | null;
 
   /** The device that opened the session; deleting the device deletes the session. `null` if there is none. */
   @Column({ name: 'device_id', type: 'text', nullable: true })

@@ -4,6 +4,7 @@ import { DummyStage } from './dummy.stage.js';
 import { RegistrationTokenStage } from './registration-token.stage.js';
 import { RegistrationTokens } from './registration-tokens.js';
 import { UiaSessionEntity } from './uia-session.entity.js';
+import { UiaSessions } from './uia-sessions.js';
 import { UiaStages } from './uia-stages.js';
 import { UiaHousekeeping } from './uia.housekeeping.js';
 import { UiaService } from './uia.service.js';
@@ -15,6 +16,7 @@ import { UiaStore } from './uia.store.js';
   imports: [TypeOrmModule.forFeature([UiaSessionEntity])],
   providers: [
     UiaService,
+    UiaSessions,
     UiaStore,
     UiaHousekeeping,
     UiaStages,

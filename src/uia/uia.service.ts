@@ -1,66 +1,19 @@
 import { Injectable } from '@nestjs/common';
+import { tooLarge } from '../admission/bounds.rules.js';
 import type { Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
-import { DeviceRows } from '../device-rows/device-rows.js';
-import { orderedJson } from '../matrix/canonical-json.js';
 import { MatrixError } from '../matrix/matrix-error.js';
-import { Clock } from '../system/clock.js';
-import { Entropy } from '../system/entropy.js';
 import { UiaChallenge } from './uia-challenge.js';
-import { type Flow, type GuardedCall, UiaFlows } from './uia-flows.port.js';
+import { type Flow, UiaFlows } from './uia-flows.port.js';
+import type { Authorised, Operation, Result } from './uia-operation.js';
 import type { UiaSessionEntity } from './uia-session.entity.js';
+import { UiaSessions } from './uia-sessions.js';
 import { type Proven, UiaRefusal } from './uia-stage.port.js';
 import { UiaStages } from './uia-stages.js';
 import { UiaStore } from './uia.store.js';
 
-const LIFETIME_MS = 60 * 60 * 1_000;
 /** How long a client may repeat a request whose answer was lost. */
 const REPEATABLE_MS = 10 * 60 * 1_000;
-
-/** One API call that asks for a proof. */
-export interface Operation extends GuardedCall {
-  /** The calling device; its authentication sessions are deleted with it. */
-  readonly deviceId: string | null;
-  /** The flows that are enough proof, unless a team changes them. */
-  readonly flows: readonly Flow[];
-  /** The request's parameters without any password. The client may answer the challenge with `auth` alone. */
-  readonly parameters: object;
-  /**
-   * Whether the answer to a challenge must have the same parameters. A repetition of a call that was made always
-   * must.
-   */
-  readonly isFixed?: boolean;
-  /** Hashes the password in the request, if it must be remembered; `null` if the request has none. */
-  readonly secret?: (() => Promise<string>) | null;
-  /** The `auth` of the request. */
-  readonly auth: Readonly<Record<string, unknown>> | undefined;
-  /** The address of the client. */
-  readonly address: string;
-}
-
-/** An operation for which a flow is complete. */
-export interface Authorised {
-  /** The parameters of the request that opened the session, or of this one when it needed no session. */
-  readonly parameters: object;
-  /** What the proof was checked against. The operation must check under lock that it has not changed. */
-  readonly credential: string | null;
-  /** The user whose identity was proven, or the caller if the stages prove no particular user. */
-  readonly userId: string | null;
-  /** The password hash from the request that opened the session; `null` if it had none. */
-  readonly secret: string | null;
-  /** The session, which the authorised call must {@link UiaService.finish finish}; `null` if there was none. */
-  readonly sessionId: string | null;
-  /** The result of the call, if it was made already and its answer was lost. */
-  readonly result: Result | null;
-}
-
-/** The result of a call. */
-export type Result = Readonly<Record<string, string | null>>;
-
-/** For callers who need no proof, such as application services. */
-export function withoutProof(parameters: object, userId: string): Authorised {
-  return { parameters, userId, credential: null, secret: null, sessionId: null, result: null };
-}
 
 /** A stage that this request completed. */
 interface Done {
@@ -72,13 +25,11 @@ interface Done {
 @Injectable()
 export class UiaService {
   constructor(
+    private readonly sessions: UiaSessions,
     private readonly store: UiaStore,
     private readonly stages: UiaStages,
     private readonly flows: UiaFlows,
     private readonly unitOfWork: UnitOfWork,
-    private readonly devices: DeviceRows,
-    private readonly clock: Clock,
-    private readonly entropy: Entropy,
   ) {}
 
   /**
@@ -93,17 +44,17 @@ export class UiaService {
    */
   async authorise(asked: Operation): Promise<Authorised> {
     const { name, userId } = asked;
-    if (JSON.stringify(asked.parameters).length > this.store.limits.challengeParametersBytes)
-      throw new MatrixError(400, 'M_TOO_LARGE', 'The request asks for too much at once');
+    if (JSON.stringify(asked.parameters).length > this.sessions.limits.challengeParametersBytes)
+      throw tooLarge('LIMIT_CHALLENGE_PARAMETERS', 'The request asks for too much at once');
     const operation = { ...asked, flows: await this.flows.flowsOf({ name, userId }, asked.flows) };
-    const session = await this.find(operation);
+    const session = await this.sessions.find(operation);
     // Outside any transaction, because checking a password is slow and must not occupy a connection.
     const attempt = await this.attempt(session?.completed ?? [], operation);
     const isAnswered = session !== null || isComplete(operation.flows, completedBy([], attempt));
     const secret = isAnswered ? null : ((await asked.secret?.()) ?? null);
     // Thrown after the commit, because the session of the challenge must be stored.
     const result = await this.unitOfWork.run((tx) => this.advance(tx, operation, session, attempt, secret));
-    if (result === null) throw await this.whyGone(operation);
+    if (result === null) throw await this.sessions.whyGone(operation);
     if (result instanceof UiaChallenge) throw result;
     return result;
   }
@@ -113,28 +64,18 @@ export class UiaService {
    * `null` otherwise.
    * @throws {MatrixError} `M_FORBIDDEN` when the request has other parameters
    */
-  async earlier({
-    name,
-    auth,
-    parameters,
-  }: Pick<Operation, 'name' | 'auth' | 'parameters'>): Promise<Pick<
-    UiaSessionEntity,
-    'parameters' | 'result'
-  > | null> {
-    const sessionId = auth?.['session'];
-    if (typeof sessionId !== 'string') return null;
-    const session = await this.store.find(sessionId, this.clock.now());
-    if (session?.operation !== name || session.result === null) return null;
-    requireSame(parameters, session.parameters);
-    return session;
+  earlier(
+    call: Pick<Operation, 'name' | 'auth' | 'parameters'>,
+  ): Promise<Pick<UiaSessionEntity, 'parameters' | 'result'> | null> {
+    return this.sessions.findFinished(call);
   }
 
   /**
    * Locks a session for the call it authorises. A second call at the same time waits and gets the first one's result.
    */
-  async hold(tx: Tx, { sessionId }: Authorised): Promise<Result | null> {
-    if (sessionId === null) return null;
-    return (await this.store.lock(tx, sessionId))?.result ?? null;
+  async hold(tx: Tx, { session }: Authorised): Promise<Result | null> {
+    if (session === null) return null;
+    return (await this.store.lock(tx, session))?.result ?? null;
   }
 
   /**
@@ -143,11 +84,11 @@ export class UiaService {
    */
   async finish(
     tx: Tx,
-    { sessionId, parameters }: Authorised,
+    { session, parameters }: Authorised,
     result: Result = {},
     done: object = parameters,
   ): Promise<void> {
-    if (sessionId !== null) await this.store.finish(tx, sessionId, result, done);
+    if (session !== null) await this.store.finish(tx, session, result, done);
   }
 
   private async advance(
@@ -158,7 +99,7 @@ export class UiaService {
     secret: string | null,
   ): Promise<Authorised | UiaChallenge | null> {
     const session =
-      found === null ? this.open(tx, operation, secret) : await this.store.lock(tx, found.sessionId);
+      found === null ? this.sessions.open(tx, operation, secret) : await this.store.lock(tx, found);
     if (session === null) return null;
     const { flows } = operation;
     const completed = completedBy(session.completed, attempt);
@@ -170,17 +111,17 @@ export class UiaService {
     if (found !== null) await this.store.complete(tx, { ...session, completed, proven, expiresAt });
     if (isDone) {
       const { userId = operation.userId, credential = null } = proven ?? {};
-      const { parameters, result, sessionId } = session;
+      const { parameters, result } = session;
       return {
         parameters,
         userId,
         credential,
         secret: session.secret,
         result,
-        sessionId: found === null ? null : sessionId,
+        session: found,
       };
     }
-    if (found === null) await this.insert(tx, { ...session, completed, proven });
+    if (found === null) await this.sessions.insert(tx, { ...session, completed, proven });
     return new UiaChallenge(
       session.sessionId,
       flows,
@@ -210,63 +151,6 @@ export class UiaService {
       return error;
     }
   }
-
-  /** The session that the request names; `null` if it names none. */
-  private async find({
-    auth,
-    name,
-    userId,
-    deviceId,
-    parameters,
-    isFixed = false,
-  }: Operation): Promise<UiaSessionEntity | null> {
-    const sessionId = auth?.['session'];
-    if (sessionId === undefined || sessionId === null) return null;
-    if (typeof sessionId !== 'string') throw MatrixError.badJson('auth.session must be a string');
-    const session = await this.store.find(sessionId, this.clock.now());
-    if (session === null) throw await this.whyGone({ userId, deviceId });
-    if (session.operation !== name || session.userId !== userId || session.deviceId !== deviceId)
-      throw another();
-    if (isFixed || session.result !== null) requireSame(parameters, session.parameters);
-    return session;
-  }
-
-  /** The error for a missing session. If its device was deleted, the caller's own session has ended, too. */
-  private async whyGone({ userId, deviceId }: Pick<Operation, 'userId' | 'deviceId'>): Promise<MatrixError> {
-    const isOver =
-      userId !== null && deviceId !== null && (await this.devices.createdAt({ userId, deviceId })) === null;
-    return isOver ? MatrixError.unknownToken() : MatrixError.unknownSession();
-  }
-
-  private async insert(tx: Tx, session: UiaSessionEntity): Promise<void> {
-    try {
-      await this.store.insert(tx, session);
-    } catch (error) {
-      // The calling device was deleted after the guard had checked it.
-      const FOREIGN_KEY_VIOLATION = '23503';
-      const { code } = error as { code?: string };
-      throw code === FOREIGN_KEY_VIOLATION ? MatrixError.unknownToken() : error;
-    }
-  }
-
-  private open(
-    tx: Tx,
-    { name, userId, deviceId, parameters }: Operation,
-    secret: string | null,
-  ): UiaSessionEntity {
-    return {
-      sessionId: this.entropy.bytes(18).toString('base64url'),
-      operation: name,
-      userId,
-      deviceId,
-      parameters,
-      completed: [],
-      secret,
-      proven: null,
-      result: null,
-      expiresAt: new Date(tx.startedAt.getTime() + LIFETIME_MS),
-    };
-  }
 }
 
 function completedBy(before: readonly string[], attempt: Done | MatrixError | null): string[] {
@@ -280,21 +164,4 @@ function isComplete(flows: readonly Flow[], completed: readonly string[]): boole
 
 function earlier(one: Date, otherMs: number): Date {
   return new Date(Math.min(one.getTime(), otherMs));
-}
-
-/**
- * Requires that parameters sent with a session equal those that it was opened with. Otherwise a 200 would look as if
- * the new parameters had been used.
- */
-function requireSame(asked: object, remembered: object): void {
-  const known = new Map(Object.entries(remembered));
-  const isSame = Object.entries(asked).every(
-    ([name, value]) =>
-      value === undefined || orderedJson({ value }) === orderedJson({ value: known.get(name) as unknown }),
-  );
-  if (!isSame) throw another();
-}
-
-function another(): MatrixError {
-  return MatrixError.forbidden('The authentication session belongs to another request');
 }

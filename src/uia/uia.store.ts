@@ -4,6 +4,7 @@ import type { Limits } from '../config/limits.js';
 import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { DeviceTables } from '../device-rows/device-tables.js';
+import type { UiaSessionRef } from './uia-operation.js';
 import type { UiaSessionEntity } from './uia-session.entity.js';
 
 const INSERT: Statement = {
@@ -24,17 +25,22 @@ const FIND: Statement = {
   text: `
     SELECT session_id AS "sessionId", operation, user_id AS "userId", device_id AS "deviceId", parameters, completed,
       secret, proven, result, expires_at AS "expiresAt"
-    FROM uia_sessions WHERE session_id = $1 AND expires_at > $2`,
+    FROM uia_sessions WHERE user_id = $1 AND session_id = $2 AND expires_at > $3`,
 };
 const LOCK: Statement = { name: 'uia_lock', text: `${FIND.text} FOR UPDATE` };
 const COMPLETE: Statement = {
   name: 'uia_complete',
-  text: 'UPDATE uia_sessions SET completed = $2, proven = $3, expires_at = $4 WHERE session_id = $1',
+  text: 'UPDATE uia_sessions SET completed = $3, proven = $4, expires_at = $5 WHERE user_id = $1 AND session_id = $2',
 };
 const FINISH: Statement = {
   name: 'uia_finish',
-  text: 'UPDATE uia_sessions SET result = $2, parameters = $3 WHERE session_id = $1',
+  text: 'UPDATE uia_sessions SET result = $3, parameters = $4 WHERE user_id = $1 AND session_id = $2',
 };
+const IS_KNOWN: Statement = {
+  name: 'uia_is_known',
+  text: 'SELECT FROM uia_sessions WHERE session_id = $1 AND expires_at > $2',
+};
+
 /** The SQL of user-interactive authentication. */
 @Injectable()
 export class UiaStore {
@@ -62,37 +68,35 @@ export class UiaStore {
   }
 
   /** The session, unless it has expired. */
-  async find(sessionId: string, now: Date): Promise<UiaSessionEntity | null> {
-    const [session] = await this.unitOfWork.query<UiaSessionEntity>(FIND, [sessionId, now]);
+  async find(userId: string, sessionId: string, now: Date): Promise<UiaSessionEntity | null> {
+    const [session] = await this.unitOfWork.query<UiaSessionEntity>(FIND, [userId, sessionId, now]);
     return session ?? null;
   }
 
-  /** The same, locked, so that two answers to one challenge cannot both succeed. */
-  async lock(tx: Tx, sessionId: string): Promise<UiaSessionEntity | null> {
-    const [session] = await tx.query<UiaSessionEntity>(LOCK, [sessionId, tx.startedAt]);
+  /** Whether a session that was not found with a user exists with another one. */
+  async isOfSomebodyElse(sessionId: string, now: Date): Promise<boolean> {
+    return (await this.unitOfWork.query(IS_KNOWN, [sessionId, now])).length > 0;
+  }
+
+  /** The session, locked, so that two answers to one challenge cannot both succeed; `null` if it has expired. */
+  async lock(tx: Tx, { userId, sessionId }: UiaSessionRef): Promise<UiaSessionEntity | null> {
+    const [session] = await tx.query<UiaSessionEntity>(LOCK, [userId, sessionId, tx.startedAt]);
     return session ?? null;
   }
 
   /** Stores the completed stages and whose identity they have proven. */
-  async complete(
-    tx: Tx,
-    {
-      sessionId,
-      completed,
-      proven,
-      expiresAt,
-    }: Pick<UiaSessionEntity, 'sessionId' | 'completed' | 'proven' | 'expiresAt'>,
-  ): Promise<void> {
-    await tx.query(COMPLETE, [sessionId, JSON.stringify(completed), proven, expiresAt]);
+  async complete(tx: Tx, session: UiaSessionEntity): Promise<void> {
+    const { userId, sessionId, completed, proven, expiresAt } = session;
+    await tx.query(COMPLETE, [userId, sessionId, JSON.stringify(completed), proven, expiresAt]);
   }
 
   /** Stores the result of the call and its effective parameters. */
   async finish(
     tx: Tx,
-    sessionId: string,
+    { userId, sessionId }: UiaSessionRef,
     result: UiaSessionEntity['result'],
     parameters: object,
   ): Promise<void> {
-    await tx.query(FINISH, [sessionId, result, JSON.stringify(parameters)]);
+    await tx.query(FINISH, [userId, sessionId, result, JSON.stringify(parameters)]);
   }
 }

@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { Environment, EnvironmentError, environmentSchema } from '../../src/config/environment.js';
+import { limitVariables } from '../../src/config/limits.js';
+import { rateLimitVariables } from '../../src/config/rate-limits.js';
 
 describe('The environment', () => {
   it('needs nothing', () => {
@@ -125,4 +127,29 @@ describe('The environment', () => {
     ]);
     expect(told.map(([, name, value, sentence]) => [name, value, sentence])).toEqual(expected);
   });
+
+  it('has every limit in the table of operating.md, with its default', async () => {
+    const operating = await readFile(new URL('../../docs/operating.md', import.meta.url), 'utf8');
+    const rows = [
+      ...operating.matchAll(/^\| .* \| `((?:RATE_)?LIMIT_[A-Z_]+|DEVICES_PER_USER)`, ([^|]+) \|/gm),
+    ];
+    const told = new Map(rows.map(([, name = '', value = '']) => [name, value]));
+    const defaults: Record<string, string | number | undefined> = environmentSchema.parse({});
+    const limits = [...Object.keys(rateLimitVariables), ...Object.keys(limitVariables)].filter(
+      (name) => name !== 'RATE_LIMITS',
+    );
+    expect(rows).toHaveLength(limits.length);
+    for (const name of limits) expect([name, told.get(name)]).toEqual([name, inWords(defaults[name]!)]);
+  });
 });
+
+/** `10/1m` is "10 a minute", `16KiB` "16 KiB of JSON" or "16 KiB", and 1000 "1,000". */
+function inWords(value: string | number): unknown {
+  const [, points, time, unit = ''] = /^(\d+)\/(\d+)([mh])$/.exec(String(value)) ?? [];
+  const units: Record<string, string> = { m: 'minute', h: 'hour' };
+  if (points !== undefined && time === '1') return `${points} ${unit === 'h' ? 'an' : 'a'} ${units[unit]}`;
+  if (points !== undefined) return `${points} in ${time} ${units[unit]}s`;
+  const text =
+    typeof value === 'number' ? value.toLocaleString('en') : value.replace(/(\d)([KM]iB)/, '$1 $2');
+  return expect.stringMatching(new RegExp(`^(about )?${text}( of JSON| algorithms)?$`));
+}

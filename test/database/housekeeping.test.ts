@@ -11,7 +11,7 @@ const rows = (n: string): Record<string, (at: string) => string> => ({
   access_tokens: (at) => `SELECT '@a:x', sha256(${n}::text::bytea), 'D', false, ${at}, ${at}`,
   login_tokens: (at) => `SELECT '@a:x', sha256(${n}::text::bytea), 'D', ${at} + interval '1 minute'`,
   uia_sessions: (at) =>
-    `SELECT ${n}::text, 'POST /x', NULL::text, '{}'::jsonb, '[]'::jsonb, ${at} + interval '1 minute', NULL::text`,
+    `SELECT ${n}::text, 'POST /x', ${n}::text, '{}'::jsonb, '[]'::jsonb, ${at} + interval '1 minute', NULL::text`,
   device_list_changes: (at) =>
     `SELECT '@a:x', (extract(epoch FROM ${at}) * 1000000)::bigint + ${n}, NULL::bigint, 'device_keys', NULL::text, NULL::text`,
   cross_signing_keys: (at) => `SELECT '@a:x', 'key ' || ${n}, 'master', '{}'::jsonb, ${at}, ${at}`,

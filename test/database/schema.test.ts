@@ -10,7 +10,6 @@ const app = useApp();
 /** Tables that need not start with a user, each with its reason. */
 const WITHOUT_USER: Record<string, string> = {
   schema_migrations: 'bookkeeping of TypeORM, read at start-up only',
-  uia_sessions: 'a registration has a session before it has a user',
   event_subscriptions: 'who hears of which events',
   reconciler_rounds: 'where the next round goes on, one row',
   rate_limits: 'counters of addresses as well as of users, in the shape that the library wants',

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { type Attempt, RateLimiter } from '../../src/index.js';
 import { Metrics } from '../../src/metrics/metrics.js';
+import { PASSWORD, V3 } from '../../src/testing/matrix-client.js';
 import { useApp } from '../support/test-app.js';
 
 const app = useApp({
@@ -8,6 +10,11 @@ const app = useApp({
     RATE_LIMITS: 'on',
     RATE_LIMIT_REFRESH: '1/1m',
     RATE_LIMIT_KEYS_CLAIMED: '1/1h',
+    RATE_LIMIT_LOGIN_FAILED_ACCOUNT: '1/1h',
+    RATE_LIMIT_LOGIN_FAILED_ADDRESS: '1/1h',
+    DEVICES_PER_USER: '1',
+    LIMIT_BODY: '2KiB',
+    LIMIT_KEY: '512B',
   },
 });
 
@@ -25,6 +32,35 @@ describe('Metrics', () => {
     await app().matrix.refresh('mxr_none').expect(401);
     await app().matrix.refresh('mxr_none').expect(429);
     expect([await refusals('refresh'), await refusals('challenge')]).toEqual([1, 0]);
+  });
+
+  it('name the limit of the address when that of the account is used up, too', async () => {
+    const limiter = app().nest.get(RateLimiter);
+    const refusals = (limit: string) => valueOf(`session_rate_limit_refusals_total{limit="${limit}"}`);
+    const attempts: Attempt[] = [
+      ['login_failed_account', '@alice:localhost'],
+      ['login_failed_address', '192.0.2.1'],
+    ];
+    await limiter.countAll(attempts);
+    await expect(limiter.countAll(attempts)).rejects.toThrow('Too many requests');
+    expect([await refusals('login_failed_address'), await refusals('login_failed_account')]).toEqual([1, 0]);
+  });
+
+  it('count what is beyond a limit, by the variable that sets it', async () => {
+    const refusals = (variable: string) => valueOf(`session_limit_refusals_total{variable="${variable}"}`);
+    const variables = ['DEVICES_PER_USER', 'LIMIT_BODY', 'LIMIT_KEY'];
+    for (const variable of variables) expect([variable, await refusals(variable)]).toEqual([variable, 0]);
+    const { matrix } = app();
+    const session = await matrix.register();
+    await app()
+      .http.post(`${V3}/login`)
+      .send({ type: 'm.login.password', user: session.userId, password: PASSWORD })
+      .expect(403);
+    const upload = (length: number) =>
+      matrix.call(session, 'post', '/keys/upload').send({ one_time_keys: { 'a:b': 'x'.repeat(length) } });
+    await upload(600).expect(400);
+    await upload(3_000).expect(413);
+    for (const variable of variables) expect([variable, await refusals(variable)]).toEqual([variable, 1]);
   });
 
   it('count shared work, and those that share it', async () => {

@@ -7,13 +7,8 @@ import { EventBus } from '../../events/event-bus.js';
 import { PasswordChanged } from '../../events/password-changed.event.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
-import {
-  type Authorised,
-  type Operation,
-  type Result,
-  UiaService,
-  withoutProof,
-} from '../../uia/uia.service.js';
+import { type Authorised, type Operation, type Result, withoutProof } from '../../uia/uia-operation.js';
+import { UiaService } from '../../uia/uia.service.js';
 import { requireUnchanged } from '../accounts.service.js';
 import { OwnAccount } from './own-account.js';
 import { PasswordsService } from '../passwords.service.js';

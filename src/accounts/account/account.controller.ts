@@ -12,7 +12,7 @@ import {
 } from '../../matrix/api.decorators.js';
 import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.js';
 import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
-import { RateLimited } from '../../rate-limits/rate-limited.decorator.js';
+import { RateLimited } from '../../admission/rate-limited.decorator.js';
 import { ChangePasswordDto, DeactivateDto } from './account.dto.js';
 import { AccountManagementService } from './account-management.service.js';
 
@@ -43,7 +43,7 @@ export class AccountController {
   @ApiJsonBodyErrors('M_WEAK_PASSWORD', 'M_UNKNOWN')
   @ApiInteractiveAuth()
   @ApiMatrixError(403, 'The credentials are those of another user.', ['M_FORBIDDEN'])
-  @RateLimited('challenge', 'address')
+  @RateLimited('challenge')
   async changePassword(
     @CurrentRequester() requester: Requester | null,
     @Body() request: ChangePasswordDto,
@@ -75,7 +75,7 @@ export class AccountController {
   @ApiJsonBodyErrors('M_WEAK_PASSWORD', 'M_UNKNOWN')
   @ApiInteractiveAuth()
   @ApiMatrixError(403, 'The credentials are those of another user.', ['M_FORBIDDEN'])
-  @RateLimited('challenge', 'address')
+  @RateLimited('challenge')
   async deactivate(
     @CurrentRequester() requester: Requester | null,
     @Body() request: DeactivateDto,

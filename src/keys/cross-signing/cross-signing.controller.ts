@@ -12,7 +12,7 @@ import {
 } from '../../matrix/api.decorators.js';
 import { ClientAddress } from '../../matrix/client-address.decorator.js';
 import { CLIENT_V3, MatrixPost } from '../../matrix/client-api.decorators.js';
-import { RateLimited } from '../../rate-limits/rate-limited.decorator.js';
+import { RateLimited } from '../../admission/rate-limited.decorator.js';
 import { CROSS_SIGNING_EXAMPLE } from '../keys.open-api.js';
 import { UploadCrossSigningKeysDto } from './cross-signing.dto.js';
 import { CrossSigningService } from './cross-signing.service.js';

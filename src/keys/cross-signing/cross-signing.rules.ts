@@ -1,4 +1,4 @@
-import { requireFewBytes } from '../key-limits.rules.js';
+import { requireFewBytes } from '../../admission/bounds.rules.js';
 import { isObject } from '../../matrix/json.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import {
@@ -75,7 +75,7 @@ function toKey(userId: string, usage: KeyUsage, key: SignedJson, keyBytes: numbe
     throw MatrixError.invalidParam(`${named}.keys must hold one key, "ed25519:" and its unpadded base64`);
   if (!areSignatures(signatures))
     throw MatrixError.invalidParam(`${named}.signatures must hold texts by user and key`);
-  requireFewBytes(named, JSON.stringify(key), keyBytes);
+  requireFewBytes('LIMIT_CROSS_SIGNING_KEY', named, JSON.stringify(key), keyBytes);
   return { usage, publicKey: String(publicKey), key };
 }
 

@@ -4,7 +4,7 @@ import { CurrentRequester } from '../../auth/auth.decorators.js';
 import type { Requester } from '../../auth/requester.js';
 import { ApiAccessToken, ApiJsonBodyErrors } from '../../matrix/api.decorators.js';
 import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
-import { RateLimited } from '../../rate-limits/rate-limited.decorator.js';
+import { RateLimited } from '../../admission/rate-limited.decorator.js';
 import { SIGNATURES_EXAMPLE } from '../keys.open-api.js';
 import { type Failures, SignaturesService } from './signatures.service.js';
 

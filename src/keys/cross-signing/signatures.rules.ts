@@ -1,4 +1,4 @@
-import { requireFew } from '../key-limits.rules.js';
+import { requireFew } from '../../admission/bounds.rules.js';
 import { isObject } from '../../matrix/json.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import type { SignedJson } from '../../matrix/signed-json.js';
@@ -24,6 +24,6 @@ export function toSignedItems(body: object, most: number): SignedItem[] {
       return { userId, name, object };
     });
   });
-  requireFew('signed objects in a request', items.length, most);
+  requireFew('LIMIT_SIGNED_OBJECTS', 'signed objects in a request', items.length, most);
   return items;
 }

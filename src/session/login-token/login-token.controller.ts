@@ -11,8 +11,8 @@ import {
 import { ClientAddress } from '../../matrix/client-address.decorator.js';
 import { CLIENT_V1, MatrixPost } from '../../matrix/client-api.decorators.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
-import { RateLimited } from '../../rate-limits/rate-limited.decorator.js';
-import { RateLimiter } from '../../rate-limits/rate-limiter.js';
+import { RateLimited } from '../../admission/rate-limited.decorator.js';
+import { RateLimiter } from '../../admission/rate-limiter.js';
 import { InteractiveAuthDto } from '../../uia/interactive-auth.dto.js';
 import { UiaService } from '../../uia/uia.service.js';
 import { LoginTokenService } from './login-token.service.js';
@@ -49,7 +49,7 @@ export class LoginTokenController {
   })
   @ApiJsonBodyErrors('M_UNKNOWN')
   @ApiInteractiveAuth()
-  @RateLimited('challenge', 'address')
+  @RateLimited('challenge')
   async getToken(
     @CurrentRequester() requester: Requester,
     @CurrentDevice() device: RequesterDevice,

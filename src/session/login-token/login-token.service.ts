@@ -1,23 +1,20 @@
 import { Injectable } from '@nestjs/common';
-import { AccountsService } from '../../accounts/accounts.service.js';
 import type { Requester } from '../../auth/requester.js';
 import { TokenVerifier } from '../../auth/token-verifier.port.js';
 import type { Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { DeviceRows } from '../../device-rows/device-rows.js';
 import type { DeviceRef } from '../../events/devices-deleted.event.js';
-import { MatrixError } from '../../matrix/matrix-error.js';
 import { SessionStore } from '../session.store.js';
 import { TokenIssuer } from '../token-issuer.js';
 
-/** Issues and redeems tokens that let another client of a user log in. */
+/** Issues tokens that let another client of a user log in. */
 @Injectable()
 export class LoginTokenService {
   constructor(
     private readonly unitOfWork: UnitOfWork,
     private readonly store: SessionStore,
     private readonly tokens: TokenIssuer,
-    private readonly accounts: AccountsService,
     private readonly callers: TokenVerifier,
     private readonly devices: DeviceRows,
   ) {}
@@ -43,23 +40,5 @@ export class LoginTokenService {
       await alongside(tx);
     });
     return token;
-  }
-
-  /**
-   * Consumes a login token and returns its user ID.
-   * @throws {MatrixError} `M_FORBIDDEN` if it is unknown, used or expired
-   */
-  async redeem(tx: Tx, token: string): Promise<string> {
-    const presented = this.tokens.read('mxl', token);
-    if (presented === null) throw MatrixError.forbidden('Invalid login token');
-    const { userId, digest } = presented;
-    // Lock the account and the issuing device first, as everywhere: a transaction that ends them deletes their login
-    // tokens last.
-    await this.accounts.hold(tx, userId);
-    const issuer = await this.store.findIssuer(tx, userId, digest);
-    if (issuer !== null) await this.devices.lock(tx, [issuer]);
-    if (!(await this.store.takeLoginToken(tx, userId, digest)))
-      throw MatrixError.forbidden('Invalid login token');
-    return userId;
   }
 }

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { AccountsService } from '../../accounts/accounts.service.js';
 import { toLogin } from '../../accounts/login-identifier.rules.js';
-import { PasswordsService } from '../../accounts/passwords.service.js';
+import { PasswordProofs } from '../../accounts/password-proofs.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { AppserviceLogin } from './appservice-login.js';
 import { type LoginContext, type LoginFlow, LoginFlows } from './login-flow.port.js';
@@ -20,7 +20,7 @@ export interface LoginProof {
 @Injectable()
 export class LoginProofs {
   constructor(
-    private readonly passwords: PasswordsService,
+    private readonly passwords: PasswordProofs,
     private readonly accounts: AccountsService,
     private readonly appservices: AppserviceLogin,
     private readonly flows: LoginFlows,

@@ -5,7 +5,7 @@ import { Environment } from '../../config/environment.js';
 import { ApiExample, ApiJsonBodyErrors, ApiMatrixError, ApiRateLimit } from '../../matrix/api.decorators.js';
 import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.js';
 import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
-import { type Attempt, RateLimiter } from '../../rate-limits/rate-limiter.js';
+import { type Attempt, RateLimiter } from '../../admission/rate-limiter.js';
 import { SessionDto, toSession } from '../session.dto.js';
 import { LoginDto } from './login.dto.js';
 import { LoginFlows, OWN_FLOWS } from './login-flow.port.js';
@@ -60,13 +60,13 @@ export class LoginController {
     @ClientOrigin() origin: Origin,
     @PresentedToken() token: string | null,
   ): Promise<SessionDto> {
-    // Failed logins of every type count like failed passwords, which are counted where the password is checked.
+    // Failed passwords are counted where the password is checked.
     const attempts: Attempt[] = this.loginFlows.countsItself(request.type)
       ? []
       : [['login_failed_address', origin.address]];
-    await this.limiter.countAll(attempts);
-    const session = await this.logins.login(request, { ...origin, token });
-    await this.limiter.forgive(attempts);
+    const session = await this.limiter.countFailures(attempts, () =>
+      this.logins.login(request, { ...origin, token }),
+    );
     return toSession(session, this.environment.serverName);
   }
 }

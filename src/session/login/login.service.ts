@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { SharedWork } from '../../database/shared-work.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
-import { LoginTokenService } from '../login-token/login-token.service.js';
+import { LoginTokenRedemption } from '../login-token/login-token.redemption.js';
 import { requireDeviceId } from '../../device-rows/device.rules.js';
 import { type SessionStart, type StartedSession } from '../session.rules.js';
 import { type PreparedSession, SessionStartService } from '../session-start.service.js';
@@ -19,7 +19,7 @@ export class LoginService {
   constructor(
     private readonly proofs: LoginProofs,
     private readonly starts: SessionStartService,
-    private readonly loginTokens: LoginTokenService,
+    private readonly loginTokens: LoginTokenRedemption,
     private readonly unitOfWork: UnitOfWork,
     login: LoginTransaction,
   ) {

@@ -4,7 +4,7 @@ import { Public } from '../../auth/auth.decorators.js';
 import { ApiExample, ApiJsonBodyErrors, ApiMatrixError } from '../../matrix/api.decorators.js';
 import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.js';
 import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
-import { RateLimited } from '../../rate-limits/rate-limited.decorator.js';
+import { RateLimited } from '../../admission/rate-limited.decorator.js';
 import { TokensDto, toTokens } from '../session.dto.js';
 import { RefreshDto } from './refresh.dto.js';
 import { RefreshService } from './refresh.service.js';
@@ -34,7 +34,7 @@ export class RefreshController {
       soft_logout: { type: 'boolean', description: 'True while the device lives.' },
     },
   )
-  @RateLimited('refresh', 'address')
+  @RateLimited('refresh')
   async refresh(@Body() { refresh_token }: RefreshDto, @ClientOrigin() origin: Origin): Promise<TokensDto> {
     return toTokens(await this.refreshes.rotate(refresh_token, origin));
   }

@@ -9,7 +9,7 @@ import {
   ApiMatrixError,
   ApiRateLimit,
 } from '../../matrix/api.decorators.js';
-import { RateLimited } from '../../rate-limits/rate-limited.decorator.js';
+import { RateLimited } from '../../admission/rate-limited.decorator.js';
 import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.js';
 import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
 import { ChecksItself } from '../../matrix/json-body.guard.js';
@@ -98,7 +98,7 @@ export class RegisterController {
     'M_MISSING_PARAM',
   ])
   @ApiMatrixError(403, 'Registration is closed.', ['M_FORBIDDEN'])
-  @RateLimited('available', 'address')
+  @RateLimited('available')
   async available(@Query('username') username: unknown): Promise<object> {
     if (typeof username !== 'string') throw MatrixError.missingParam('username');
     this.gate.requireOpen('user');

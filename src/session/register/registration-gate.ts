@@ -4,9 +4,10 @@ import { Environment } from '../../config/environment.js';
 import type { Tx } from '../../database/tx.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { toUserId } from '../../matrix/user-id.js';
-import { RateLimiter } from '../../rate-limits/rate-limiter.js';
+import { RateLimiter } from '../../admission/rate-limiter.js';
 import { Entropy } from '../../system/entropy.js';
-import { type Authorised, UiaService } from '../../uia/uia.service.js';
+import type { Authorised } from '../../uia/uia-operation.js';
+import { UiaService } from '../../uia/uia.service.js';
 import { requireDeviceId } from '../../device-rows/device.rules.js';
 import { type RegisterDto, toWantedAccount, type WantedAccount, type WantedGuest } from './register.dto.js';
 

@@ -5,7 +5,7 @@ import { Environment } from '../../config/environment.js';
 import { ApiMatrixError } from '../../matrix/api.decorators.js';
 import { CLIENT_V1 } from '../../matrix/client-api.decorators.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
-import { RateLimited } from '../../rate-limits/rate-limited.decorator.js';
+import { RateLimited } from '../../admission/rate-limited.decorator.js';
 import { RegistrationTokens } from '../../uia/registration-tokens.js';
 
 @Controller(CLIENT_V1)
@@ -23,7 +23,7 @@ export class RegistrationTokenController {
   @ApiOkResponse({ description: 'Whether it is good now.', schema: { example: { valid: true } } })
   @ApiMatrixError(400, 'There is no token to look at.', ['M_MISSING_PARAM'])
   @ApiMatrixError(403, 'Registration is closed.', ['M_FORBIDDEN'])
-  @RateLimited('validity', 'address')
+  @RateLimited('validity')
   async validity(@Query('token') token: unknown): Promise<object> {
     if (this.environment.registration === 'closed') throw MatrixError.forbidden('Registration is closed');
     if (typeof token !== 'string') throw MatrixError.missingParam('token');

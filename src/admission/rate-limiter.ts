@@ -6,7 +6,8 @@ import {
   RateLimiterPostgres,
   RateLimiterRes,
 } from 'rate-limiter-flexible';
-import { Environment, RATE_LIMIT_NAMES, type RateLimit, type RateLimitName } from '../config/environment.js';
+import { Environment } from '../config/environment.js';
+import { countedFor, RATE_LIMIT_NAMES, type RateLimit, type RateLimitName } from '../config/rate-limits.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { networkOf } from '../matrix/client-address.js';
 import { MatrixError } from '../matrix/matrix-error.js';
@@ -27,12 +28,12 @@ export interface OwnRateLimit {
   readonly windowMs: number;
 }
 
-/** Something of which so many may happen, and who does it: a user, an address, a name. */
+/** What is limited, and who does it: a user, an address or a name. */
 export type Attempt = readonly [limit: RateLimitName | OwnRateLimit['name'], who: string];
 
 /**
- * Counts what may happen so often only: in the database that all nodes share, or, of keys, each node for itself. Where
- * `RATE_LIMITS` is off nothing is counted.
+ * Limits how often something may happen. The counters are in the database that all nodes share; those of key requests
+ * are in each node's memory. With `RATE_LIMITS=off` nothing is counted.
  *
  * @example
  * ```ts
@@ -106,27 +107,37 @@ export class RateLimiter {
   }
 
   /**
-   * Counts one attempt under several limits, or under none: whom one of them refuses uses nothing of the others up.
-   * Limits of an address come before those of an account, so that who has used up their own cannot use up somebody
-   * else's.
+   * Counts one attempt under several limits, or under none of them: if one limit refuses, the others count nothing.
+   * The limits of an address come first, whatever the order here. So an address that has used up its own limit cannot
+   * use up that of somebody else's account.
    * @throws {MatrixError} `M_LIMIT_EXCEEDED`
    */
   async countAll(attempts: readonly Attempt[]): Promise<void> {
-    for (const [at, attempt] of attempts.entries()) {
+    const ordered = attempts.toSorted((one, other) => rankOf(one) - rankOf(other));
+    for (const [at, attempt] of ordered.entries()) {
       try {
         await this.count(...attempt);
       } catch (error) {
-        await this.forgive(attempts.slice(0, at));
+        await this.forgive(ordered.slice(0, at));
         throw error;
       }
     }
   }
 
   /**
-   * Takes back what was counted: for attempts that count only when they fail. It never rejects: what the attempt
-   * has brought about is more than a counter.
+   * Runs `attempt` and counts it only if it fails. It is counted before it runs, so that many attempts at once cannot
+   * pass the limit, and the count is taken back when `attempt` resolves.
+   * @throws {MatrixError} `M_LIMIT_EXCEEDED` without running `attempt`; otherwise whatever `attempt` throws
    */
-  async forgive(attempts: readonly Attempt[]): Promise<void> {
+  async countFailures<Result>(attempts: readonly Attempt[], attempt: () => Promise<Result>): Promise<Result> {
+    await this.countAll(attempts);
+    const result = await attempt();
+    await this.forgive(attempts);
+    return result;
+  }
+
+  /** Takes back what was counted. It never rejects, because what the attempt has done matters more than a counter. */
+  private async forgive(attempts: readonly Attempt[]): Promise<void> {
     for (const [name, who] of attempts) {
       try {
         await this.limits.get(name)?.reward(keyOf(who));
@@ -147,6 +158,13 @@ export class RateLimiter {
       throw refused;
     }
   }
+}
+
+/** Addresses come first. The limits of teams keep their place among the others. */
+function rankOf([name]: Attempt): number {
+  const isOfAddress =
+    (RATE_LIMIT_NAMES as readonly string[]).includes(name) && countedFor(name as RateLimitName) === 'address';
+  return isOfAddress ? 0 : 1;
 }
 
 /** A limit, whoever has set it. */

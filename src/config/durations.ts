@@ -1,0 +1,27 @@
+import { z } from 'zod';
+
+const MILLISECONDS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+const DAY_MS = 24 * 60 * 60 * 1_000;
+const TEN_YEARS_MS = 10 * 365 * DAY_MS;
+/** Node's timers count in 31 bits: a longer one would go off at once. */
+const LONGEST_TIMER_MS = 24 * DAY_MS;
+
+/** A variable such as `90s`. */
+export function duration({ min = 0, max = TEN_YEARS_MS, bounds = 'of ten years at the most' } = {}) {
+  const error = `a duration such as 90s, 5m or 1h, ${bounds}`;
+  return z
+    .string()
+    .regex(/^[1-9]\d{0,8}(ms|s|m|h|d)$/, error)
+    .refine((text) => milliseconds(text) >= min && milliseconds(text) <= max, error);
+}
+
+/** A duration that something waits for. */
+export function interval() {
+  return duration({ max: LONGEST_TIMER_MS, bounds: 'of 24 days at the most' });
+}
+
+export function milliseconds(text: string): number {
+  const unit = text.replace(/\d+/, '') as keyof typeof MILLISECONDS;
+  return Number.parseInt(text, 10) * MILLISECONDS[unit];
+}

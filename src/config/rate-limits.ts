@@ -1,0 +1,96 @@
+import { z } from 'zod';
+import { milliseconds } from './durations.js';
+
+/** So many in so long: `10/1m`. */
+function rateLimit(byDefault: string) {
+  const form = /^[1-9]\d{0,5}\/[1-9]\d{0,5}(s|m|h|d)$/;
+  return z.string().regex(form, 'a number and a duration such as 10/1m').default(byDefault);
+}
+
+/** How often something may happen. */
+export const rateLimitVariables = {
+  RATE_LIMITS: z
+    .enum(['on', 'off'], { error: '"on" or "off"' })
+    .default('on')
+    .describe('"off" disables all rate limits, for load tests.'),
+  RATE_LIMIT_LOGIN_FAILED_ACCOUNT: rateLimit('10/10m').describe('Failed logins to one account.'),
+  RATE_LIMIT_LOGIN_FAILED_ADDRESS: rateLimit('50/10m').describe('Failed logins from one address.'),
+  RATE_LIMIT_REGISTRATION: rateLimit('20/1h').describe('Registrations from one address.'),
+  RATE_LIMIT_CHALLENGE: rateLimit('60/1m').describe(
+    'Requests from one address that may start interactive authentication: registrations, password changes, deactivations, device deletions, new cross-signing keys, login tokens. Application services are not counted.',
+  ),
+  RATE_LIMIT_AVAILABLE: rateLimit('60/1m').describe(
+    'Checks of whether a username is available, from one address.',
+  ),
+  RATE_LIMIT_REFRESH: rateLimit('300/1m').describe('Refreshes from one address.'),
+  RATE_LIMIT_GET_TOKEN: rateLimit('1/1m').describe('Login tokens requested by one user.'),
+  RATE_LIMIT_VALIDITY: rateLimit('10/1m').describe('Checks of registration tokens from one address.'),
+  RATE_LIMIT_KEYS_UPLOAD: rateLimit('120/1m').describe(
+    'Uploads of keys and signatures by one user, counted by each node.',
+  ),
+  RATE_LIMIT_KEYS_QUERY: rateLimit('600/1m').describe('Key queries by one user, counted by each node.'),
+  RATE_LIMIT_KEYS_CLAIMED: rateLimit('30/10m').describe(
+    'One-time keys claimed from one device, counted by each node; beyond that only its fallback key is handed out.',
+  ),
+  RATE_LIMIT_KEYS_CLAIM: rateLimit('600/1m').describe(
+    'Claims of one-time keys by one user, counted by each node.',
+  ),
+};
+
+type Variables = z.infer<z.ZodObject<typeof rateLimitVariables>>;
+
+/** What is counted, for whom, and by which variable. */
+const RATE_LIMITS = {
+  login_failed_address: { by: 'address', variable: 'RATE_LIMIT_LOGIN_FAILED_ADDRESS' },
+  login_failed_account: { by: 'account', variable: 'RATE_LIMIT_LOGIN_FAILED_ACCOUNT' },
+  registration: { by: 'address', variable: 'RATE_LIMIT_REGISTRATION' },
+  challenge: { by: 'address', variable: 'RATE_LIMIT_CHALLENGE' },
+  available: { by: 'address', variable: 'RATE_LIMIT_AVAILABLE' },
+  refresh: { by: 'address', variable: 'RATE_LIMIT_REFRESH' },
+  validity: { by: 'address', variable: 'RATE_LIMIT_VALIDITY' },
+  get_token: { by: 'user', variable: 'RATE_LIMIT_GET_TOKEN' },
+  // Clients make these requests all the time: a counter in the database would cost as much as the request.
+  keys_upload: { by: 'user', variable: 'RATE_LIMIT_KEYS_UPLOAD', isPerNode: true },
+  keys_query: { by: 'user', variable: 'RATE_LIMIT_KEYS_QUERY', isPerNode: true },
+  keys_claim: { by: 'user', variable: 'RATE_LIMIT_KEYS_CLAIM', isPerNode: true },
+  keys_claimed: { by: 'device', variable: 'RATE_LIMIT_KEYS_CLAIMED', isPerNode: true },
+} as const satisfies Record<
+  string,
+  { by: 'address' | 'account' | 'user' | 'device'; variable: keyof Variables; isPerNode?: boolean }
+>;
+
+/** The names of the rate limits. */
+export type RateLimitName = keyof typeof RATE_LIMITS;
+
+/** All rate limits, even while they are off. */
+export const RATE_LIMIT_NAMES = Object.keys(RATE_LIMITS) as readonly RateLimitName[];
+
+/** Whom a rate limit counts for: the address of a client, an account that somebody tries, a user, or a device. */
+export function countedFor(name: RateLimitName): (typeof RATE_LIMITS)[RateLimitName]['by'] {
+  return RATE_LIMITS[name].by;
+}
+
+/** The rate limits that count for the address or the user that sends a request. */
+export type RequestLimitName = {
+  [Name in RateLimitName]: (typeof RATE_LIMITS)[Name]['by'] extends 'address' | 'user' ? Name : never;
+}[RateLimitName];
+
+/** So many attempts in so long. */
+export interface RateLimit {
+  readonly name: RateLimitName;
+  readonly points: number;
+  readonly windowMs: number;
+  /** Whether each node counts for itself, so that several nodes together allow more. */
+  readonly isPerNode: boolean;
+}
+
+/** The rate limits as configured; none if they are off. */
+export function rateLimitsOf(variables: Variables): RateLimit[] {
+  if (variables.RATE_LIMITS === 'off') return [];
+  return RATE_LIMIT_NAMES.map((name) => {
+    const { variable, isPerNode = false }: { variable: keyof Variables; isPerNode?: boolean } =
+      RATE_LIMITS[name];
+    const [points = '', window = ''] = variables[variable].split('/');
+    return { name, points: Number(points), windowMs: milliseconds(window), isPerNode };
+  });
+}
