@@ -52,6 +52,7 @@ export { InTransaction } from './events/in-transaction.decorator.js';
 export { PasswordChanged } from './events/password-changed.event.js';
 export { SessionEvent, type SessionEventType, type UserPart } from './events/session-event.js';
 export { SessionStarted } from './events/session-started.event.js';
+export type { About, OriginOf, Origins } from './events/origins.js';
 export { type EndReason, SessionsEnded } from './events/sessions-ended.event.js';
 export { type ChangedUsers, DeviceListsService } from './keys/device-lists/device-lists.service.js';
 export type { NewChange } from './keys/device-lists/device-lists.rules.js';

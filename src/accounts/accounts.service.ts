@@ -5,6 +5,7 @@ import { AccountRegistered } from '../events/account-registered.event.js';
 import { AccountRestricted } from '../events/account-restricted.event.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { EventBus } from '../events/event-bus.js';
+import type { Origin } from '../matrix/client-origin.decorator.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { isNewLocalpart, localpartOf, serverNameOf, toUserId } from '../matrix/user-id.js';
 import type { AccountEntity } from './account.entity.js';
@@ -58,18 +59,18 @@ export class AccountsService implements OnModuleInit {
    * Creates the account.
    * @throws {MatrixError} `M_USER_IN_USE` if somebody else was faster
    */
-  async create(tx: Tx, account: NewAccount): Promise<void> {
-    if (!(await this.insert(tx, account))) throw inUse();
+  async create(tx: Tx, account: NewAccount, origin: Origin | null): Promise<void> {
+    if (!(await this.insert(tx, account, origin))) throw inUse();
   }
 
   /**
    * Turns a guest into a user, who keeps everything that the guest had.
    * @throws {MatrixError} `M_FORBIDDEN` if the account is no longer a guest
    */
-  async upgradeGuest(tx: Tx, userId: string, passwordHash: string): Promise<void> {
+  async upgradeGuest(tx: Tx, userId: string, passwordHash: string, origin: Origin): Promise<void> {
     if (!(await this.store.upgradeGuest(tx, userId, passwordHash)))
       throw MatrixError.forbidden('This is no guest');
-    await this.events.publish(tx, new AccountRegistered(userId, 'user', tx.startedAt.getTime()));
+    await this.events.publish(tx, new AccountRegistered(userId, 'user', tx.startedAt.getTime()), origin);
   }
 
   /** Creates an application service's own account unless it exists. It runs at startup and publishes no event. */
@@ -81,13 +82,13 @@ export class AccountsService implements OnModuleInit {
    * Creates the account of a person unless it exists.
    * @throws {MatrixError} `M_INVALID_USERNAME` for a name that no new person may have
    */
-  async ensure(tx: Tx, account: NewAccount): Promise<void> {
-    if (await this.insert(tx, account)) requirePersonsName(localpartOf(account.userId));
+  async ensure(tx: Tx, account: NewAccount, origin: Origin | null): Promise<void> {
+    if (await this.insert(tx, account, origin)) requirePersonsName(localpartOf(account.userId));
   }
 
   /** The same in a transaction of its own, for a person whose password is kept elsewhere. */
   ensurePerson(userId: string): Promise<void> {
-    return this.unitOfWork.run((tx) => this.ensure(tx, { userId, kind: 'user', passwordHash: null }));
+    return this.unitOfWork.run((tx) => this.ensure(tx, { userId, kind: 'user', passwordHash: null }, null));
   }
 
   /**
@@ -159,16 +160,26 @@ export class AccountsService implements OnModuleInit {
   }
 
   /** Sets or lifts a restriction; the second call changes nothing. */
-  async restrict(tx: Tx, userId: string, restriction: Restriction, on: boolean): Promise<void> {
+  async restrict(
+    tx: Tx,
+    userId: string,
+    [restriction, on]: readonly [Restriction, boolean],
+    origin: Origin,
+  ): Promise<void> {
     if (await this.store.setRestriction(tx, userId, restriction, on)) {
-      await this.events.publish(tx, new AccountRestricted(userId, restriction, on, tx.startedAt.getTime()));
+      await this.events.publish(
+        tx,
+        new AccountRestricted(userId, restriction, on, tx.startedAt.getTime()),
+        origin,
+      );
     }
   }
 
-  private async insert(tx: Tx, account: NewAccount): Promise<boolean> {
+  private async insert(tx: Tx, account: NewAccount, origin: Origin | null): Promise<boolean> {
     const isNew = await this.store.insert(tx, account);
     const { userId, kind } = account;
-    if (isNew) await this.events.publish(tx, new AccountRegistered(userId, kind, tx.startedAt.getTime()));
+    if (isNew)
+      await this.events.publish(tx, new AccountRegistered(userId, kind, tx.startedAt.getTime()), origin);
     return isNew;
   }
 }

@@ -2,7 +2,6 @@ import { Injectable } from '@nestjs/common';
 import type { AccountEntity } from '../accounts/account.entity.js';
 import { AccountsService } from '../accounts/accounts.service.js';
 import type { Restriction } from '../accounts/accounts.store.js';
-import { recordOrigin } from '../audit/origins.js';
 import type { Requester } from '../auth/requester.js';
 import { requireWholeUserId } from '../admin-api/server-admin.rules.js';
 import { Environment } from '../config/environment.js';
@@ -44,10 +43,8 @@ export class AdminService {
     if (this.environment.serverAdmins.includes(target)) {
       throw MatrixError.forbidden('Administrators cannot be locked or suspended');
     }
-    await this.unitOfWork.run(async (tx) => {
-      recordOrigin(tx, { ...origin, actor: requester.userId });
-      await this.accounts.restrict(tx, target, restriction, on);
-    });
+    const by = { ...origin, actor: requester.userId };
+    await this.unitOfWork.run((tx) => this.accounts.restrict(tx, target, [restriction, on], by));
   }
 
   private async target(userId: string): Promise<AccountEntity> {

@@ -2,15 +2,15 @@ import { type BeforeApplicationShutdown, Injectable, Logger } from '@nestjs/comm
 import type { Request } from 'express';
 import { Environment } from '../config/environment.js';
 import type { Tx } from '../database/tx.js';
-import { originOf } from '../matrix/client-origin.decorator.js';
+import { originOfRequest } from '../matrix/client-origin.decorator.js';
 import type { ErrorAnswer } from '../matrix/matrix-error.js';
+import type { About, OriginOf } from '../events/origins.js';
 import { Refusals } from '../matrix/refusals.js';
 import { Clock } from '../system/clock.js';
 import { Entropy } from '../system/entropy.js';
 import { warnUnlessOutage } from '../system/outage.js';
 import type { AuditAction, AuditEntryEntity } from './audit-entry.entity.js';
 import { AuditStore, type AuditQuery, type NewAuditEntry } from './audit.store.js';
-import { originIn } from './origins.js';
 import { refusalOf } from './refusal.rules.js';
 
 const USER_AGENT_LIMIT = 512;
@@ -48,13 +48,14 @@ export class AuditService implements BeforeApplicationShutdown {
   record(
     tx: Tx,
     action: Exclude<AuditAction, 'refused'>,
-    about: readonly { readonly userId: string; readonly deviceId?: string }[],
+    about: readonly About[],
+    originOf: OriginOf,
     reason: string | null = null,
   ): void {
     if (!this.environment.audit) return;
     const entries = this.entriesOf(tx);
     for (const { userId, deviceId = null } of about) {
-      const { address = null, userAgent = null, actor = null } = originIn(tx, userId, deviceId) ?? {};
+      const { address = null, userAgent = null, actor = null } = originOf({ userId, deviceId }) ?? {};
       entries.push({
         userId,
         deviceId,
@@ -73,7 +74,7 @@ export class AuditService implements BeforeApplicationShutdown {
   private recordRefusal(request: Request, answer: ErrorAnswer): void {
     const refusal = this.environment.audit ? refusalOf(request, answer, this.environment.serverName) : null;
     if (refusal === null) return;
-    const { address, userAgent } = originOf(request);
+    const { address, userAgent } = originOfRequest(request);
     if (!this.mayWrite(address)) return;
     const entry: NewAuditEntry = {
       ...refusal,

@@ -4,7 +4,7 @@ const MILLISECONDS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
 const DAY_MS = 24 * 60 * 60 * 1_000;
 const TEN_YEARS_MS = 10 * 365 * DAY_MS;
-/** Node's timers count in 31 bits: a longer one would go off at once. */
+/** A Node timer holds a delay of 31 bits and would fire at once for a longer one. */
 const LONGEST_TIMER_MS = 24 * DAY_MS;
 
 /** A variable such as `90s`. */
@@ -16,7 +16,7 @@ export function duration({ min = 0, max = TEN_YEARS_MS, bounds = 'of ten years a
     .refine((text) => milliseconds(text) >= min && milliseconds(text) <= max, error);
 }
 
-/** A duration that something waits for. */
+/** A duration that is used as a timer's delay. */
 export function interval() {
   return duration({ max: LONGEST_TIMER_MS, bounds: 'of 24 days at the most' });
 }

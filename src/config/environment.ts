@@ -9,7 +9,7 @@ const { compile: compileProxyList } = proxyAddress;
 /** `host`, `host:port`, an IPv4 address or a bracketed IPv6 address (Matrix appendices, "Server name"). */
 const SERVER_NAME = /^(\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z.-]{1,230})(:\d{1,5})?$/;
 
-/** What Express takes for `trust proxy`: hops, or addresses, subnets and its names for private networks. */
+/** Whether Express accepts the value for `trust proxy`: a number of hops, or addresses, subnets and network names. */
 function isProxyList(value: string): boolean {
   if (/^\d{1,2}$/.test(value)) return true;
   try {
@@ -27,7 +27,7 @@ function isUrl(value: string, protocols: string[]): boolean {
   return URL.canParse(value) && protocols.includes(new URL(value).protocol);
 }
 
-/** Subscribers say once a minute that they are there; none must be forgotten in between. */
+/** Subscribers report once a minute that they are still there, and must not be forgotten in between. */
 const SHORTEST_EVENT_RETENTION_MS = 10 * 60_000;
 
 function wholeNumber(min: number, max: number) {
@@ -36,7 +36,7 @@ function wholeNumber(min: number, max: number) {
 }
 
 /**
- * Every variable the service reads. The description is its documentation: README's table is checked against it.
+ * Every variable that the service reads. The descriptions are the documentation; a test checks README's table.
  * An empty value counts as unset.
  */
 export const environmentSchema = z.object({
@@ -238,7 +238,7 @@ export const environmentSchema = z.object({
 
 type Parsed = z.infer<typeof environmentSchema>;
 
-/** Mistyped, they stay out of terminals and logs all the same. */
+/** An error about one of these variables does not repeat its value, which would get into terminals and logs. */
 const MAY_HOLD_SECRETS: ReadonlySet<string> = new Set<keyof Parsed>([
   'DATABASE_URL',
   'NATS_URL',
@@ -251,7 +251,7 @@ function list(value: string | undefined): string[] {
 }
 
 /**
- * The checked configuration of one process. Injectable by this class.
+ * The checked configuration of one process. It is injected by this class.
  *
  * @example
  * ```ts
@@ -306,14 +306,14 @@ export class Environment {
   readonly requestTimeoutMs: number;
   readonly apiDocs: boolean;
   readonly limits: Limits;
-  /** Empty when they are off. */
+  /** Empty if rate limits are off. */
   readonly rateLimits: readonly RateLimit[];
   readonly logLevel: Parsed['LOG_LEVEL'];
   readonly production: boolean;
 
   /**
    * Reads and checks the variables.
-   * @throws {EnvironmentError} naming each variable that is wrong and what it allows
+   * @throws {EnvironmentError} naming each invalid variable and its allowed values
    */
   static load(variables: Readonly<Record<string, string | undefined>>): Environment {
     const set = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''));
@@ -406,7 +406,7 @@ export class Environment {
 }
 
 /**
- * The configuration is wrong; the message has one line for each variable to mend.
+ * The configuration is invalid. The message has one line for each problem.
  *
  * @example
  * ```ts

@@ -71,7 +71,7 @@ export interface Limits {
   readonly challengeParametersBytes: number;
 }
 
-/** The variable that sets a limit: what an operator may raise. */
+/** The variable with which an operator sets a limit. */
 export type LimitVariable = keyof Variables;
 
 export const LIMIT_VARIABLES = Object.keys(limitVariables) as readonly LimitVariable[];

@@ -1,15 +1,15 @@
 const PARTS = ['keys', 'register', 'password-login'] as const;
 
 /**
- * What can be left out of the service: `keys`, the end-to-end encryption endpoints; `register`, all ways to make an
- * account over HTTP; `password-login`, the type `m.login.password` of `POST /login`. Interactive authentication goes
- * on asking for passwords: which stages it asks for is the business of `UiaFlows`.
+ * A part that can be left out of the service: `keys`, the end-to-end encryption endpoints; `register`, all ways to
+ * create an account over HTTP; `password-login`, the type `m.login.password` of `POST /login`. Without the last one,
+ * interactive authentication still asks for passwords, because `UiaFlows` decides on its stages.
  */
 export type Part = (typeof PARTS)[number];
 
-/** The parts that are there. */
+/** Knows which parts the service has. */
 export class Parts {
-  /** @throws {Error} for a part that there is not, which would stay without a word */
+  /** @throws {Error} for an unknown part, which would otherwise be ignored silently */
   constructor(private readonly without: readonly Part[]) {
     const unknown = without.find((part) => !PARTS.includes(part));
     if (unknown !== undefined)

@@ -1,13 +1,13 @@
 import { z } from 'zod';
 import { milliseconds } from './durations.js';
 
-/** So many in so long: `10/1m`. */
+/** A number of attempts in a span of time: `10/1m`. */
 function rateLimit(byDefault: string) {
   const form = /^[1-9]\d{0,5}\/[1-9]\d{0,5}(s|m|h|d)$/;
   return z.string().regex(form, 'a number and a duration such as 10/1m').default(byDefault);
 }
 
-/** How often something may happen. */
+/** The variables that set the rate limits. */
 export const rateLimitVariables = {
   RATE_LIMITS: z
     .enum(['on', 'off'], { error: '"on" or "off"' })
@@ -39,7 +39,7 @@ export const rateLimitVariables = {
 
 type Variables = z.infer<z.ZodObject<typeof rateLimitVariables>>;
 
-/** What is counted, for whom, and by which variable. */
+/** What each rate limit is counted by, and which variable sets it. */
 const RATE_LIMITS = {
   login_failed_address: { by: 'address', variable: 'RATE_LIMIT_LOGIN_FAILED_ADDRESS' },
   login_failed_account: { by: 'account', variable: 'RATE_LIMIT_LOGIN_FAILED_ACCOUNT' },
@@ -49,7 +49,7 @@ const RATE_LIMITS = {
   refresh: { by: 'address', variable: 'RATE_LIMIT_REFRESH' },
   validity: { by: 'address', variable: 'RATE_LIMIT_VALIDITY' },
   get_token: { by: 'user', variable: 'RATE_LIMIT_GET_TOKEN' },
-  // Clients make these requests all the time: a counter in the database would cost as much as the request.
+  // Clients send these requests all the time, so a counter in the database would cost as much as the request itself.
   keys_upload: { by: 'user', variable: 'RATE_LIMIT_KEYS_UPLOAD', isPerNode: true },
   keys_query: { by: 'user', variable: 'RATE_LIMIT_KEYS_QUERY', isPerNode: true },
   keys_claim: { by: 'user', variable: 'RATE_LIMIT_KEYS_CLAIM', isPerNode: true },
@@ -65,22 +65,22 @@ export type RateLimitName = keyof typeof RATE_LIMITS;
 /** All rate limits, even while they are off. */
 export const RATE_LIMIT_NAMES = Object.keys(RATE_LIMITS) as readonly RateLimitName[];
 
-/** Whom a rate limit counts for: the address of a client, an account that somebody tries, a user, or a device. */
+/** What a rate limit is counted by: a client's address, the account that a client tries, a user, or a device. */
 export function countedFor(name: RateLimitName): (typeof RATE_LIMITS)[RateLimitName]['by'] {
   return RATE_LIMITS[name].by;
 }
 
-/** The rate limits that count for the address or the user that sends a request. */
+/** The rate limits that are counted by the address or the user that sends a request. */
 export type RequestLimitName = {
   [Name in RateLimitName]: (typeof RATE_LIMITS)[Name]['by'] extends 'address' | 'user' ? Name : never;
 }[RateLimitName];
 
-/** So many attempts in so long. */
+/** The number of attempts that are allowed in a window. */
 export interface RateLimit {
   readonly name: RateLimitName;
   readonly points: number;
   readonly windowMs: number;
-  /** Whether each node counts for itself, so that several nodes together allow more. */
+  /** Whether each node counts on its own, so that several nodes together allow more attempts. */
   readonly isPerNode: boolean;
 }
 

@@ -1,6 +1,5 @@
 import { Injectable } from '@nestjs/common';
 import { AccountsService, requireActive, requireUnchanged } from '../accounts/accounts.service.js';
-import { recordOrigin } from '../audit/origins.js';
 import type { Requester } from '../auth/requester.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import type { Origin } from '../matrix/client-origin.decorator.js';
@@ -44,11 +43,10 @@ export class DeviceDeletionService {
     const { devices } = parameters as { devices?: string[] };
     if (devices === undefined) throw MatrixError.missingParam('devices');
     await this.unitOfWork.run(async (tx) => {
-      recordOrigin(tx, deletion.origin);
       const account = await this.accounts.hold(tx, requester.userId);
       requireActive(account);
       requireUnchanged(account, credential);
-      await this.sessions.endDevices(tx, requester, devices);
+      await this.sessions.endDevices(tx, requester, devices, deletion.origin);
       await this.uia.finish(tx, proof);
     });
   }

@@ -6,6 +6,7 @@ import type { Tx } from '../database/tx.js';
 import { ErrorAnswer } from '../matrix/matrix-error.js';
 import { causesOf } from '../system/outage.js';
 import { EventRecorder } from './event-recorder.port.js';
+import { type OriginOf, type Origins, toOriginOf } from './origins.js';
 import { listenersAtWork, type Outcome, ranksOf } from './in-transaction.decorator.js';
 import type { SessionEvent, SessionEventType } from './session-event.js';
 
@@ -49,11 +50,12 @@ export class EventBus implements OnApplicationBootstrap {
    *
    * The bus itself resolves even when a listener fails, or when nobody listens. So this checks the outcome of each
    * listener, and counts them.
+   * @param origins where the requests came from that led to the event, for listeners such as the audit log
    * @throws {ErrorAnswer} of a listener, if the event is refusable
    * @throws {Error} naming the listener that failed first, with its failure as the cause; or those that did not
    *   answer within `EVENT_LISTENER_TIMEOUT`
    */
-  async publish(tx: Tx, event: SessionEvent): Promise<void> {
+  async publish(tx: Tx, event: SessionEvent, origins: Origins = null): Promise<void> {
     const { eventName: name, refusable } = event.constructor as SessionEventType;
     if (this.listeners === undefined)
       throw new Error(`${name} was published before its listeners were attached`);
@@ -62,7 +64,7 @@ export class EventBus implements OnApplicationBootstrap {
     this.recorder.record(tx, event);
     const attached = ranksOf(name).map((busName) => ({ busName, count: this.listeners?.get(busName) ?? 0 }));
     const expected = attached.reduce((sum, { count }) => sum + count, 0);
-    const outcomes = await this.inTime(event, tx, this.call(attached, event, tx));
+    const outcomes = await this.inTime(event, tx, this.call(attached, event, tx, toOriginOf(origins)));
     const answers = outcomes.filter((outcome): outcome is Outcome => outcome !== undefined);
     const failures = answers
       .filter((outcome) => 'failure' in outcome)
@@ -84,13 +86,14 @@ export class EventBus implements OnApplicationBootstrap {
     attached: readonly { readonly busName: string; readonly count: number }[],
     event: SessionEvent,
     tx: Tx,
+    originOf: OriginOf,
   ): Promise<unknown[]> {
     const called = attached.filter(({ count }) => count > 0);
     const answers = await tx.inOrder(
       ...called.map(
         ({ busName }) =>
           () =>
-            this.emitter.emitAsync(busName, event, tx),
+            this.emitter.emitAsync(busName, event, tx, originOf),
       ),
     );
     return answers.flat();

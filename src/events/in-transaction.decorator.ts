@@ -1,5 +1,6 @@
 import { OnEvent } from '@nestjs/event-emitter';
 import type { Tx } from '../database/tx.js';
+import type { OriginOf } from './origins.js';
 import type { SessionEvent, SessionEventType } from './session-event.js';
 
 /** What a listener returns to the bus. It never rejects, because the bus would then drop the other outcomes. */
@@ -19,8 +20,9 @@ const AT_WORK = new WeakMap<SessionEvent, Set<string>>();
 
 /**
  * Makes a method of a provider take part in the transaction that publishes `Event`. It runs before the commit, with
- * the event and the transaction. If it rejects, everything is rolled back, the client gets a 500, and its token still
- * works. On `SessionStarted` and `DeviceCreated`, a `MatrixError` that it throws is the answer instead.
+ * the event, the transaction, and a function that says where the request came from ({@link OriginOf}). If it rejects,
+ * everything is rolled back, the client gets a 500, and its token still works. On `SessionStarted` and
+ * `DeviceCreated`, a `MatrixError` that it throws is the answer instead.
  *
  * The method must do its writes through `tx`, await them all, and be set-based: an event may contain one device or
  * ten thousand. It may run more than once for one logout, and for a logout that is finally refused, because requests
@@ -70,7 +72,7 @@ function nameOf(eventName: string, rank: Rank): string {
 
 function inTransaction<Event extends SessionEvent>(event: SessionEventType<Event>, rank: Rank) {
   const busName = nameOf(event.eventName, rank);
-  return <Method extends (event: Event, tx: Tx) => Promise<void>>(
+  return <Method extends (event: Event, tx: Tx, originOf: OriginOf) => Promise<void>>(
     target: object,
     name: string | symbol,
     descriptor: TypedPropertyDescriptor<Method>,
@@ -82,9 +84,9 @@ function inTransaction<Event extends SessionEvent>(event: SessionEventType<Event
       return;
     }
     // Typed like the method it replaces, because only the bus sees the outcome.
-    descriptor.value = function (this: object | undefined, happened: Event, tx: Tx) {
+    descriptor.value = function (this: object | undefined, happened: Event, tx: Tx, originOf: OriginOf) {
       const named = `${this?.constructor.name}.${String(name)}`;
-      return outcomeOf(named, happened, () => listener.call(this, happened, tx.as(named)));
+      return outcomeOf(named, happened, () => listener.call(this, happened, tx.as(named), originOf));
     } as unknown as Method;
     WRAPPED.add(descriptor.value);
     OnEvent(busName, { suppressErrors: false })(target, name, descriptor);

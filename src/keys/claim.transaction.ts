@@ -6,7 +6,7 @@ import { type ClaimedKey, KeysStore } from './keys.store.js';
 
 type Claim = readonly WantedKey[];
 
-/** Takes one one-time key for each of the wanted, the oldest; those that cannot be had are left out. */
+/** Takes the oldest one-time key for each of the wanted keys. Those for which there is none are left out. */
 @Injectable()
 export class ClaimTransaction implements SharedTransaction<
   Claim,

@@ -10,12 +10,12 @@ import { ClaimTransaction } from './claim.transaction.js';
 import { byName, byServer, toWantedKeys, type WantedKey } from './keys.rules.js';
 import { chunksOf, type ClaimedKey, KeysStore } from './keys.store.js';
 
-/** A claim of so few keys shares its transaction. */
+/** A claim for at most this many keys may share its transaction with others. */
 const FEW = 10;
-/** Devices from which one transaction takes keys. */
+/** The maximum number of devices from which one transaction takes keys. */
 const CLAIMED_TOGETHER = 500;
 
-/** Hands out the one-time keys of devices, each of them once. */
+/** Hands out the one-time keys of devices. Each key is handed out only once. */
 @Injectable()
 export class ClaimsService {
   private readonly claims: SharedWork<readonly WantedKey[], ClaimedKey[]>;
@@ -31,9 +31,9 @@ export class ClaimsService {
   }
 
   /**
-   * Takes one key of each device, the oldest, for the caller alone: no key is given out twice, whoever asks when. A
-   * device that has no one-time key left, or of which many were claimed just now, gives its fallback key; one that has
-   * none is left out.
+   * Takes the oldest one-time key of each device for the caller. No one-time key is handed out twice, not even to
+   * concurrent claims. If a device has no one-time key left, or too many of its keys were claimed recently, the
+   * caller gets its fallback key instead. A device without a fallback key is then left out.
    * @throws {MatrixError} `M_BAD_JSON`
    */
   async claim({ one_time_keys }: ClaimKeysDto): Promise<ClaimedKeysDto> {
@@ -57,7 +57,9 @@ export class ClaimsService {
     };
   }
 
-  /** Claims that come at the same time share a transaction. A large one has several, one after the other. */
+  /**
+   * Small claims that arrive at the same time share a transaction. A large claim uses several, one after the other.
+   */
   private async take(wanted: readonly WantedKey[]): Promise<ClaimedKey[]> {
     if (wanted.length === 0) return [];
     if (wanted.length <= FEW) return this.claims.together(wanted);
@@ -66,7 +68,9 @@ export class ClaimsService {
     return claimed;
   }
 
-  /** Those of devices of which not too many keys were claimed: nobody is to empty a device. */
+  /**
+   * Leaves out devices of which too many keys were claimed recently, so that nobody can claim all keys of a device.
+   */
   private async withinLimit(wanted: readonly WantedKey[]): Promise<WantedKey[]> {
     const isUsedUp = await Promise.all(
       wanted.map((one) => this.limiter.isUsedUp('keys_claimed', deviceKey(one))),

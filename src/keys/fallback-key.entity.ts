@@ -1,6 +1,6 @@
 import { Column, Entity, ForeignKey, PrimaryColumn } from 'typeorm';
 
-/** The key of an algorithm that is handed out when no one-time key is left. */
+/** The fallback key of an algorithm, which is handed out when no one-time key is left. */
 @Entity('fallback_keys')
 @ForeignKey('DeviceEntity', ['userId', 'deviceId'], ['userId', 'deviceId'], {
   name: 'fallback_keys_device_fkey',
@@ -23,7 +23,7 @@ export class FallbackKeyEntity {
   @Column({ name: 'key', type: 'jsonb' })
   key!: string | object;
 
-  /** Whether it was handed out since it was uploaded. */
+  /** Whether the key has been handed out since it was uploaded. */
   @Column({ name: 'used', type: 'boolean' })
   used!: boolean;
 

@@ -6,7 +6,7 @@ import { KeysStore } from './keys.store.js';
 import { toQueriedKeys } from './queried-keys.rules.js';
 import type { QueriedKeysDto, QueryKeysDto } from './query-keys.dto.js';
 
-/** Shows the public keys of users and their devices. */
+/** Looks up the public keys of users and their devices. */
 @Injectable()
 export class KeyQueryService {
   constructor(
@@ -15,9 +15,9 @@ export class KeyQueryService {
   ) {}
 
   /**
-   * The keys of this server's users and their devices. Whoever and whatever does not exist is left out.
-   * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` for too many users or devices, `M_TOO_LARGE` for too
-   *   large an answer
+   * Returns the keys of this server's users and their devices. Users and devices that do not exist are left out.
+   * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` for too many users or devices; `M_TOO_LARGE` if the answer
+   *   would be too large
    */
   async query({ userId }: Requester, { device_keys }: QueryKeysDto): Promise<QueriedKeysDto> {
     const wanted = toQuery(device_keys, this.environment.limits);

@@ -11,7 +11,7 @@ import { CrossSigningStore } from './cross-signing/cross-signing.store.js';
 import { DeviceListsService } from './device-lists/device-lists.service.js';
 import { KeysStore } from './keys.store.js';
 
-/** What becomes of a device concerns its keys and the device list of its user, in the same transaction. */
+/** Updates keys and device lists in the transaction that changes the device or the account. */
 @Injectable()
 export class KeysDevicesListener {
   constructor(
@@ -20,7 +20,7 @@ export class KeysDevicesListener {
     private readonly deviceLists: DeviceListsService,
   ) {}
 
-  /** Devices and keys share one namespace ("Cross-signing"): who verifies by a name must know what it names. */
+  /** Devices and keys share one namespace ("Cross-signing"), so that a verifier knows what a name refers to. */
   @InTransaction(DeviceCreated)
   async onDeviceCreated({ userId, deviceId }: DeviceCreated, tx: Tx): Promise<void> {
     const [isKey] = await tx.inOrder(
@@ -35,7 +35,7 @@ export class KeysDevicesListener {
     await this.deviceLists.record(tx, [{ userId, deviceId, change: 'device_renamed' }]);
   }
 
-  /** Nobody can use the user's keys any more, and nobody is to be shown them ("Account deactivation"). */
+  /** Deletes the cross-signing keys: nobody can use them any more, or should see them ("Account deactivation"). */
   @InTransaction(AccountDeactivated)
   async onAccountDeactivated({ userId }: AccountDeactivated, tx: Tx): Promise<void> {
     if (await this.crossSigning.deleteAll(tx, userId))

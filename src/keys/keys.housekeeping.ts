@@ -8,9 +8,8 @@ const PURGE_CHANGES = purging('device_list_changes', ['user_id', 'position'], 'p
 const PURGE_REPLACED_KEYS = purging('cross_signing_keys', ['user_id', 'public_key'], 'replaced_at < $1');
 
 /**
- * Has what is older than `DEVICE_LIST_RETENTION` removed: changes of device lists, and cross-signing keys that were
- * replaced. By then every client that follows the lists knows the new keys, and a device may be called like an old
- * one.
+ * Removes changes of device lists, and replaced cross-signing keys, once they are older than `DEVICE_LIST_RETENTION`.
+ * By then every client that follows the lists knows the new keys, so a device may have an old key as its ID.
  */
 @Injectable()
 export class KeysHousekeeping {

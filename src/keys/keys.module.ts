@@ -26,8 +26,8 @@ import { KeysService } from './keys.service.js';
 import { KeysStore } from './keys.store.js';
 import { OneTimeKeyEntity } from './one-time-key.entity.js';
 
-/** The public keys of devices and of users: uploaded, queried, claimed; those of a device are gone with it. */
-// A team's module may ask where the log of device lists stands.
+/** Upload, query and claim of the public keys of users and devices. A device's keys are deleted with the device. */
+// Global, so that a team's module can ask for the position of the device-list log.
 @Global()
 @Module({
   imports: [

@@ -1,7 +1,7 @@
 /**
- * Examples of keys for Swagger. They are `@alice:localhost`'s of device `GHTYAJCE`, as the example of
- * `POST /register` makes them, and the signatures are real: sent in this order, each is taken. The private keys
- * were thrown away.
+ * Example keys for Swagger. They belong to the user `@alice:localhost` and the device `GHTYAJCE`, which the example
+ * of `POST /register` creates. The signatures are real: requests with these keys succeed when they are sent in this
+ * order. The private keys were thrown away.
  */
 const DEVICE_KEYS = {
   user_id: '@alice:localhost',

@@ -7,10 +7,12 @@ import type { Limits } from '../config/limits.js';
 import { requireFew, requireFewBytes } from '../admission/bounds.rules.js';
 import type { UploadKeysDto } from './upload-keys.dto.js';
 
-/** The specification sets no limit; an index does. */
+/** The specification sets no limit, but an index of PostgreSQL does. */
 const NAME_LIMIT_BYTES = 512;
 
-/** Whether keys of an algorithm are signed objects ("Key algorithms"); of an unknown one they may be strings, too. */
+/**
+ * Whether keys of an algorithm are signed objects ("Key algorithms"). For an unknown one, strings are allowed too.
+ */
 const FORM_OF: Readonly<Record<string, boolean>> = { curve25519: false, signed_curve25519: true };
 const FORMS: Readonly<Record<string, string>> = {
   true: 'an object with key and signatures',
@@ -18,7 +20,7 @@ const FORMS: Readonly<Record<string, string>> = {
   undefined: 'a string, or an object with key and signatures',
 };
 
-/** How many keys of a kind an upload may have. */
+/** The limits on the number of keys of each kind in one upload. */
 const MOST = {
   fallback_keys: ['LIMIT_FALLBACK_KEYS', 'fallbackKeys'],
   one_time_keys: ['LIMIT_UNCLAIMED_KEYS', 'unclaimedKeys'],
@@ -45,7 +47,7 @@ export interface Upload {
 
 /**
  * Checks the shape of an upload ("Key management"). Signatures are not verified: the specification leaves that to
- * the clients, which are the ones that trust them.
+ * clients, because they are the ones that trust them.
  * @throws {MatrixError} `M_BAD_JSON`; `M_TOO_LARGE` for a large key, `M_INVALID_PARAM` for too many
  */
 export function toUpload(request: UploadKeysDto, device: DeviceRef, limits: Limits): Upload {
@@ -65,12 +67,12 @@ export function nameOf({ algorithm, keyId }: Pick<UploadedKey, 'algorithm' | 'ke
   return `${algorithm}:${keyId}`;
 }
 
-/** Two keys of one ID are the same when their key material is; signatures may differ. */
+/** Whether two keys with the same ID have the same key material. Their signatures may differ. */
 export function isSameKey(one: string | object, other: string | object): boolean {
   return material(one) === material(other);
 }
 
-/** One key that somebody wants to have. */
+/** One key that a claim asks for. */
 export interface WantedKey {
   readonly userId: string;
   readonly deviceId: string;
@@ -78,7 +80,7 @@ export interface WantedKey {
 }
 
 /**
- * The keys that a claim asks for, one for each device.
+ * Returns the keys that a claim asks for, one for each device.
  * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` for too many
  */
 export function toWantedKeys(oneTimeKeys: Json, limits: Limits): WantedKey[] {
@@ -94,7 +96,7 @@ export function toWantedKeys(oneTimeKeys: Json, limits: Limits): WantedKey[] {
   return wanted;
 }
 
-/** The users of this server, and the servers of the others, which cannot be asked. */
+/** Returns the users of this server, and, as failures, the servers of the others, which cannot be asked. */
 export function byServer(
   userIds: readonly string[],
   serverName: string,
@@ -106,13 +108,13 @@ export function byServer(
   };
 }
 
-/** One order for all claims: two that want the same keys then wait for each other instead of deadlocking. */
+/** Sorts every claim in the same order, so that claims for the same keys wait for each other and do not deadlock. */
 export function byName(one: WantedKey, other: WantedKey): number {
   return compare(one.userId, other.userId) || compare(one.deviceId, other.deviceId);
 }
 
 /**
- * The devices asked for, by user; an empty list means all.
+ * Returns the requested devices by user; an empty list means all.
  * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` for too many
  */
 export function toQuery(deviceKeys: Json, limits: Limits): Map<string, string[]> {

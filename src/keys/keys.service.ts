@@ -13,7 +13,7 @@ import { isSameKey, nameOf, type StoredKey, toUpload, type Upload } from './keys
 import { KeysStore } from './keys.store.js';
 import type { UploadKeysDto } from './upload-keys.dto.js';
 
-/** Takes the public keys of devices. */
+/** Stores the public keys of devices. */
 @Injectable()
 export class KeysService {
   constructor(
@@ -25,12 +25,12 @@ export class KeysService {
   ) {}
 
   /**
-   * Stores keys of the device and gives the number of one-time keys by algorithm. With other identity keys than
-   * those that are there, the one-time and fallback keys of the old ones go. The second call with the same keys
-   * changes nothing; a one-time key that was claimed in between is not handed out again.
-   * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` when a one-time key's ID belongs to another key, or there are
-   *   more than any client wants; `M_TOO_LARGE` for more bytes than that;
-   *   `M_UNKNOWN_TOKEN` when the device was deleted meanwhile: no key outlives a logout
+   * Stores keys of the device and returns the number of its unclaimed one-time keys by algorithm. If the identity
+   * keys differ from the stored ones, the one-time and fallback keys of the old identity are deleted. A second call
+   * with the same keys changes nothing; a one-time key that was claimed in between is not handed out again.
+   * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` if the ID of a one-time key belongs to another key, or if
+   *   there are too many keys; `M_TOO_LARGE` if the keys have too many bytes; `M_UNKNOWN_TOKEN` if the device has
+   *   been deleted in the meantime, because no key outlives a logout
    */
   async upload(device: RequesterDevice, request: UploadKeysDto): Promise<Record<string, number>> {
     const upload = toUpload(request, device, this.store.limits);
@@ -50,9 +50,9 @@ export class KeysService {
   ): Promise<void> {
     const isCounted = deviceKeys !== null || oneTimeKeys.length > 0;
     await tx.inOrder(
-      // The identity keys of all devices are counted, so the account orders their uploads.
+      // The limit is on the identity keys of all devices of the user, so these uploads lock the account.
       deviceKeys === null ? undefined : () => this.accounts.lock(tx, device.userId),
-      // Uploads that are counted come one after the other: each sees what the one before has left.
+      // Uploads that are counted run one after the other, so each sees the keys that the previous one stored.
       () => (isCounted ? this.devices.lockCaller(tx, device) : this.devices.holdCaller(tx, device)),
       deviceKeys === null ? undefined : () => this.store.forgetOtherIdentity(tx, device, deviceKeys),
       () => this.putFallbackKeys(tx, device, fallbackKeys),
@@ -71,7 +71,7 @@ export class KeysService {
     if (keys.length === 0) return;
     const { known, isFull } = await this.store.addOneTimeKeys(tx, device, keys);
     if (isFull !== null && known.length < keys.length) {
-      // Those that are there already need no room.
+      // Keys that are stored already do not count towards the limit again.
       const names = new Set(known.map(nameOf));
       const fresh = keys.filter((key) => !names.has(nameOf(key)));
       const second =
@@ -99,7 +99,7 @@ export class KeysService {
         `The keys of all devices of a user may have ${userKeysBytes} bytes at the most`,
       );
     await this.store.putDeviceKeys(tx, device, keys);
-    // What was signed is there no more, and who signed with it cannot be checked any more.
+    // The signed keys no longer exist, and signatures that were made with them cannot be checked any more.
     if (stored !== null && !isSameUnsigned(stored, keys)) await this.store.deleteSignatures(tx, device);
     await this.deviceLists.record(tx, [{ userId, deviceId, change: 'device_keys' }]);
   }

@@ -13,27 +13,27 @@ import type { MatrixError } from '../matrix/matrix-error.js';
 import { Environment } from '../config/environment.js';
 import type { StoredKey, UploadedKey, WantedKey } from './keys.rules.js';
 
-/** What the server has of a user's keys. */
+/** The keys of a user that the server has. */
 export interface FoundKeys {
   readonly userId: string;
   readonly devices: readonly { deviceId: string; keys: Json; displayName: string | null }[] | null;
   readonly crossSigningKeys: readonly { usage: KeyUsage; publicKey: string; key: Json }[] | null;
-  /** Those of the user, and those of whoever asks. */
+  /** The signatures that the user has made, and those that the requester has made. */
   readonly signatures: readonly Omit<KeySignatureEntity, 'userId' | 'deviceId'>[] | null;
 }
 
-/** Whose keys somebody wants to see. */
+/** A request for the keys of users. */
 interface Query {
   readonly userIds: readonly string[];
   readonly requesterId: string;
 }
 
-/** Which of those who share a statement a row is for. */
+/** Says which of the requests that share a statement a row belongs to. */
 interface Numbered {
   readonly n: number;
 }
 
-/** What PostgreSQL has put together of a user's keys, as JSON. */
+/** A user's keys, which PostgreSQL has aggregated into JSON. */
 interface KeysRow {
   readonly userId: string;
   readonly devices: string | null;
@@ -41,30 +41,30 @@ interface KeysRow {
   readonly signatures: string | null;
 }
 
-/** What one of those who share a statement gets. */
+/** The result for one of the requests that share a statement. */
 interface Answer {
   readonly found: FoundKeys[];
   readonly bytes: number;
 }
 const NOTHING: Answer = { found: [], bytes: 0 };
 
-/** What became of one-time keys that were to be added. */
+/** The result of adding one-time keys. */
 export interface AddedKeys {
-  /** What stands under those of their IDs that were taken. */
+  /** The keys that are stored under the uploaded IDs. Empty if all keys were added. */
   readonly known: UploadedKey[];
-  /** Why none was added: the device would have too many. */
+  /** The reason if no key was added because the device would have too many, otherwise `null`. */
   readonly isFull: MatrixError | null;
 }
 
-/** A user may have a megabyte of keys. */
+/** A query for more users does not share a statement, because each user may have a megabyte of keys. */
 const FEW_USERS = 2;
 const QUERIED_TOGETHER = 16;
 const QUERIES_TOGETHER = 32;
 
-/** A key that somebody has got. */
+/** A key that was handed out. */
 export type ClaimedKey = WantedKey & Pick<UploadedKey, 'keyId' | 'key'>;
 
-// Keys of an identity that is no more could be claimed, and not be used.
+// Keys of an old identity could still be claimed, but would be useless.
 const FORGET_OTHER_IDENTITY: Statement = {
   name: 'keys_forget_other_identity',
   text: `
@@ -92,7 +92,7 @@ const DELETE_SIGNATURES: Statement = {
   name: 'keys_delete_signatures',
   text: 'DELETE FROM key_signatures WHERE user_id = $1 AND device_id = $2',
 };
-// Counted first: what does not fit is not worked on.
+// Counts first, so that no work is done for keys that exceed a limit.
 const ADD_ONE_TIME_KEYS: Statement = {
   name: 'keys_add_one_time_keys',
   text: `
@@ -112,8 +112,8 @@ const ADD_ONE_TIME_KEYS: Statement = {
     )
     SELECT (SELECT count(*)::int FROM added) AS added, had.unclaimed, had.ever FROM had`,
 };
-// By the whole key of the index for each: a join would read all keys of the device for each, where nothing is known of
-// how many there are.
+// Looks up each key by the whole primary key. Without statistics for the table, PostgreSQL would execute a plain join
+// by reading all keys of the device for each of the uploaded keys.
 const FIND_ONE_TIME_KEYS: Statement = {
   name: 'keys_find_one_time_keys',
   text: `
@@ -161,8 +161,8 @@ const COUNT_ONE_TIME_KEYS: Statement = {
     WHERE user_id = $1 AND device_id = $2 AND claimed_at IS NULL
     GROUP BY algorithm`,
 };
-// Of the caller's signatures over others those of its present user-signing key count: others are no verification
-// any more.
+// Of the signatures that the requester has made over the keys of others, only those by its current user-signing key
+// are returned. Older ones no longer verify anybody.
 const QUERY: Statement = {
   name: 'keys_query',
   text: `
@@ -179,10 +179,11 @@ const QUERY: Statement = {
             WHERE user_id = asked.requester_id AND usage = 'user_signing' AND replaced_at IS NULL))) AS signatures
     FROM unnest($1::int[], $2::text[], $3::text[]) AS asked (n, user_id, requester_id) JOIN accounts USING (user_id)`,
 };
-// Devices are held in the order in which a logout takes them. Whoever claims a key holds it until the commit; the
-// next one waits and then takes the key after it. Passing over locked keys instead would hand out the fallback key
-// while there are others. Of several who ask for one device at once, each skips as many keys as others take before
-// it; sorting has all of them chosen before the first is marked, which would hide it from the rest.
+// Devices are locked in the same order as by a logout. A claimed key stays locked until the commit; a concurrent
+// claim waits for it and then takes the next key. Skipping locked keys instead would hand out the fallback key while
+// there are one-time keys left. If several claims in one statement name the same device, each skips as many keys as
+// the claims before it take. The sort makes PostgreSQL choose all keys before it marks the first one as claimed,
+// because a marked key would be hidden from the claims after it.
 const CLAIM: Statement = {
   name: 'keys_claim',
   text: `
@@ -254,7 +255,7 @@ export class KeysStore implements ManyRows {
     return this.environment.limits;
   }
 
-  /** The identity keys of the device, and how many bytes those of the user's other devices have as JSON. */
+  /** Returns the device's identity keys, and the size of those of the user's other devices in bytes of JSON. */
   async findDeviceKeys(
     tx: Tx,
     { userId, deviceId }: DeviceRef,
@@ -270,19 +271,19 @@ export class KeysStore implements ManyRows {
     await tx.query(PUT_DEVICE_KEYS, [userId, deviceId, JSON.stringify(keys), tx.startedAt]);
   }
 
-  /** Deletes the one-time and fallback keys of the device unless these are its identity keys, or it has none yet. */
+  /** Deletes the one-time and fallback keys of the device if it has other identity keys than these. */
   async forgetOtherIdentity(tx: Tx, { userId, deviceId }: DeviceRef, keys: Json): Promise<void> {
     await tx.query(FORGET_OTHER_IDENTITY, [userId, deviceId, JSON.stringify(keys['keys'])]);
   }
 
-  /** Deletes the signatures over the device, and those that it has made. */
+  /** Deletes the signatures over the device and those that it has made. */
   async deleteSignatures(tx: Tx, { userId, deviceId }: DeviceRef): Promise<void> {
     await tx.query(DELETE_SIGNATURES, [userId, deviceId]);
   }
 
   /**
-   * Adds the keys whose ID is free, or none where they would be too many; unless all were added, gives what now
-   * stands under their IDs.
+   * Adds the keys whose ID is free, or none of the keys if the device would have too many. Unless all were added,
+   * returns the keys that are now stored under their IDs.
    */
   async addOneTimeKeys(tx: Tx, device: DeviceRef, keys: readonly StoredKey[]): Promise<AddedKeys> {
     const { unclaimedKeys, lifetimeKeys } = this.limits;
@@ -311,8 +312,8 @@ export class KeysStore implements ManyRows {
   }
 
   /**
-   * Replaces the fallback keys of these algorithms; a key that is there already keeps its mark of use. Says how
-   * many the device has then.
+   * Replaces the fallback keys of these algorithms. A key that is stored already keeps its `used` mark. Returns how
+   * many fallback keys the device has afterwards.
    */
   async putFallbackKeys(tx: Tx, device: DeviceRef, keys: readonly StoredKey[]): Promise<number> {
     const [, [row]] = await tx.inOrder(
@@ -340,9 +341,10 @@ export class KeysStore implements ManyRows {
   }
 
   /**
-   * What there is of those of `userIds` who exist, as `requesterId` may see it. Those who ask at the same time share a
-   * statement, unless they ask for many: the others would wait, and their keys are read a few users at a time.
-   * @throws {MatrixError} `M_TOO_LARGE` when there is more than an answer may hold
+   * Returns the keys of those `userIds` that exist, with the signatures that `requesterId` may see. Queries at the
+   * same time share a statement. A query for many users does not, because the other queries would have to wait for
+   * it; it reads the keys of a few users at a time.
+   * @throws {MatrixError} `M_TOO_LARGE` if there is more than an answer may hold
    */
   async query(userIds: readonly string[], requesterId: string): Promise<FoundKeys[]> {
     if (userIds.length <= FEW_USERS) return (await this.queries.together({ userIds, requesterId })).found;
@@ -358,7 +360,7 @@ export class KeysStore implements ManyRows {
     return all;
   }
 
-  /** Takes one one-time key for each of the wanted, the oldest; those that cannot be had are left out. */
+  /** Takes the oldest one-time key for each of the wanted keys. Those for which there is none are left out. */
   async claim(
     tx: Tx,
     claims: readonly (readonly WantedKey[])[],
@@ -373,7 +375,7 @@ export class KeysStore implements ManyRows {
     return new Map(claims.map((claim, n) => [claim, keys[n]!]));
   }
 
-  /** The fallback keys for the wanted ones, which are from now on used. */
+  /** Returns the fallback keys for the wanted keys and marks them as used. */
   async useFallbackKeys(tx: Tx, wanted: readonly WantedKey[]): Promise<ClaimedKey[]> {
     const keys = await tx.query<ClaimedKey & { used: boolean }>(FIND_FALLBACK_KEYS, wantedColumns(wanted));
     const unused = keys.filter(({ used }) => !used);
@@ -417,14 +419,14 @@ function bytesOf({ devices, crossSigningKeys, signatures }: KeysRow): number {
   return (devices?.length ?? 0) + (crossSigningKeys?.length ?? 0) + (signatures?.length ?? 0);
 }
 
-/** The items in lists of `size` at the most. */
+/** Splits the items into lists of at most `size`. */
 export function chunksOf<Item>(items: readonly Item[], size: number): Item[][] {
   return Array.from({ length: Math.ceil(items.length / size) }, (_, at) =>
     items.slice(at * size, (at + 1) * size),
   );
 }
 
-/** Rows of several who share a statement, for each of them. */
+/** Returns the rows of a shared statement, grouped by the request that they belong to. */
 function byNumber<Row extends Numbered>(count: number, rows: readonly Row[]): Row[][] {
   const shares: Row[][] = Array.from({ length: count }, () => []);
   for (const row of rows) shares[row.n]!.push(row);

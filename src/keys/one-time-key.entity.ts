@@ -1,8 +1,8 @@
 import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 
 /**
- * A key that another device may claim, once. It stays until its device goes, claimed or not: uploaded again, a claimed
- * key must be known.
+ * A key that another device may claim once. Its row is kept until the device is deleted, even after a claim, so that
+ * a claimed key is recognised when it is uploaded again.
  */
 @Entity('one_time_keys')
 @Index('one_time_keys_unclaimed_idx', ['userId', 'deviceId', 'algorithm', 'batch', 'keyId'], {
@@ -32,7 +32,9 @@ export class OneTimeKeyEntity {
   @Column({ name: 'uploaded_at', type: 'timestamptz' })
   uploadedAt!: Date;
 
-  /** Uploads of a device count up: earlier ones are claimed first. */
+  /**
+   * Higher than the batch of every key that was unclaimed at the upload. Keys of the lowest batch are claimed first.
+   */
   @Column({ name: 'batch', type: 'bigint' })
   batch!: string;
 

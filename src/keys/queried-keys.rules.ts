@@ -5,9 +5,9 @@ import type { QueriedKeysDto } from './query-keys.dto.js';
 type Signatures = NonNullable<FoundKeys['signatures']>;
 
 /**
- * The answer to a `POST /keys/query`.
- * @param wanted the devices asked for, by user; an empty list means all
- * @param requesterId who asks, and alone may see the own user-signing key
+ * Returns the answer to a `POST /keys/query`.
+ * @param wanted the requested devices by user; an empty list means all
+ * @param requesterId the user who asks, who sees their own user-signing key but nobody else's
  */
 export function toQueriedKeys(
   found: readonly FoundKeys[],
@@ -38,7 +38,7 @@ export function toQueriedKeys(
   };
 }
 
-/** Keys as they were uploaded, with the signatures of cross-signing and the name that everybody may see. */
+/** Returns the device keys as uploaded, with the cross-signing signatures and the display name, which is public. */
 function toDevices(
   { userId, devices, signatures }: FoundKeys,
   wanted: readonly string[],
@@ -69,7 +69,7 @@ function byTarget(signatures: Signatures): Map<string, Signatures[number][]> {
 }
 
 function withSignatures(object: Json, signatures: Signatures): Json {
-  // As it was uploaded: without any there is no such field.
+  // Return the object as it was uploaded. If it had no `signatures` field, do not add an empty one.
   if (signatures.length === 0) return object;
   const merged = isObject(object['signatures']) ? { ...object['signatures'] } : {};
   for (const { signerUserId, keyId, signature } of signatures) {

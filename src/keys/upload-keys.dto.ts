@@ -1,7 +1,7 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { IsObject, ValidateIf } from 'class-validator';
 
-/** Keys are published as they are: `null` is none, and no word for "leave it as it is". */
+/** `null` does not mean "leave it unchanged": it is validated, and refused because it is not an object of keys. */
 const isGiven = (_: unknown, value: unknown) => value !== undefined;
 
 /** Body of `POST /keys/upload`. */

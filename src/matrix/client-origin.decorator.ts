@@ -12,7 +12,7 @@ export interface Origin {
   readonly actor?: string;
 }
 
-export function originOf(request: Request): Origin {
+export function originOfRequest(request: Request): Origin {
   return { address: clientAddressOf(request), userAgent: request.headers['user-agent'] ?? null };
 }
 
@@ -29,5 +29,5 @@ export function originOf(request: Request): Origin {
  * ```
  */
 export const ClientOrigin = createParamDecorator((_: unknown, context: ExecutionContext): Origin =>
-  originOf(context.switchToHttp().getRequest<Request>()),
+  originOfRequest(context.switchToHttp().getRequest<Request>()),
 );

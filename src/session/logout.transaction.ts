@@ -1,10 +1,10 @@
 import { Injectable } from '@nestjs/common';
-import { recordOrigin } from '../audit/origins.js';
 import type { RequesterDevice } from '../auth/requester.js';
 import type { SharedTransaction } from '../database/shared-transaction.js';
 import type { Tx } from '../database/tx.js';
 import { DeviceRows } from '../device-rows/device-rows.js';
 import { type DeletedDevice, deviceKey } from '../events/devices-deleted.event.js';
+import { originsByDevice } from '../events/origins.js';
 import type { Origin } from '../matrix/client-origin.decorator.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { EndingService } from './ending/ending.service.js';
@@ -45,8 +45,8 @@ export class LogoutTransaction implements SharedTransaction<Logout, ReadonlySet<
   }
 
   async ahead(tx: Tx, logouts: readonly Logout[]): Promise<void> {
-    for (const { device, origin } of logouts) recordOrigin(tx, origin, device);
-    await this.endings.end(tx, devicesOf(logouts), 'logout');
+    const origins = originsByDevice(logouts.map(({ device, origin }) => [device, origin]));
+    await this.endings.end(tx, devicesOf(logouts), { reason: 'logout', origins });
   }
 
   decide({ tokenDigest }: Logout, live: ReadonlySet<string>): void {

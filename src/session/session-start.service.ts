@@ -1,11 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import { AccountsService, requireActive } from '../accounts/accounts.service.js';
-import { recordOrigin } from '../audit/origins.js';
 import type { Tx } from '../database/tx.js';
 import type { DeviceRef } from '../events/devices-deleted.event.js';
 import { EventBus } from '../events/event-bus.js';
 import { SessionStarted } from '../events/session-started.event.js';
 import { SessionsEnded } from '../events/sessions-ended.event.js';
+import type { Origin } from '../matrix/client-origin.decorator.js';
 import { EndingService } from './ending/ending.service.js';
 import { shortened } from '../device-rows/device.rules.js';
 import { type SessionStart, type StartedSession } from './session.rules.js';
@@ -77,20 +77,28 @@ export class SessionStartService {
    */
   async begin(tx: Tx, { userId, deviceId, pair, start, isOnNewDevice }: PreparedSession): Promise<void> {
     const device = { userId, deviceId };
-    recordOrigin(tx, start.origin, device);
     if (!isOnNewDevice) await this.endings.finish(tx, device);
     const name = start.initialDeviceDisplayName === null ? null : shortened(start.initialDeviceDisplayName);
     await tx.inOrder(
-      () => this.events.publish(tx, new SessionStarted(userId, deviceId, name, tx.startedAt.getTime())),
-      isOnNewDevice ? undefined : () => this.endEarlier(tx, device),
+      () =>
+        this.events.publish(
+          tx,
+          new SessionStarted(userId, deviceId, name, tx.startedAt.getTime()),
+          start.origin,
+        ),
+      isOnNewDevice ? undefined : () => this.endEarlier(tx, device, start.origin),
       () => this.store.insertSession(tx, device, pair),
     );
   }
 
   /** Deletes the tokens that a known device had before this login. */
-  private async endEarlier(tx: Tx, device: DeviceRef): Promise<void> {
+  private async endEarlier(tx: Tx, device: DeviceRef, origin: Origin): Promise<void> {
     if (await this.store.deleteTokens(tx, [device])) {
-      await this.events.publish(tx, new SessionsEnded([device], 'replaced_by_login', tx.startedAt.getTime()));
+      await this.events.publish(
+        tx,
+        new SessionsEnded([device], 'replaced_by_login', tx.startedAt.getTime()),
+        origin,
+      );
     }
   }
 }

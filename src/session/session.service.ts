@@ -1,14 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import { AccountsService } from '../accounts/accounts.service.js';
-import { recordOrigin } from '../audit/origins.js';
 import type { Requester, RequesterDevice } from '../auth/requester.js';
 import type { SharedWork } from '../database/shared-work.js';
 import type { Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
-import type { DeletionReason } from '../events/devices-deleted.event.js';
 import type { Origin } from '../matrix/client-origin.decorator.js';
 import { causesOf } from '../system/outage.js';
-import { EndingService } from './ending/ending.service.js';
+import { type Cause, EndingService } from './ending/ending.service.js';
 import { type Logout, LogoutTransaction } from './logout.transaction.js';
 import { isDeviceId } from '../device-rows/device.rules.js';
 import { SessionTokenVerifier } from './session-token.verifier.js';
@@ -47,9 +45,8 @@ export class SessionService {
     }
     // The requester is an application service, or there is too much to delete in one commit.
     await this.unitOfWork.run(async (tx) => {
-      recordOrigin(tx, origin);
       const alongside = () => this.callers.requireAlive(tx, requester);
-      await this.endings.endWanted(tx, [device], 'logout', { alongside });
+      await this.endings.endWanted(tx, [device], { reason: 'logout', origins: origin }, { alongside });
     });
   }
 
@@ -60,12 +57,11 @@ export class SessionService {
    */
   async endAll(requester: Requester, origin: Origin): Promise<void> {
     await this.unitOfWork.run(async (tx) => {
-      recordOrigin(tx, origin);
       const { userId } = requester;
       // Once the account is locked, no new session can start unnoticed.
       await tx.inOrder(
         () => this.accounts.lock(tx, userId),
-        () => this.endings.endAll(tx, userId, null, 'logout_all'),
+        () => this.endings.endAll(tx, userId, null, { reason: 'logout_all', origins: origin }),
         () => this.callers.requireAlive(tx, requester),
       );
     });
@@ -76,49 +72,52 @@ export class SessionService {
    * IDs that the user does not have, or no longer has, are ignored.
    * @throws {MatrixError} `M_UNKNOWN_TOKEN` if the requester's session has ended in the meantime
    */
-  async endDevices(tx: Tx, requester: Requester, deviceIds: readonly string[]): Promise<void> {
+  async endDevices(
+    tx: Tx,
+    requester: Requester,
+    deviceIds: readonly string[],
+    origin: Origin,
+  ): Promise<void> {
     const { userId } = requester;
     const wanted = [...new Set(deviceIds)].map((deviceId) => ({ userId, deviceId }));
     // Lock the caller's own device too: if two devices delete each other, the second one waits and then finds itself
     // deleted.
     const own = requester.device === null ? [] : [requester.device];
     const alongside = () => this.callers.requireAlive(tx, requester);
-    await this.endings.endWanted(tx, wanted, 'device_deleted', { held: own, alongside });
+    await this.endings.endWanted(
+      tx,
+      wanted,
+      { reason: 'device_deleted', origins: origin },
+      { held: own, alongside },
+    );
   }
 
   /**
    * Ends sessions of a user on behalf of somebody else.
    * @returns how many of the devices existed
    */
-  endNamed(userId: string, deviceIds: readonly string[], origin?: Origin): Promise<number> {
+  endNamed(userId: string, deviceIds: readonly string[], origin: Origin | null = null): Promise<number> {
     const wanted = [...new Set(deviceIds)].filter(isDeviceId).map((deviceId) => ({ userId, deviceId }));
-    return this.unitOfWork.run(async (tx) => {
-      if (origin !== undefined) recordOrigin(tx, origin);
-      return this.endings.endWanted(tx, wanted, 'admin');
-    });
+    return this.unitOfWork.run((tx) =>
+      this.endings.endWanted(tx, wanted, { reason: 'admin', origins: origin }),
+    );
   }
 
   /** Ends every session of a user, except that of `keptDeviceId`, on behalf of somebody else. */
-  endAllNamed(userId: string, keptDeviceId: string | null, origin?: Origin): Promise<void> {
-    return this.unitOfWork.run(async (tx) => {
-      if (origin !== undefined) recordOrigin(tx, origin);
-      await this.endOthers(tx, userId, keptDeviceId, 'admin');
-    });
+  endAllNamed(userId: string, keptDeviceId: string | null, origin: Origin | null = null): Promise<void> {
+    return this.unitOfWork.run((tx) =>
+      this.endOthers(tx, userId, keptDeviceId, { reason: 'admin', origins: origin }),
+    );
   }
 
   /**
    * Ends every session of the user, except that of `keptDeviceId` if given, which also keeps its refresh token. All
    * login tokens are deleted, even those that the kept device requested.
    */
-  async endOthers(
-    tx: Tx,
-    userId: string,
-    keptDeviceId: string | null,
-    reason: DeletionReason,
-  ): Promise<void> {
+  async endOthers(tx: Tx, userId: string, keptDeviceId: string | null, cause: Cause): Promise<void> {
     await tx.inOrder(
       () => this.accounts.lock(tx, userId),
-      () => this.endings.endAll(tx, userId, keptDeviceId, reason),
+      () => this.endings.endAll(tx, userId, keptDeviceId, cause),
     );
   }
 }

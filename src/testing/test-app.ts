@@ -121,7 +121,7 @@ export class TestApp {
     const passwordHash = await this.nest.get(PasswordsService).hash(PASSWORD);
     await this.nest
       .get(UnitOfWork)
-      .run((tx) => this.nest.get(AccountsService).create(tx, { userId, kind: 'user', passwordHash }));
+      .run((tx) => this.nest.get(AccountsService).create(tx, { userId, kind: 'user', passwordHash }, null));
     return this.matrix.login(userId);
   }
 

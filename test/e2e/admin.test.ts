@@ -14,7 +14,7 @@ beforeAll(async () => {
 const as = ({ accessToken }: ClientSession, method: 'get' | 'put' | 'post', path: string) =>
   app().http[method](path).auth(accessToken, { type: 'bearer' });
 
-/** Every administrators' endpoint, with a user that is there. */
+/** Every endpoint for administrators, called for an existing user. */
 function endpoints(userId: string): ['get' | 'put' | 'post', string, object?][] {
   const own = '/_session/v1/admin';
   const matrix = '/_matrix/client/v1/admin';
@@ -34,7 +34,7 @@ function endpoints(userId: string): ['get' | 'put' | 'post', string, object?][] 
   ];
 }
 
-describe('An administrators’ endpoint', () => {
+describe('An endpoint for administrators', () => {
   it('is in the list of this test', () => {
     const handlers = new DiscoveryService(app().nest.get(ModulesContainer))
       .getControllers()
@@ -50,7 +50,7 @@ describe('An administrators’ endpoint', () => {
     expect(handlers).toHaveLength(endpoints('').length);
   });
 
-  it('refuses parameters that it does not have, and parameters that are given twice, and changes nothing', async () => {
+  it('refuses unknown parameters and parameters that are given twice, and changes nothing', async () => {
     const victim = await app().matrix.register();
     for (const [method, path, body] of endpoints(victim.userId)) {
       const join = path.includes('?') ? '&' : '?';
@@ -75,7 +75,7 @@ describe('An administrators’ endpoint', () => {
     expect((await app().matrix.whoami(victim)).status).toBe(200);
   });
 
-  it('is for administrators only, whatever they ask for', async () => {
+  it('refuses everybody who is not an administrator', async () => {
     const stranger = await app().matrix.register();
     for (const [method, path, body] of endpoints(stranger.userId)) {
       const answer = await as(stranger, method, path).send(body);
@@ -83,13 +83,13 @@ describe('An administrators’ endpoint', () => {
     }
   });
 
-  it('takes the access token as a parameter, as every endpoint does', async () => {
+  it('accepts the access token as a query parameter, as every endpoint does', async () => {
     await app().http.get(`/_session/v1/admin/audit?access_token=${admin.accessToken}`).expect(200);
   });
 });
 
 describe('An administrator', () => {
-  it('ends sessions of whole user IDs only, as they are spelled', async () => {
+  it('ends sessions only for a complete user ID in its exact spelling', async () => {
     const victim = await app().matrix.register({ username: `victim-${uniqueUsername()}` });
     const localpart = victim.userId.slice(1, victim.userId.indexOf(':'));
     const end = (user: string) =>
@@ -103,7 +103,7 @@ describe('An administrator', () => {
     expect((await app().matrix.whoami(victim)).status).toBe(401);
   });
 
-  it('has a name that nobody registers by the open door, in whatever case', async () => {
+  it('has a name that nobody can register, in upper or lower case', async () => {
     for (const username of ['admin', 'Admin', 'boss', 'BOSS']) {
       const body = { username, password: PASSWORD, auth: { type: 'm.login.dummy' } };
       const answer = await app().http.post(`${V3}/register`).send(body).expect(400);
@@ -115,13 +115,13 @@ describe('An administrator', () => {
 });
 
 describe('After a restore from a backup', () => {
-  it('every session that began, or was refreshed the last time, before an instant can be ended', async () => {
+  it('all sessions that were started or last refreshed before a given time can be ended', async () => {
     const old = await app().matrix.register();
     await app().matrix.uploadKeys(old, someKeys(old)).expect(200);
     const refreshing = await app().matrix.login(old.userId, { refresh_token: true });
     const idle = await app().matrix.login(old.userId, { refresh_token: true });
     const again = await app().matrix.login(old.userId, { device_id: 'AGAIN' });
-    // Idle for so long that its access token was removed.
+    // It was idle for so long that its access token was removed.
     const resting = await app().matrix.login(old.userId, { refresh_token: true });
     await app().sql('DELETE FROM access_tokens WHERE device_id = $1', [resting.deviceId]);
     app().clock.advance(60_000);

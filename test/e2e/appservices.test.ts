@@ -58,7 +58,7 @@ async function ghost(extra: object = {}): Promise<{ userId: string; deviceId: st
 }
 
 describe('POST /register of an application service', () => {
-  it('needs neither password nor proof, and may go without a session', async () => {
+  it('needs neither a password nor authentication, and need not start a session', async () => {
     const { accessToken, userId } = await ghost();
     const own = await app.http.get(`${V3}/account/whoami`).auth(accessToken, { type: 'bearer' }).expect(200);
     expect(own.body).toMatchObject({ user_id: userId });
@@ -77,7 +77,7 @@ describe('POST /register of an application service', () => {
     expect((await call.send({ type: TYPE, username: 'irc_x' }).expect(401)).body).toMatchObject({ errcode });
   });
 
-  it('keeps to its namespaces, and others keep out of those that are exclusive', async () => {
+  it('is limited to its namespaces, and nobody else can register names in its exclusive ones', async () => {
     const outside = await asService('post', `${V3}/register`)
       .send({ type: TYPE, username: uniqueUsername() })
       .expect(400);
@@ -101,7 +101,7 @@ describe('POST /login for an application service', () => {
   const login = (user: string) =>
     asService('post', `${V3}/login`).send({ type: TYPE, identifier: { type: 'm.id.user', user } });
 
-  it('begins a session of a user in its namespaces', async () => {
+  it('starts a session for a user in its namespaces', async () => {
     const { userId } = await ghost({ inhibit_login: true });
     expect((await login(userId).expect(200)).body).toMatchObject({
       user_id: userId,
@@ -116,7 +116,7 @@ describe('POST /login for an application service', () => {
     expect((await login(user).expect(403)).body).toMatchObject({ errcode });
   });
 
-  it('looks at the user that is meant, not at how it is spelled', async () => {
+  it('accepts other spellings of the same user ID', async () => {
     await app.matrix.register({ username: 'boss' });
     for (const spelled of ['Boss', '@Boss:localhost', 'BOSS']) {
       expect((await login(spelled).expect(403)).body).toMatchObject({ errcode: 'M_EXCLUSIVE' });
@@ -141,7 +141,7 @@ describe('POST /login for an application service', () => {
 describe('The as_token', () => {
   const whoami = (query: object) => asService('get', `${V3}/account/whoami`, query);
 
-  it('acts for its own user, or for one it names, with or without a device', async () => {
+  it('acts as its own user or as a named user, with or without a device', async () => {
     expect((await whoami({}).expect(200)).body).toEqual({ user_id: '@irc_bot:localhost', is_guest: false });
     const { userId, deviceId } = await ghost();
     expect((await whoami({ user_id: userId }).expect(200)).body).toEqual({
@@ -152,7 +152,7 @@ describe('The as_token', () => {
     expect(both.body).toEqual({ user_id: userId, device_id: deviceId, is_guest: false });
   });
 
-  it('may not act for others, nor for who is not registered, nor on a device that is not there', async () => {
+  it('cannot act as other users, as unregistered users, or on devices that do not exist', async () => {
     const { userId } = await ghost();
     const outsider = await app.matrix.register();
     expect((await whoami({ user_id: outsider.userId }).expect(403)).body).toMatchObject({
@@ -165,7 +165,7 @@ describe('The as_token', () => {
     expect(nowhere.body).toMatchObject({ errcode: 'M_UNKNOWN_DEVICE' });
   });
 
-  it('may not name two users', async () => {
+  it('cannot name two users in one request', async () => {
     const answer = await app.http
       .post(`${V3}/logout/all?user_id=@irc_a:localhost&user_id=@irc_b:localhost`)
       .auth('the-as-token', { type: 'bearer' })
@@ -173,7 +173,7 @@ describe('The as_token', () => {
     expect(answer.body).toMatchObject({ errcode: 'M_INVALID_PARAM' });
   });
 
-  it('deactivates users of its own only, people in a shared namespace not', async () => {
+  it('deactivates only its own users, not people in a shared namespace', async () => {
     const { userId } = await ghost();
     await asService('post', `${V3}/account/deactivate`, { user_id: userId }).send({}).expect(200);
     const person = await app.matrix.register({ username: `shared_${uniqueUsername()}` });
@@ -181,7 +181,7 @@ describe('The as_token', () => {
     expect(await app.matrix.whoami(person)).toMatchObject({ status: 200 });
   });
 
-  it('is no way for others to name a user', async () => {
+  it('is required for user_id: other tokens cannot act as another user', async () => {
     const session = await app.matrix.register();
     const answer = await app.http
       .get(`${V3}/account/whoami`)
@@ -191,7 +191,7 @@ describe('The as_token', () => {
     expect(answer.body).toMatchObject({ user_id: session.userId });
   });
 
-  it('on /logout ends the device that it names, and stays', async () => {
+  it('deletes the named device on /logout, and stays valid itself', async () => {
     const { userId, deviceId } = await ghost();
     const other = await asService('post', `${V3}/login`).send({ type: TYPE, user: userId }).expect(200);
     await asService('post', `${V3}/logout`, { user_id: userId, device_id: deviceId }).expect(200, {});
@@ -202,7 +202,7 @@ describe('The as_token', () => {
     await whoami({}).expect(200);
   });
 
-  it('on /logout without a device is a clear 400', async () => {
+  it('gets a 400 that names device_id on /logout without a device', async () => {
     const { userId } = await ghost();
     const answer = await asService('post', `${V3}/logout`, { user_id: userId }).expect(400);
     expect(answer.body).toMatchObject({
@@ -218,8 +218,8 @@ describe('The as_token', () => {
   });
 });
 
-describe('A ghost whose name was spelled with capitals', () => {
-  it('is named by the spelling that registered it, wherever a user is named', async () => {
+describe('A ghost whose name was registered with capital letters', () => {
+  it('is found by any spelling of its name, wherever a user is named', async () => {
     const name = `irc_Alice-${uniqueUsername()}`;
     const type = { type: TYPE, username: name };
     const registered = await asService('post', `${V3}/register`).send(type).expect(200);
@@ -235,7 +235,7 @@ describe('A ghost whose name was spelled with capitals', () => {
     await asService('get', `${V3}/account/whoami`, { user_id: '@Someone:localhost' }).expect(403);
   });
 
-  it('may be called as people may not', async () => {
+  it('may have a name that people cannot register', async () => {
     const strange = await TestApp.start({
       variables: {
         APPSERVICE_FILES: await file('strange.yaml', REGISTRATION.replace('@irc_.*', '@_bridge_.*|@[0-9]+')),
@@ -258,7 +258,7 @@ describe('Registration files', () => {
   const load = (files: string[]) =>
     AppserviceRegistry.load(Environment.load({ APPSERVICE_FILES: files.join(',') }));
 
-  it('stop the start when one is missing, broken or incomplete, with its name', async () => {
+  it('prevent the start if one is missing, broken or incomplete, and the error names it', async () => {
     expect(() => load(['/nowhere.yaml'])).toThrow(/APPSERVICE_FILES.*\/nowhere\.yaml/);
     const incomplete = await file('incomplete.yaml', REGISTRATION.replace('as_token: the-as-token', ''));
     expect(() => load([incomplete])).toThrow(/incomplete\.yaml: as_token/);
@@ -266,7 +266,7 @@ describe('Registration files', () => {
     expect(() => load([broken])).toThrow(/broken\.yaml/);
   });
 
-  it('may not share an as_token', async () => {
+  it('cannot share an as_token', async () => {
     const one = await file('one.yaml', REGISTRATION);
     const other = await file(
       'other.yaml',
@@ -280,7 +280,7 @@ describe('Devices of an application service', () => {
   const devicesOf = async (user_id: string) =>
     (await asService('get', `${V3}/devices`, { user_id }).expect(200)).body.devices;
 
-  it('are made with PUT, 201 the first time and 200 afterwards', async () => {
+  it('are created with PUT: 201 the first time, 200 afterwards', async () => {
     const { userId: user_id } = await ghost({ inhibit_login: true });
     const put = (display_name?: string) =>
       asService('put', `${V3}/devices/GHOST%2F1`, { user_id }).send({ display_name });
@@ -291,7 +291,7 @@ describe('Devices of an application service', () => {
     expect(await devicesOf(user_id)).toEqual([{ device_id: 'GHOST/1', display_name: 'Renamed' }]);
   });
 
-  it('work with keys by ?device_id= and go without a proof', async () => {
+  it('are used for keys with ?device_id=, and are deleted without authentication', async () => {
     const { userId: user_id } = await ghost({ inhibit_login: true });
     for (const device_id of ['A', 'B', 'C']) {
       await asService('put', `${V3}/devices/${device_id}`, { user_id }).send({}).expect(201);
@@ -312,7 +312,7 @@ describe('Devices of an application service', () => {
     expect(missing.body).toMatchObject({ errcode: 'M_MISSING_PARAM' });
   });
 
-  it('cannot be called what no device may be called', async () => {
+  it('cannot have an ID that no device may have', async () => {
     const { userId: user_id } = await ghost({ inhibit_login: true });
     const put = (id: string, body = {}) =>
       asService('put', `${V3}/devices/${encodeURIComponent(id)}`, { user_id }).send(body);
@@ -323,7 +323,7 @@ describe('Devices of an application service', () => {
     expect(await devicesOf(user_id)).toEqual([]);
   });
 
-  it('cannot be called like a cross-signing key, which needs no proof to be replaced', async () => {
+  it('cannot have the ID of a cross-signing key, which can be replaced without authentication', async () => {
     const { userId: user_id } = await ghost({ inhibit_login: true });
     const upload = (keys: SigningUser) =>
       asService('post', `${V3}/keys/device_signing/upload`, { user_id }).send(keys.upload());
@@ -336,7 +336,7 @@ describe('Devices of an application service', () => {
     expect(await devicesOf(user_id)).toEqual([]);
   });
 
-  it('need a name where keys are uploaded', async () => {
+  it('must be named when keys are uploaded', async () => {
     const { userId: user_id } = await ghost({ inhibit_login: true });
     const answer = await asService('post', `${V3}/keys/upload`, { user_id }).send({}).expect(400);
     expect(answer.body).toMatchObject({ errcode: 'M_MISSING_PARAM' });

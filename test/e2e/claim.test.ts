@@ -17,7 +17,7 @@ async function upload(session: ClientSession, keyIds: string[], algorithm = ALGO
   return body.one_time_key_counts[algorithm] ?? 0;
 }
 
-/** Claims a key of the device and gives its ID; `null` when there was none. */
+/** Claims a key of the device and returns its ID, or `null` if there was none. */
 async function next(by: ClientSession, { userId, deviceId }: ClientSession): Promise<string | null> {
   const { body } = await claim(by, { [userId]: { [deviceId]: ALGORITHM } }).expect(200);
   const [name] = Object.keys(body.one_time_keys[userId]?.[deviceId] ?? {});
@@ -25,10 +25,10 @@ async function next(by: ClientSession, { userId, deviceId }: ClientSession): Pro
 }
 
 describe('POST /keys/claim', () => {
-  it('gives the keys of an earlier upload before those of a later one, each once', async () => {
+  it('hands out each key once, keys of earlier uploads first', async () => {
     const device = await app().matrix.register();
     const other = await app().matrix.register();
-    // Within one millisecond, and in an order that their names do not tell.
+    // All within one millisecond, and not in the order of their names.
     for (const keyId of ['C', 'A', 'B']) await upload(device, [keyId]);
     expect([
       await next(other, device),
@@ -38,7 +38,7 @@ describe('POST /keys/claim', () => {
     ]).toEqual(['C', 'A', 'B', null]);
   });
 
-  it('gives the key as it was uploaded, and the count goes down', async () => {
+  it('returns the key as it was uploaded, and decrements the count', async () => {
     const device = await app().matrix.register();
     const { one_time_keys } = someKeys(device, 2);
     await app().matrix.uploadKeys(device, { one_time_keys }).expect(200);
@@ -52,18 +52,18 @@ describe('POST /keys/claim', () => {
     expect(counts).toEqual({ one_time_key_counts: { [ALGORITHM]: 1 } });
   });
 
-  it('never gives a key again that was claimed, though it be uploaded again', async () => {
+  it('never hands out a claimed key again, even if it is uploaded again', async () => {
     const device = await app().matrix.register();
     await upload(device, ['A', 'B']);
     expect(await next(device, device)).toBe('A');
-    // The client never heard that its upload had arrived; what it sends again is as good as uploaded.
+    // The client never got the answer to its upload. The claimed key that it sends again counts as uploaded.
     expect(await upload(device, ['A', 'B'])).toBe(1);
     expect([await next(device, device), await next(device, device)]).toEqual(['B', null]);
     expect(await upload(device, ['A', 'B'])).toBe(0);
     expect(await next(device, device)).toBeNull();
   });
 
-  it('refuses another key under the ID of a claimed one, with all that came with it', async () => {
+  it('refuses the whole upload if a different key has the ID of a claimed one', async () => {
     const device = await app().matrix.register();
     await upload(device, ['A']);
     expect(await next(device, device)).toBe('A');
@@ -79,7 +79,7 @@ describe('POST /keys/claim', () => {
     expect(await next(device, device)).toBeNull();
   });
 
-  it('gives the fallback key when no other is left, again and again, and marks it as used', async () => {
+  it('returns the fallback key every time when no one-time key is left, and marks it as used', async () => {
     const device = await app().matrix.register();
     await app().matrix.uploadKeys(device, someKeys(device, 1)).expect(200);
     const used = async () =>
@@ -101,7 +101,7 @@ describe('POST /keys/claim', () => {
     expect(await next(device, device)).toBe('NEW');
   });
 
-  it('serves many devices at once, and leaves out whoever has no key, is gone or never was', async () => {
+  it('serves many devices at once, and leaves out those without a key, deleted ones and unknown ones', async () => {
     const one = await app().matrix.register({ device_id: 'ONE' });
     const two = await app().matrix.login(one.userId, { device_id: 'TWO' });
     const gone = await app().matrix.login(one.userId, { device_id: 'GONE' });
@@ -121,14 +121,14 @@ describe('POST /keys/claim', () => {
     expect(body.failures).toEqual({ 'elsewhere.org': {} });
   });
 
-  it('gives a key of the algorithm asked for, or none', async () => {
+  it('returns a key of the requested algorithm, or none', async () => {
     const device = await app().matrix.register();
     await upload(device, ['A']);
     const { body } = await claim(device, { [device.userId]: { [device.deviceId]: 'other' } }).expect(200);
     expect(body).toEqual({ failures: {}, one_time_keys: {} });
   });
 
-  it('gives a hundred claims at once a hundred different keys, and the fallback key to those after them', async () => {
+  it('returns a hundred different keys to a hundred concurrent claims, and the fallback key to later ones', async () => {
     const device = await app().matrix.register();
     await app().matrix.uploadKeys(device, someKeys(device, 100)).expect(200);
     const others = [await app().matrix.register(), await app().matrix.register()];
@@ -149,11 +149,11 @@ describe('POST /keys/claim', () => {
     expect(answer.body.errcode).toMatch(/^M_(BAD_JSON|MISSING_PARAM)$/);
   });
 
-  it('wants a token', async () => {
+  it('requires a token', async () => {
     await app().http.post(`${V3}/keys/claim`).send({ one_time_keys: {} }).expect(401);
   });
 
-  it('leaves a device that has fifty keys some of them, with a fallback key and without one', async () => {
+  it('does not use up all fifty keys of a device, with or without a fallback key', async () => {
     const limited = await TestApp.start({ database: app().database, variables: { RATE_LIMITS: 'on' } });
     try {
       const session = await limited.matrix.register();
@@ -179,7 +179,7 @@ describe('POST /keys/claim', () => {
     }
   });
 
-  it('empties no device: what is claimed of it too often gets its fallback key', async () => {
+  it('does not empty a device: claims beyond the rate limit get its fallback key', async () => {
     const limited = await TestApp.start({
       database: app().database,
       variables: { RATE_LIMITS: 'on', RATE_LIMIT_KEYS_CLAIMED: '2/1h' },

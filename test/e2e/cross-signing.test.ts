@@ -11,7 +11,7 @@ const upload = (session: ClientSession, body: object) =>
 const sign = (session: ClientSession, body: object) =>
   app().matrix.call(session, 'post', '/keys/signatures/upload').send(body);
 
-/** What a user may see of another. */
+/** Queries the keys of a user. */
 async function query(by: ClientSession, userId: string) {
   const { body } = await app()
     .matrix.call(by, 'post', '/keys/query')
@@ -31,7 +31,7 @@ interface Someone {
   readonly keys: SigningUser;
 }
 
-/** A user whose device has its keys. */
+/** Registers a user whose device has identity keys. */
 async function someone(extra?: object): Promise<Someone> {
   const session = await app().matrix.register(extra);
   const device = new SigningDevice(session);
@@ -39,7 +39,7 @@ async function someone(extra?: object): Promise<Someone> {
   return { session, device, keys: new SigningUser(session.userId) };
 }
 
-/** A user with cross-signing keys, too. */
+/** Registers a user who also has cross-signing keys. */
 async function crossSigner(extra?: object): Promise<Someone> {
   const user = await someone(extra);
   await upload(user.session, user.keys.upload()).expect(200, {});
@@ -47,7 +47,7 @@ async function crossSigner(extra?: object): Promise<Someone> {
 }
 
 describe('POST /keys/device_signing/upload', () => {
-  it('takes the first keys without a proof; the user-signing key is shown to its user alone', async () => {
+  it('accepts the first keys without authentication, and shows the user-signing key only to its user', async () => {
     const { session, keys } = await crossSigner();
     const other = await app().matrix.register();
     const { master_key, self_signing_key, user_signing_key } = keys.upload();
@@ -63,7 +63,7 @@ describe('POST /keys/device_signing/upload', () => {
     });
   });
 
-  it('takes the same keys again without a proof', async () => {
+  it('accepts the same keys again without authentication', async () => {
     const { session, keys } = await crossSigner();
     await upload(session, keys.upload()).expect(200, {});
     await upload(session, { master_key: keys.masterKey() }).expect(200, {});
@@ -71,7 +71,7 @@ describe('POST /keys/device_signing/upload', () => {
     await upload(session, { ...keys.upload(), auth: { session: null } }).expect(200, {});
   });
 
-  it('wants the password where the master key is not repeated, whatever else is', async () => {
+  it('requires the password if the request does not repeat the master key', async () => {
     const { session, keys } = await crossSigner();
     for (const body of [{}, { self_signing_key: keys.selfSigningKey() }]) {
       await upload(session, body).expect(401);
@@ -80,7 +80,7 @@ describe('POST /keys/device_signing/upload', () => {
     expect((await query(session, session.userId)).selfSigning).toEqual(keys.selfSigningKey());
   });
 
-  it('wants the password for other keys, and then replaces them with all that they had signed', async () => {
+  it('requires the password for different keys, then replaces the old ones and deletes their signatures', async () => {
     const { session, device, keys } = await crossSigner();
     const { userId, deviceId } = session;
     const signed = keys.selfSigning.sign(device.deviceKeys(), userId);
@@ -100,7 +100,7 @@ describe('POST /keys/device_signing/upload', () => {
     expect(devices[deviceId].signatures).toEqual(device.deviceKeys()['signatures']);
   });
 
-  it('takes the keys that the challenge was about, when the answer to it brings nothing else', async () => {
+  it('stores the keys of the first request if the second one contains only auth', async () => {
     const { session } = await crossSigner();
     const asked = new SigningUser(session.userId);
     const challenge = await upload(session, asked.upload()).expect(401);
@@ -109,7 +109,7 @@ describe('POST /keys/device_signing/upload', () => {
     expect((await query(session, session.userId)).master).toEqual(asked.masterKey());
   });
 
-  it('takes no other keys than the challenge was about, before and after it is met', async () => {
+  it('refuses keys that differ from those of the first request, before and after authentication', async () => {
     const { session, keys } = await crossSigner();
     const [asked, other] = [new SigningUser(session.userId), new SigningUser(session.userId)];
     const challenge = await upload(session, asked.upload()).expect(401);
@@ -121,7 +121,7 @@ describe('POST /keys/device_signing/upload', () => {
     expect((await query(session, session.userId)).master).toEqual(asked.masterKey());
   });
 
-  it('wants the password for a key that a master key does not have yet', async () => {
+  it('requires the password for a key that is added to a stored master key', async () => {
     const { session, keys } = await someone();
     await upload(session, { master_key: keys.masterKey() }).expect(200);
     await upload(session, { self_signing_key: keys.selfSigningKey() }).expect(401);
@@ -129,7 +129,7 @@ describe('POST /keys/device_signing/upload', () => {
     expect((await query(session, session.userId)).selfSigning).toEqual(keys.selfSigningKey());
   });
 
-  it('retires the other keys with the master key that had signed them', async () => {
+  it('retires the other keys together with the master key that signed them', async () => {
     const { session } = await crossSigner();
     const next = new SigningUser(session.userId);
     await upload(session, { master_key: next.masterKey(), auth: passwordOf(session) }).expect(200);
@@ -164,20 +164,20 @@ describe('POST /keys/device_signing/upload', () => {
     expect((await query(session, session.userId)).master).toBeUndefined();
   });
 
-  it('refuses a key whose master key is missing', async () => {
+  it('refuses a key if there is no master key', async () => {
     const { session, keys } = await someone();
     const answer = await upload(session, { self_signing_key: keys.selfSigningKey() }).expect(400);
     expect(answer.body).toMatchObject({ errcode: 'M_MISSING_PARAM' });
   });
 
-  it('refuses a signature of a device over the master key that is not valid', async () => {
+  it('refuses an invalid signature by a device over the master key', async () => {
     const { session, keys, device } = await someone();
     const master_key = new SigningKey().sign(keys.masterKey(), session.userId, device.keyId);
     const answer = await upload(session, { master_key }).expect(400);
     expect(answer.body).toMatchObject({ errcode: 'M_INVALID_SIGNATURE' });
   });
 
-  it('keeps the signature of a device over the master key, and drops what nobody can check', async () => {
+  it('keeps a signature by a device over the master key, and drops signatures that nobody can check', async () => {
     const { session, keys, device } = await someone();
     const signed = device.sign(keys.masterKey());
     const odd = new SigningKey().sign(signed, session.userId, 'ed25519:GHOST');
@@ -185,7 +185,7 @@ describe('POST /keys/device_signing/upload', () => {
     expect((await query(session, session.userId)).master).toEqual(signed);
   });
 
-  it('refuses a key that is called like a device of the user, with 403', async () => {
+  it('refuses a key that is the ID of a device of the user with 403', async () => {
     const keys = new SigningUser('');
     const session = await app().matrix.register({ device_id: keys.master.publicKey });
     Object.assign(keys, { userId: session.userId });
@@ -194,7 +194,7 @@ describe('POST /keys/device_signing/upload', () => {
     expect((await query(session, session.userId)).master).toBeUndefined();
   });
 
-  it.each(['current', 'replaced'])('keeps the name of a %s key from devices: 403 at login', async (which) => {
+  it.each(['current', 'replaced'])('prevents a login with a %s key as its device ID: 403', async (which) => {
     const { session, keys } = await crossSigner();
     if (which === 'replaced') {
       const auth = passwordOf(session);
@@ -207,7 +207,7 @@ describe('POST /keys/device_signing/upload', () => {
     await app().matrix.login(other.userId, { device_id: keys.master.publicKey });
   });
 
-  it('takes an earlier key back, with the password', async () => {
+  it('accepts an earlier key again, with the password', async () => {
     const { session, keys } = await crossSigner();
     const auth = passwordOf(session);
     await upload(session, { ...new SigningUser(session.userId).upload(), auth }).expect(200);
@@ -253,7 +253,7 @@ describe('POST /keys/device_signing/upload', () => {
     expect((await query(session, session.userId)).master).toBeUndefined();
   });
 
-  it('gives a key as it was uploaded, with no signatures or with an empty place for them', async () => {
+  it('returns a key as it was uploaded, whether it had no signatures field or an empty one', async () => {
     for (const extra of [{}, { signatures: {} }]) {
       const { session, keys } = await someone();
       const master_key = { ...keys.masterKey(), ...extra };
@@ -262,7 +262,7 @@ describe('POST /keys/device_signing/upload', () => {
     }
   });
 
-  it('refuses one public key for two things', async () => {
+  it('refuses one public key for two purposes', async () => {
     const { session, keys } = await someone();
     Object.assign(keys, { selfSigning: keys.master });
     const answer = await upload(session, keys.upload()).expect(400);
@@ -273,7 +273,7 @@ describe('POST /keys/device_signing/upload', () => {
     await upload(another, { user_signing_key, auth: passwordOf(another) }).expect(400);
   });
 
-  it('refuses a body of the wrong shape, and is not there under r0', async () => {
+  it('refuses a body of the wrong shape, and does not exist under r0', async () => {
     const { session } = await someone();
     expect((await upload(session, { master_key: 7 }).expect(400)).body).toMatchObject({
       errcode: 'M_BAD_JSON',
@@ -281,7 +281,7 @@ describe('POST /keys/device_signing/upload', () => {
     await app().http.post(`/_matrix/client/r0${UPLOAD}`).send({}).expect(404);
   });
 
-  it('outlives every logout: the keys are the user’s', async () => {
+  it('stores keys that outlive every logout', async () => {
     const { session, keys } = await crossSigner();
     await app().matrix.logoutAll(session).expect(200);
     const again = await app().matrix.login(session.userId);
@@ -295,7 +295,7 @@ describe('POST /keys/device_signing/upload', () => {
 });
 
 describe('Cross-signing keys', () => {
-  it('are given as they were uploaded: without signatures where there were none', async () => {
+  it('are returned as they were uploaded: without signatures if there were none', async () => {
     const session = await app().matrix.register();
     const keys = new SigningUser(session.userId);
     const { signatures: _, ...master } = keys.masterKey();
@@ -306,13 +306,13 @@ describe('Cross-signing keys', () => {
     expect(answer.body.master_keys[session.userId]).toEqual(master);
   });
 
-  it('need no proof where nothing changes, whatever auth says', async () => {
+  it('need no authentication if nothing changes, whatever auth contains', async () => {
     const { session, keys } = await crossSigner();
     const auth = { ...passwordOf(session), session: 'used up long ago' };
     await upload(session, { ...keys.upload(), auth }).expect(200, {});
   });
 
-  it('of an account that is deactivated go, with the signatures that they made', async () => {
+  it('are deleted with their signatures when the account is deactivated', async () => {
     const [alice, bob] = [await crossSigner(), await crossSigner()];
     const signed = alice.keys.userSigning.sign(bob.keys.masterKey(), alice.session.userId);
     await sign(alice.session, { [bob.session.userId]: { [bob.keys.master.publicKey]: signed } }).expect(200);
@@ -340,7 +340,7 @@ describe('Cross-signing keys', () => {
 });
 
 describe('POST /keys/signatures/upload', () => {
-  it('takes the signature of the self-signing key over a device, and shows it to everybody', async () => {
+  it('accepts a signature by the self-signing key over a device, and shows it to everybody', async () => {
     const { session, device, keys } = await crossSigner();
     const { userId, deviceId } = session;
     const signed = keys.selfSigning.sign(device.deviceKeys(), userId);
@@ -350,7 +350,7 @@ describe('POST /keys/signatures/upload', () => {
     expect((await query(other, userId)).devices[deviceId].signatures).toEqual(signed['signatures']);
   });
 
-  it('takes what /keys/query gave, unsigned part included', async () => {
+  it('accepts an object as /keys/query returned it, including the unsigned part', async () => {
     const { session, keys } = await crossSigner({ initial_device_display_name: 'Phone' });
     const { userId, deviceId } = session;
     const { devices } = await query(session, userId);
@@ -359,7 +359,7 @@ describe('POST /keys/signatures/upload', () => {
     await sign(session, { [userId]: { [deviceId]: signed } }).expect(200, { failures: {} });
   });
 
-  it('takes the signature of a device over the own master key, and drops it with the device', async () => {
+  it('accepts a signature by a device over its user’s master key, and deletes it with the device', async () => {
     const { session, device, keys } = await crossSigner();
     const { userId } = session;
     const laptop = await app().matrix.login(userId);
@@ -370,7 +370,7 @@ describe('POST /keys/signatures/upload', () => {
     expect((await query(laptop, userId)).master).toEqual(keys.masterKey());
   });
 
-  it('takes the signature of the user-signing key over another user’s master key, for own eyes', async () => {
+  it('accepts a signature by the user-signing key over another user’s master key, and shows it only to the signer', async () => {
     const alice = await crossSigner();
     const bob = await crossSigner();
     const carol = await crossSigner();
@@ -385,7 +385,7 @@ describe('POST /keys/signatures/upload', () => {
     expect((await query(again, bob.session.userId)).master).toEqual(signed);
   });
 
-  it('shows signatures of the present user-signing key only', async () => {
+  it('shows only signatures by the current user-signing key', async () => {
     const alice = await crossSigner();
     const bob = await crossSigner();
     const { userId } = alice.session;
@@ -403,7 +403,7 @@ describe('POST /keys/signatures/upload', () => {
     expect((await query(alice.session, bob.session.userId)).master).toEqual(signed);
   });
 
-  it('refuses a signature in another spelling than unpadded base64', async () => {
+  it('refuses a signature that is not unpadded base64', async () => {
     const { session, device, keys } = await crossSigner();
     const { userId, deviceId } = session;
     const { selfSigning } = keys;
@@ -416,7 +416,7 @@ describe('POST /keys/signatures/upload', () => {
     }
   });
 
-  it('stores the good and tells of the others, each with a reason', async () => {
+  it('stores the valid signatures and reports the others, each with a reason', async () => {
     const alice = await crossSigner();
     const bob = await crossSigner();
     const { userId, deviceId } = alice.session;
@@ -431,9 +431,9 @@ describe('POST /keys/signatures/upload', () => {
     const { body } = await sign(alice.session, {
       [userId]: {
         [deviceId]: good,
-        // By a key that may not sign devices, and by nobody but itself.
+        // Signed only by itself and by a key that may not sign devices.
         LAPTOP: master.sign(laptopDevice.deviceKeys(), userId),
-        // Not the key that the server has.
+        // Not the keys that the server has.
         TABLET: selfSigning.sign({ ...tabletKeys, extra: 1 }, userId),
         GONE: selfSigning.sign({ device_id: 'GONE' }, userId),
         [master.publicKey]: new SigningKey().sign(alice.keys.masterKey(), userId, alice.device.keyId),
@@ -458,7 +458,7 @@ describe('POST /keys/signatures/upload', () => {
     expect((await query(bob.session, userId)).devices[deviceId].signatures).toEqual(good['signatures']);
   });
 
-  it('tells of failures whatever the names are', async () => {
+  it('reports failures for all names, including those of built-in properties', async () => {
     const { session } = await crossSigner();
     const body = JSON.parse('{"__proto__":{"__proto__":{}},"constructor":{"prototype":{}}}');
     const answer = await sign(session, body).expect(200);
@@ -479,8 +479,8 @@ describe('POST /keys/signatures/upload', () => {
   );
 });
 
-describe('A device that is born again under its old ID', () => {
-  it('carries no signature of before, and is signed and verified as new', async () => {
+describe('A device that is created again with its old ID', () => {
+  it('has no earlier signatures, and is signed and verified as a new device', async () => {
     const { session, device, keys } = await crossSigner({ device_id: 'PHONE' });
     const { userId } = session;
     const signed = keys.selfSigning.sign(device.deviceKeys(), userId);
@@ -506,7 +506,7 @@ describe('A device that is born again under its old ID', () => {
     });
   });
 
-  it('is the same when the device stays and changes its identity', async () => {
+  it('loses earlier signatures if it stays and changes its identity keys', async () => {
     const { session, device, keys } = await crossSigner();
     const { userId, deviceId } = session;
     const signed = keys.selfSigning.sign(device.deviceKeys(), userId);
@@ -517,7 +517,7 @@ describe('A device that is born again under its old ID', () => {
     expect(devices[deviceId].signatures).toEqual(other.deviceKeys()['signatures']);
   });
 
-  it('keeps what was signed while only its own signatures change', async () => {
+  it('keeps earlier signatures if only its own signatures change', async () => {
     const { session, device, keys } = await crossSigner();
     const { userId, deviceId } = session;
     const signed = keys.selfSigning.sign(device.deviceKeys(), userId);

@@ -11,7 +11,7 @@ import { type ClientSession, passwordOf, someKeys } from '../../src/testing/matr
 import { SigningDevice, SigningUser } from '../support/signing.js';
 import { useApp } from '../support/test-app.js';
 
-/** Who shares a room with whom, as a team would tell it; by default nobody. */
+/** Says who shares a room with whom, as a team's implementation would; by default nobody does. */
 class TestRooms extends SharedRooms {
   answer: SharedRoomsInSpan = { sharing: [], began: [], ended: [] };
   readonly asked: [userId: string, from: Date, to: Date][] = [];
@@ -22,7 +22,7 @@ class TestRooms extends SharedRooms {
   }
 }
 
-/** Hears of changes in the transaction that makes them. */
+/** Listens for changes in the transaction that makes them. */
 @Injectable()
 class Listener {
   readonly heard: DeviceListsChanged[] = [];
@@ -39,7 +39,7 @@ class ListenerModule {}
 const rooms = new TestRooms();
 const app = useApp({ sharedRooms: rooms, extensions: [ListenerModule] });
 
-/** The user's log: what changed, and of which device. */
+/** Returns the user's log: the kind of each change, and its device. */
 async function log(userId: string): Promise<string[]> {
   const rows = await app().sql<{ told: string }>(
     `SELECT concat_ws(' ', change, device_id, signed_user_id) AS told FROM device_list_changes
@@ -59,7 +59,7 @@ const rename = (session: ClientSession, name: string) =>
   app().matrix.call(session, 'put', `/devices/${session.deviceId}`).send({ display_name: name }).expect(200);
 
 describe('The log of device-list changes', () => {
-  it('has one row for each creation, upload, change, rename, signature and deletion, in their order', async () => {
+  it('has one row for each creation, upload, change, rename, signature and deletion, in order', async () => {
     const phone = await app().matrix.register({ device_id: 'PHONE' });
     const { userId } = phone;
     const device = await keyed(phone);
@@ -93,7 +93,7 @@ describe('The log of device-list changes', () => {
     ]);
   });
 
-  it('links changes of devices past those that other servers never see', async () => {
+  it('links each device change to the previous one, skipping changes that other servers never see', async () => {
     const phone = await app().matrix.register({ device_id: 'PHONE' });
     const keys = new SigningUser(phone.userId);
     await app().matrix.call(phone, 'post', '/keys/device_signing/upload').send(keys.upload()).expect(200);
@@ -110,7 +110,7 @@ describe('The log of device-list changes', () => {
     ]);
   });
 
-  it('has no row for keys that are nobody’s identity', async () => {
+  it('has no row for one-time and fallback keys', async () => {
     const session = await app().matrix.register({ device_id: 'D' });
     const { one_time_keys, fallback_keys } = someKeys(session);
     await app().matrix.uploadKeys(session, { one_time_keys, fallback_keys }).expect(200);
@@ -119,7 +119,7 @@ describe('The log of device-list changes', () => {
     expect(await log(session.userId)).toEqual(['device_created D']);
   });
 
-  it('chains the positions of a user, each to the one before, however many devices go at once', async () => {
+  it('links each position of a user to the previous one, even if several devices are deleted at once', async () => {
     const phone = await app().matrix.register({ device_id: 'PHONE' });
     for (const device_id of ['A', 'B', 'C']) await app().matrix.login(phone.userId, { device_id });
     await app().matrix.logoutAll(phone).expect(200);
@@ -139,7 +139,7 @@ describe('The log of device-list changes', () => {
     ]);
   });
 
-  it('keeps its order when changes of one user come all at once', async () => {
+  it('stays in order when many changes of one user arrive at once', async () => {
     const phone = await app().matrix.register();
     const logins = Array.from({ length: 12 }, () => app().matrix.login(phone.userId));
     const sessions = await Promise.all(logins);
@@ -155,7 +155,7 @@ describe('The log of device-list changes', () => {
     ]);
   });
 
-  it('is told to listeners, in the transaction, as a value that survives JSON', async () => {
+  it('is published to listeners, in the transaction, as a value that survives JSON', async () => {
     const { heard } = app().nest.get(Listener);
     heard.splice(0);
     const session = await app().matrix.register({ device_id: 'D' });
@@ -183,7 +183,7 @@ describe('The log of device-list changes', () => {
     ]);
   });
 
-  it('forgets what is older than DEVICE_LIST_RETENTION with the next change of the user', async () => {
+  it('drops rows older than DEVICE_LIST_RETENTION on the next change of the user', async () => {
     const session = await app().matrix.register({ device_id: 'D' });
     app().clock.advance(91 * 24 * 60 * 60 * 1_000);
     await rename(session, 'Old');
@@ -195,13 +195,13 @@ describe('GET /keys/changes', () => {
   const token = () => app().nest.get(DeviceListsService).token();
   const changes = (session: ClientSession, from: string, to: string) =>
     app().matrix.call(session, 'get', '/keys/changes').query({ from, to });
-  /** Tokens lie a minute back; two minutes on, everything before is settled. */
+  /** A token lags by a minute, so it covers everything that happened before two minutes have passed. */
   const later = () => {
     app().clock.advance(120_000);
     return token();
   };
 
-  it('tells of the own user, in the span between the tokens only', async () => {
+  it('returns the requesting user, and only for changes between the two tokens', async () => {
     const session = await app().matrix.register();
     const before = token();
     const afterLogin = later();
@@ -216,7 +216,7 @@ describe('GET /keys/changes', () => {
     expect(await asked(afterUpload, quiet)).toEqual({ changed: [], left: [] });
   });
 
-  it('misses nothing that was committed before the token was given, or after it', async () => {
+  it('misses no change, whether it was committed before or after the token was issued', async () => {
     const session = await app().matrix.register();
     const from = later();
     await keyed(session);
@@ -229,7 +229,7 @@ describe('GET /keys/changes', () => {
     expect(second.body.changed).toEqual([session.userId]);
   });
 
-  it('asks who shares a room with the user, and follows those', async () => {
+  it('returns changes of the users who share a room with the requester', async () => {
     const alice = await app().matrix.register();
     const [bob, carol, dave] = [
       await app().matrix.register(),
@@ -254,7 +254,7 @@ describe('GET /keys/changes', () => {
     expect([since, until].map((at) => `mdl_${at.getTime() * 1_000}`)).toEqual([from, to]);
   });
 
-  it('tells the own devices, and nobody else, whom the user signed', async () => {
+  it('returns the users whom the requester has signed, to the requester only', async () => {
     const alice = await app().matrix.register();
     const bob = await app().matrix.register();
     const keysOf = async (session: ClientSession) => {
@@ -277,7 +277,7 @@ describe('GET /keys/changes', () => {
     expect(told).toEqual([]);
   });
 
-  it('counts everybody as changed for a token from before the log begins', async () => {
+  it('returns everybody as changed for a token that is older than the log', async () => {
     const session = await app().matrix.register();
     const from = token();
     app().clock.advance(91 * 24 * 60 * 60 * 1_000);
@@ -292,7 +292,7 @@ describe('GET /keys/changes', () => {
     'mdl_9999999999999999',
     '',
     'mdl_12345678901234567',
-  ])('refuses "%s", which is no token of this service', async (foreign) => {
+  ])('refuses "%s", which is not a token of this service', async (foreign) => {
     const session = await app().matrix.register();
     for (const [from, to] of [
       [foreign, token()],
@@ -303,7 +303,7 @@ describe('GET /keys/changes', () => {
     }
   });
 
-  it('wants the tokens in their order', async () => {
+  it('requires the tokens in the right order', async () => {
     const session = await app().matrix.register();
     const [first, second] = [later(), later()];
     await changes(session, first, first).expect(200);
@@ -312,7 +312,7 @@ describe('GET /keys/changes', () => {
     });
   });
 
-  it('wants both tokens, once each', async () => {
+  it('requires both tokens, each once', async () => {
     const session = await app().matrix.register();
     const call = (query: string) => app().matrix.call(session, 'get', `/keys/changes?${query}`).expect(400);
     const one = `from=${token()}`;

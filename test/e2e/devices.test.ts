@@ -22,7 +22,7 @@ const ODD_IDS = [
   '__proto__',
 ];
 
-/** A user with a phone and devices beside it, all with keys. */
+/** A user with a phone and these other devices, all with keys. */
 async function userWith(...deviceIds: string[]): Promise<ClientSession[]> {
   const phone = await app().matrix.register({ device_id: 'PHONE', refresh_token: true });
   const others: ClientSession[] = [];
@@ -37,7 +37,7 @@ async function idsOf(session: ClientSession): Promise<string[]> {
 }
 
 describe('GET /devices', () => {
-  it('lists the devices of the user and of nobody else', async () => {
+  it('lists only the devices of the user', async () => {
     const phone = await app().matrix.register({
       device_id: 'PHONE',
       initial_device_display_name: 'My phone',
@@ -50,7 +50,7 @@ describe('GET /devices', () => {
     ]);
   });
 
-  it('tells when and where each was last seen, at once on the node that saw it', async () => {
+  it('returns when and where each device was last seen, at once on the node that saw it', async () => {
     const phone = await app().matrix.register({ device_id: 'PHONE' });
     await app().matrix.login(phone.userId, { device_id: 'NEVER-SEEN' });
     const before = app().clock.now().getTime();
@@ -63,7 +63,7 @@ describe('GET /devices', () => {
   });
 });
 
-describe('When a device was last seen', () => {
+describe('The last-seen time of a device', () => {
   const row = async ({ userId, deviceId }: ClientSession) => {
     const [found] = await app().sql(
       `SELECT last_seen_at, last_seen_ip, last_seen_user_agent FROM devices WHERE user_id = $1 AND device_id = $2`,
@@ -74,7 +74,7 @@ describe('When a device was last seen', () => {
   const seen = (session: ClientSession, agent: string) =>
     app().matrix.call(session, 'get', '/account/whoami').set('User-Agent', agent).expect(200);
 
-  it('is written down later, with address and user agent, and never backwards', async () => {
+  it('is written later, with address and user agent, and never moves backwards', async () => {
     const phone = await app().matrix.register();
     await seen(phone, 'Fractal/9');
     expect(await row(phone)).toMatchObject({ last_seen_at: null });
@@ -91,7 +91,7 @@ describe('When a device was last seen', () => {
     expect(await row(phone)).toMatchObject({ last_seen_user_agent: 'Fractal/9' });
   });
 
-  it('is written down when the service stops', async () => {
+  it('is written when the service stops', async () => {
     const database = await createDatabase();
     const first = await TestApp.start({ database });
     const phone = await first.matrix.register({ device_id: 'PHONE' });
@@ -104,11 +104,11 @@ describe('When a device was last seen', () => {
     expect(rows).toEqual([{ last_seen_ip: '127.0.0.1' }]);
   });
 
-  it('is not told of a younger device of the same ID', async () => {
+  it('is not attributed to a newer device with the same ID', async () => {
     const phone = await app().matrix.register({ device_id: 'PHONE' });
     const laptop = await app().matrix.login(phone.userId);
     await seen(phone, 'Fractal/9');
-    // Deleted by another node, which leaves this one with what it has seen.
+    // Deleted as by another node, so this node still remembers the last-seen time.
     await app().sql(`DELETE FROM devices WHERE user_id = $1 AND device_id = 'PHONE'`, [phone.userId]);
     app().clock.advance(1_000);
     await app().matrix.login(phone.userId, { device_id: 'PHONE' });
@@ -118,7 +118,7 @@ describe('When a device was last seen', () => {
     expect(await row(phone)).toMatchObject({ last_seen_at: null });
   });
 
-  it('does not wait for a device that somebody holds', async () => {
+  it('is written without waiting for a locked device', async () => {
     const [phone, laptop] = await userWith('LAPTOP');
     await seen(phone!, 'Fractal/9');
     await seen(laptop!, 'Fractal/9');
@@ -135,7 +135,7 @@ describe('When a device was last seen', () => {
     expect(await row(phone!)).toMatchObject({ last_seen_user_agent: 'Fractal/9' });
   });
 
-  it('is bounded in memory: of ten thousand devices and more, the latest are remembered', async () => {
+  it('is kept in memory for the latest ten thousand devices only', async () => {
     const service = app().nest.get(LastSeenService);
     await service.flush();
     const createdAt = new Date();
@@ -144,7 +144,7 @@ describe('When a device was last seen', () => {
     const remembered = (n: number) =>
       service.upToDate({ ...device(n), lastSeenIp: null } as never).lastSeenIp !== null;
     expect([0, 4, 5, 10_004].map(remembered)).toEqual([false, false, true, true]);
-    // None of them exists, so none could be written; tried twice, they are forgotten.
+    // None of the devices exists, so none is written. After two attempts they are forgotten.
     await service.flush();
     await service.flush();
     expect(remembered(10_004)).toBe(false);
@@ -171,7 +171,7 @@ describe('GET /devices/{deviceId}', () => {
     },
   );
 
-  it("answers 404 M_NOT_FOUND for a device that does not exist, or is another user's", async () => {
+  it("answers 404 M_NOT_FOUND for a device that does not exist or belongs to another user", async () => {
     const other = await app().matrix.register({ device_id: 'THEIRS' });
     const session = await app().matrix.register();
     for (const deviceId of ['NONE', other.deviceId]) {
@@ -191,7 +191,7 @@ describe('PUT /devices/{deviceId}', () => {
     expect(await nameOf(session)).toBe('New');
   });
 
-  it('changes nothing without a name, and takes a hundred characters but no more', async () => {
+  it('changes nothing without a name, and accepts at most a hundred characters', async () => {
     const session = await app().matrix.register({
       device_id: 'D',
       initial_device_display_name: 'Old',
@@ -221,7 +221,7 @@ describe('PUT /devices/{deviceId}', () => {
     });
   });
 
-  it('is 404 M_NOT_FOUND for a device that is not there: only application services make one', async () => {
+  it('is 404 M_NOT_FOUND for an unknown device: only application services can create one', async () => {
     const session = await app().matrix.register();
     const call = app().matrix.call(session, 'put', '/devices/NONE').send({ display_name: 'x' });
     expect((await call.expect(404)).body).toMatchObject({ errcode: 'M_NOT_FOUND' });
@@ -248,7 +248,7 @@ describe('DELETE /devices/{deviceId}', () => {
     expect(await app().matrix.whoami(phone!)).toMatchObject({ status: 200 });
   });
 
-  it.each(ODD_IDS)('deletes the device "%s" in one request that brings the password', async (device_id) => {
+  it.each(ODD_IDS)('deletes the device "%s" in one request that contains the password', async (device_id) => {
     const phone = await app().matrix.register();
     await app().matrix.login(phone.userId, { device_id });
     await app()
@@ -258,7 +258,7 @@ describe('DELETE /devices/{deviceId}', () => {
     expect(await idsOf(phone)).toEqual([phone.deviceId]);
   });
 
-  it('deletes the own device, too: the token dies with it', async () => {
+  it('can delete the calling device, which ends its token', async () => {
     const [phone] = await userWith();
     await app()
       .matrix.call(phone!, 'delete', '/devices/PHONE')
@@ -268,7 +268,7 @@ describe('DELETE /devices/{deviceId}', () => {
     expect(await census(app(), phone!.userId)).toEqual(NOTHING);
   });
 
-  it('is 200 for a device that is gone, or never was', async () => {
+  it('is 200 for a device that was deleted or never existed', async () => {
     const [phone] = await userWith('LAPTOP');
     for (const deviceId of ['LAPTOP', 'LAPTOP', 'NEVER']) {
       await app()
@@ -279,7 +279,7 @@ describe('DELETE /devices/{deviceId}', () => {
     expect(await idsOf(phone!)).toEqual(['PHONE']);
   });
 
-  it("never touches another user's device of the same ID", async () => {
+  it("never deletes another user's device with the same ID", async () => {
     const [mine] = await userWith('LAPTOP');
     const [theirs] = await userWith('LAPTOP');
     await app()
@@ -289,7 +289,7 @@ describe('DELETE /devices/{deviceId}', () => {
     expect(await idsOf(theirs!)).toEqual(['PHONE', 'LAPTOP']);
   });
 
-  it("refuses another user's credentials with 403, and the device survives", async () => {
+  it("refuses another user's credentials with 403, and keeps the device", async () => {
     const [phone] = await userWith('LAPTOP');
     const other = await app().matrix.register();
     const call = app()
@@ -307,7 +307,7 @@ describe('DELETE /devices/{deviceId}', () => {
     expect(await idsOf(phone!)).toEqual(['PHONE', 'LAPTOP']);
   });
 
-  it('does not let the proof for one device delete another', async () => {
+  it('does not accept authentication for one device to delete another', async () => {
     const [phone] = await userWith('LAPTOP', 'TABLET');
     const { body } = await app().matrix.call(phone!, 'delete', '/devices/LAPTOP').expect(401);
     const auth = { ...passwordOf(phone!), session: body.session };
@@ -320,7 +320,7 @@ describe('POST /delete_devices', () => {
   const remove = (session: ClientSession, body: object) =>
     app().matrix.call(session, 'post', '/delete_devices').send(body);
 
-  it('deletes many with one proof, passing over unknown and repeated names', async () => {
+  it('deletes many devices with one authentication, ignoring unknown and repeated IDs', async () => {
     const [phone, a, b] = await userWith('A', 'B', 'C');
     const devices = ['A', 'B', 'A', 'NEVER'];
     const challenge = await remove(phone!, { devices }).expect(401);
@@ -334,14 +334,14 @@ describe('POST /delete_devices', () => {
     }
   });
 
-  it('deletes what was asked for when the answer to the challenge brings the proof alone', async () => {
+  it('deletes the devices of the first request if the second one contains only auth', async () => {
     const [phone] = await userWith('A', 'B');
     const { body } = await remove(phone!, { devices: ['A'] }).expect(401);
     await remove(phone!, { auth: { ...passwordOf(phone!), session: body.session } }).expect(200);
     expect(await idsOf(phone!)).toEqual(['PHONE', 'B']);
   });
 
-  it('deletes nothing that was not asked for first, and does not say that it has', async () => {
+  it('refuses to delete devices that the first request did not name', async () => {
     const [phone] = await userWith('A', 'B', 'C');
     const { body } = await remove(phone!, { devices: ['A', 'B'] }).expect(401);
     const auth = { ...passwordOf(phone!), session: body.session };
@@ -353,7 +353,7 @@ describe('POST /delete_devices', () => {
     expect(await idsOf(phone!)).toEqual(['PHONE', 'C']);
   });
 
-  it('answers again whoever lost the answer, and deletes no device that was born since', async () => {
+  it('answers a repeated request, and keeps a device that was created in the meantime', async () => {
     const [phone] = await userWith('A', 'B');
     const { body } = await remove(phone!, { devices: ['A', 'B'] }).expect(401);
     const auth = { ...passwordOf(phone!), session: body.session };
@@ -364,7 +364,7 @@ describe('POST /delete_devices', () => {
     expect(await idsOf(phone!)).toEqual(['PHONE', 'A']);
   });
 
-  it('tells the loser of two that delete each other that the session is over', async () => {
+  it('refuses one of two devices that delete each other with M_UNKNOWN_TOKEN', async () => {
     for (let round = 0; round < 5; round += 1) {
       const [phone] = await userWith();
       const laptop = await app().matrix.login(phone!.userId, { device_id: 'LAPTOP' });
@@ -385,7 +385,7 @@ describe('POST /delete_devices', () => {
     }
   });
 
-  it('waits for whoever deletes the device that asks, and is then refused', async () => {
+  it('waits for a concurrent deletion of the calling device, and is then refused', async () => {
     const [phone] = await userWith();
     const laptop = await app().matrix.login(phone!.userId, { device_id: 'LAPTOP' });
     const { body } = await remove(phone!, { devices: [laptop.deviceId] });
@@ -401,7 +401,7 @@ describe('POST /delete_devices', () => {
     expect(await app().matrix.whoami(laptop)).toMatchObject({ status: 200 });
   });
 
-  it('keeps twenty challenges of a device at the most', async () => {
+  it('keeps at most twenty challenges of a device', async () => {
     const [phone] = await userWith('A');
     const sessions: string[] = [];
     for (let time = 0; time < 22; time += 1) {
@@ -414,7 +414,7 @@ describe('POST /delete_devices', () => {
     expect(await answer(sessions[2]!)).toBe(200);
   });
 
-  it('takes an empty list for what it says: nothing is deleted', async () => {
+  it('deletes nothing for an empty list', async () => {
     const [phone] = await userWith('A');
     await remove(phone!, { devices: [], auth: passwordOf(phone!) }).expect(200, {});
     expect(await idsOf(phone!)).toEqual(['PHONE', 'A']);
@@ -429,7 +429,7 @@ describe('POST /delete_devices', () => {
     },
   );
 
-  it('is there under r0, too', async () => {
+  it('has an older alias under r0', async () => {
     const [phone] = await userWith('A');
     await app()
       .http.post('/_matrix/client/r0/delete_devices')

@@ -13,14 +13,14 @@ describe('GET /_matrix/client/versions', () => {
 });
 
 describe('GET /.well-known/matrix/client', () => {
-  it('tells where the service is', async () => {
+  it('returns the base URL of the service', async () => {
     const { body } = await app().http.get('/.well-known/matrix/client').expect(200);
     expect(body).toEqual({ 'm.homeserver': { base_url: 'https://matrix.example.org' } });
   });
 });
 
 describe('GET /', () => {
-  it('says what this is: to a browser as a page with links, to others as JSON', async () => {
+  it('describes the service: as a page with links for a browser, otherwise as JSON', async () => {
     const page = await app()
       .http.get('/')
       .set('Accept', 'text/html,application/xhtml+xml,*/*;q=0.8')
@@ -36,7 +36,7 @@ describe('GET /', () => {
     await app().http.post('/').expect(405);
   });
 
-  it('has an icon, and no link to docs that are off', async () => {
+  it('has an icon, and does not link to docs that are off', async () => {
     await app().http.get('/favicon.ico').expect(200).expect('Content-Type', /svg/);
     const closed = await TestApp.start({ database: app().database, variables: { API_DOCS: 'off' } });
     try {

@@ -16,7 +16,7 @@ const upload = (session: ClientSession, body: object) => app().matrix.uploadKeys
 const post = (session: ClientSession, path: string, body: object) =>
   app().matrix.call(session, 'post', path).send(body);
 
-/** Rows past the service, as years of use would leave them. */
+/** Inserts rows directly, as years of use would leave them. */
 const claimed = (session: ClientSession, count: number) =>
   app().sql(
     `INSERT INTO one_time_keys (user_id, device_id, algorithm, key_id, key, uploaded_at, batch, claimed_at)
@@ -33,7 +33,7 @@ async function expectRefused(
 }
 
 describe('A user', () => {
-  it('has so many devices at the most: further logins are refused, known devices are not', async () => {
+  it('has a maximum number of devices: logins on new devices are refused, on known devices they are not', async () => {
     const session = await app().matrix.register();
     for (let nth = 0; nth < 4; nth += 1) await app().matrix.login(session.userId);
     const login = {
@@ -45,7 +45,7 @@ describe('A user', () => {
     expect(answer.body).toEqual({ errcode: 'M_FORBIDDEN', error: expect.stringContaining('5 devices') });
     const again = await app().matrix.login(session.userId, { device_id: session.deviceId });
     const other = await app().matrix.register();
-    // Whoever shares the refused login's transaction does not pay for it.
+    // A login that shares a transaction with the refused one still succeeds.
     const together = await Promise.all([
       app().http.post(`${V3}/login`).send(login),
       app()
@@ -57,7 +57,7 @@ describe('A user', () => {
     await app().matrix.login(session.userId);
   });
 
-  it('that is locked is told so, whatever else is in the way of a login', async () => {
+  it('that is locked gets M_USER_LOCKED at login, even with too many devices', async () => {
     const session = await app().matrix.register();
     for (let nth = 0; nth < 4; nth += 1) await app().matrix.login(session.userId);
     await app().sql('UPDATE accounts SET locked_at = now() WHERE user_id = $1', [session.userId]);
@@ -70,7 +70,7 @@ describe('A user', () => {
     expect(answer.body).toMatchObject({ errcode: 'M_USER_LOCKED', soft_logout: true });
   });
 
-  it('has so many bytes of device keys at the most, whichever of the devices they are of', async () => {
+  it('has a maximum size of device keys, summed over all devices', async () => {
     const session = await app().matrix.register();
     const filler = 'x'.repeat(15_000);
     await app().sql(
@@ -87,7 +87,7 @@ describe('A user', () => {
     await upload(session, { device_keys: someKeys(session)['device_keys'] }).expect(200);
   });
 
-  it('has no more when several devices upload at once', async () => {
+  it('cannot exceed that size by uploading from several devices at once', async () => {
     const session = await app().matrix.register();
     const devices = [session];
     for (let nth = 0; nth < 4; nth += 1) devices.push(await app().matrix.login(session.userId));
@@ -107,7 +107,7 @@ describe('A user', () => {
 });
 
 describe('A device', () => {
-  it('takes no large keys, of whatever kind', async () => {
+  it('refuses keys that are too large, of every kind', async () => {
     const session = await app().matrix.register();
     const { device_keys: deviceKeys } = someKeys(session) as { device_keys: object };
     const large = 'x'.repeat(2_048);
@@ -130,21 +130,21 @@ describe('A device', () => {
     await expectRefused(post(session, '/keys/device_signing/upload', body), 'M_TOO_LARGE');
   });
 
-  it('holds 5,000 unclaimed one-time keys at the most, counted before any is stored; what is there already needs no room', async () => {
+  it('holds at most 5,000 unclaimed one-time keys; keys that are stored already do not count again', async () => {
     const session = await app().matrix.register();
     await expectRefused(upload(session, { one_time_keys: oneTimeKeys(5_001) }), 'M_INVALID_PARAM');
     await upload(session, { one_time_keys: oneTimeKeys(4_990) }).expect(200);
     await expectRefused(upload(session, { one_time_keys: oneTimeKeys(11, 5_000) }), 'M_INVALID_PARAM');
     const { body } = await upload(session, { one_time_keys: oneTimeKeys(50) }).expect(200);
     expect(body.one_time_key_counts).toEqual({ curve25519: 4_990 });
-    // Five are new, and there is room for ten.
+    // Five of them are new, and ten more are allowed.
     await upload(session, { one_time_keys: oneTimeKeys(55, 4_940) }).expect(200);
     expect((await census(app(), session.userId))['one_time_keys']).toBe(4_995);
     await expectRefused(upload(session, { one_time_keys: oneTimeKeys(56, 4_945) }), 'M_INVALID_PARAM');
     expect((await census(app(), session.userId))['one_time_keys']).toBe(4_995);
   });
 
-  it('holds no more when many uploads come at once', async () => {
+  it('cannot exceed that number by many uploads at once', async () => {
     const session = await app().matrix.register();
     const answers = await Promise.all(
       Array.from({ length: 6 }, (_, nth) =>
@@ -155,7 +155,7 @@ describe('A device', () => {
     expect((await census(app(), session.userId))['one_time_keys']).toBe(4_500);
   });
 
-  it('has 100,000 one-time keys in its life, those that were claimed included', async () => {
+  it('has at most 100,000 one-time keys in its lifetime, including claimed ones', async () => {
     const session = await app().matrix.register();
     await claimed(session, 99_998);
     await upload(session, { one_time_keys: oneTimeKeys(2) }).expect(200);
@@ -164,7 +164,7 @@ describe('A device', () => {
     await app().matrix.logout(session).expect(200);
   });
 
-  it('has a fallback key for twenty algorithms at the most', async () => {
+  it('has fallback keys for at most twenty algorithms', async () => {
     const session = await app().matrix.register();
     const keys = (count: number, name: string) =>
       Object.fromEntries(names(count).map((one) => [`${name}${one}:F`, 'key']));
@@ -177,7 +177,7 @@ describe('A device', () => {
 });
 
 describe('A request', () => {
-  it('names so many devices, users and objects at the most', async () => {
+  it('names at most a certain number of devices, users and objects', async () => {
     const session = await app().matrix.register();
     const users = (count: number) =>
       Object.fromEntries(names(count).map((name) => [`@${name}:localhost`, []]));
@@ -196,7 +196,7 @@ describe('A request', () => {
     await expectRefused(post(session, '/delete_devices', { devices }), 'M_TOO_LARGE');
   });
 
-  it('claims a key of each of many devices, each once, in several transactions', async () => {
+  it('claims one key of each of many devices, in several transactions', async () => {
     const session = await app().matrix.register();
     await app().sql(
       `INSERT INTO devices (user_id, device_id, created_at) SELECT $1, 'D' || n, now() FROM generate_series(1, 1200) AS n`,
@@ -222,7 +222,7 @@ describe('A request', () => {
     expect(new Set(keys).size).toBe(1_081);
   });
 
-  it('gets no answer that is larger than a server bears', async () => {
+  it('is refused if the answer would be too large', async () => {
     const session = await app().matrix.register();
     const users = names(40).map((name) => `@large-${name.toLowerCase()}:localhost`);
     await app().sql(`INSERT INTO accounts (user_id, created_at) SELECT unnest($1::text[]), now()`, [users]);
@@ -245,7 +245,7 @@ describe('A request', () => {
 });
 
 describe('The order of keys in canonical JSON', () => {
-  it('is that of their bytes in UTF-8', () => {
+  it('is the order of their UTF-8 bytes', () => {
     fc.assert(
       fc.property(fc.uniqueArray(fc.string({ unit: 'binary' }), { maxLength: 12 }), (keys) => {
         const object = Object.fromEntries(keys.filter((key) => key !== '__proto__').map((key) => [key, 1]));
@@ -260,7 +260,7 @@ describe('The order of keys in canonical JSON', () => {
   });
 });
 
-describe('Limits that an operator has set', () => {
+describe('Limits that the operator configures', () => {
   const small = useApp({
     variables: {
       LIMIT_BODY: '8KiB',
@@ -335,13 +335,13 @@ describe('Limits that an operator has set', () => {
     ['parameters of a challenge', 400, 'M_TOO_LARGE', () => ['/delete_devices', { devices: names(20) }]],
   ];
 
-  it.each(calls)('count for %s', async (_, status, errcode, call) => {
+  it.each(calls)('apply to %s', async (_, status, errcode, call) => {
     const session = await small().matrix.register();
     const [path, body] = call(session);
     expect(await send(session, path, body)).toMatchObject({ status, body: { errcode } });
   });
 
-  it('count for the keys in the life of a device, and for challenges', async () => {
+  it('apply to the lifetime keys of a device, and to challenges', async () => {
     const session = await small().matrix.register();
     await send(session, '/keys/upload', { one_time_keys: oneTimeKeys(3) }).expect(200);
     const claim = { one_time_keys: { [session.userId]: { [session.deviceId]: 'curve25519' } } };

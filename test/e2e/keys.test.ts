@@ -8,7 +8,7 @@ const query = ({ accessToken }: ClientSession, body: object) =>
   app().http.post(`${V3}/keys/query`).auth(accessToken, { type: 'bearer' }).send(body);
 
 describe('POST /keys/upload', () => {
-  it('stores keys, counts them, and does nothing the second time', async () => {
+  it('stores keys and counts them; a second upload changes nothing', async () => {
     const session = await app().matrix.register();
     for (let round = 0; round < 2; round += 1) {
       const { body } = await app().matrix.uploadKeys(session, someKeys(session, 5)).expect(200);
@@ -73,7 +73,7 @@ describe('POST /keys/upload', () => {
     });
   });
 
-  it('takes the one-time and fallback keys of an identity along when another comes, also where their IDs collide', async () => {
+  it('deletes the one-time and fallback keys of the old identity when it changes, even if key IDs collide', async () => {
     const session = await app().matrix.register();
     await app().matrix.uploadKeys(session, someKeys(session, 3)).expect(200);
     const other = await app().matrix.register();
@@ -98,13 +98,13 @@ describe('POST /keys/upload', () => {
     });
     const given = (await claim().expect(200)).body.one_time_keys[session.userId][session.deviceId];
     expect(JSON.stringify(given)).toContain('new signed_curve25519');
-    // The same identity again, with other signatures and in another order, loses nothing.
+    // The same identity with other signatures and in another order deletes nothing.
     const again = { ...identity, signatures: { [session.userId]: {} } };
     await app().matrix.uploadKeys(session, { device_keys: again }).expect(200);
     expect(await census(app(), session.userId)).toMatchObject({ one_time_keys: 2 });
   });
 
-  it('joins overlapping sets', async () => {
+  it('merges overlapping sets of keys', async () => {
     const session = await app().matrix.register();
     const all = Object.entries(someKeys(session, 6)['one_time_keys']!);
     await app()
@@ -127,7 +127,7 @@ describe('POST /keys/upload', () => {
     expect(await census(app(), session.userId)).toMatchObject({ one_time_keys: 1 });
   });
 
-  it('replaces the fallback key of an algorithm and keeps the mark of one that is already there', async () => {
+  it('replaces the fallback key of an algorithm, and keeps the used mark of one that is stored already', async () => {
     const session = await app().matrix.register();
     const fallback = (id: string) => ({ fallback_keys: { [`curve25519:${id}`]: `key ${id}` } });
     await app().matrix.uploadKeys(session, fallback('A')).expect(200);
@@ -140,7 +140,7 @@ describe('POST /keys/upload', () => {
     expect(await stored()).toEqual([{ key_id: 'B', used: false }]);
   });
 
-  it('takes keys of the own device only', async () => {
+  it('accepts only keys of the calling device', async () => {
     const session = await app().matrix.register();
     const other = await app().matrix.register();
     for (const keys of [someKeys(other), someKeys({ ...session, deviceId: 'OTHER' })]) {
@@ -165,7 +165,7 @@ describe('POST /keys/upload', () => {
     expect(answer.body).toEqual({ errcode: 'M_BAD_JSON', error: expect.any(String) });
   });
 
-  it('refuses more one-time keys than any client wants, and keeps what was there', async () => {
+  it('refuses too many one-time keys, and keeps the stored ones', async () => {
     const session = await app().matrix.register();
     const keys = (from: number, count: number) =>
       Object.fromEntries(Array.from({ length: count }, (_, at) => [`curve25519:${from + at}`, 'key']));
@@ -192,7 +192,7 @@ describe('POST /keys/upload', () => {
 });
 
 describe('POST /keys/query', () => {
-  it('gives the keys as they were uploaded, and the name of the device', async () => {
+  it('returns the keys as they were uploaded, and the name of the device', async () => {
     const session = await app().matrix.register({ device_id: 'D', initial_device_display_name: 'Phone' });
     const { device_keys } = someKeys(session);
     const odd = {
@@ -208,7 +208,7 @@ describe('POST /keys/query', () => {
     });
   });
 
-  it('filters by device, and leaves out whoever does not exist', async () => {
+  it('filters by device, and leaves out unknown users and devices', async () => {
     const session = await app().matrix.register({ device_id: 'A' });
     const second = await app().matrix.login(session.userId, { device_id: 'B' });
     const keyless = await app().matrix.register();
@@ -226,7 +226,7 @@ describe('POST /keys/query', () => {
     expect(body.failures).toEqual({});
   });
 
-  it('names servers that it cannot ask', async () => {
+  it('lists servers that it cannot ask', async () => {
     const session = await app().matrix.register();
     const { body } = await query(session, { device_keys: { '@bob:elsewhere.org': [] } }).expect(200);
     expect(body).toEqual({ ...NO_CROSS_SIGNING, device_keys: {}, failures: { 'elsewhere.org': {} } });
@@ -242,7 +242,7 @@ describe('POST /keys/query', () => {
   );
 });
 
-it('takes no one-time key whose signatures of a user are no object', async () => {
+it('POST /keys/upload refuses a one-time key if the signatures of a user are not an object', async () => {
   const session = await app().matrix.register();
   const key = { key: 'k', signatures: { [session.userId]: ['s'] } };
   const { body } = await app()
@@ -251,7 +251,7 @@ it('takes no one-time key whose signatures of a user are no object', async () =>
   expect(body.errcode).toBe('M_BAD_JSON');
 });
 
-describe('What is absent and what is wrong', () => {
+describe('Missing and invalid parameters', () => {
   it.each([
     ['/keys/query', {}, 'M_MISSING_PARAM'],
     ['/keys/query', { device_keys: null }, 'M_BAD_JSON'],
@@ -272,7 +272,7 @@ describe('What is absent and what is wrong', () => {
     ['/login', { type: null }, 'M_BAD_JSON'],
     ['/login', { type: 'm.login.password', identifier: null }, 'M_MISSING_PARAM'],
     ['/login', { type: 'm.login.password', identifier: 7 }, 'M_BAD_JSON'],
-  ])('are two things: %s %j is %s', async (path, body, errcode) => {
+  ])('have different errors: %s with %j is %s', async (path, body, errcode) => {
     const session = await app().matrix.register();
     const answer = await app().matrix.call(session, 'post', path).send(body).expect(400);
     expect(answer.body).toEqual({ errcode, error: expect.any(String) });

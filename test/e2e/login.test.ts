@@ -11,7 +11,7 @@ const byPassword = (user: string, password = PASSWORD) => ({
 });
 
 describe('GET /login', () => {
-  it('lists the types on offer', async () => {
+  it('lists the supported types', async () => {
     const answer = await app().http.get(`${V3}/login`).expect(200);
     expect(answer.body).toEqual({
       flows: [
@@ -24,7 +24,7 @@ describe('GET /login', () => {
 });
 
 describe('POST /login', () => {
-  it('begins a session on a new device', async () => {
+  it('starts a session on a new device', async () => {
     const { userId } = await app().matrix.register();
     const { body } = await login({ ...byPassword(userId), initial_device_display_name: 'Laptop' }).expect(
       200,
@@ -42,7 +42,7 @@ describe('POST /login', () => {
     });
   });
 
-  it('gives a refresh token and an expiring access token to a client that asks', async () => {
+  it('returns a refresh token and an expiring access token to a client that asks for them', async () => {
     const { userId } = await app().matrix.register();
     const { body } = await login({ ...byPassword(userId), refresh_token: true }).expect(200);
     expect(body).toMatchObject({
@@ -51,7 +51,7 @@ describe('POST /login', () => {
     });
   });
 
-  it('takes a localpart, a user ID in any case, and the deprecated top-level user', async () => {
+  it('accepts a localpart, a user ID in any case, and the deprecated top-level user', async () => {
     const { userId } = await app().matrix.register();
     const localpart = userId.slice(1, userId.indexOf(':'));
     for (const user of [localpart, localpart.toUpperCase(), `@${localpart.toUpperCase()}:localhost`]) {
@@ -61,7 +61,7 @@ describe('POST /login', () => {
     expect((await login(old).expect(200)).body.user_id).toBe(userId);
   });
 
-  it('says the same of an unknown user, a wrong password and another server', async () => {
+  it('answers an unknown user, a wrong password and another server alike', async () => {
     const { userId } = await app().matrix.register();
     const refusals = [
       byPassword(userId, 'wrong'),
@@ -73,7 +73,7 @@ describe('POST /login', () => {
     expect(answers[0]!.body).toMatchObject({ errcode: 'M_FORBIDDEN' });
   });
 
-  it('on a known device ends its earlier tokens and keeps its keys and its name', async () => {
+  it('on a known device ends its earlier tokens, and keeps its keys and its name', async () => {
     const first = await app().matrix.register({
       device_id: 'D',
       initial_device_display_name: 'Old',
@@ -84,7 +84,7 @@ describe('POST /login', () => {
       device_id: 'D',
       initial_device_display_name: 'New',
     });
-    // Softly: the device lives, and so may the keys that an older copy of the client holds.
+    // With soft_logout, because the device still exists, and an older copy of the client may still have its keys.
     const soft = { errcode: 'M_UNKNOWN_TOKEN', soft_logout: true };
     expect(await app().matrix.whoami(first)).toMatchObject({ status: 401, body: soft });
     expect((await app().matrix.refresh(first.refreshToken!).expect(401)).body).toMatchObject(soft);
@@ -131,7 +131,7 @@ describe('POST /login', () => {
     expect(answer.body).toEqual({ errcode, error: expect.any(String) });
   });
 
-  it('treats an empty device ID as none', async () => {
+  it('treats an empty device ID as absent', async () => {
     const { userId } = await app().matrix.register();
     const { body } = await login({ ...byPassword(userId), device_id: '' }).expect(200);
     expect(body.device_id).toMatch(/^[A-Z]{10}$/);

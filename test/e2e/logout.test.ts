@@ -9,7 +9,7 @@ describe.each(['logout', 'logout/all'])('POST /%s', (endpoint) => {
   const path = `${V3}/${endpoint}`;
   const post = (token: string) => app().http.post(path).auth(token, { type: 'bearer' });
 
-  it('answers 200 with an empty object, and the token is dead', async () => {
+  it('answers 200 with an empty object, and the token no longer works', async () => {
     const session = await app().matrix.register();
     const answer = await post(session.accessToken).expect(200);
     expect(answer.body).toEqual({});
@@ -19,7 +19,7 @@ describe.each(['logout', 'logout/all'])('POST /%s', (endpoint) => {
     });
   });
 
-  it('takes device, device keys, one-time keys, fallback keys and refresh token along', async () => {
+  it('deletes device, device keys, one-time keys, fallback keys and refresh token', async () => {
     const session = await app().matrix.register({ refresh_token: true });
     await app().matrix.uploadKeys(session, someKeys(session)).expect(200);
     const before = {
@@ -35,14 +35,14 @@ describe.each(['logout', 'logout/all'])('POST /%s', (endpoint) => {
     expect(await census(app(), session.userId)).toEqual(NOTHING);
   });
 
-  it('kills the refresh token for good: no soft logout, because the device is gone', async () => {
+  it('ends the refresh token without soft_logout, because the device is deleted', async () => {
     const session = await app().matrix.register({ refresh_token: true });
     await post(session.accessToken).expect(200);
     const answer = await app().matrix.refresh(session.refreshToken!).expect(401);
     expect(answer.body).toEqual({ errcode: 'M_UNKNOWN_TOKEN', error: expect.any(String) });
   });
 
-  it('leaves other users alone', async () => {
+  it('does not affect other users', async () => {
     const session = await app().matrix.register();
     const other = await app().matrix.register();
     await app().matrix.uploadKeys(other, someKeys(other)).expect(200);
@@ -52,14 +52,14 @@ describe.each(['logout', 'logout/all'])('POST /%s', (endpoint) => {
     expect(await app().matrix.whoami(other)).toMatchObject({ status: 200 });
   });
 
-  it('answers a repeat with 401 M_UNKNOWN_TOKEN, without soft_logout', async () => {
+  it('answers a second call with 401 M_UNKNOWN_TOKEN, without soft_logout', async () => {
     const session = await app().matrix.register();
     await post(session.accessToken).expect(200);
     const answer = await post(session.accessToken).expect(401);
     expect(answer.body).toEqual({ errcode: 'M_UNKNOWN_TOKEN', error: expect.any(String) });
   });
 
-  it('lets an expired token log out, which other endpoints refuse softly', async () => {
+  it('accepts an expired token, which other endpoints refuse with soft_logout', async () => {
     const session = await app().matrix.register({ refresh_token: true });
     app().clock.advance(HOUR);
     expect(await app().matrix.whoami(session)).toMatchObject({
@@ -83,7 +83,7 @@ describe.each(['logout', 'logout/all'])('POST /%s', (endpoint) => {
     },
   );
 
-  it('refuses a refresh token in the place of an access token', async () => {
+  it('refuses a refresh token in place of an access token', async () => {
     const session = await app().matrix.register({ refresh_token: true });
     const answer = await post(session.refreshToken!).expect(401);
     expect(answer.body).toMatchObject({ errcode: 'M_UNKNOWN_TOKEN' });
@@ -164,7 +164,7 @@ describe.each(['logout', 'logout/all'])('POST /%s', (endpoint) => {
     expect(await app().matrix.whoami(session)).toMatchObject({ status: 401 });
   });
 
-  it('is a POST: other methods are 405 M_UNRECOGNIZED', async () => {
+  it('accepts only POST: other methods are 405 M_UNRECOGNIZED', async () => {
     const session = await app().matrix.register();
     for (const method of ['get', 'put', 'delete'] as const) {
       const answer = await app().http[method](path).auth(session.accessToken, { type: 'bearer' }).expect(405);
@@ -173,7 +173,7 @@ describe.each(['logout', 'logout/all'])('POST /%s', (endpoint) => {
     expect(await app().matrix.whoami(session)).toMatchObject({ status: 200 });
   });
 
-  it('gives a device that is born again under its old ID neither name nor keys', async () => {
+  it('leaves neither name nor keys for a device that is created again with the old ID', async () => {
     const session = await app().matrix.register({
       device_id: 'PHONE',
       initial_device_display_name: 'My phone',
@@ -189,7 +189,7 @@ describe.each(['logout', 'logout/all'])('POST /%s', (endpoint) => {
 });
 
 describe('POST /logout', () => {
-  it('leaves the other devices of the user alone', async () => {
+  it('does not affect the other devices of the user', async () => {
     const phone = await app().matrix.register({ device_id: 'PHONE' });
     const laptop = await app().matrix.login(phone.userId, { device_id: 'LAPTOP', refresh_token: true });
     await app().matrix.uploadKeys(laptop, someKeys(laptop)).expect(200);
@@ -200,7 +200,7 @@ describe('POST /logout', () => {
     expect(await app().matrix.devices(laptop)).toEqual([{ device_id: 'LAPTOP' }]);
   });
 
-  it('ends every token of the device, also the one that was refreshed away', async () => {
+  it('ends every token of the device, including one that a refresh replaced', async () => {
     const session = await app().matrix.register({ refresh_token: true });
     const { body } = await app().matrix.refresh(session.refreshToken!).expect(200);
     await app()
@@ -226,7 +226,7 @@ describe('POST /logout/all', () => {
     expect(await census(app(), phone.userId)).toEqual(NOTHING);
   });
 
-  it('keeps the account: the user may log in again', async () => {
+  it('keeps the account, so the user can log in again', async () => {
     const session = await app().matrix.register();
     await app().matrix.logoutAll(session).expect(200);
     const again = await app().matrix.login(session.userId);

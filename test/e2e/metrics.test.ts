@@ -18,7 +18,7 @@ const app = useApp({
   },
 });
 
-/** The value of one metric; `undefined`: there is no such line. */
+/** Returns the value of one metric, or `undefined` if there is no such line. */
 async function valueOf(line: string): Promise<number | undefined> {
   const text = await app().nest.get(Metrics).text();
   const found = text.split('\n').find((one) => one.startsWith(`${line} `));
@@ -26,7 +26,7 @@ async function valueOf(line: string): Promise<number | undefined> {
 }
 
 describe('Metrics', () => {
-  it('count what a rate limit refuses, from zero', async () => {
+  it('count the refusals of each rate limit, starting at zero', async () => {
     const refusals = (limit: string) => valueOf(`session_rate_limit_refusals_total{limit="${limit}"}`);
     expect([await refusals('refresh'), await refusals('keys_claimed')]).toEqual([0, 0]);
     await app().matrix.refresh('mxr_none').expect(401);
@@ -34,7 +34,7 @@ describe('Metrics', () => {
     expect([await refusals('refresh'), await refusals('challenge')]).toEqual([1, 0]);
   });
 
-  it('name the limit of the address when that of the account is used up, too', async () => {
+  it('count a refusal for the address if the limit of the account is exceeded as well', async () => {
     const limiter = app().nest.get(RateLimiter);
     const refusals = (limit: string) => valueOf(`session_rate_limit_refusals_total{limit="${limit}"}`);
     const attempts: Attempt[] = [
@@ -46,7 +46,7 @@ describe('Metrics', () => {
     expect([await refusals('login_failed_address'), await refusals('login_failed_account')]).toEqual([1, 0]);
   });
 
-  it('count what is beyond a limit, by the variable that sets it', async () => {
+  it('count refusals because of a limit, by the variable that sets it', async () => {
     const refusals = (variable: string) => valueOf(`session_limit_refusals_total{variable="${variable}"}`);
     const variables = ['DEVICES_PER_USER', 'LIMIT_BODY', 'LIMIT_KEY'];
     for (const variable of variables) expect([variable, await refusals(variable)]).toEqual([variable, 0]);
@@ -63,7 +63,7 @@ describe('Metrics', () => {
     for (const variable of variables) expect([variable, await refusals(variable)]).toEqual([variable, 1]);
   });
 
-  it('count shared work, and those that share it', async () => {
+  it('count shared calls and the items that share them', async () => {
     const counted = async () => [
       await valueOf('session_database_shared_calls_total{kind="logout"}'),
       await valueOf('session_database_shared_items_total{kind="logout"}'),
@@ -76,7 +76,7 @@ describe('Metrics', () => {
     expect(await counted()).toEqual([1, 1, 0]);
   });
 
-  it('show the connections of the pool, and what waits for one', async () => {
+  it('show the connections of the pool, and the number of waiting requests', async () => {
     expect(await valueOf('session_database_connections{state="idle"}')).toBeGreaterThan(0);
     for (const kind of ['transactions', 'look-ups', 'patient', 'logout', 'access_tokens'])
       expect([kind, await valueOf(`session_database_waiting{kind="${kind}"}`)]).toEqual([kind, 0]);

@@ -22,7 +22,7 @@ const SERVER = {
 };
 
 describe('The official description', () => {
-  it('is what answers are checked against, where it stands beside the checkout', async () => {
+  it('is used to check answers if it is available next to the checkout', async () => {
     await app()
       .matrix.logout(await app().matrix.register())
       .expect(200);
@@ -34,7 +34,7 @@ describe('The official description', () => {
 });
 
 describe('The API description', () => {
-  it('is nowhere when API_DOCS is off', async () => {
+  it('is not served when API_DOCS is off', async () => {
     const closed = await TestApp.start({ database: app().database, variables: { API_DOCS: 'off' } });
     try {
       for (const path of [
@@ -60,13 +60,13 @@ describe('The API description', () => {
     await app().http.get('/docs/openapi.json').expect(200).expect('Content-Type', 'application/json');
   });
 
-  it('is tried out on the server that serves it; the server of the official description comes second', async () => {
+  it('lists the server that serves it first, and the server of the official description second', async () => {
     const { servers, paths } = await document();
     expect(servers[0].url).toBe('/_matrix/client/v3');
     expect(servers[1]).toEqual(SERVER);
     for (const [path, item] of Object.entries<{ servers?: { url: string }[] }>(paths)) {
       const [first] = item.servers ?? servers;
-      // Relative to the page, and so on whatever host and scheme the page came by.
+      // The URL is relative to the page, so requests go to the page's own host and scheme.
       expect([path, first.url]).toEqual([
         path,
         path.startsWith('/_') || item.servers ? '/' : '/_matrix/client/v3',
@@ -74,7 +74,7 @@ describe('The API description', () => {
     }
   });
 
-  it('has the version of the product, and begins with sessions', async () => {
+  it('has the version of the package, and lists session management first', async () => {
     const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));
     const { info, tags } = await document();
     expect(info.version).toBe(version);
@@ -120,7 +120,7 @@ describe('The API description', () => {
     expect(texts).not.toContain('"string"');
   });
 
-  it('has an example of each body, and of each parameter that a request needs', async () => {
+  it('has an example of each body and of each required parameter', async () => {
     const { paths } = await document();
     type Parameter = {
       name: string;
@@ -151,7 +151,7 @@ describe('The API description', () => {
   it.each([
     ['/logout', 'logout'],
     ['/logout/all', 'logout_all'],
-  ])('says of %s what the official description says', async (path, operationId) => {
+  ])('describes %s as the official description does', async (path, operationId) => {
     const { paths, components } = await document();
     const { post } = paths[path];
     expect(post).toMatchObject({
@@ -187,7 +187,7 @@ describe('The API description', () => {
     expect(responses[500].content['application/json'].schema.properties.errcode.enum).toEqual(['M_UNKNOWN']);
   });
 
-  it('tells each endpoint once, with an operation ID of its own, and no alias', async () => {
+  it('lists each endpoint once, with a unique operation ID, and no aliases', async () => {
     const { paths } = await document();
     expect(Object.keys(paths).filter((path) => path.includes('r0'))).toEqual([]);
     expect(paths['/_matrix/client/versions'].servers[1].url).toBe('{protocol}://{hostname}');

@@ -4,7 +4,7 @@ import { PASSWORD, uniqueUsername, V3 } from '../../src/testing/matrix-client.js
 import { Bystander, lockWaiters } from '../support/interleaving.js';
 import { TestApp, useApp } from '../support/test-app.js';
 
-/** Mail addresses and whose they are. */
+/** User IDs by e-mail address. */
 const aliases = new Map<string, string>();
 
 class Aliases extends ThreepidDirectory {
@@ -33,7 +33,7 @@ const app = useApp({
 });
 
 let addresses = 0;
-/** An address that nothing was counted for yet. */
+/** Returns an address for which nothing has been counted yet. */
 const address = () => `10.0.${Math.floor((addresses += 1) / 250)}.${addresses % 250}`;
 
 const post = (path: string, from: string, body: object) =>
@@ -48,7 +48,7 @@ const register = (from = address(), username = uniqueUsername()) =>
 const login = (user: string, password: string, from = address()) =>
   post('login', from, { type: 'm.login.password', user, password });
 
-/** 429 with both spellings of the waiting time. */
+/** Expects 429 with the waiting time in the body and in the header. */
 function expectLimited({
   status,
   body,
@@ -66,14 +66,14 @@ function expectLimited({
 }
 
 describe('Rate limits', () => {
-  it('count failed logins to an account, from wherever, and let nobody guess on', async () => {
+  it('count failed logins to an account from all addresses, and then refuse even the right password', async () => {
     const { body } = await register().expect(200);
     for (let tries = 0; tries < 3; tries += 1) await login(body.user_id, 'wrong').expect(403);
     expectLimited(await login(body.user_id, 'wrong'));
     expectLimited(await login(body.user_id, PASSWORD));
   });
 
-  it('count failed logins from an address, to whomever', async () => {
+  it('count failed logins from an address to all accounts', async () => {
     const from = address();
     const { body } = await register().expect(200);
     for (let tries = 0; tries < 5; tries += 1) await login(`nobody${tries}`, 'wrong', from).expect(403);
@@ -81,7 +81,7 @@ describe('Rate limits', () => {
     await login(body.user_id, PASSWORD).expect(200);
   });
 
-  it('say of an unknown user what they say of a known one, however the name is spelled', async () => {
+  it('apply equally to unknown and known users, however the name is spelled', async () => {
     const { body } = await register().expect(200);
     const known = body.user_id.slice(1, body.user_id.indexOf(':'));
     const statuses = [];
@@ -97,14 +97,14 @@ describe('Rate limits', () => {
     ]);
   });
 
-  it('hold against many guesses at once', async () => {
+  it('apply to many concurrent guesses', async () => {
     const { body } = await register().expect(200);
     const guesses = await Promise.all(Array.from({ length: 30 }, () => login(body.user_id, 'wrong')));
     expect(guesses.filter(({ status }) => status === 403)).toHaveLength(3);
     expect(guesses.filter(({ status }) => status === 429)).toHaveLength(27);
   });
 
-  it('count guessed login tokens, and networks of IPv6 as one address', async () => {
+  it('count guessed login tokens, and count an IPv6 network as one address', async () => {
     for (let host = 1; host <= 5; host += 1) {
       await post('login', `2001:db8:0:1::${host}`, { type: 'm.login.token', token: 'guess' }).expect(403);
     }
@@ -112,7 +112,7 @@ describe('Rate limits', () => {
     await post('login', '2001:db8:0:2::1', { type: 'm.login.token', token: 'guess' }).expect(403);
   });
 
-  it('count challenges, which are remembered', async () => {
+  it('count challenges, because the service stores them', async () => {
     const from = address();
     for (let tries = 0; tries < 8; tries += 1) await post('register', from, {}).expect(401);
     expectLimited(await post('register', from, {}));
@@ -120,13 +120,13 @@ describe('Rate limits', () => {
     expectLimited(await post('account/password', from, { new_password: 'some other phrase' }));
   });
 
-  it('do not count logins that succeed', async () => {
+  it('do not count successful logins', async () => {
     const from = address();
     const { body } = await register().expect(200);
     for (let tries = 0; tries < 8; tries += 1) await login(body.user_id, PASSWORD, from).expect(200);
   });
 
-  it('count passwords that are guessed in interactive authentication, too', async () => {
+  it('count wrong passwords in interactive authentication', async () => {
     const { body } = await register().expect(200);
     const guess = () =>
       post('account/password', address(), {
@@ -137,7 +137,7 @@ describe('Rate limits', () => {
     expectLimited(await guess());
   });
 
-  it('count registrations, refreshes, names and tokens of an address', async () => {
+  it('count registrations, refreshes, and checks of names and registration tokens by address', async () => {
     const from = address();
     const { body } = await register(from).expect(200);
     await register(from).expect(200);
@@ -154,7 +154,7 @@ describe('Rate limits', () => {
     expectLimited(await get(validity));
   });
 
-  it('count the login tokens of a user', async () => {
+  it('count the login tokens that a user requests', async () => {
     const { body } = await register().expect(200);
     const getToken = () =>
       app()
@@ -165,7 +165,7 @@ describe('Rate limits', () => {
     expectLimited(await getToken());
   });
 
-  it('never touch the two logouts', async () => {
+  it('never apply to the two logouts', async () => {
     const from = address();
     const { body } = await register(from).expect(200);
     for (let tries = 0; tries < 30; tries += 1)
@@ -173,7 +173,7 @@ describe('Rate limits', () => {
     await post('logout/all', from, {}).auth(body.access_token, { type: 'bearer' }).expect(200);
   });
 
-  it('refuse an address before they count an account: nobody is locked out by somebody else’s address', async () => {
+  it('refuse a limited address without counting for the account, so that nobody can lock out other users', async () => {
     const victims = await Promise.all(Array.from({ length: 4 }, () => register().expect(200)));
     const from = address();
     for (let tries = 0; tries < 5; tries += 1) await login(`nobody${tries}-x`, 'wrong', from).expect(403);
@@ -183,12 +183,12 @@ describe('Rate limits', () => {
       for (let tries = 0; tries < 4; tries += 1) expectLimited(await login(body.user_id, 'wrong', from));
     for (let tries = 0; tries < 20; tries += 1)
       expectLimited(await login(`somebody${tries}-x`, 'wrong', from));
-    // Nothing was counted for anybody.
+    // No account was counted.
     expect(await rows()).toBe(before);
     for (const { body } of victims) await login(body.user_id, PASSWORD).expect(200);
   });
 
-  it('take back what they counted for an address when they refuse the account', async () => {
+  it('do not count for the address when they refuse the account', async () => {
     const { body } = await register().expect(200);
     for (let tries = 0; tries < 3; tries += 1) await login(body.user_id, 'wrong').expect(403);
     const from = address();
@@ -197,7 +197,7 @@ describe('Rate limits', () => {
     await login(other.body.user_id, PASSWORD, from).expect(200);
   });
 
-  it('are those of the account, whatever the name that it is asked for by', async () => {
+  it('count by account, whatever identifier the login uses', async () => {
     const { body } = await register().expect(200);
     const byMail = (password: string) =>
       post('login', address(), {
@@ -211,7 +211,7 @@ describe('Rate limits', () => {
     expectLimited(await byMail(PASSWORD));
   });
 
-  it('know an address in every spelling, with a port or without', async () => {
+  it('recognise an address in every spelling, with or without a port', async () => {
     const spellings = [
       '2001:db8:7::1',
       '2001:DB8:7:0:0::2',
@@ -232,7 +232,7 @@ describe('Rate limits', () => {
     expectLimited(await login('nobody-v4', 'wrong', '198.51.100.7'));
   });
 
-  it('count device deletions, new cross-signing keys and login tokens as challenges, too', async () => {
+  it('count device deletions, new cross-signing keys and login tokens as challenges', async () => {
     const { body } = await register().expect(200);
     const from = address();
     const ask = (path: string, request: object) =>
@@ -247,7 +247,7 @@ describe('Rate limits', () => {
     expectLimited(await getToken);
   });
 
-  it('bound how often a user uploads, queries and claims keys', async () => {
+  it('limit how often a user uploads, queries and claims keys', async () => {
     const [one, other] = [await register().expect(200), await register().expect(200)];
     const ask = (path: string, { body }: { body: { access_token: string } }, request: object) =>
       post(path, address(), request).auth(body.access_token, { type: 'bearer' });
@@ -262,7 +262,7 @@ describe('Rate limits', () => {
     }
   });
 
-  it('take no connection that look-ups need, however long their own table is held', async () => {
+  it('leave connections for look-ups even while their own table is locked', async () => {
     const { body } = await register().expect(200);
     const bystander = await Bystander.begin(app());
     await bystander.run('LOCK TABLE rate_limits IN ACCESS EXCLUSIVE MODE');
@@ -295,7 +295,7 @@ describe('Rate limits', () => {
 });
 
 describe('The address of a client', () => {
-  it('is that of whoever says something else than an address', async () => {
+  it('is the address of the peer if X-Forwarded-For is not a valid address', async () => {
     const { body } = await register('10.99.0.1').expect(200);
     for (const said of ['<script>alert(1)</script>', 'x'.repeat(3_025), 'unknown', '10.99.0.1, nonsense']) {
       await app()
@@ -319,7 +319,7 @@ describe('The address of a client', () => {
     for (const { address: written } of audited) expect(written).toMatch(/^[0-9a-f.:]+$/);
   });
 
-  it('is what a proxy says only when the proxy is trusted', async () => {
+  it('is taken from X-Forwarded-For only if the proxy is trusted', async () => {
     const direct = await TestApp.start({ variables: { RATE_LIMITS: 'on', RATE_LIMIT_REGISTRATION: '1/1h' } });
     try {
       const attempt = () =>

@@ -25,7 +25,7 @@ function first(socket: Socket, ...events: string[]): Promise<void> {
   });
 }
 
-/** What the service answers on a connection until it closes it, or until it has answered once. */
+/** Reads the first answer on a connection, or whatever was sent before the service closed it. */
 async function answerOn(socket: Socket): Promise<{ status: number; body: unknown; headers: string }> {
   let text = '';
   socket.on('data', (chunk: Buffer) => (text += chunk.toString()));
@@ -41,7 +41,7 @@ async function answerOn(socket: Socket): Promise<{ status: number; body: unknown
 const MATRIX_ERROR = { errcode: expect.stringMatching(/^M_/), error: expect.any(String) };
 const HEAD = `POST ${V3}/register HTTP/1.1\r\nHost: x\r\n`;
 
-describe('What Node answers itself is an error of Matrix', () => {
+describe('Answers that come from Node are Matrix errors', () => {
   it.each([
     ['what is no HTTP', 'hello\r\n\r\n', 400],
     ['a request without Host', `GET /_matrix/client/versions HTTP/1.1\r\n\r\n`, 400],
@@ -64,7 +64,7 @@ describe('What Node answers itself is an error of Matrix', () => {
     ['a body', `${HEAD}Content-Length: 1000\r\n\r\n{`, ' '],
     ['a chunked body', `${HEAD}Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n`, '1\r\n \r\n'],
   ])(
-    'to %s that drip for longer than a request may take, and the connection is closed',
+    'to %s that arrive more slowly than the request timeout allows, after which the connection is closed',
     async (_, request, drop) => {
       const socket = open();
       socket.write(request);
@@ -80,8 +80,8 @@ describe('What Node answers itself is an error of Matrix', () => {
   );
 });
 
-describe('A body beyond the limit', () => {
-  it('is answered with 413 at the limit when it comes in chunks without end, and the connection is closed', async () => {
+describe('A request body', () => {
+  it('that is chunked and endless gets 413 at the size limit, and the connection is closed', async () => {
     const socket = open();
     socket.write(`${HEAD}Transfer-Encoding: chunked\r\n\r\n`);
     const block = `10000\r\n${'x'.repeat(0x10000)}\r\n`;
@@ -97,13 +97,13 @@ describe('A body beyond the limit', () => {
     await flood;
   });
 
-  it('is refused before it is sent when its length says so', async () => {
+  it('is refused before it is sent if its Content-Length exceeds the limit', async () => {
     const socket = open();
     socket.write(`${HEAD}Content-Length: 2000000\r\n\r\n{`);
     expect(await answerOn(socket)).toMatchObject({ status: 413, body: { errcode: 'M_TOO_LARGE' } });
   });
 
-  it('is one that grows when it is unpacked, too', async () => {
+  it('is refused if it exceeds the limit after decompression', async () => {
     const bomb = gzipSync(Buffer.alloc(50_000_000, ' '));
     const socket = open();
     socket.write(`${HEAD}Content-Encoding: gzip\r\nContent-Length: ${bomb.length}\r\n\r\n`);
@@ -112,7 +112,7 @@ describe('A body beyond the limit', () => {
   });
 
   it.each(['zstd2', 'constructor', '__proto__', 'valueOf', 'toString'])(
-    'must be packed in a way that is known, and %s is none',
+    'is refused with the unknown Content-Encoding %s',
     async (encoding) => {
       const socket = open();
       socket.write(`${HEAD}Content-Encoding: ${encoding}\r\nContent-Length: 2\r\n\r\n{}`);
@@ -120,7 +120,7 @@ describe('A body beyond the limit', () => {
     },
   );
 
-  it('may break off in the midst of what is packed', async () => {
+  it('may end in the middle of compressed data without harm to the service', async () => {
     const socket = open();
     socket.write(`${HEAD}Content-Encoding: gzip\r\nContent-Length: 100\r\n\r\n`);
     socket.write(gzipSync('{"username":"x"}').subarray(0, 12));

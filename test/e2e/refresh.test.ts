@@ -24,7 +24,7 @@ async function refresh({
 }
 
 describe('POST /refresh', () => {
-  it('gives a pair that works, on the same device', async () => {
+  it('returns a working pair of tokens for the same device', async () => {
     const session = await begin();
     const next = await refresh(session);
     expect(await app().matrix.whoami(next)).toMatchObject({
@@ -41,7 +41,7 @@ describe('POST /refresh', () => {
     }
   });
 
-  it('answers again when the answer was lost; the newest pair counts, the lost one is void', async () => {
+  it('answers again if the answer was lost; the newest pair is valid, the lost one is not', async () => {
     const session = await begin();
     const lost = await refresh(session);
     const next = await refresh(session);
@@ -49,7 +49,7 @@ describe('POST /refresh', () => {
     expect(await app().matrix.whoami(next)).toMatchObject({ status: 200 });
   });
 
-  it('refuses a refresh token once its successor was used, and ends the session but not the device', async () => {
+  it('refuses a refresh token after its successor was used, and ends the session but not the device', async () => {
     const session = await begin();
     await app().matrix.uploadKeys(session, someKeys(session)).expect(200);
     const next = await refresh(session);
@@ -67,7 +67,7 @@ describe('POST /refresh', () => {
     expect(Object.keys(await app().matrix.queryKeys(back, session.userId))).toEqual([session.deviceId]);
   });
 
-  it('refuses an answer that a newer one has superseded, and ends nothing while none was used', async () => {
+  it('refuses a pair that a newer one has replaced, and ends nothing as long as neither was used', async () => {
     const session = await begin();
     const lost = await refresh(session);
     const next = await refresh(session);
@@ -76,7 +76,7 @@ describe('POST /refresh', () => {
     await refresh(next);
   });
 
-  it('ends nothing for three tabs that refreshed with one token, within a minute; later it does', async () => {
+  it('keeps the session of three tabs that refresh with one token within a minute, but ends it later', async () => {
     const session = await begin();
     const [one, two, three] = [await refresh(session), await refresh(session), await refresh(session)];
     for (const { refreshToken } of [one, two])
@@ -91,7 +91,7 @@ describe('POST /refresh', () => {
     expect(await app().matrix.whoami(next)).toMatchObject({ status: 401, body: SOFT });
   });
 
-  it('cannot be made up from an access token', async () => {
+  it('does not accept a refresh token that is forged from an access token', async () => {
     const session = await begin();
     const [, user, rest] = /^mxa_([\w-]*)_([\w-]{54})_/.exec(session.accessToken)!;
     const unsealed = `mxr_${user}_${rest!.slice(0, 22)}${'A'.repeat(32)}`;
@@ -101,7 +101,7 @@ describe('POST /refresh', () => {
     await refresh(session);
   });
 
-  it('takes the use of the next refresh token, too, for the use of a successor', async () => {
+  it('counts a use of the next refresh token as a use of the successor', async () => {
     const session = await begin();
     const second = await refresh(session);
     const third = await refresh(second);
@@ -110,7 +110,7 @@ describe('POST /refresh', () => {
     expect(await app().matrix.whoami(third)).toMatchObject({ status: 401, body: SOFT });
   });
 
-  it('refuses who comes late, within a minute of the first use of the successor, and ends nothing', async () => {
+  it('refuses a late refresh within a minute of the first use of the successor, and ends nothing', async () => {
     const session = await begin();
     const second = await refresh(session);
     expect(await app().matrix.whoami(second)).toMatchObject({ status: 200 });
@@ -118,19 +118,19 @@ describe('POST /refresh', () => {
     const third = await refresh(second);
     expect(await app().matrix.whoami(third)).toMatchObject({ status: 200 });
     app().clock.advance(25_000);
-    // Of two generations, each within a minute of its successor's first use.
+    // Two generations of tokens, each within a minute of the first use of its successor.
     for (const { refreshToken } of [session, second])
       expect((await app().matrix.refresh(refreshToken).expect(401)).body).toMatchObject(SOFT);
     expect(await app().matrix.whoami(third)).toMatchObject({ status: 200 });
     app().clock.advance(10_000);
     expect((await app().matrix.refresh(second.refreshToken).expect(401)).body).toMatchObject(SOFT);
     const fourth = await refresh(third);
-    // The eldest is a replay by now.
+    // The oldest one counts as a replay by now.
     await app().matrix.refresh(session.refreshToken).expect(401);
     expect(await app().matrix.whoami(fourth)).toMatchObject({ status: 401, body: SOFT });
   });
 
-  it('lets the access token of before live until it expires', async () => {
+  it('keeps the previous access token valid until it expires', async () => {
     const session = await begin();
     const next = await refresh(session);
     expect(await app().matrix.whoami(session)).toMatchObject({ status: 200 });
@@ -138,7 +138,7 @@ describe('POST /refresh', () => {
     expect(await app().matrix.whoami(session)).toMatchObject({ status: 200 });
   });
 
-  it('serialises two at once: one pair counts, and nothing is lost', async () => {
+  it('serialises concurrent refreshes: exactly one pair stays valid', async () => {
     const session = await begin();
     const answers = await Promise.all(
       Array.from({ length: 8 }, () => app().matrix.refresh(session.refreshToken)),
@@ -153,7 +153,7 @@ describe('POST /refresh', () => {
     await app().matrix.refresh(alive[0]!.refreshToken).expect(200);
   });
 
-  it('never mints for a device that is being logged out', async () => {
+  it('never leaves tokens for a device that is being logged out', async () => {
     for (let round = 0; round < 10; round += 1) {
       const session = await begin();
       const [logout, refreshed] = await Promise.all([
@@ -170,7 +170,7 @@ describe('POST /refresh', () => {
     }
   });
 
-  it('does not keep access tokens that expired long ago, and still refuses them softly', async () => {
+  it('deletes access tokens that expired long ago, and still refuses them with soft_logout', async () => {
     const first = await begin();
     let session = first;
     for (let day = 0; day < 4; day += 1) {
@@ -182,7 +182,7 @@ describe('POST /refresh', () => {
     expect(await app().matrix.whoami(first)).toMatchObject({ status: 401, body: SOFT });
   });
 
-  it.each(['garbage', 'mxr_YWxpY2U_aaaa', ''])('refuses "%s" with 401, hard', async (token) => {
+  it.each(['garbage', 'mxr_YWxpY2U_aaaa', ''])('refuses "%s" with 401 and without soft_logout', async (token) => {
     const answer = await app().matrix.refresh(token).expect(401);
     expect(answer.body).toEqual({ errcode: 'M_UNKNOWN_TOKEN', error: expect.any(String) });
   });

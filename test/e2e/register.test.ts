@@ -25,7 +25,7 @@ describe('POST /register', () => {
     });
   });
 
-  it('gives one user for one session, and answers again whoever lost the answer: the same user, another token', async () => {
+  it('creates one user for a session, and answers a repeated request with the same user and a new token', async () => {
     const wanted = { username: uniqueUsername(), password: PASSWORD, device_id: 'PHONE' };
     const challenge = await register(wanted).expect(401);
     const auth = { type: 'm.login.dummy', session: challenge.body.session };
@@ -48,7 +48,7 @@ describe('POST /register', () => {
     await register({ ...wanted, auth }).expect(400);
   });
 
-  it.each(['logout', 'logoutAll'] as const)('answers nobody again after a %s', async (end) => {
+  it.each(['logout', 'logoutAll'] as const)('does not answer a repeated request after a %s', async (end) => {
     const wanted = { username: uniqueUsername(), password: PASSWORD };
     const { body: challenge } = await register(wanted).expect(401);
     const auth = { type: 'm.login.dummy', session: challenge.session };
@@ -59,7 +59,7 @@ describe('POST /register', () => {
     expect(await app().sql('SELECT FROM devices WHERE user_id = $1', [session.userId])).toEqual([]);
   });
 
-  it('answers two that come at once with the same session: the same user', async () => {
+  it('answers identical concurrent requests of one session with the same user', async () => {
     for (let round = 0; round < 5; round += 1) {
       const wanted = { username: uniqueUsername(), password: PASSWORD };
       const challenge = await register(wanted).expect(401);
@@ -70,7 +70,7 @@ describe('POST /register', () => {
     }
   });
 
-  it('answers none of those that come at once with another request of the same session', async () => {
+  it('accepts only one of several different concurrent requests of one session', async () => {
     for (let round = 0; round < 5; round += 1) {
       const challenge = await register({ password: PASSWORD }).expect(401);
       const auth = { type: 'm.login.dummy', session: challenge.body.session };
@@ -86,7 +86,7 @@ describe('POST /register', () => {
     }
   });
 
-  it('remembers for the repetition, too, what the first request asked for', async () => {
+  it('answers a repeated request with what the first request asked for', async () => {
     const answerTwice = async (wanted: object) => {
       const request = { username: uniqueUsername(), password: PASSWORD, ...wanted };
       const challenge = await register(request).expect(401);
@@ -103,7 +103,7 @@ describe('POST /register', () => {
     expect(await answerTwice({})).toEqual(session);
   });
 
-  it('answers again without a session where none was wanted', async () => {
+  it('answers a repeated request without a login if the first one inhibited it', async () => {
     const wanted = { username: uniqueUsername(), password: PASSWORD, inhibit_login: true };
     const challenge = await register(wanted).expect(401);
     const auth = { type: 'm.login.dummy', session: challenge.body.session };
@@ -111,7 +111,7 @@ describe('POST /register', () => {
     expect((await register({ ...wanted, auth }).expect(200)).body).toEqual(first.body);
   });
 
-  it('remembers the password with the session: the answer may hold nothing but auth', async () => {
+  it('stores the password with the session, so that the second request may contain only auth', async () => {
     const username = uniqueUsername();
     const challenge = await register({ username, password: PASSWORD }).expect(401);
     const { session } = challenge.body;
@@ -126,7 +126,7 @@ describe('POST /register', () => {
     expect(row!.text).not.toContain(PASSWORD);
   });
 
-  it('wants a password from whoever has brought none', async () => {
+  it('requires a password if the first request had none', async () => {
     const challenge = await register({ username: uniqueUsername() }).expect(401);
     const auth = { type: 'm.login.dummy', session: challenge.body.session };
     expect((await register({ auth }).expect(400)).body.errcode).toBe('M_MISSING_PARAM');
@@ -135,12 +135,12 @@ describe('POST /register', () => {
     );
   });
 
-  it.each([{}, { session: null }, { type: null }])('takes auth of %j for a first request', async (auth) => {
+  it.each([{}, { session: null }, { type: null }])('treats auth of %j as a first request', async (auth) => {
     const { body } = await register({ username: uniqueUsername(), password: PASSWORD, auth }).expect(401);
     expect(body).toMatchObject({ flows: [{ stages: ['m.login.dummy'] }] });
   });
 
-  it.each(['12345', '0', '_irc_alice', '_'])('gives nobody the name %s', async (username) => {
+  it.each(['12345', '0', '_irc_alice', '_'])('refuses the username %s', async (username) => {
     const answer = await register({ username, password: PASSWORD, ...DUMMY }).expect(400);
     expect(answer.body.errcode).toBe('M_INVALID_USERNAME');
     const available = await app().http.get(`${V3}/register/available`).query({ username }).expect(400);
@@ -148,7 +148,7 @@ describe('POST /register', () => {
   });
 
   it.each(['a\0b', '\ud800'])(
-    'has an error of its own for a username that cannot be stored: %j',
+    'has a specific error for a username that cannot be stored: %j',
     async (username) => {
       const answer = await register({ username, password: PASSWORD, ...DUMMY }).expect(400);
       expect(answer.body.errcode).toBe('M_INVALID_USERNAME');
@@ -157,7 +157,7 @@ describe('POST /register', () => {
     },
   );
 
-  it('cuts the name of a first device to what a name may have', async () => {
+  it('truncates the name of the first device to the maximum length', async () => {
     const name = `${'x'.repeat(99)}\u{1F600}${'y'.repeat(50)}`;
     const username = uniqueUsername();
     const body = { username, password: PASSWORD, initial_device_display_name: name };
@@ -180,17 +180,17 @@ describe('POST /register', () => {
     expect(answer.body).toMatchObject({ errcode: 'M_UNKNOWN' });
   });
 
-  it('needs no session when the first request brings the proof', async () => {
+  it('needs no session if the first request completes the stage', async () => {
     await register({ username: uniqueUsername(), password: PASSWORD, ...DUMMY }).expect(200);
   });
 
-  it('answers a stage that is not on offer with the flows and the reason', async () => {
+  it('answers an unsupported stage with the flows and the reason', async () => {
     const wanted = { username: uniqueUsername(), password: PASSWORD };
     const { body } = await register({ ...wanted, auth: { type: 'm.login.recaptcha' } }).expect(401);
     expect(body).toMatchObject({ errcode: 'M_INVALID_PARAM', flows: [{ stages: ['m.login.dummy'] }] });
   });
 
-  it('checks the name before it asks for a proof', async () => {
+  it('checks the name before it asks for authentication', async () => {
     const taken = await app().matrix.register();
     const username = taken.userId.slice(1, taken.userId.indexOf(':'));
     expect((await register({ username }).expect(400)).body).toMatchObject({ errcode: 'M_USER_IN_USE' });
@@ -204,7 +204,7 @@ describe('POST /register', () => {
     }
   });
 
-  it('writes names in lower case', async () => {
+  it('converts names to lower case', async () => {
     const username = uniqueUsername();
     const { body } = await register({
       username: username.toUpperCase(),
@@ -214,12 +214,12 @@ describe('POST /register', () => {
     expect(body.user_id).toBe(`@${username}:localhost`);
   });
 
-  it('makes a name up when none is wanted', async () => {
+  it('generates a name if none is requested', async () => {
     const { body } = await register({ password: PASSWORD, ...DUMMY }).expect(200);
     expect(body.user_id).toMatch(/^@[a-z0-9]{12}:localhost$/);
   });
 
-  it('creates the account alone when the login is inhibited', async () => {
+  it('creates only the account if the login is inhibited', async () => {
     const username = uniqueUsername();
     const { body } = await register({ username, password: PASSWORD, inhibit_login: true, ...DUMMY }).expect(
       200,
@@ -229,18 +229,18 @@ describe('POST /register', () => {
     await app().matrix.login(username);
   });
 
-  it('needs a password', async () => {
+  it('requires a password', async () => {
     const answer = await register({ username: uniqueUsername(), ...DUMMY }).expect(400);
     expect(answer.body).toMatchObject({ errcode: 'M_MISSING_PARAM' });
   });
 
-  it('lets one of two win who want the same name at once', async () => {
+  it('accepts one of several concurrent requests for the same name', async () => {
     const wanted = { username: uniqueUsername(), password: PASSWORD, ...DUMMY };
     const answers = await Promise.all([register(wanted), register(wanted), register(wanted)]);
     expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 400, 400]);
   });
 
-  it('knows the kinds "user" and "guest", and admits no guests', async () => {
+  it('knows the kinds "user" and "guest", and refuses guests', async () => {
     expect((await register({}).query({ kind: 'guest' }).expect(403)).body).toMatchObject({
       errcode: 'M_FORBIDDEN',
     });

@@ -11,7 +11,7 @@ import { census, TestApp, useApp } from '../support/test-app.js';
 
 const V1 = '/_matrix/client/v1';
 
-/** Knows the address of whoever was told to it. */
+/** Knows the addresses that a test has added. */
 class TestThreepids extends ThreepidDirectory {
   readonly users = new Map<string, string>();
 
@@ -36,7 +36,7 @@ const login = (body: object) => app().http.post(`${V3}/login`).send(body);
 describe('POST /login by a third-party identifier', () => {
   const by = (identifier: object) => login({ type: 'm.login.password', identifier, password: PASSWORD });
 
-  it('finds the user whom the directory names', async () => {
+  it('logs in the user that the directory returns', async () => {
     const { userId } = await app().matrix.register();
     threepids.users.set('email alice@example.org', userId).set('msisdn 442079460000', userId);
     const byEmail = await by({
@@ -54,7 +54,7 @@ describe('POST /login by a third-party identifier', () => {
     }).expect(200);
   });
 
-  it('says of an unknown one what it says of a wrong password', async () => {
+  it('answers an unknown identifier like a wrong password', async () => {
     const unknown = await by({
       type: 'm.id.thirdparty',
       medium: 'email',
@@ -105,13 +105,13 @@ describe('POST /login/get_token and m.login.token', () => {
     });
   });
 
-  it('lets one of several win who use the token at once', async () => {
+  it('accepts only one of several concurrent uses of the token', async () => {
     const token = await tokenOf(await app().matrix.register());
     const answers = await Promise.all([1, 2, 3, 4].map(() => login({ type: 'm.login.token', token })));
     expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 403, 403, 403]);
   });
 
-  it('forgets the token after two minutes, and with the device that asked for it', async () => {
+  it('ends the token after two minutes, and with the device that requested it', async () => {
     const session = await app().matrix.register();
     const late = await tokenOf(session);
     app().clock.advance(121_000);
@@ -121,7 +121,7 @@ describe('POST /login/get_token and m.login.token', () => {
     await login({ type: 'm.login.token', token: orphan }).expect(403);
   });
 
-  it('takes no other token, and none for an access token', async () => {
+  it('does not accept other tokens, and a login token is not accepted as an access token', async () => {
     const session = await app().matrix.register();
     await login({ type: 'm.login.token', token: session.accessToken }).expect(403);
     await login({ type: 'm.login.token' }).expect(400);
@@ -166,7 +166,7 @@ describe('User-interactive authentication', () => {
     await call(session, 'post', `${V1}/login/get_token`, { auth: elsewhere }).expect(403);
   });
 
-  it('answers again whoever lost the answer to a change that was made, and takes no other change for it', async () => {
+  it('answers a repeated request again, and refuses a different change with the same session', async () => {
     const session = await app().matrix.register();
     const challenge = await call(session, 'post', PATH, { new_password: NEW }).expect(401);
     const auth = { ...passwordOf(session), session: challenge.body.session };
@@ -180,7 +180,7 @@ describe('User-interactive authentication', () => {
     expect(replay.body).toMatchObject({ errcode: 'M_UNKNOWN' });
   });
 
-  it('remembers the new password: the answer to the challenge may hold nothing but auth', async () => {
+  it('remembers the new password, so that the second request may contain only auth', async () => {
     const session = await app().matrix.register();
     const challenge = await call(session, 'post', PATH, { new_password: NEW }).expect(401);
     await call(session, 'post', PATH, { auth: { session: challenge.body.session } }).expect(401);
@@ -191,7 +191,7 @@ describe('User-interactive authentication', () => {
     expect(missing.body).toMatchObject({ errcode: 'M_MISSING_PARAM' });
   });
 
-  it('gives one login token for one proof', async () => {
+  it('returns one login token per authentication', async () => {
     const session = await app().matrix.register();
     const path = `${V1}/login/get_token`;
     const challenge = await call(session, 'post', path, {}).expect(401);
@@ -202,13 +202,13 @@ describe('User-interactive authentication', () => {
     });
   });
 
-  it('takes null for absent where it names the user', async () => {
+  it('treats null as absent in the fields that name the user', async () => {
     const session = await app().matrix.register();
     const auth = { type: 'm.login.password', password: PASSWORD, identifier: null, user: null, medium: null };
     await call(session, 'post', PATH, { new_password: NEW, auth }).expect(200);
   });
 
-  it('goes with the device that opened it', async () => {
+  it('is deleted with the device that started it', async () => {
     const session = await app().matrix.register();
     await call(session, 'post', PATH, { new_password: NEW }).expect(401);
     const count = () => app().sql('SELECT FROM uia_sessions WHERE user_id = $1', [session.userId]);
@@ -217,7 +217,7 @@ describe('User-interactive authentication', () => {
     expect(await count()).toEqual([]);
   });
 
-  it('never remembers a password', async () => {
+  it('never stores a password in plain text', async () => {
     const session = await app().matrix.register();
     await call(session, 'post', PATH, { new_password: 'remember me not 4711' }).expect(401);
     await app()
@@ -246,7 +246,7 @@ describe('POST /account/password', () => {
       ...extra,
     });
 
-  it('deletes the other devices with their keys and keeps the calling session, refresh token included', async () => {
+  it('deletes the other devices with their keys, and keeps the calling session and its refresh token', async () => {
     const phone = await app().matrix.register({ refresh_token: true });
     const laptop = await app().matrix.login(phone.userId, { refresh_token: true });
     for (const session of [phone, laptop])
@@ -274,7 +274,7 @@ describe('POST /account/password', () => {
     expect(await app().matrix.whoami(laptop)).toMatchObject({ status: 200 });
   });
 
-  it('says nothing of devices that a repetition asks to keep, or not to', async () => {
+  it('refuses a repeated request with another value of logout_devices', async () => {
     const phone = await app().matrix.register();
     const path = `${V3}/account/password`;
     const challenge = await call(phone, 'post', path, { new_password: NEW }).expect(401);
@@ -285,7 +285,7 @@ describe('POST /account/password', () => {
     await call(phone, 'post', path, { new_password: NEW, auth }).expect(200);
   });
 
-  it('takes login tokens along, whichever device asked for them', async () => {
+  it('ends all login tokens, whichever device requested them', async () => {
     const phone = await app().matrix.register();
     const asked = { auth: passwordOf(phone) };
     const { body } = await call(phone, 'post', `${V1}/login/get_token`, asked).expect(200);
@@ -300,7 +300,7 @@ describe('POST /account/password', () => {
     expect(await app().matrix.whoami(laptop)).toMatchObject({ status: 200 });
   });
 
-  it('without a token, takes whoever knows the old password for the user, and spares no device', async () => {
+  it('accepts the old password without a token, and then deletes all devices', async () => {
     const phone = await app().matrix.register();
     const request = { new_password: NEW, auth: passwordOf(phone) };
     await app().http.post(`${V3}/account/password`).send(request).expect(200);
@@ -312,7 +312,7 @@ describe('POST /account/password', () => {
       .expect(401);
   });
 
-  it('refuses a password that is the name', async () => {
+  it('refuses a password that equals the username', async () => {
     const username = uniqueUsername().replaceAll('-', 'q');
     const body = { username, password: username, auth: { type: 'm.login.dummy' } };
     expect((await app().http.post(`${V3}/register`).send(body).expect(400)).body).toMatchObject({
@@ -335,7 +335,7 @@ describe('POST /account/password', () => {
     },
   );
 
-  it('never lets a login with the old password outlive it', async () => {
+  it('never leaves a session of a concurrent login with the old password', async () => {
     for (let round = 0; round < 8; round += 1) {
       const phone = await app().matrix.register();
       const [changed, ...logins] = await Promise.all([
@@ -354,7 +354,7 @@ describe('POST /account/password', () => {
     }
   });
 
-  it('never lets a refresh bring a deleted device back', async () => {
+  it('never leaves a device or token of a concurrent refresh', async () => {
     for (let round = 0; round < 8; round += 1) {
       const phone = await app().matrix.register();
       const laptop = await app().matrix.login(phone.userId, { refresh_token: true });
@@ -374,7 +374,7 @@ describe('POST /account/password', () => {
 });
 
 describe('POST /account/deactivate', () => {
-  it('ends everything, and the name stays taken', async () => {
+  it('ends all sessions, and the name stays taken', async () => {
     const phone = await app().matrix.register({ refresh_token: true });
     const laptop = await app().matrix.login(phone.userId);
     await call(phone, 'post', `${V3}/account/deactivate`, {}).expect(401);
@@ -406,7 +406,7 @@ describe('Locking and suspension', () => {
   let admin: ClientSession | undefined;
   const theAdmin = async () => (admin ??= await app().createUser('admin'));
 
-  it('a locked user reaches nothing but the logouts, softly, and comes back when it is lifted', async () => {
+  it('a locked user can only log out, gets soft_logout elsewhere, and can continue after the lock is lifted', async () => {
     const session = await app().matrix.register({ refresh_token: true });
     await lock(await theAdmin(), session, true).expect(200, { locked: true });
     const refused = { errcode: 'M_USER_LOCKED', soft_logout: true };
@@ -419,14 +419,14 @@ describe('Locking and suspension', () => {
     expect(await app().matrix.whoami(session)).toMatchObject({ status: 200 });
   });
 
-  it.each(['logout', 'logoutAll'] as const)('a locked user may %s', async (endpoint) => {
+  it.each(['logout', 'logoutAll'] as const)('a locked user can %s', async (endpoint) => {
     const session = await app().matrix.register();
     await lock(await theAdmin(), session, true).expect(200);
     await app().matrix[endpoint](session).expect(200, {});
     expect(await census(app(), session.userId)).toMatchObject({ devices: 0, access_tokens: 0 });
   });
 
-  it('a suspended user keeps every endpoint of this service', async () => {
+  it('a suspended user can use every endpoint of this service', async () => {
     const session = await app().matrix.register();
     const path = `${V1}/admin/suspend/${session.userId}`;
     await call(await theAdmin(), 'put', path, { suspended: true }).expect(200, { suspended: true });
@@ -435,7 +435,7 @@ describe('Locking and suspension', () => {
     await app().matrix.logout(session).expect(200);
   });
 
-  it('keeps administrators free, and takes nobody for somebody of another spelling', async () => {
+  it('cannot be applied to administrators, and requires the exact spelling of the user ID', async () => {
     const suspend = async (name: string) =>
       call(await theAdmin(), 'put', `${V1}/admin/suspend/${name}`, { suspended: true });
     expect((await suspend('@admin:localhost')).status).toBe(403);
@@ -446,7 +446,7 @@ describe('Locking and suspension', () => {
     expect(await app().matrix.whoami(await theAdmin())).toMatchObject({ status: 200 });
   });
 
-  it('keeps a locked user from the password and the account, also without a token', async () => {
+  it('a locked user can neither change the password nor deactivate the account, even without a token', async () => {
     const session = await app().matrix.register();
     await lock(await theAdmin(), session, true).expect(200);
     const auth = passwordOf(session);
@@ -462,7 +462,7 @@ describe('Locking and suspension', () => {
     await login(passwordOf(session)).expect(200);
   });
 
-  it('is for administrators, and not against them', async () => {
+  it('can be used by administrators, but not on them', async () => {
     const session = await app().matrix.register();
     for (const target of ['@nobody:localhost', session.userId, '@admin:localhost']) {
       const answer = await call(session, 'put', `${V1}/admin/lock/${target}`, { locked: true }).expect(403);
@@ -494,7 +494,7 @@ describe('Guests', () => {
     return { userId, deviceId, accessToken };
   };
 
-  it('are named by the server, and are told to be guests', async () => {
+  it('get a name from the server, and are marked as guests', async () => {
     const session = await guest();
     expect(session.deviceId).not.toBe('IGNORED');
     expect(session.userId).not.toContain('ignored');
@@ -505,7 +505,7 @@ describe('Guests', () => {
     ]);
   });
 
-  it('may upload keys and log out, and may not change a password', async () => {
+  it('can upload keys and log out, but cannot change a password', async () => {
     const session = await guest();
     await app().matrix.uploadKeys(session, someKeys(session)).expect(200);
     const refused = await call(session, 'post', `${V3}/account/password`, { new_password: PASSWORD }).expect(
@@ -521,7 +521,7 @@ describe('Guests', () => {
   });
 });
 
-describe('A guest who wants to stay', () => {
+describe('A guest who registers an account', () => {
   const upgrade = (guestToken: string, username: string) =>
     app()
       .http.post(`${V3}/register`)
@@ -537,7 +537,7 @@ describe('A guest who wants to stay', () => {
   };
 
   const register = (body: object) => app().http.post(`${V3}/register`).send(body);
-  /** A guest whose first request for an account is waiting for its proof. */
+  /** Returns a guest whose first registration request was answered with a challenge. */
   const challenged = async () => {
     const [token, username] = await guest();
     const wanted = { username, password: PASSWORD, guest_access_token: token };
@@ -545,7 +545,7 @@ describe('A guest who wants to stay', () => {
     return { token, username, auth: { type: 'm.login.dummy', session: body.session as string } };
   };
 
-  it('becomes a user with a second request that holds nothing but auth', async () => {
+  it('becomes a user with a second request that contains only auth', async () => {
     const { token, username, auth } = await challenged();
     const { body } = await register({ auth }).expect(200);
     expect(body.user_id).toBe(`@${username}:localhost`);
@@ -555,14 +555,14 @@ describe('A guest who wants to stay', () => {
     expect((await register({ auth }).expect(200)).body.user_id).toBe(body.user_id);
   });
 
-  it('who has logged out since the first request is no guest any more', async () => {
+  it('is refused after logging out between the two requests', async () => {
     const { token, auth } = await challenged();
     await app().http.post(`${V3}/logout`).auth(token, { type: 'bearer' }).expect(200);
     const { body } = await register({ auth }).expect(403);
     expect(body).toMatchObject({ errcode: 'M_FORBIDDEN' });
   });
 
-  it('becomes a user of the same name, and keeps the device', async () => {
+  it('becomes a user with the same name, and keeps the device', async () => {
     const [token, username] = await guest();
     const { body } = await upgrade(token, username).expect(200);
     expect(body.user_id).toBe(`@${username}:localhost`);
@@ -573,7 +573,7 @@ describe('A guest who wants to stay', () => {
     await upgrade(token, username).expect(403);
   });
 
-  it("cannot take another's name, nor can a user pass for a guest", async () => {
+  it("cannot take another guest's name, and the token of a user is not accepted", async () => {
     const [token] = await guest();
     const [, other] = await guest();
     expect((await upgrade(token, other).expect(403)).body).toMatchObject({ errcode: 'M_FORBIDDEN' });
@@ -583,7 +583,7 @@ describe('A guest who wants to stay', () => {
 });
 
 describe('GET /capabilities', () => {
-  it('tells what the caller may do', async () => {
+  it('returns the capabilities of the caller', async () => {
     await app().http.get(`${V3}/capabilities`).expect(401);
     const { body } = await call(await app().matrix.register(), 'get', `${V3}/capabilities`).expect(200);
     expect(body.capabilities).toMatchObject({
@@ -603,7 +603,7 @@ describe('Registration tokens', () => {
     }));
   afterAll(() => guarded?.stop());
 
-  it('open a registration, and nothing else does', async () => {
+  it('are required for a registration', async () => {
     const { http } = await service();
     const wanted = { username: uniqueUsername(), password: PASSWORD };
     const challenge = await http.post(`${V3}/register`).send(wanted).expect(401);
@@ -619,7 +619,7 @@ describe('Registration tokens', () => {
     );
   });
 
-  it('can be looked at', async () => {
+  it('can be checked for validity', async () => {
     const { http } = await service();
     const validity = (token?: string) =>
       http.get(`${V1}/register/m.login.registration_token/validity`).query({ token });
@@ -629,10 +629,10 @@ describe('Registration tokens', () => {
   });
 });
 
-describe('Refresh tokens with a life of their own', () => {
+describe('Refresh tokens with a lifetime', () => {
   const HOUR = 60 * 60 * 1_000;
 
-  it('end softly when they lay unused, or when the session is old', async () => {
+  it('expire with soft_logout when they are unused for too long, or when the session is too old', async () => {
     const variables = { REFRESH_TOKEN_IDLE_TTL: '2h', REFRESH_TOKEN_TTL: '5h' };
     const service = await TestApp.start({ variables });
     try {

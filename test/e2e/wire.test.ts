@@ -35,20 +35,20 @@ describe('Paths and methods', () => {
     expect(answer.body).toEqual({ errcode: 'M_UNRECOGNIZED', error: expect.any(String) });
   });
 
-  it('names the methods that are allowed, to HEAD as well', async () => {
+  it('lists the allowed methods in a 405, also for HEAD', async () => {
     expect((await app().http.put(`${V3}/login`).expect(405)).headers).toMatchObject({ allow: 'GET, POST' });
     expect((await app().http.head(`${V3}/logout`).expect(405)).headers).toMatchObject({ allow: 'POST' });
     await app().http.head('/_matrix/client/versions').expect(200);
   });
 
-  it('answers a username that holds NUL as it answers every other that cannot be', async () => {
+  it('refuses a username with NUL or invalid UTF-8 like every other invalid username', async () => {
     for (const name of ['a%00', '%ED%A0%80']) {
       const { body } = await app().http.get(`${V3}/register/available?username=${name}`).expect(400);
       expect(body.errcode).toBe('M_INVALID_USERNAME');
     }
   });
 
-  it('answers a path that is no UTF-8 or holds NUL with 400', async () => {
+  it('answers 400 for a path that is not valid UTF-8 or contains NUL', async () => {
     const session = await app().matrix.register();
     for (const name of ['%E0%A4%A', '%ff', 'a%00b']) {
       const answer = await app()
@@ -60,8 +60,8 @@ describe('Paths and methods', () => {
   });
 });
 
-describe('Tokens that only look right', () => {
-  /** The checksum is no secret. */
+describe('Forged tokens with a valid format', () => {
+  /** The checksum can be forged, because it does not depend on a secret. */
   const forged = (kind: string, user: string) => {
     const token = `${kind}_${Buffer.from(user, 'latin1').toString('base64url')}_${'a'.repeat(54)}`;
     return `${token}_${crc32(token).toString(16).padStart(8, '0')}`;
@@ -85,7 +85,7 @@ describe('Tokens that only look right', () => {
 });
 
 describe('A bearer token', () => {
-  it('may stand behind any number of blanks', async () => {
+  it('may follow any number of spaces', async () => {
     const { accessToken } = await app().matrix.register();
     for (const value of [`Bearer ${accessToken}`, `Bearer  ${accessToken}`, `bearer     ${accessToken} `])
       await app().http.get(`${V3}/account/whoami`).set('Authorization', value).expect(200);
@@ -106,7 +106,7 @@ describe('CORS', () => {
     ['404', 'get', '/_matrix/unknown', 404],
     ['405', 'get', `${V3}/logout`, 405],
     ['the well-known file', 'get', '/.well-known/matrix/client', 200],
-  ] as const)('stands on %s', async (_, method, path, status) => {
+  ] as const)('is enabled for %s', async (_, method, path, status) => {
     const answer = await app().http[method](path).expect(status);
     expect(answer.headers).toMatchObject(CORS);
   });
@@ -172,21 +172,21 @@ describe('Bodies', () => {
     expect(answer.body).toMatchObject({ errcode: 'M_TOO_LARGE' });
   });
 
-  it('may hold keys that nobody knows', async () => {
+  it('may contain unknown keys', async () => {
     await app()
       .http.post(`${V3}/register`)
       .send({ ...register(), 'org.example.unknown': { a: [1] } })
       .expect(200);
   });
 
-  it('may hold null where a key is optional', async () => {
+  it('may contain null for an optional key', async () => {
     await app()
       .http.post(`${V3}/register`)
       .send({ ...register(), device_id: null, inhibit_login: null })
       .expect(200);
   });
 
-  it('are not read before the token is known', async () => {
+  it('are not read before the token is checked', async () => {
     const answer = await app()
       .http.post(`${V3}/keys/upload`)
       .set('Content-Type', 'application/json')
@@ -197,13 +197,13 @@ describe('Bodies', () => {
 });
 
 describe('Answers', () => {
-  it('to a POST are 200, never 201', async () => {
+  it('to POST requests have status 200, never 201', async () => {
     const session = await app().matrix.register({ refresh_token: true });
     await app().matrix.uploadKeys(session, someKeys(session)).expect(200);
     await app().matrix.refresh(session.refreshToken!).expect(200);
   });
 
-  it('have one type, errors and challenges included', async () => {
+  it('have one content type, including errors and challenges', async () => {
     for (const call of [
       app().http.get('/_matrix/unknown'),
       app().http.put(`${V3}/login`),
@@ -214,11 +214,11 @@ describe('Answers', () => {
       expect((await call).headers['content-type']).toBe('application/json');
   });
 
-  it('leave connections open for longer than proxies do', () => {
+  it('keep connections open for longer than proxies do', () => {
     expect(app().nest.getHttpServer().keepAliveTimeout).toBeGreaterThan(90_000);
   });
 
-  it('are JSON, and tell neither the framework nor an etag', async () => {
+  it('are JSON, and have no ETag or header that names the framework', async () => {
     const { headers } = await app().http.get('/_matrix/client/versions').expect(200);
     expect(headers['content-type']).toBe('application/json');
     expect(headers).not.toHaveProperty('x-powered-by');
@@ -227,7 +227,7 @@ describe('Answers', () => {
 });
 
 describe('The guard', () => {
-  it('is closed everywhere but at these doors', () => {
+  it('requires a token everywhere except on these handlers', () => {
     const { nest } = app();
     const reflector = new Reflector();
     const controllers = new DiscoveryService(nest.get(ModulesContainer)).getControllers();

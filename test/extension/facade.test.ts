@@ -31,6 +31,7 @@ import {
   MatrixPost,
   Metrics,
   type Origin,
+  type OriginOf,
   type Part,
   PasswordVerifier,
   Public,
@@ -71,9 +72,13 @@ class Greetings1764100000000 implements MigrationInterface {
 @Injectable()
 class GreetingsListener {
   greeting: string | null = 'Hello';
+  /** With what the latest session began. */
+  userAgent: string | null = null;
 
   @InTransaction(SessionStarted)
-  async onSessionStarted({ userId, deviceId }: SessionStarted, tx: Tx): Promise<void> {
+  async onSessionStarted(event: SessionStarted, tx: Tx, originOf: OriginOf): Promise<void> {
+    const { userId, deviceId } = event;
+    this.userAgent = originOf(event)?.userAgent ?? null;
     await tx.query(PUT, [userId, deviceId, this.greeting]);
   }
 }
@@ -186,6 +191,13 @@ describe('A listener of SessionStarted', () => {
     expect(rows).toEqual([{ device_id: session.deviceId }, { device_id: again.deviceId }]);
     await app().matrix.logout(again).expect(200);
     expect(await census(app(), session.userId)).toEqual(NOTHING);
+  });
+
+  it('tells listeners where the request came from', async () => {
+    const session = await app().matrix.register();
+    const login = { type: 'm.login.password', user: session.userId, password: PASSWORD };
+    await app().http.post(`${V3}/login`).set('User-Agent', 'Fluffy/1.0').send(login).expect(200);
+    expect(app().nest.get(GreetingsListener, { strict: false }).userAgent).toBe('Fluffy/1.0');
   });
 
   it('is named in the log when it fails, with what the database said', async () => {

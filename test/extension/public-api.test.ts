@@ -41,6 +41,7 @@ describe('The public API', () => {
   it('of matrix-session-service is what it was', async () => {
     expect(await exportsOf('index.ts')).toMatchInlineSnapshot(`
       [
+        "About",
         "AccountDeactivated",
         "AccountRegistered",
         "AccountRestricted",
@@ -104,6 +105,8 @@ describe('The public API', () => {
         "NoThreepids",
         "OptionalBody",
         "Origin",
+        "OriginOf",
+        "Origins",
         "OwnFlows",
         "OwnPasswords",
         "OwnRateLimit",

@@ -1,5 +1,4 @@
 import { Injectable } from '@nestjs/common';
-import { recordOrigin } from '../../audit/origins.js';
 import type { Requester } from '../../auth/requester.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { AccountDeactivated } from '../../events/account-deactivated.event.js';
@@ -61,7 +60,6 @@ export class AccountManagementService {
     const passwordHash = (await hash?.()) ?? proof.secret;
     if (passwordHash === null) throw MatrixError.missingParam('new_password');
     const earlier = await this.unitOfWork.run(async (tx) => {
-      recordOrigin(tx, origin);
       const account = await this.own.lock(tx, proof.userId, requester);
       // If the request comes twice at once, the second one finds the result of the first.
       const made = await this.uia.hold(tx, proof);
@@ -73,6 +71,7 @@ export class AccountManagementService {
       await this.events.publish(
         tx,
         new PasswordChanged(userId, logout_devices, keptDeviceId, tx.startedAt.getTime()),
+        origin,
       );
       await this.uia.finish(tx, proof, { passwordHash }, { logout_devices });
       return null;
@@ -92,7 +91,6 @@ export class AccountManagementService {
         });
     const { erase = false } = { ...proof.parameters, ...defined({ erase: request.erase }) };
     await this.unitOfWork.run(async (tx) => {
-      recordOrigin(tx, origin);
       const account = await this.own.lock(tx, proof.userId, requester);
       requireUnchanged(account, proof.credential);
       // Without a proof, an application service may deactivate only its own users, not people in a shared namespace.
@@ -100,7 +98,11 @@ export class AccountManagementService {
         throw MatrixError.forbidden('This user does not belong to the application service');
       }
       await this.own.deactivate(tx, account.userId);
-      await this.events.publish(tx, new AccountDeactivated(account.userId, erase, tx.startedAt.getTime()));
+      await this.events.publish(
+        tx,
+        new AccountDeactivated(account.userId, erase, tx.startedAt.getTime()),
+        origin,
+      );
     });
   }
 

@@ -11,7 +11,7 @@ import {
   type SignedJson,
 } from '../../matrix/signed-json.js';
 
-/** What a cross-signing key is for: the master key signs the other two, one signs devices, one signs users. */
+/** What a key is for: the master key signs the other two, which sign the user's devices and other users. */
 export type KeyUsage = 'master' | 'self_signing' | 'user_signing';
 export const USAGES: readonly KeyUsage[] = ['master', 'self_signing', 'user_signing'];
 
@@ -36,15 +36,15 @@ export function deviceNamed(keyId: string): string {
   return keyId.replace(/^ed25519:/, '');
 }
 
-/** The key of this ID among the identity keys of a device. */
+/** Returns the identity key of a device that has this key ID, or `null`. */
 export function publicKeyOf(device: SignedJson | undefined, keyId: string): string | null {
   const { [keyId]: publicKey } = (device?.['keys'] ?? {}) as Readonly<Record<string, string>>;
   return publicKey ?? null;
 }
 
 /**
- * The keys of an upload.
- * @throws {MatrixError} `M_INVALID_PARAM` for one that is not what the specification calls a `CrossSigningKey`
+ * Returns the keys of an upload.
+ * @throws {MatrixError} `M_INVALID_PARAM` for a key that is not what the specification calls a `CrossSigningKey`
  */
 export function toKeySet(
   userId: string,
@@ -114,8 +114,8 @@ export function retiredBy(stored: KeySet, uploaded: KeySet): CrossSigningKey[] {
 }
 
 /**
- * Checks that the self-signing and the user-signing key are signed by the master key, the new one or else the stored
- * one.
+ * Checks that the self-signing and the user-signing key are signed by the master key: the uploaded one, or else the
+ * stored one.
  * @throws {MatrixError} `M_MISSING_PARAM` if there is no master key; `M_INVALID_SIGNATURE`
  */
 export async function requireMasterSignatures(

@@ -27,7 +27,7 @@ export class CrossSigningService {
   ) {}
 
   /**
-   * Stores the user's keys. The second call with the same keys changes nothing. A new master key retires the other
+   * Stores the user's keys. A second call with the same keys changes nothing. A new master key retires the other
    * two unless they come with it.
    * @throws {UiaChallenge} for a change of existing keys; application services need no proof
    * @throws {MatrixError} `M_INVALID_PARAM`, `M_MISSING_PARAM`, `M_INVALID_SIGNATURE`; `M_FORBIDDEN` for a key that
@@ -42,8 +42,7 @@ export class CrossSigningService {
         ? typeof upload.auth?.['session'] === 'string'
         : needsProof(await this.store.findCurrent(userId), uploaded);
     if (!isAppservice && (await isProofNeeded())) await this.uploadProven(requester, upload);
-    // Other keys may have been stored in the meantime. Then these would replace them, and a proof is needed after
-    // all.
+    // Other keys may have been stored in the meantime. These keys would replace them, so a proof is needed after all.
     else if (!(await this.keys.put(requester, uploaded, null))) await this.uploadProven(requester, upload);
   }
 

@@ -95,12 +95,12 @@ export class CrossSigningStore {
     return this.devices.findNamed(tx, userId, names);
   }
 
-  /** The current keys of the user. */
+  /** Returns the current keys of the user. */
   async findCurrent(userId: string): Promise<KeySet> {
     return toKeySet(await this.unitOfWork.query<FoundKey>(FIND_CURRENT, [userId]));
   }
 
-  /** The current keys of users, held so that none is replaced before the transaction ends. */
+  /** Returns the current keys of users and locks them, so that none can be replaced before the transaction ends. */
   async holdCurrent(tx: Tx, userIds: readonly string[]): Promise<Map<string, KeySet>> {
     const found = await tx.query<FoundKey>(HOLD_CURRENT, [[...userIds].toSorted()]);
     return new Map(userIds.map((userId) => [userId, toKeySet(found.filter((key) => key.userId === userId))]));
@@ -143,9 +143,9 @@ export class CrossSigningStore {
   }
 
   /**
-   * Returns the identity keys of the caller's device and the named ones, held so that none is deleted or changed
-   * before the transaction ends. Call it before any key is held.
-   * @param device the caller's; `null` for an application service that names none
+   * Returns the identity keys of the caller's device and of the named devices. They are locked, so none of them can
+   * be deleted or changed before the transaction ends. Call this before you lock any cross-signing key.
+   * @param device the caller's device; `null` for an application service that names none
    * @throws {MatrixError} `M_UNKNOWN_TOKEN` if the caller's device has been deleted in the meantime
    */
   async holdDevices(
@@ -162,7 +162,7 @@ export class CrossSigningStore {
     return new Map(keys.map((row) => [row.deviceId, row.keys]));
   }
 
-  /** Stores signatures and returns the targets for which one is new or changed. */
+  /** Stores signatures and returns the targets of those that are new or changed. */
   sign(
     tx: Tx,
     signatures: readonly KeySignatureEntity[],

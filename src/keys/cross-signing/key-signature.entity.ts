@@ -10,7 +10,7 @@ import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
   onDelete: 'CASCADE',
 })
 export class KeySignatureEntity {
-  /** Whose device or key is signed. */
+  /** The user whose device or key is signed. */
   @PrimaryColumn({ name: 'user_id', type: 'text', primaryKeyConstraintName: 'key_signatures_pkey' })
   userId!: string;
 

@@ -5,7 +5,7 @@ import type { SignedJson } from '../../matrix/signed-json.js';
 
 /** One object that somebody has signed. */
 export interface SignedItem {
-  /** Whose device or key it is. */
+  /** The user whose device or key it is. */
   readonly userId: string;
   /** The device ID or the public key. */
   readonly name: string;
@@ -13,8 +13,8 @@ export interface SignedItem {
 }
 
 /**
- * The objects of a `POST /keys/signatures/upload`.
- * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` when there are too many
+ * Returns the objects of a `POST /keys/signatures/upload`.
+ * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` if there are too many
  */
 export function toSignedItems(body: object, most: number): SignedItem[] {
   const items = Object.entries(body).flatMap(([userId, objects]) => {

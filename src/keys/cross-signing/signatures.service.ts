@@ -31,15 +31,15 @@ export type Failures = Record<string, Record<string, Failure>>;
  * The keys that the signatures of a request are checked against. None of them changes before its transaction ends.
  */
 interface Held {
-  /** Who signs. */
+  /** The user who signs. */
   readonly userId: string;
   /** Identity keys of the signer's devices. */
   readonly devices: ReadonlyMap<string, SignedJson>;
-  /** Cross-signing keys of everybody concerned. */
+  /** Cross-signing keys of the signer and of the users whose keys are signed. */
   readonly keys: ReadonlyMap<string, KeySet>;
 }
 
-/** Signatures over devices and cross-signing keys, as users make them when they verify each other. */
+/** Stores the signatures over devices and cross-signing keys that users make when they verify each other. */
 @Injectable()
 export class SignaturesService {
   constructor(
@@ -51,7 +51,7 @@ export class SignaturesService {
   /**
    * Stores the valid signatures and returns why the others were refused. Users sign their own devices (with the
    * self-signing key), their own master key (with devices) and the master keys of others (with the user-signing key).
-   * The second call changes nothing; a new signature by the same key replaces the old one.
+   * A second call changes nothing; a new signature by the same key replaces the old one.
    * @throws {MatrixError} `M_BAD_JSON`; `M_UNKNOWN_TOKEN` if the device has been deleted in the meantime
    */
   async upload({ userId, device }: Requester, body: object): Promise<Failures> {

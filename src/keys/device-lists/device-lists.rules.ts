@@ -21,7 +21,7 @@ export interface NumberedChange extends NewChange {
   readonly behindPrevious: number | null;
 }
 
-/** What is added to the list of one user. */
+/** The changes that are added to the list of one user. */
 export interface ListGrowth {
   readonly userId: string;
   readonly count: number;

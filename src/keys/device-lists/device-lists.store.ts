@@ -76,8 +76,8 @@ export class DeviceListsStore {
   }
 
   /**
-   * Returns which of `followed`, and of those whom `userId` signed, have changed after one position and up to
-   * another.
+   * Returns the users among `followed` whose lists changed between the two positions, and the users whom `userId`
+   * signed in that span.
    */
   async findChanged(
     userId: string,

@@ -1,10 +1,10 @@
-/** Whom a user shares rooms with, and how that changed in a span of time. */
+/** The users who share a room with a user, and how that changed in a span of time. */
 export interface SharedRoomsInSpan {
-  /** User IDs that share a room with the user at the end of the span. */
+  /** IDs of the users who share a room with the user at the end of the span. */
   readonly sharing: readonly string[];
-  /** Those of them that shared none at its beginning. */
+  /** Those of them who shared no room with the user at the beginning. */
   readonly began: readonly string[];
-  /** User IDs that shared a room with the user at the beginning and share none at the end. */
+  /** IDs of the users who shared a room with the user at the beginning and share none at the end. */
   readonly ended: readonly string[];
 }
 

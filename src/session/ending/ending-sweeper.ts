@@ -4,12 +4,12 @@ import {
   Logger,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
-import { recordOrigin } from '../../audit/origins.js';
 import type { Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { DeviceRows } from '../../device-rows/device-rows.js';
 import { DeviceTables } from '../../device-rows/device-tables.js';
 import { type DeletedDevice, deviceKey, type DeviceRef } from '../../events/devices-deleted.event.js';
+import { originsByDevice } from '../../events/origins.js';
 import { isUnavailable, warnUnlessOutage } from '../../system/outage.js';
 import type { EndingDeviceEntity } from './ending-device.entity.js';
 import { EndingService } from './ending.service.js';
@@ -112,13 +112,13 @@ export class EndingSweeper implements OnApplicationBootstrap, BeforeApplicationS
 
   private async endMarked(tx: Tx, ending: readonly EndingDeviceEntity[]): Promise<void> {
     const { locked, marked } = await this.lockMarked(tx, ending);
-    for (const { origin, ...device } of marked) if (origin !== null) recordOrigin(tx, origin, device);
+    const origins = originsByDevice(marked.map((device) => [device, device.origin]));
     for (const reason of new Set(marked.map((one) => one.reason))) {
       const named = new Set(marked.filter((one) => one.reason === reason).map(deviceKey));
       await this.endings.end(
         tx,
         locked.filter((device) => named.has(deviceKey(device))),
-        reason,
+        { reason, origins },
       );
     }
   }

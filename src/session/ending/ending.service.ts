@@ -1,5 +1,4 @@
 import { Injectable } from '@nestjs/common';
-import { originIn } from '../../audit/origins.js';
 import type { Tx } from '../../database/tx.js';
 import { DeviceRows } from '../../device-rows/device-rows.js';
 import { DeviceTables } from '../../device-rows/device-tables.js';
@@ -11,8 +10,16 @@ import {
   DevicesDeleted,
 } from '../../events/devices-deleted.event.js';
 import { EventBus } from '../../events/event-bus.js';
+import { type About, type Origins, toOriginOf } from '../../events/origins.js';
+import type { Origin } from '../../matrix/client-origin.decorator.js';
 import { SessionStore } from '../session.store.js';
 import { EndingStore } from './ending.store.js';
+
+/** Why devices end, and where the requests came from that end them. */
+export interface Cause {
+  readonly reason: DeletionReason;
+  readonly origins?: Origins;
+}
 
 /** The most that is deleted for one user in one commit. */
 export const ONE_COMMIT = { devices: 2_000, rows: 200_000 };
@@ -48,7 +55,7 @@ export class EndingService {
   async endWanted(
     tx: Tx,
     wanted: readonly DeviceRef[],
-    reason: DeletionReason,
+    cause: Cause,
     {
       held = [],
       alongside,
@@ -58,7 +65,7 @@ export class EndingService {
     const refs = [...wanted, ...held.filter((one) => !names.has(deviceKey(one)))];
     const [locked] = await tx.inOrder(() => this.devices.lock(tx, refs), alongside);
     const devices = locked.filter((device) => names.has(deviceKey(device)));
-    await this.endLocked(tx, devices, reason);
+    await this.endLocked(tx, devices, cause);
     return devices.length;
   }
 
@@ -66,7 +73,7 @@ export class EndingService {
    * Ends every device of a user, except `keptDeviceId`. The account must be locked, or its lock already sent. All
    * login tokens are deleted, even those that the kept device requested.
    */
-  async endAll(tx: Tx, userId: string, keptDeviceId: string | null, reason: DeletionReason): Promise<void> {
+  async endAll(tx: Tx, userId: string, keptDeviceId: string | null, cause: Cause): Promise<void> {
     const [devices, isMuch] = await tx.inOrder(
       () => this.devices.lockAll(tx, userId, ONE_COMMIT.devices + 1),
       () => this.isMuch(tx, userId),
@@ -75,39 +82,38 @@ export class EndingService {
         : () => this.sessions.deleteLoginTokens(tx, [{ userId, deviceId: keptDeviceId }]),
     );
     if (isMuch || devices.length > ONE_COMMIT.devices)
-      return this.endAllInSteps(tx, userId, keptDeviceId, reason);
+      return this.endAllInSteps(tx, userId, keptDeviceId, cause);
     const ended = devices.filter(({ deviceId }) => deviceId !== keptDeviceId);
-    return this.end(tx, ended, reason);
+    return this.end(tx, ended, cause);
   }
 
   /**
    * Ends devices that the caller has locked, in this commit unless that is too much. For devices of several users,
    * only their number is checked; callers then retry failing devices one by one.
    */
-  async endLocked(tx: Tx, devices: readonly DeletedDevice[], reason: DeletionReason): Promise<void> {
+  async endLocked(tx: Tx, devices: readonly DeletedDevice[], cause: Cause): Promise<void> {
     const [first] = devices;
     if (first === undefined) return;
     const isOneUsers = devices.every(({ userId }) => userId === first.userId);
     const inSteps =
       devices.length > ONE_COMMIT.devices || (isOneUsers && (await this.isMuch(tx, first.userId)));
-    await (inSteps ? this.endInSteps(tx, devices, reason) : this.end(tx, devices, reason));
+    await (inSteps ? this.endInSteps(tx, devices, cause) : this.end(tx, devices, cause));
   }
 
   /** Ends devices that the caller has locked, in this commit. Every deletion of a device goes through this method. */
-  async end(tx: Tx, devices: readonly DeletedDevice[], reason: DeletionReason): Promise<void> {
+  async end(tx: Tx, devices: readonly DeletedDevice[], { reason, origins }: Cause): Promise<void> {
     if (devices.length === 0) return;
     await tx.inOrder(
       () => this.sessions.deleteSessions(tx, devices),
-      () => this.events.publish(tx, new DevicesDeleted(devices, reason, tx.startedAt.getTime())),
+      () => this.events.publish(tx, new DevicesDeleted(devices, reason, tx.startedAt.getTime()), origins),
     );
   }
 
   /** Ends sessions in this commit, and their devices, which the caller has locked, in steps. */
-  private async endInSteps(tx: Tx, devices: readonly DeviceRef[], reason: DeletionReason): Promise<void> {
-    const [{ userId, deviceId }] = devices as [DeviceRef];
+  private async endInSteps(tx: Tx, devices: readonly DeviceRef[], cause: Cause): Promise<void> {
     tx.afterCommit(this.marked);
     await tx.inOrder(
-      () => this.store.mark(tx, devices, reason, originIn(tx, userId, deviceId)),
+      () => this.store.mark(tx, devices, cause.reason, originIn(cause, devices[0]!)),
       () => this.sessions.deleteSessions(tx, devices),
     );
   }
@@ -120,12 +126,12 @@ export class EndingService {
     tx: Tx,
     userId: string,
     keptDeviceId: string | null,
-    reason: DeletionReason,
+    cause: Cause,
   ): Promise<void> {
     tx.afterCommit(this.marked);
     await tx.inOrder(
       // Marking holds the devices, which come before tokens in the lock order, as everywhere.
-      () => this.store.markAll(tx, userId, keptDeviceId, reason, originIn(tx, userId, null)),
+      () => this.store.markAll(tx, userId, keptDeviceId, cause.reason, originIn(cause, { userId })),
       () => this.sessions.deleteAllSessions(tx, userId, keptDeviceId),
     );
   }
@@ -145,7 +151,11 @@ export class EndingService {
     const locked = await this.devices.lock(tx, [device]);
     if (locked.length === 0) return false;
     const ending = await this.store.find(tx, device);
-    if (ending !== null) await this.end(tx, locked, ending.reason);
+    if (ending !== null) await this.end(tx, locked, { reason: ending.reason, origins: ending.origin });
     return ending === null;
   }
+}
+
+function originIn({ origins = null }: Cause, about: About): Origin | null {
+  return toOriginOf(origins)(about);
 }

@@ -31,7 +31,7 @@ export class ExpiredSessionsService {
     return this.unitOfWork.run(async (tx) => {
       const locked = await this.devices.lock(tx, devices);
       const expired = await this.expiredOf(tx, locked, before);
-      await this.endings.endLocked(tx, expired, 'expired');
+      await this.endings.endLocked(tx, expired, { reason: 'expired' });
       return expired.length;
     });
   }

@@ -1,5 +1,4 @@
 import { Injectable, Logger } from '@nestjs/common';
-import { recordOrigin } from '../../audit/origins.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { DeviceRows } from '../../device-rows/device-rows.js';
 import { deviceKey, type DeviceRef } from '../../events/devices-deleted.event.js';
@@ -58,11 +57,10 @@ export class StaleSessionsService {
   /** Ends those of the devices whose sessions are stale, in one commit. */
   private step(devices: readonly DeviceRef[], before: Date, origin: Origin): Promise<number> {
     return this.unitOfWork.run(async (tx) => {
-      recordOrigin(tx, origin);
       const locked = await this.devices.lock(tx, devices);
       const stale = new Set((await this.store.findStale(tx, locked, before)).map(deviceKey));
       const ending = locked.filter((device) => stale.has(deviceKey(device)));
-      await this.endings.endLocked(tx, ending, 'admin');
+      await this.endings.endLocked(tx, ending, { reason: 'admin', origins: origin });
       return ending.length;
     });
   }

@@ -28,7 +28,7 @@ export class LoginTransaction implements SharedTransaction<Login, Accounts, Prep
   ) {}
 
   async lock(tx: Tx, logins: readonly Login[]): Promise<Accounts> {
-    const newcomers = logins.filter(({ mayBeNew }) => mayBeNew).map(({ session }) => session.userId);
+    const newcomers = logins.filter(({ mayBeNew }) => mayBeNew).map(({ session }) => session);
     const [, accounts] = await tx.inOrder(
       () => this.ensure(tx, newcomers),
       () => this.accounts.holdAll(tx, [...new Set(logins.map(({ session }) => session.userId))]),
@@ -67,8 +67,9 @@ export class LoginTransaction implements SharedTransaction<Login, Accounts, Prep
     );
   }
 
-  private async ensure(tx: Tx, userIds: readonly string[]): Promise<void> {
-    const ensure = (userId: string) => this.accounts.ensure(tx, { userId, kind: 'user', passwordHash: null });
-    await tx.inOrder(...userIds.map((userId) => () => ensure(userId)));
+  private async ensure(tx: Tx, sessions: readonly PreparedSession[]): Promise<void> {
+    const ensure = ({ userId, start }: PreparedSession) =>
+      this.accounts.ensure(tx, { userId, kind: 'user', passwordHash: null }, start.origin);
+    await tx.inOrder(...sessions.map((session) => () => ensure(session)));
   }
 }

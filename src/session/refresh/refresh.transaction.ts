@@ -1,10 +1,10 @@
 import { Injectable } from '@nestjs/common';
 import type { AccountEntity } from '../../accounts/account.entity.js';
 import { AccountsService, requireActive } from '../../accounts/accounts.service.js';
-import { recordOrigin } from '../../audit/origins.js';
 import type { Decided, SharedTransaction } from '../../database/shared-transaction.js';
 import type { Tx } from '../../database/tx.js';
 import { EventBus } from '../../events/event-bus.js';
+import { originsByDevice } from '../../events/origins.js';
 import { SessionsEnded } from '../../events/sessions-ended.event.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
 import type { RefreshTokenEntity } from '../refresh-token.entity.js';
@@ -23,7 +23,9 @@ export interface Refresh {
 export type Refreshed =
   | { readonly kind: 'rotated'; readonly rotation: Rotated }
   | { readonly kind: 'refused' }
-  | { readonly kind: 'replayed'; readonly session: RefreshTokenEntity };
+  | { readonly kind: 'replayed'; readonly session: RefreshTokenEntity; readonly origin: Origin };
+
+type Replayed = Extract<Refreshed, { kind: 'replayed' }>;
 
 const REFUSED: Refreshed = { kind: 'refused' };
 
@@ -64,10 +66,9 @@ export class RefreshTransaction implements SharedTransaction<Refresh, Locked, Re
     const session = sessions.get(this.keyOf(refresh));
     if (session === undefined) return REFUSED;
     requireActive(accounts.get(session.userId) ?? null);
-    recordOrigin(tx, origin, session);
     if (!this.tokens.isRefreshable(session, tx.startedAt)) return REFUSED;
     const rotation = this.tokens.rotationOf(session, presented.digest, tx.startedAt);
-    if (rotation === 'replay') return { kind: 'replayed', session };
+    if (rotation === 'replay') return { kind: 'replayed', session, origin };
     if (rotation !== 'next' && rotation !== 'retry') return REFUSED;
     const pair = this.tokens.issuePair(session.userId, presented.family, tx.startedAt);
     const isRetry = rotation === 'retry';
@@ -77,7 +78,7 @@ export class RefreshTransaction implements SharedTransaction<Refresh, Locked, Re
   async write(tx: Tx, decided: readonly Decided<Refresh, Refreshed>[]): Promise<void> {
     const results = decided.map(({ result }) => result);
     const rotations = results.flatMap((one) => (one.kind === 'rotated' ? [one.rotation] : []));
-    const replayed = results.flatMap((one) => (one.kind === 'replayed' ? [one.session] : []));
+    const replayed = results.flatMap((one) => (one.kind === 'replayed' ? [one] : []));
     await tx.inOrder(
       () => this.rotate(tx, rotations),
       () => this.endReplayed(tx, replayed),
@@ -93,12 +94,18 @@ export class RefreshTransaction implements SharedTransaction<Refresh, Locked, Re
     });
   }
 
-  private async endReplayed(tx: Tx, sessions: readonly RefreshTokenEntity[]): Promise<void> {
-    if (sessions.length === 0) return;
-    const ended = sessions.map(({ userId, deviceId }) => ({ userId, deviceId }));
+  private async endReplayed(tx: Tx, replayed: readonly Replayed[]): Promise<void> {
+    if (replayed.length === 0) return;
+    const ended = replayed.map(({ session: { userId, deviceId } }) => ({ userId, deviceId }));
+    const origins = originsByDevice(replayed.map(({ session, origin }) => [session, origin]));
     await tx.inOrder(
-      ...sessions.map((session) => () => this.store.endKeepingDevice(tx, session, 'refresh_replay')),
-      () => this.events.publish(tx, new SessionsEnded(ended, 'refresh_replay', tx.startedAt.getTime())),
+      ...replayed.map(
+        ({ session }) =>
+          () =>
+            this.store.endKeepingDevice(tx, session, 'refresh_replay'),
+      ),
+      () =>
+        this.events.publish(tx, new SessionsEnded(ended, 'refresh_replay', tx.startedAt.getTime()), origins),
     );
   }
 }

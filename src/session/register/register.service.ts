@@ -1,5 +1,4 @@
 import { Injectable } from '@nestjs/common';
-import { recordOrigin } from '../../audit/origins.js';
 import { AccountsService, requireActive, requireUnchanged } from '../../accounts/accounts.service.js';
 import type { NewAccount } from '../../accounts/accounts.store.js';
 import type { Tx } from '../../database/tx.js';
@@ -57,8 +56,8 @@ export class RegisterService {
       if (await this.gate.isUsed(tx, proof)) return null;
       const registration = await this.begin(tx, wanted, userId!, origin, () =>
         upgraded === null
-          ? this.accounts.create(tx, { userId: userId!, kind: 'user', passwordHash })
-          : this.upgrade(tx, upgraded, passwordHash),
+          ? this.accounts.create(tx, { userId: userId!, kind: 'user', passwordHash }, origin)
+          : this.upgrade(tx, upgraded, passwordHash, origin),
       );
       const deviceId = registration.session?.deviceId ?? null;
       await this.gate.finish(tx, proof, { userId: userId!, deviceId, passwordHash }, wanted);
@@ -83,7 +82,7 @@ export class RegisterService {
     };
     const wanted = { initial_device_display_name: typeof name === 'string' ? name : undefined };
     return this.unitOfWork.run((tx) =>
-      this.begin(tx, wanted, account.userId, origin, () => this.accounts.create(tx, account)),
+      this.begin(tx, wanted, account.userId, origin, () => this.accounts.create(tx, account, origin)),
     );
   }
 
@@ -97,7 +96,7 @@ export class RegisterService {
     const userId = await this.names.forAppservice(request.username, token);
     const account: NewAccount = { userId, kind: 'appservice', passwordHash: null };
     return this.unitOfWork.run((tx) =>
-      this.begin(tx, request, userId, origin, () => this.accounts.create(tx, account)),
+      this.begin(tx, request, userId, origin, () => this.accounts.create(tx, account, origin)),
     );
   }
 
@@ -136,7 +135,6 @@ export class RegisterService {
       requireActive(account);
       requireUnchanged(account, passwordHash);
       if (deviceId === null) return { userId, session: null };
-      recordOrigin(tx, origin);
       const session = await this.sessions.startAgain(tx, { ...startOf(userId, wanted, origin), deviceId });
       if (session === null) throw MatrixError.unknownSession();
       return { userId, session };
@@ -144,9 +142,9 @@ export class RegisterService {
   }
 
   /** A guest who has logged out since they showed their token is no guest any more. */
-  private async upgrade(tx: Tx, guest: WantedGuest, passwordHash: string): Promise<void> {
+  private async upgrade(tx: Tx, guest: WantedGuest, passwordHash: string, origin: Origin): Promise<void> {
     await this.names.requireGuest(tx, guest);
-    await this.accounts.upgradeGuest(tx, guest.user_id, passwordHash);
+    await this.accounts.upgradeGuest(tx, guest.user_id, passwordHash, origin);
   }
 
   private async begin(
@@ -156,7 +154,6 @@ export class RegisterService {
     origin: Origin,
     createAccount: () => Promise<void>,
   ): Promise<Registration> {
-    recordOrigin(tx, origin);
     await createAccount();
     if (wanted.inhibit_login) return { userId, session: null };
     return { userId, session: await this.sessions.start(tx, startOf(userId, wanted, origin)) };
