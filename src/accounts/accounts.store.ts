@@ -18,9 +18,7 @@ const INSERT: Statement = {
 };
 const FIND: Statement = {
   name: 'accounts_find',
-  text: `
-    SELECT named.n::int, found.* FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS named (one, other, n),
-      LATERAL (SELECT ${COLUMNS} FROM accounts WHERE user_id IN (one, other) ORDER BY user_id = one DESC LIMIT 1) AS found`,
+  text: `SELECT ${COLUMNS} FROM accounts WHERE user_id = ANY ($1::text[])`,
 };
 const FIND_ANY: Statement = {
   name: 'accounts_find_any',
@@ -102,7 +100,10 @@ export class AccountsStore {
   private readonly lookUps: SharedWork<LookUp, AccountEntity | null>;
 
   constructor(private readonly unitOfWork: UnitOfWork) {
-    this.lookUps = unitOfWork.shareLookUps('accounts', (lookUps) => this.findTogether(lookUps));
+    this.lookUps = unitOfWork.shareLookUps(
+      { name: 'accounts', userOf: ({ userId }) => userId },
+      (lookUps: readonly LookUp[]) => this.findTogether(lookUps),
+    );
   }
 
   /** Returns whether the account is new. */
@@ -168,11 +169,9 @@ export class AccountsStore {
   }
 
   private async findTogether(lookUps: readonly LookUp[]): Promise<(AccountEntity | null)[]> {
-    const rows = await this.unitOfWork.query<AccountEntity & { n: number }>(FIND, [
-      lookUps.map(({ userId }) => userId),
-      lookUps.map(({ otherwise }) => otherwise),
-    ]);
-    const found = new Map(rows.map(({ n, ...account }) => [n, account]));
-    return lookUps.map((_, at) => found.get(at + 1) ?? null);
+    const names = new Set(lookUps.flatMap(({ userId, otherwise }) => [userId, otherwise]));
+    const accounts = await this.unitOfWork.query<AccountEntity>(FIND, [[...names]]);
+    const found = new Map(accounts.map((account) => [account.userId, account]));
+    return lookUps.map(({ userId, otherwise }) => found.get(userId) ?? found.get(otherwise) ?? null);
   }
 }

@@ -20,6 +20,9 @@ function isProxyList(value: string): boolean {
   }
 }
 
+/** A name and a value that may stand in a `SET` command. */
+const DATABASE_SETTING = /^[a-z_]+(?:\.[a-z_]+)?=[\w.-]+$/;
+
 /** The value of `DATABASE_URL` that asks for the embedded server by name. */
 const EMBEDDED = 'embedded';
 
@@ -68,6 +71,25 @@ export const environmentSchema = z.object({
   DATABASE_POOL_SIZE: wholeNumber(2, 200)
     .default(10)
     .describe('Maximum number of database connections of one process.'),
+  DATABASE_SETTINGS: z
+    .string()
+    .refine(
+      (value) => list(value).every((item) => DATABASE_SETTING.test(item)),
+      'settings of PostgreSQL such as plan_cache_mode=auto, separated by commas',
+    )
+    .optional()
+    .describe(
+      'Settings of PostgreSQL for each connection, separated by commas; they replace those of the service. Example: plan_cache_mode=auto.',
+    ),
+  DATABASE_SHARED_BY: z
+    .enum(['all', 'user'], { error: '"all" or "user"' })
+    .default('all')
+    .describe(
+      'Whose requests share transactions and look-ups if they come at the same time: all, or those of the same user (for a PostgreSQL that is distributed by user).',
+    ),
+  DATABASE_SHARED_LOCK_TIMEOUT: duration({ min: 1, max: 10_000, bounds: 'of 10 seconds at the most' })
+    .default('20ms')
+    .describe('How long a shared transaction waits for a lock; then its requests are tried one by one.'),
   DATA_DIR: z.string().default('./data').describe('Where the embedded PostgreSQL keeps its data.'),
   REGISTRATION: z
     .enum(['open', 'token', 'closed'], { error: '"open", "token" or "closed"' })
@@ -266,6 +288,8 @@ export class Environment {
   /** `null` means the embedded server. */
   readonly databaseUrl: string | null;
   readonly databasePoolSize: number;
+  readonly databaseSettings: Readonly<Record<string, string>>;
+  readonly databaseSharing: { readonly across: 'all' | 'user'; readonly lockTimeoutMs: number };
   readonly dataDir: string;
   readonly registration: 'open' | 'token' | 'closed';
   readonly registrationTokens: readonly string[];
@@ -352,6 +376,13 @@ export class Environment {
     this.databaseUrl =
       parsed.DATABASE_URL === undefined || parsed.DATABASE_URL === EMBEDDED ? null : parsed.DATABASE_URL;
     this.databasePoolSize = parsed.DATABASE_POOL_SIZE;
+    this.databaseSettings = Object.fromEntries(
+      list(parsed.DATABASE_SETTINGS).map((item) => item.split('=') as [string, string]),
+    );
+    this.databaseSharing = {
+      across: parsed.DATABASE_SHARED_BY,
+      lockTimeoutMs: milliseconds(parsed.DATABASE_SHARED_LOCK_TIMEOUT),
+    };
     this.dataDir = parsed.DATA_DIR;
     this.production = parsed.NODE_ENV === 'production';
     const isTrial = this.databaseUrl === null && !this.production;

@@ -18,11 +18,15 @@ export class Connections {
   readonly patientOfAKind: number;
   /**
    * How many calls of one kind of shared work run at once. Two, so that one works while the other commits: one alone
-   * lost a fifth of the throughput, and more gained nothing.
+   * lost a fifth of the throughput, and more gained nothing. Where only one user's requests share a call, all of them.
    */
   readonly sharedAtOnce: number;
 
-  constructor(poolSize: number) {
+  /** @param isByUser whether only requests of the same user share calls, as a distributed database needs it */
+  constructor(
+    poolSize: number,
+    readonly isByUser = false,
+  ) {
     const transactions = Math.max(1, poolSize - Math.ceil(poolSize / 5));
     const waiting = { waiting: MOST_WAITING, waitMs: PATIENCE_MS };
     this.transactions = new Turns({ ...waiting, atOnce: transactions });
@@ -30,6 +34,6 @@ export class Connections {
     const patient = Math.max(1, Math.floor(transactions / 2));
     this.patient = new Turns({ ...waiting, atOnce: patient });
     this.patientOfAKind = Math.max(1, patient - 1);
-    this.sharedAtOnce = Math.min(2, transactions);
+    this.sharedAtOnce = isByUser ? transactions : Math.min(2, transactions);
   }
 }

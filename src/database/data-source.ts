@@ -66,7 +66,7 @@ export const SETTINGS = { plan_cache_mode: 'force_generic_plan', jit: 'off', ena
 function settingUp(
   settings: Readonly<Record<string, string | number>>,
 ): (client: Client) => Promise<unknown> {
-  const statements = Object.entries(settings).map(([name, value]) => `SET ${name} = ${value}`);
+  const statements = Object.entries(settings).map(([name, value]) => `SET ${name} = '${value}'`);
   return (client) => client.query(statements.join('; '));
 }
 
@@ -102,12 +102,14 @@ export interface ConnectionOptions {
   readonly statementTimeoutMs?: number;
   /** Migrations besides the service's own. */
   readonly extensions?: readonly MigrationClass[];
+  /** Settings of PostgreSQL that replace {@link SETTINGS}, or come in addition. */
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 export function dataSourceOptions(
   location: DatabaseLocation,
   poolSize: number,
-  { statementTimeoutMs = 0, extensions = [] }: ConnectionOptions = {},
+  { statementTimeoutMs = 0, extensions = [], settings = {} }: ConnectionOptions = {},
 ): DataSourceOptions & { type: 'postgres' } {
   return {
     type: 'postgres',
@@ -128,7 +130,7 @@ export function dataSourceOptions(
       query_timeout: statementTimeoutMs === 0 ? 30_000 : statementTimeoutMs + 1_000,
       // Statements that are issued without awaiting each other are sent together.
       pipeline: true,
-      onConnect: settingUp({ ...SETTINGS, statement_timeout: statementTimeoutMs }),
+      onConnect: settingUp({ ...SETTINGS, statement_timeout: statementTimeoutMs, ...settings }),
     },
   };
 }

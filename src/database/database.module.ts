@@ -15,6 +15,7 @@ import { UnitOfWork } from './unit-of-work.js';
           // A hanging listener may be waiting for a statement.
           statementTimeoutMs: environment.eventListenerTimeoutMs,
           extensions: migrations,
+          settings: environment.databaseSettings,
         }),
         autoLoadEntities: true,
         toRetry: () => false,

@@ -13,6 +13,8 @@ export interface Kind<Item, Result> {
   readonly limit: number;
   /** Items with the same key never share a call, because the second must see what the first has done. */
   keyOf?(item: Item): string;
+  /** The user whose rows the item is about. Items of several users share a call unless the database is distributed. */
+  userOf(item: Item): string;
   /**
    * Returns one outcome for each item, in their order.
    * @param isShared whether others wait for this call: work that would take long must then fail with
@@ -39,8 +41,8 @@ interface Waiting<Item, Result> {
  * once are running, go with the next call. There is no timer: an item that comes alone does not wait.
  *
  * If a shared call fails, each of its items is tried again by itself, so that none fails because of another. An item
- * that would have to wait long is tried one last time outside the shared calls, where it may wait. If the database
- * itself failed, nothing is tried again. An item that waits longer than {@link PATIENCE_MS}, or finds
+ * that would have to wait long is tried one last time outside the shared calls, where it may wait. If the connection
+ * to the database was lost, nothing is tried again. An item that waits longer than {@link PATIENCE_MS}, or finds
  * {@link MOST_WAITING} waiting, is refused with {@link Unavailable}.
  */
 export class SharedWork<Item, Result> {
@@ -48,6 +50,8 @@ export class SharedWork<Item, Result> {
   private underWay = 0;
   private isScheduled = false;
   private timer: NodeJS.Timeout | undefined;
+  /** The users whose items are being served, where users do not share calls: their next items wait. */
+  private readonly served = new Set<string>();
   /** The items of this kind that are tried a last time. */
   private readonly patient: Turns;
 
@@ -92,23 +96,34 @@ export class SharedWork<Item, Result> {
     this.isScheduled = true;
     setImmediate(() => {
       this.isScheduled = false;
-      while (this.underWay < this.connections.sharedAtOnce && this.queue.length > 0)
-        void this.run(this.nextCall());
+      while (this.underWay < this.connections.sharedAtOnce) {
+        const call = this.nextCall();
+        if (call.length === 0) break;
+        void this.run(call);
+      }
       if (this.queue.length > 0) this.watch();
     });
   }
 
-  /** Takes the first waiting items, except those whose key is already among them. */
+  /**
+   * Takes the first waiting items, except those whose key is already among them. This is the one place that decides
+   * whose items share a call: those of all users or, on a distributed database, those of one user.
+   */
   private nextCall(): Waiting<Item, Result>[] {
-    const { kind } = this;
-    if (kind.keyOf === undefined) return this.queue.splice(0, kind.limit);
+    const { kind, queue } = this;
+    const { isByUser } = this.connections;
+    if (kind.keyOf === undefined && !isByUser) return queue.splice(0, kind.limit);
+    const first = isByUser ? queue.find(({ item }) => !this.served.has(kind.userOf(item))) : queue[0];
+    if (first === undefined) return [];
+    const user = kind.userOf(first.item);
     const keys = new Set<string>();
     const call: Waiting<Item, Result>[] = [];
     const left: Waiting<Item, Result>[] = [];
-    for (const waiting of this.queue) {
-      const key = kind.keyOf(waiting.item);
-      const isNext = call.length < kind.limit && !keys.has(key);
-      keys.add(key);
+    for (const waiting of queue) {
+      const key = kind.keyOf?.(waiting.item);
+      const isOwn = !isByUser || kind.userOf(waiting.item) === user;
+      const isNext = isOwn && call.length < kind.limit && (key === undefined || !keys.has(key));
+      if (key !== undefined) keys.add(key);
       (isNext ? call : left).push(waiting);
     }
     this.queue = left;
@@ -116,10 +131,13 @@ export class SharedWork<Item, Result> {
   }
 
   private async run(call: readonly Waiting<Item, Result>[]): Promise<void> {
+    const user = this.kind.userOf(call[0]!.item);
     this.underWay += 1;
+    if (this.connections.isByUser) this.served.add(user);
     let left = await this.tryTogether(call);
     if (call.length > 1) left = await this.tryEach(left);
     this.underWay -= 1;
+    this.served.delete(user);
     if (this.queue.length > 0) this.schedule();
     for (const waiting of left)
       this.patient
@@ -144,7 +162,7 @@ export class SharedWork<Item, Result> {
       });
     } catch (error) {
       const isOwn = call.length === 1 && !tookTooLong(error);
-      if (!isOwn && !isUnavailable(error)) return [...call];
+      if (!isOwn && (!isUnavailable(error) || isAnswered(error))) return [...call];
       for (const { reject } of call) reject(error);
       return [];
     }
@@ -179,6 +197,14 @@ export class SharedWork<Item, Result> {
 
 function isLate({ since }: { readonly since: number }): boolean {
   return performance.now() - since > PATIENCE_MS;
+}
+
+/**
+ * Whether the database itself reported that it is unavailable, on a connection that it keeps. Only some of its servers
+ * may be down then, or one statement may have needed too much memory.
+ */
+function isAnswered(error: unknown): boolean {
+  return [...causesOf(error)].some((one) => (one as { severity?: unknown }).severity === 'ERROR');
 }
 
 function tookTooLong(error: unknown): boolean {

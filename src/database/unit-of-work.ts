@@ -4,6 +4,7 @@ import { InjectDataSource } from '@nestjs/typeorm';
 import { DatabaseError, type Pool, type PoolClient, type QueryResultRow } from 'pg';
 import { DataSource, QueryFailedError } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
+import { Environment } from '../config/environment.js';
 import { Metrics } from '../metrics/metrics.js';
 import { Clock } from '../system/clock.js';
 import {
@@ -31,8 +32,6 @@ const ATTEMPTS = 5;
  */
 const LIFETIME_MS = 45_000;
 
-/** The lock time-out is longer than a commit takes on most machines, and too short for anybody to notice. */
-const BEGIN_SHARED = `BEGIN; SET LOCAL lock_timeout = '20ms'`;
 /** Beyond this many items, a shared commit gains little. */
 const SHARED_LIMIT = 64;
 const LOOK_UPS_LIMIT = 256;
@@ -48,14 +47,19 @@ export class UnitOfWork {
   private readonly outages = new OutageLog();
   private readonly connections: Connections;
   private readonly metrics: DatabaseMetrics;
+  /** What a shared transaction begins with. */
+  private readonly limitLocks: string;
 
   constructor(
     @InjectDataSource() private readonly dataSource: DataSource,
     private readonly clock: Clock,
     metrics: Metrics,
+    environment: Environment,
   ) {
     const { poolSize = 10 } = dataSource.options as { poolSize?: number };
-    this.connections = new Connections(poolSize);
+    const { across, lockTimeoutMs } = environment.databaseSharing;
+    this.connections = new Connections(poolSize, across === 'user');
+    this.limitLocks = `SET LOCAL lock_timeout = ${lockTimeoutMs}`;
     this.metrics = new DatabaseMetrics(metrics, this.connections, this.pool);
   }
 
@@ -89,6 +93,7 @@ export class UnitOfWork {
     return this.shared({
       name: operation.name,
       limit: SHARED_LIMIT,
+      userOf: (item: Item) => operation.userOf(item),
       ...(operation.keyOf === undefined ? {} : { keyOf: (item: Item) => operation.keyOf!(item) }),
       serve: (items, isShared) => this.runIn((tx) => runSteps(tx, operation, items), isShared),
     });
@@ -99,13 +104,17 @@ export class UnitOfWork {
    * @internal
    */
   shareLookUps<Item, Result>(
-    name: string,
+    {
+      name,
+      limit = LOOK_UPS_LIMIT,
+      userOf,
+    }: Pick<Kind<Item, Result>, 'name' | 'userOf'> & { limit?: number },
     serve: (items: readonly Item[]) => Promise<readonly Result[]>,
-    limit = LOOK_UPS_LIMIT,
   ): SharedWork<Item, Result> {
     return this.shared({
       name,
       limit,
+      userOf,
       serve: async (items) => (await serve(items)).map((result) => ({ result })),
     });
   }
@@ -184,7 +193,11 @@ export class UnitOfWork {
     let [isCommitting, isOver] = [false, false];
     try {
       // Not awaited, so it is sent with the first statements.
-      const begun = client.query(isShared ? BEGIN_SHARED : 'BEGIN');
+      // Two commands, because a distributed database hands what it gets in one to its other servers as it is.
+      const begun = Promise.all([
+        client.query('BEGIN'),
+        ...(isShared ? [client.query(this.limitLocks)] : []),
+      ]);
       begun.catch(() => {});
       const deadline = performance.now() + LIFETIME_MS;
       const makeManager: MakeManager = (onFailure) => {

@@ -102,12 +102,14 @@ export class DeviceTables {
 
 /**
  * Builds one statement that deletes the rows of devices from several tables of a module, with {@link deviceColumns}
- * as its values. It returns one row for each row deleted from the last table.
+ * as its values. It returns one row for each row deleted from the last table. It names the users twice: a distributed
+ * database reads from `ANY ($1)` on which of its servers the rows are.
  */
 export function deletionFrom(name: string, tables: readonly string[]): Statement {
   const deletions = tables.map(
     (table) => `
-      DELETE FROM ${table} t USING ended WHERE t.user_id = ended.user_id AND t.device_id = ended.device_id`,
+      DELETE FROM ${table} t USING ended
+      WHERE t.user_id = ended.user_id AND t.device_id = ended.device_id AND t.user_id = ANY ($1::text[])`,
   );
   const others = deletions.slice(0, -1).map((deletion, at) => `, deletion_${at} AS (${deletion})`);
   return {

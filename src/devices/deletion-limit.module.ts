@@ -18,12 +18,12 @@ const COUNT: Statement = {
   text: `SELECT ${DELETED}::int AS count, ${FILES} AS files`,
 };
 /**
- * Fails if more was deleted than allowed. The message is a parameter, because a constant would be cast at planning
- * time.
+ * Fails if more was deleted than allowed. The message is a parameter of `concat`, because PostgreSQL would cast a
+ * constant, or a parameter by itself, while it plans.
  */
 const LIMIT: Statement = {
   name: 'devices_limit_deleted',
-  text: `SELECT CASE WHEN ${DELETED} <= $1::int AND ${FILES} = $2::text THEN 0 ELSE $3::text::int END`,
+  text: `SELECT CASE WHEN ${DELETED} <= $1::int AND ${FILES} = $2::text THEN 0 ELSE concat($3::text)::int END`,
 };
 
 const InEveryTransaction = () =>

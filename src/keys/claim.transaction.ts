@@ -18,6 +18,10 @@ export class ClaimTransaction implements SharedTransaction<
   constructor(private readonly store: KeysStore) {}
 
   /** The statement that locks the keys also takes them. */
+  userOf([first]: readonly WantedKey[]): string {
+    return first?.userId ?? '';
+  }
+
   lock(tx: Tx, claims: readonly Claim[]): Promise<ReadonlyMap<Claim, ClaimedKey[]>> {
     return this.store.claim(tx, claims);
   }

@@ -34,7 +34,7 @@ export class ClaimsService {
    * Takes the oldest one-time key of each device for the caller. No one-time key is handed out twice, not even to
    * concurrent claims. If a device has no one-time key left, or too many of its keys were claimed recently, the
    * caller gets its fallback key instead. A device without a fallback key is then left out.
-   * @throws {MatrixError} `M_BAD_JSON`
+   * @throws {MatrixError} `M_BAD_JSON`; `M_INVALID_PARAM` for too many devices
    */
   async claim({ one_time_keys }: ClaimKeysDto): Promise<ClaimedKeysDto> {
     const { local, failures } = byServer(Object.keys(one_time_keys), this.environment.serverName);

@@ -48,7 +48,7 @@ export class KeysService {
     device: RequesterDevice,
     { deviceKeys, oneTimeKeys, fallbackKeys }: Upload,
   ): Promise<void> {
-    const isCounted = deviceKeys !== null || oneTimeKeys.length > 0;
+    const isCounted = deviceKeys !== null || oneTimeKeys.length > 0 || fallbackKeys.length > 0;
     await tx.inOrder(
       // The limit is on the identity keys of all devices of the user, so these uploads lock the account.
       deviceKeys === null ? undefined : () => this.accounts.lock(tx, device.userId),

@@ -247,8 +247,10 @@ export class KeysStore implements ManyRows {
   ) {
     tables.register(...TABLES);
     tables.registerMany(this);
-    const ask = (queries: readonly Query[]) => this.queryTogether(queries);
-    this.queries = unitOfWork.shareLookUps('keys_query', ask, QUERIES_TOGETHER);
+    this.queries = unitOfWork.shareLookUps(
+      { name: 'keys_query', limit: QUERIES_TOGETHER, userOf: ({ requesterId }) => requesterId },
+      (queries: readonly Query[]) => this.queryTogether(queries),
+    );
   }
 
   get limits(): Limits {

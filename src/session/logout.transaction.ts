@@ -31,6 +31,10 @@ export class LogoutTransaction implements SharedTransaction<Logout, ReadonlySet<
     private readonly devices: DeviceRows,
   ) {}
 
+  userOf({ device }: Logout): string {
+    return device.userId;
+  }
+
   async lock(tx: Tx, logouts: readonly Logout[]): Promise<ReadonlySet<string>> {
     const tokens = logouts.map(({ device: { userId }, tokenDigest }) => ({ userId, tokenDigest }));
     const [, live] = await tx.inOrder(

@@ -15,7 +15,7 @@ import type { TestApp } from '../support/test-app.js';
 
 type MachineRequest = KeysUploadRequest | KeysQueryRequest | KeysClaimRequest | SignatureUploadRequest;
 
-/** Where a client sends what its machine asks for. */
+/** The endpoints for the requests of the machine. */
 const ENDPOINTS: Partial<Record<RequestType, string>> = {
   [RequestType.KeysUpload]: '/keys/upload',
   [RequestType.KeysQuery]: '/keys/query',
@@ -23,12 +23,12 @@ const ENDPOINTS: Partial<Record<RequestType, string>> = {
   [RequestType.SignatureUpload]: '/keys/signatures/upload',
 };
 
-/** The end-to-end encryption of Element and others, on a session of the service. */
+/** The end-to-end encryption library of Element and other clients, on a session of the service. */
 export class CryptoClient {
   static async start(app: TestApp, session: ClientSession): Promise<CryptoClient> {
     const machine = await OlmMachine.initialize(new UserId(session.userId), new DeviceId(session.deviceId));
     const client = new CryptoClient(app, session, machine);
-    // As a first sync would: the server has no one-time key of the device, and no fallback key.
+    // Like a first sync: the server has no one-time keys and no fallback key of the device.
     await machine.receiveSyncChanges('[]', new DeviceLists(), new Map(), new Set());
     await client.sendOutgoing();
     return client;
@@ -40,7 +40,7 @@ export class CryptoClient {
     readonly machine: OlmMachine,
   ) {}
 
-  /** Sends what the machine has to send, and hands it the answers. */
+  /** Sends the requests of the machine, and passes the answers to it. */
   async sendOutgoing(): Promise<void> {
     for (const request of await this.machine.outgoingRequests()) await this.send(request);
   }
@@ -50,13 +50,13 @@ export class CryptoClient {
       .call(this.session, 'post', ENDPOINTS[request.type]!)
       .send(JSON.parse(request.body))
       .expect(200);
-    // Signatures are not waited for.
+    // The machine does not wait for the answer to signatures.
     if (request.id !== undefined)
       await this.machine.markRequestAsSent(request.id, request.type, JSON.stringify(body));
     return body;
   }
 
-  /** Makes new cross-signing keys, with the password where the service asks for it. */
+  /** Creates new cross-signing keys, with the password if the service requires it. */
   async bootstrapCrossSigning(): Promise<void> {
     const requests = await this.machine.bootstrapCrossSigning(true);
     if (requests.uploadKeysRequest) await this.send(requests.uploadKeysRequest as KeysUploadRequest);
@@ -71,19 +71,19 @@ export class CryptoClient {
     await this.send(requests.uploadSignaturesRequest);
   }
 
-  /** What the machine thinks of a device, after asking for its keys again. */
+  /** Returns the machine's view of a device, after querying its keys again. */
   async look({ userId, deviceId }: ClientSession): Promise<Device> {
     await this.track(userId);
     return (await this.machine.getDevice(new UserId(userId), new DeviceId(deviceId)))!;
   }
 
-  /** Follows the devices of a user, as they are now. */
+  /** Tracks the devices of a user, starting with their current state. */
   async track(userId: string): Promise<void> {
     await this.machine.updateTrackedUsers([new UserId(userId)]);
     await this.send(this.machine.queryKeysForUsers([new UserId(userId)]));
   }
 
-  /** Claims a one-time key of each device of the user that there is no session with yet. */
+  /** Claims a one-time key of each device of the user with which there is no session yet. */
   async claim(userId: string): Promise<unknown> {
     const request = await this.machine.getMissingSessions([new UserId(userId)]);
     return request ? this.send(request) : null;

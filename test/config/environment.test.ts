@@ -5,7 +5,7 @@ import { limitVariables } from '../../src/config/limits.js';
 import { rateLimitVariables } from '../../src/config/rate-limits.js';
 
 describe('The environment', () => {
-  it('needs nothing', () => {
+  it('needs no variables', () => {
     expect(Environment.load({})).toMatchObject({
       host: '127.0.0.1',
       port: 8008,
@@ -35,7 +35,7 @@ describe('The environment', () => {
     expect(Environment.load({ TRUST_PROXY })).toMatchObject({ trustProxy });
   });
 
-  it('takes an empty value for none', () => {
+  it('treats an empty value as unset', () => {
     expect(Environment.load({ PORT: '', DATABASE_URL: '' })).toMatchObject({ port: 8008, databaseUrl: null });
   });
 
@@ -77,12 +77,12 @@ describe('The environment', () => {
     ['SERVER_ADMINS', 'alice', 'SERVER_ADMINS must be user IDs, separated by commas, not "alice"'],
     ['REGISTRATION', 'token', 'REGISTRATION_TOKENS must name a token when REGISTRATION is token'],
     ['LOG_LEVEL', 'loud', 'LOG_LEVEL must be one of fatal, error, warn, info, debug, trace, not "loud"'],
-  ])('refuses %s=%s by name, and says what is allowed', (name, value, message) => {
+  ])('refuses %s=%s with its name and the allowed values', (name, value, message) => {
     expect(() => Environment.load({ [name]: value })).toThrow(EnvironmentError);
     expect(() => Environment.load({ [name]: value })).toThrow(message);
   });
 
-  it('tells of all mistakes at once', () => {
+  it('reports all errors at once', () => {
     expect(() => Environment.load({ PORT: 'x', LOG_LEVEL: 'y' })).toThrow(/PORT.*\n.*LOG_LEVEL/);
   });
 
@@ -100,12 +100,12 @@ describe('The environment', () => {
     }
   });
 
-  it('wants the embedded database asked for by name in production', () => {
+  it('requires the embedded database to be named explicitly in production', () => {
     expect(() => Environment.load({ NODE_ENV: 'production' })).toThrow('DATABASE_URL must be set');
     expect(Environment.load({ NODE_ENV: 'production', DATABASE_URL: 'embedded' }).databaseUrl).toBeNull();
   });
 
-  it('closes what is open for trials when it is for production, unless asked', () => {
+  it('disables in production what is enabled for trials, unless configured otherwise', () => {
     const { registration, apiDocs } = Environment.load({});
     expect([registration, apiDocs]).toEqual(['open', true]);
     const production = { NODE_ENV: 'production', DATABASE_URL: 'embedded' };
@@ -116,7 +116,7 @@ describe('The environment', () => {
     expect(Environment.load({ API_DOCS: 'off' }).apiDocs).toBe(false);
   });
 
-  it('stands in the README, every variable with its default and its sentence', async () => {
+  it('is documented in the README: every variable with its default and description', async () => {
     const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
     const told = [...readme.matchAll(/^\| `([A-Z_]+)` \|(?: `([^`]*)`)? \| (.*) \|$/gm)];
     const defaults: Record<string, string | number | undefined> = environmentSchema.parse({});

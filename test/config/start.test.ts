@@ -22,7 +22,7 @@ afterEach(async () => {
 });
 
 describe('node dist/main.js', () => {
-  it('stops at a wrong variable with status 1 and its name, before anything is started', async () => {
+  it('exits with status 1 and the name of an invalid variable before it starts anything', async () => {
     const failed = new Promise<[number, string]>((resolve) => {
       execFile(process.execPath, [main], { env: { PORT: 'x', DATA_DIR: dataDir } }, (error, _, stderr) =>
         resolve([Number(error?.code), stderr]),
@@ -34,7 +34,7 @@ describe('node dist/main.js', () => {
     expect(words).not.toContain('    at ');
   });
 
-  it('says where it listens, where its data and its docs are, and lines to try that work as they are', async () => {
+  it('prints where it listens, where its data and docs are, and example commands that work', async () => {
     const env = { PATH: process.env['PATH'], DATA_DIR: dataDir, PORT: '0' };
     service = spawn(process.execPath, [main], { env, stdio: ['ignore', 'pipe', 'inherit'] });
     let words = '';
@@ -73,7 +73,7 @@ describe('node dist/main.js', () => {
       );
     });
 
-  it('says what it is asked of itself, and starts nothing', async () => {
+  it('prints help or version on request, and starts nothing', async () => {
     const help = await run(['--help']);
     expect([help.code, help.err]).toEqual([0, '']);
     expect(help.out).toContain('Usage: node dist/main.js');
@@ -87,7 +87,7 @@ describe('node dist/main.js', () => {
     }
   });
 
-  it('says once, without colours, why it cannot start; in production as JSON', async () => {
+  it('prints once, without colours, why it cannot start; in production as JSON', async () => {
     const url = 'postgresql://nobody@127.0.0.1:1/none';
     const plain = await run([], { DATABASE_URL: url });
     expect(plain.code).toBe(1);
@@ -107,7 +107,7 @@ describe('node dist/main.js', () => {
     });
   });
 
-  it('in production says everything as JSON', async () => {
+  it('in production logs everything as JSON', async () => {
     const started = await ServiceProcess.start({
       DATA_DIR: dataDir,
       NODE_ENV: 'production',
@@ -120,7 +120,7 @@ describe('node dist/main.js', () => {
     for (const line of lines) expect(JSON.parse(line)).toMatchObject({ level: expect.any(String) });
   });
 
-  it('in production says what nobody caught, and the warnings of Node, as JSON', async () => {
+  it('in production logs uncaught errors and the warnings of Node as JSON', async () => {
     const preload = `process.once('SIGUSR2', () => {
       process.emitWarning('Mind the gap');
       setImmediate(() => Promise.reject(new Error('Nobody is here')));
@@ -146,7 +146,7 @@ describe('node dist/main.js', () => {
     });
   });
 
-  it('says that a password is missing', () => {
+  it('reports a missing password', () => {
     const error = new Error('SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string');
     expect(reasonOf(error)).toContain('DATABASE_URL has no password');
   });

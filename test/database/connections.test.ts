@@ -24,8 +24,8 @@ const READY_FOR_QUERY = 'Z'.charCodeAt(0);
 const READY_LENGTH = 6;
 
 /**
- * Has the backend's last words come in one chunk with the end of its next answer, as they do when it ends in that
- * moment.
+ * Makes the backend's fatal error arrive in one chunk with the end of its next answer, as happens when the backend is
+ * terminated at that moment.
  */
 function dieWithNextAnswer(client: pg.PoolClient): void {
   const { stream } = (client as unknown as { connection: { stream: Socket } }).connection;
@@ -42,7 +42,7 @@ function dieWithNextAnswer(client: pg.PoolClient): void {
 }
 
 describe('A connection of the pool', () => {
-  it('may die between two who use it: the process lives, and the second gets another', async () => {
+  it('may die between two uses: the process survives, and the second use gets another connection', async () => {
     const strays: unknown[] = [];
     const listeners = process.listeners('uncaughtException');
     process.removeAllListeners('uncaughtException').on('uncaughtException', (error) => strays.push(error));
@@ -51,7 +51,7 @@ describe('A connection of the pool', () => {
       dieWithNextAnswer(dying);
       dying.release();
       const answer = pool().query('SELECT 1');
-      // Waits for the connection that answers, and is given it in the midst of the chunk.
+      // Waits for the connection that answers, and gets it while the chunk is processed.
       const waiting = unitOfWork().run((tx) => tx.query(ONE));
       await answer;
       expect(await waiting).toEqual([{ one: 1 }]);

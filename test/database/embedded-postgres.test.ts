@@ -50,7 +50,7 @@ async function query(location: DatabaseLocation, sql: string): Promise<Record<st
   }
 }
 
-/** A process of its own that holds the server on the data directory, out of this checkout or a copy of it. */
+/** Starts a process that holds the server on the data directory, from this checkout or a copy of it. */
 async function hold(
   options: { installation?: string; uid?: number; gid?: number } = {},
 ): Promise<[ChildProcess, DatabaseLocation]> {
@@ -75,14 +75,14 @@ const isRunning = (pid: number) => {
   }
 };
 
-/** Not running, or dead and only waiting for its parent to take notice. */
+/** Whether a process is not running, or is a zombie that its parent has not reaped yet. */
 async function isGone(pid: number): Promise<boolean> {
   if (!isRunning(pid)) return true;
   return (await run('ps', ['-o', 'stat=', '-p', String(pid)])).stdout.startsWith('Z');
 }
 
 describe('The embedded PostgreSQL', () => {
-  it('is a real one, reached through a socket of its owner only, with no TCP port', async () => {
+  it('is a real server, with a socket that only its owner can use and no TCP port', async () => {
     const server = await EmbeddedPostgres.start({ dataDir });
     const [settings] = await query(
       server.location,
@@ -97,7 +97,7 @@ describe('The embedded PostgreSQL', () => {
     await expect(stat(host)).rejects.toThrow('ENOENT');
   });
 
-  it('keeps its data from one start to the next', async () => {
+  it('keeps its data across starts', async () => {
     const first = await EmbeddedPostgres.start({ dataDir });
     await query(first.location, 'CREATE TABLE kept (n int)');
     await first.stop();
@@ -106,7 +106,7 @@ describe('The embedded PostgreSQL', () => {
     await second.stop();
   });
 
-  it('is shared by a second start on the same directory, whose end does not end it', async () => {
+  it('is shared by a second start on the same directory, and keeps running when that stops', async () => {
     const first = await EmbeddedPostgres.start({ dataDir });
     const second = await EmbeddedPostgres.start({ dataDir });
     expect(second.location).toEqual(first.location);
@@ -115,17 +115,17 @@ describe('The embedded PostgreSQL', () => {
     await first.stop();
   });
 
-  it('is made once by several starts at once on an empty directory', async () => {
+  it('is created once by several concurrent starts on an empty directory', async () => {
     const servers = await Promise.all([1, 2, 3].map(() => EmbeddedPostgres.start({ dataDir })));
     const hosts = new Set(servers.map(({ location }) => (location as { host: string }).host));
     expect(hosts.size).toBe(1);
-    // Nothing half-made is left; a checkout that the server's account cannot reach has its binaries copied, once.
+    // Nothing incomplete is left. If the server's account cannot read the checkout, its binaries are copied once.
     const names = (await readdir(dataDir)).filter((name) => !/^postgres-\d+\.[\w.-]+$/.test(name));
     expect(names.toSorted()).toEqual(['postgres', 'postgres.log']);
     await Promise.all(servers.map((server) => server.stop()));
   });
 
-  it('ends within a second or so when Node is killed, and leaves no socket behind', async () => {
+  it('stops within about a second after Node is killed, and leaves no socket behind', async () => {
     const [child, location] = await hold();
     const pid = await serverPid();
     child.kill('SIGKILL');
@@ -137,7 +137,7 @@ describe('The embedded PostgreSQL', () => {
       .toBeNull();
   });
 
-  it('starts again at once after Node was killed', async () => {
+  it('can be started again at once after Node was killed', async () => {
     const [child, location] = await hold();
     await query(location, 'CREATE TABLE kept (n int)');
     child.kill('SIGKILL');
@@ -146,7 +146,7 @@ describe('The embedded PostgreSQL', () => {
     await again.stop();
   });
 
-  it('recovers from its own kill -9', async () => {
+  it('recovers from a kill -9 of itself', async () => {
     const first = await EmbeddedPostgres.start({ dataDir });
     await query(first.location, 'CREATE TABLE kept (n int)');
     process.kill(await serverPid(), 'SIGKILL');
@@ -155,19 +155,19 @@ describe('The embedded PostgreSQL', () => {
     await again.stop();
   });
 
-  it('tells at once why it cannot start', async () => {
+  it('reports at once why it cannot start', async () => {
     const started = EmbeddedPostgres.start({ dataDir, settings: { no_such_setting: 'x' } });
     await expect(started).rejects.toThrow(/unrecognized configuration parameter "no_such_setting"/);
   });
 
-  it('makes the links of its libraries itself, where no install script ran', async () => {
+  it('creates the links to its libraries itself if no install script ran', async () => {
     const installation = await copyInstallation(join(directory, 'installation'));
     const [, location] = await hold({ installation });
     expect(await query(location, 'SELECT 1 AS one')).toEqual([{ one: 1 }]);
   });
 
   if (asRoot) {
-    it('runs for an ordinary user, as that user', async () => {
+    it('runs as the current user if that is not root', async () => {
       const installation = await copyInstallation(join(directory, 'installation'));
       await mkdir(dataDir);
       await chown(dataDir, NOBODY.uid, NOBODY.gid);
@@ -178,7 +178,7 @@ describe('The embedded PostgreSQL', () => {
       await expect.poll(() => isGone(pid), { timeout: 5_000 }).toBe(true);
     });
 
-    it('runs for root out of directories that are closed to others, and says where the data went', async () => {
+    it('runs for root from directories that others cannot read, and says where the data is', async () => {
       const installation = await copyInstallation(join(directory, 'installation'));
       await chmod(directory, 0o700);
       const [child, location] = await hold({ installation });

@@ -6,7 +6,7 @@ const app = useApp({ variables: { DEVICE_LIST_RETENTION: '30d', AUDIT_RETENTION:
 
 const OLD = `now() - interval '40 days'`;
 const YOUNG = 'now()';
-/** Of each table, a row that is old and one that is not. */
+/** Statements that insert a row with a given time into each table. */
 const rows = (n: string): Record<string, (at: string) => string> => ({
   access_tokens: (at) => `SELECT '@a:x', sha256(${n}::text::bytea), 'D', false, ${at}, ${at}`,
   login_tokens: (at) => `SELECT '@a:x', sha256(${n}::text::bytea), 'D', ${at} + interval '1 minute'`,
@@ -19,7 +19,7 @@ const rows = (n: string): Record<string, (at: string) => string> => ({
 });
 
 describe('Housekeeping', () => {
-  it('removes what is old of every kind, however much there is, and nothing else', async () => {
+  it('deletes all old rows of every kind, and no others', async () => {
     await app().sql(`INSERT INTO accounts (user_id, created_at) VALUES ('@a:x', now())`);
     await app().sql(`INSERT INTO devices (user_id, device_id, created_at) VALUES ('@a:x', 'D', now())`);
     await app().sql(`INSERT INTO device_lists (user_id, position) VALUES ('@a:x', 1)`);
@@ -43,7 +43,7 @@ describe('Housekeeping', () => {
     ]);
   });
 
-  it('works on as far as it can when a chore fails', async () => {
+  it('continues with the other chores when one fails', async () => {
     const housekeeping = app().nest.get(Housekeeping);
     const done: string[] = [];
     housekeeping.add('first', async () => {

@@ -22,16 +22,16 @@ const WITHOUT_DEVICE: Record<string, string> = {
 };
 
 describe('The schema', () => {
-  it('is what the entities say: nothing to synchronise', async () => {
+  it('matches the entities: there is nothing to synchronise', async () => {
     const { upQueries } = await app().nest.get(DataSource).driver.createSchemaBuilder().log();
     const tables = [...(await ownerOfTables()).keys()];
     expect(tables).toContain('devices');
-    // Nest keeps the entities of all applications of a process together: a team's may be among them.
+    // Nest keeps the entities of all applications in a process together, so a team's entities may be among them.
     const own = upQueries.filter(({ query }) => tables.some((table) => query.includes(`"${table}"`)));
     expect(own.map(({ query }) => query)).toEqual([]);
   });
 
-  it('goes back to nothing', async () => {
+  it('can be reverted completely', async () => {
     const database = await createDatabase();
     const dataSource = await new DataSource(dataSourceOptions(database.location, 2)).initialize();
     for (const _ of migrations) await dataSource.undoLastMigration();
@@ -41,7 +41,7 @@ describe('The schema', () => {
     await database.drop();
   });
 
-  it('is made once when four processes start at once', async () => {
+  it('is created once when four processes start at the same time', async () => {
     const database = await createDatabase('empty');
     const options = dataSourceOptions(database.location, 2);
     const sources = await Promise.all(Array.from({ length: 4 }, () => openDataSource(options)));
@@ -52,20 +52,20 @@ describe('The schema', () => {
   });
 });
 
-describe('The catalogue', () => {
+describe('Every table', () => {
   const tables = () => `
     SELECT c.oid, c.relname AS name FROM pg_class c
     WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
       AND c.relname <> ALL ('{${Object.keys(WITHOUT_USER).join(',')}}')`;
 
-  it('has a user in every table', async () => {
+  it('has a user', async () => {
     const rows = await app().sql(`
       SELECT t.name FROM (${tables()}) t WHERE NOT EXISTS
         (SELECT FROM pg_attribute a WHERE a.attrelid = t.oid AND a.attname = 'user_id' AND a.attnotnull)`);
     expect(rows).toEqual([]);
   });
 
-  it('has the user first in every primary key, unique index and foreign key', async () => {
+  it('has the user first in its primary key, unique indexes and foreign keys', async () => {
     const indexes = await app().sql(`
       SELECT t.name, i.indexrelid::regclass::text AS index FROM (${tables()}) t JOIN pg_index i ON i.indrelid = t.oid
       WHERE i.indisunique AND
@@ -80,7 +80,7 @@ describe('The catalogue', () => {
     expect(primaryKeys).toEqual({ missing: 0 });
   });
 
-  it('has an index for every foreign key: without one, a deletion reads the whole table', async () => {
+  it('has an index for each foreign key: without one, a deletion reads the whole table', async () => {
     const rows = await app().sql(`
       SELECT t.name, k.conname FROM (${tables()}) t JOIN pg_constraint k ON k.conrelid = t.oid AND k.contype = 'f'
       WHERE NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.oid
@@ -88,7 +88,7 @@ describe('The catalogue', () => {
     expect(rows).toEqual([]);
   });
 
-  it('ties whatever names a device to the device, and lets it fall with it', async () => {
+  it('has a cascading foreign key to devices if it names a device', async () => {
     const rows = await app().sql(`
       SELECT t.name FROM (${tables()}) t
       JOIN pg_attribute a ON a.attrelid = t.oid AND a.attname = 'device_id'
@@ -100,7 +100,7 @@ describe('The catalogue', () => {
     expect(rows).toEqual([]);
   });
 
-  it('has neither sequences nor triggers of its own', async () => {
+  it('has no sequences and no triggers', async () => {
     const sequences = await app().sql(`
       SELECT c.relname FROM pg_class c WHERE c.relkind = 'S' AND c.relnamespace = 'public'::regnamespace
         AND c.relname <> 'schema_migrations_id_seq'`);

@@ -12,11 +12,15 @@ import { Unavailable } from '../../src/system/outage.js';
 /** Shared work on a pool that allows one call of a kind at once, or two. */
 function sharing<Result>(
   kind: Partial<Kind<number, Result>> & Pick<Kind<number, Result>, 'serve'>,
-  { poolSize = 10, counts = {} }: { poolSize?: number; counts?: Partial<Record<WorkEvent, number>> } = {},
+  {
+    poolSize = 10,
+    counts = {},
+    isByUser = false,
+  }: { poolSize?: number; counts?: Partial<Record<WorkEvent, number>>; isByUser?: boolean } = {},
 ) {
   return new SharedWork<number, Result>(
-    { name: 'test', limit: 64, ...kind },
-    new Connections(poolSize),
+    { name: 'test', limit: 64, userOf: () => '', ...kind },
+    new Connections(poolSize, isByUser),
     (what, by) => {
       counts[what] = (counts[what] ?? 0) + by;
     },
@@ -37,13 +41,13 @@ function held({ limit, poolSize }: { limit: number; poolSize: number }) {
   return { work: sharing({ limit, serve }, { poolSize }), calls };
 }
 
-/** Two turns: one in which a call is scheduled, one in which it begins. */
+/** Waits for two turns of the event loop: one schedules a call, the next starts it. */
 const turns = async () => {
   for (let turn = 0; turn < 2; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 };
 
 describe('Shared work', () => {
-  it('serves a lonely item at once, and together those that come in one turn', async () => {
+  it('serves a single item at once, and items of one turn together', async () => {
     const { work, calls } = held({ poolSize: 10, limit: 64 });
     const one = work.together(1);
     await turns();
@@ -57,7 +61,7 @@ describe('Shared work', () => {
     expect(await Promise.all(more)).toEqual(['served 2', 'served 3']);
   });
 
-  it('lets items wait while its calls are under way, and serves them with the next one, up to its limit', async () => {
+  it('makes items wait for calls in progress, and serves them with the next call, up to its limit', async () => {
     const { work, calls } = held({ poolSize: 1, limit: 2 });
     const first = work.together(1);
     await turns();
@@ -75,7 +79,7 @@ describe('Shared work', () => {
     expect(await Promise.all(rest)).toEqual(['served 2', 'served 3', 'served 4']);
   });
 
-  it('tries each item by itself when a shared call fails: only the guilty one fails', async () => {
+  it('retries each item on its own when a shared call fails, so that only the faulty item fails', async () => {
     const served: number[][] = [];
     const counts: Partial<Record<WorkEvent, number>> = {};
     const work = sharing(
@@ -95,7 +99,7 @@ describe('Shared work', () => {
     expect(counts).toEqual({ calls: 5, items: 7, alone: 3 });
   });
 
-  it('tries an item that would have to wait outside the shared calls, which go on meanwhile', async () => {
+  it('retries items that would have to wait for a lock outside the shared calls, which continue in the meantime', async () => {
     let release = () => {};
     const free = new Promise<void>((resolve) => (release = resolve));
     const calls: [number[], boolean][] = [];
@@ -117,7 +121,7 @@ describe('Shared work', () => {
     expect(calls.filter(([, isShared]) => !isShared).map(([items]) => items)).toEqual([[-1], [-2], [-3]]);
   });
 
-  it('tries a refused item once more by itself, and does not repeat the others', async () => {
+  it('retries a refused item on its own, and does not repeat the others', async () => {
     const served: number[][] = [];
     const work = sharing<number>(
       {
@@ -134,7 +138,7 @@ describe('Shared work', () => {
     expect(served).toEqual([[1, 13, 3], [13]]);
   });
 
-  it('puts no two items of one key into one call, and keeps their order', async () => {
+  it('never puts two items with the same key into one call, and keeps their order', async () => {
     const served: number[][] = [];
     const work = sharing<number>(
       {
@@ -150,11 +154,12 @@ describe('Shared work', () => {
     expect(served).toEqual([[1, 2], [11, 12], [21]]);
   });
 
-  it('of one kind that has to wait long leaves room for other kinds', async () => {
+  it('of one kind that waits for a long time leaves room for other kinds', async () => {
     const connections = new Connections(10);
     const stuck = new SharedWork<number, number>(
       {
         name: 'stuck',
+        userOf: () => '',
         limit: 64,
         serve: (_, isShared) =>
           isShared ? Promise.reject(new TookTooLong('somebody holds it')) : new Promise(() => {}),
@@ -167,6 +172,7 @@ describe('Shared work', () => {
     const other = new SharedWork<number, number>(
       {
         name: 'other',
+        userOf: () => '',
         limit: 64,
         serve: async (items, isShared) => {
           attempts += 1;
@@ -180,7 +186,7 @@ describe('Shared work', () => {
     expect(attempts).toBe(2);
   });
 
-  it('tries nothing again when the database cannot be had', async () => {
+  it('does not retry when the database is not available', async () => {
     const error = new Unavailable('The database is not available', { cause: new Error('connect') });
     let calls = 0;
     const work = sharing<number>({
@@ -193,6 +199,45 @@ describe('Shared work', () => {
     expect(results).toMatchObject([{ reason: error }, { reason: error }, { reason: error }]);
     expect(calls).toBe(1);
   });
+
+  it('retries one by one when the database says that some of it is not available', async () => {
+    const cause = Object.assign(new Error('no connection to the worker'), {
+      code: '08006',
+      severity: 'ERROR',
+    });
+    const work = sharing<number>({
+      serve: async (items) => {
+        if (items.includes(2)) throw new Unavailable('The database is not available', { cause });
+        return resultsOf(items);
+      },
+    });
+    const results = await Promise.allSettled([1, 2, 3].map((item) => work.together(item)));
+    expect(results).toMatchObject([{ value: 1 }, { reason: { cause } }, { value: 3 }]);
+  });
+
+  it('by user: serves one user in each call, several users at once, and each user in order', async () => {
+    const calls: { items: readonly number[]; end: () => void }[] = [];
+    const work = sharing<number>(
+      {
+        // 11 and 12 are of one user, 21 of another.
+        userOf: (item) => String(Math.floor(item / 10)),
+        serve: (items) =>
+          new Promise((resolve) => calls.push({ items, end: () => resolve(resultsOf(items)) })),
+      },
+      { isByUser: true },
+    );
+    const all = [11, 21, 12, 31].map((item) => work.together(item));
+    await turns();
+    const late = work.together(13);
+    await turns();
+    expect(calls.map(({ items }) => items)).toEqual([[11, 12], [21], [31]]);
+    for (const { end } of calls) end();
+    await Promise.all(all);
+    await turns();
+    expect(calls.at(-1)!.items).toEqual([13]);
+    calls.at(-1)!.end();
+    expect(await late).toBe(13);
+  });
 });
 
 describe('The connections of a pool', () => {
@@ -201,7 +246,7 @@ describe('The connections of a pool', () => {
     [2, { transactions: 1, patient: 1, shared: 1 }],
     [10, { transactions: 8, patient: 4, shared: 2 }],
     [50, { transactions: 40, patient: 20, shared: 2 }],
-  ])('%i of them leave some for look-ups', async (poolSize, { transactions, patient, shared }) => {
+  ])('leave some of %i connections for look-ups', async (poolSize, { transactions, patient, shared }) => {
     const connections = new Connections(poolSize);
     expect(connections.sharedAtOnce).toBe(shared);
     for (const [turnsOf, most] of [
@@ -215,7 +260,7 @@ describe('The connections of a pool', () => {
             running += 1;
             await new Promise(() => {});
           })
-          // The one too many is refused after a while.
+          // The excess item is refused after a while.
           .catch(() => {});
       await turns();
       expect(running).toBe(most);

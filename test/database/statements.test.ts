@@ -23,14 +23,14 @@ const app = useApp({ extensions: [TeamModule], variables: { SERVER_ADMINS: '@adm
 const ROWS = 20_000;
 const OF_A_FEW_ROWS = 'event_subscriptions';
 
-/** What a statement is and what it was run with. */
+/** A statement and the values with which it was executed. */
 interface Statement {
   readonly name: string;
   readonly text: string;
   readonly values: unknown[];
 }
 
-/** Tables so large that reading one whole is never the plan of choice. */
+/** Makes the tables so large that the planner never prefers to read a whole table. */
 beforeAll(async () => {
   const each = `FROM generate_series(1, ${ROWS}) AS n`;
   await app().sql(`INSERT INTO accounts (user_id, created_at) SELECT '@u' || n || ':x', now() ${each}`);
@@ -59,7 +59,7 @@ const ROW_OF: Record<string, string> = {
   device_list_changes: `(user_id, position, change) SELECT ${USER}, n, 'device_keys'`,
 };
 
-/** The named statements that a piece of work runs. */
+/** Returns the named statements that a piece of work executes. */
 async function statementsOf(work: () => Promise<unknown>): Promise<Statement[]> {
   const query = vi.spyOn(pg.Client.prototype, 'query');
   try {
@@ -73,10 +73,10 @@ async function statementsOf(work: () => Promise<unknown>): Promise<Statement[]> 
   }
 }
 
-/** The connections of the service, which plan as they do for requests. */
+/** The connections of the service, which plan statements as they do for requests. */
 const pool = () => (app().nest.get(DataSource).driver as PostgresDriver).master as pg.Pool;
 
-/** A node of a plan reads its table whole when it has no condition on an index, though it may go along one. */
+/** Returns the tables that a plan reads completely: by a sequential scan, or by an index scan without a condition. */
 function readWhole(plan: unknown): string[] {
   if (typeof plan !== 'object' || plan === null) return [];
   const {
@@ -89,11 +89,11 @@ function readWhole(plan: unknown): string[] {
   return [...(isWhole ? [String(table)] : []), ...Object.values(plan).flatMap(readWhole)];
 }
 
-/** The tables that the generic plan of a statement reads from one end to the other. */
+/** Returns the tables that the generic plan of a statement reads completely. */
 async function wholeTables({ text, values }: Statement): Promise<string[]> {
   const client = await pool().connect();
   try {
-    // What the planner would choose by itself.
+    // Let the planner choose freely.
     await client.query('SET enable_seqscan = on');
     await client.query(`PREPARE looked AS ${text}`);
     const nulls = values.map(() => 'NULL').join(', ');
@@ -108,7 +108,7 @@ async function wholeTables({ text, values }: Statement): Promise<string[]> {
   }
 }
 
-describe('Every statement on the way of a request', () => {
+describe('Every statement', () => {
   const work: [string, (session: ClientSession) => Promise<unknown>][] = [
     ['login', ({ userId }) => app().matrix.login(userId, { refresh_token: true })],
     ['whoami', (session) => app().matrix.whoami(session)],
@@ -136,7 +136,7 @@ describe('Every statement on the way of a request', () => {
     ],
   ];
 
-  it('of administrators, of deliveries and of what goes on in the background is no whole table either', async () => {
+  it('of administrators, deliveries and background work reads no whole table', async () => {
     const admin = await app().createUser('admin');
     const get = (path: string) =>
       app().http.get(`/_session/v1/admin/${path}`).auth(admin.accessToken, { type: 'bearer' }).expect(200);
@@ -163,7 +163,7 @@ describe('Every statement on the way of a request', () => {
     );
     const scans: [string, string[]][] = [];
     for (const statement of statements) {
-      // A purge takes as many rows as it likes of what is old; what is owed to nobody is looked for once an hour.
+      // A purge may read all old rows, and the search for deliveries without a subscriber runs only once an hour.
       if (statement.name.includes('_purge') || statement.name === 'outbox_bury_unwanted') continue;
       const tables = await wholeTables(statement);
       if (tables.length > 0) scans.push([statement.name, tables]);
@@ -171,12 +171,12 @@ describe('Every statement on the way of a request', () => {
     expect(scans).toEqual([]);
   });
 
-  it('would be found out if it read a whole table', async () => {
+  it('that read a whole table would be detected', async () => {
     const text = 'SELECT FROM access_tokens WHERE created_at = $1';
     expect(await wholeTables({ name: 'whole', text, values: [null] })).toEqual(['access_tokens']);
   });
 
-  it.each(work)('of a %s looks rows up by an index', async (_, act) => {
+  it.each(work)('of a %s finds rows by an index', async (_, act) => {
     const session = await app().matrix.register({ refresh_token: true });
     const statements = await statementsOf(() => act(session));
     expect(statements.length).toBeGreaterThan(0);

@@ -20,7 +20,7 @@ function held(): { work: () => Promise<string>; end: () => void; begun: () => nu
 }
 
 describe('Turns', () => {
-  it('let so many work at a time, and the others after them', async () => {
+  it('run a limited number at a time, and the others after them', async () => {
     const turns = new Turns({ atOnce: 2, waiting: 10, waitMs: 10_000 });
     const { work, end, begun } = held();
     const all = Array.from({ length: 5 }, () => turns.take(work));
@@ -31,7 +31,7 @@ describe('Turns', () => {
     expect(begun()).toBe(5);
   });
 
-  it('turn away who finds too many waiting, and who has waited too long', async () => {
+  it('refuse work if too much is waiting, and work that has waited too long', async () => {
     const turns = new Turns({ atOnce: 1, waiting: 1, waitMs: 30 });
     const { work, end, begun } = held();
     const first = turns.take(work);
@@ -44,7 +44,7 @@ describe('Turns', () => {
     expect(begun()).toBe(2);
   });
 
-  it('pass on why work failed', async () => {
+  it('pass on the error of failed work', async () => {
     const turns = new Turns({ atOnce: 1, waiting: 1, waitMs: 1_000 });
     const fails = () => Promise.reject(new Error('no'));
     const outcomes = await Promise.allSettled([turns.take(fails), turns.take(fails)]);
@@ -56,10 +56,10 @@ describe('Turns', () => {
 });
 
 describe('Shared work whose calls hang', () => {
-  it('turns away who finds too many waiting, and who has waited too long; nobody waits for ever', async () => {
+  it('refuses items if too many are waiting or if they have waited too long, so that none waits forever', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'setImmediate', 'performance'] });
     try {
-      const hangs = { name: 'hangs', limit: 1, serve: () => new Promise<never>(() => {}) };
+      const hangs = { userOf: () => '', name: 'hangs', limit: 1, serve: () => new Promise<never>(() => {}) };
       const work = new SharedWork<number, number>(hangs, new Connections(1));
       const outcomes: string[] = [];
       const add = (item: number) =>

@@ -14,12 +14,12 @@ const exists = async (name: string) =>
   (await app().sql('SELECT FROM accounts WHERE user_id = $1', [name])).length === 1;
 
 describe('A unit of work', () => {
-  it('commits what it resolves with', async () => {
+  it('commits when it resolves', async () => {
     expect(await unitOfWork().run(async (tx) => void (await insert(tx, 'commits')))).toBeUndefined();
     expect(await exists('commits')).toBe(true);
   });
 
-  it('rolls back what it rejects with', async () => {
+  it('rolls back when it rejects', async () => {
     const work = unitOfWork().run(async (tx) => {
       await insert(tx, 'rolls-back');
       throw new Error('no');
@@ -40,7 +40,7 @@ describe('A unit of work', () => {
     expect(await exists('by-manager')).toBe(false);
   });
 
-  it('rejects with the hidden error when a statement failed and nobody said so', async () => {
+  it('rejects with the error of a failed statement that the work has swallowed', async () => {
     const work = unitOfWork().run(async (tx) => {
       await insert(tx, 'hidden');
       await insert(tx, 'hidden').catch(() => {});
@@ -49,7 +49,7 @@ describe('A unit of work', () => {
     expect(await exists('hidden')).toBe(false);
   });
 
-  it('is over when it is over: nothing gets in afterwards', async () => {
+  it('accepts no statements after its end', async () => {
     let leaked: Tx | undefined;
     await unitOfWork().run(async (tx) => void (leaked = tx));
     await expect(insert(leaked!, 'leaked')).rejects.toThrow('The transaction is over');
@@ -57,7 +57,7 @@ describe('A unit of work', () => {
     expect(await exists('leaked')).toBe(false);
   });
 
-  it('lets no query of the entity manager in behind its end', async () => {
+  it('runs no query of the entity manager after its end', async () => {
     const text = `INSERT INTO accounts (user_id, created_at) VALUES ($1, now())`;
     const late: Promise<unknown>[] = [];
     let isAtWork = true;
@@ -68,7 +68,7 @@ describe('A unit of work', () => {
       };
       insertMore();
       await new Promise((resolve) => setTimeout(resolve, 20));
-      // What ends the transaction waits behind it for its turn.
+      // The statement that ends the transaction waits in line behind this one.
       late.push(manager.query('SELECT pg_sleep(0.2)').catch(() => {}));
       await new Promise((resolve) => setTimeout(resolve, 20));
       throw new Error('no');
@@ -90,7 +90,7 @@ describe('A unit of work', () => {
         attempts += 1;
         await tx.query(lock, [first]);
         bothHoldOne += 1;
-        // The first attempts wait for each other, so that they must meet.
+        // The first attempts wait for each other, which forces the deadlock.
         while (bothHoldOne < 2) await new Promise((resolve) => setTimeout(resolve, 5));
         await tx.query(lock, [second]);
       });
@@ -98,7 +98,7 @@ describe('A unit of work', () => {
     expect(attempts).toBe(3);
   });
 
-  it('gives up on an error that another try would not mend', async () => {
+  it('does not retry an error that would occur again', async () => {
     let attempts = 0;
     const work = unitOfWork().run(async (tx) => {
       attempts += 1;
@@ -108,7 +108,7 @@ describe('A unit of work', () => {
     expect(attempts).toBe(1);
   });
 
-  it('outlives the death of its connection', async () => {
+  it('survives the loss of its connection', async () => {
     const work = unitOfWork().run(async (tx) => {
       await tx.query({ name: 'test_die', text: 'SELECT pg_terminate_backend(pg_backend_pid())' });
     });
@@ -116,7 +116,7 @@ describe('A unit of work', () => {
     expect(await unitOfWork().query({ name: 'test_alive', text: 'SELECT 1 AS one' })).toEqual([{ one: 1 }]);
   });
 
-  it('makes more callers than there are connections wait, and serves them all', async () => {
+  it('makes callers wait if there are more of them than connections, and serves them all', async () => {
     const sleep = { name: 'test_sleep', text: 'SELECT pg_sleep(0.05)' };
     const answers = await Promise.all(
       Array.from({ length: 60 }, () => unitOfWork().run((tx) => tx.query(sleep))),
@@ -124,7 +124,7 @@ describe('A unit of work', () => {
     expect(answers).toHaveLength(60);
   });
 
-  it('commits nothing when what is to travel with the COMMIT cannot be made', async () => {
+  it('commits nothing if a statement before the COMMIT cannot be created', async () => {
     const work = unitOfWork().run(async (tx) => {
       await insert(tx, 'before');
       tx.beforeCommit(() => ({
@@ -139,7 +139,7 @@ describe('A unit of work', () => {
     expect([await exists('before'), await exists('last')]).toEqual([false, false]);
   });
 
-  it('answers what it resolves with even if somebody whom it tells of the commit throws, and tells the others', async () => {
+  it('resolves even if a commit listener throws, and calls the other listeners', async () => {
     const told: string[] = [];
     const work = unitOfWork().run(async (tx) => {
       await insert(tx, 'told');
@@ -153,7 +153,7 @@ describe('A unit of work', () => {
     expect([await exists('told'), told]).toEqual([true, ['the other']]);
   });
 
-  it('tries once more when its connection dies before the COMMIT, and no more than that', async () => {
+  it('retries exactly once if its connection dies before the COMMIT', async () => {
     let attempts = 0;
     const dying = (deaths: number) => async (tx: Tx) => {
       attempts += 1;
@@ -174,7 +174,7 @@ describe('A unit of work', () => {
       new TypeError('fetch failed', { cause: Object.assign(new Error('read'), { code: 'ECONNRESET' }) }),
     ],
     ['a file that is not there', Object.assign(new Error('no such file'), { code: 'ENOENT' })],
-  ])('takes %s for no outage of the database, and does not do the work again', async (_, failure) => {
+  ])('does not treat %s as an outage of the database, and does not retry the work', async (_, failure) => {
     let attempts = 0;
     const work = unitOfWork().run(async (tx) => {
       attempts += 1;
@@ -185,7 +185,7 @@ describe('A unit of work', () => {
     expect([attempts, await exists('calls out')]).toEqual([1, false]);
   });
 
-  it('takes what the entity manager meets for an outage, too', async () => {
+  it('also recognises an outage in an error of the entity manager', async () => {
     const work = unitOfWork().run((tx) => tx.manager.query('SELECT pg_terminate_backend(pg_backend_pid())'));
     await expect(work).rejects.toBeInstanceOf(Unavailable);
   });

@@ -116,7 +116,7 @@ describe('POST /login for an application service', () => {
     expect((await login(user).expect(403)).body).toMatchObject({ errcode });
   });
 
-  it('accepts other spellings of the same user ID', async () => {
+  it('refuses a user outside its namespaces in every spelling', async () => {
     await app.matrix.register({ username: 'boss' });
     for (const spelled of ['Boss', '@Boss:localhost', 'BOSS']) {
       expect((await login(spelled).expect(403)).body).toMatchObject({ errcode: 'M_EXCLUSIVE' });

@@ -171,7 +171,7 @@ describe('GET /devices/{deviceId}', () => {
     },
   );
 
-  it("answers 404 M_NOT_FOUND for a device that does not exist or belongs to another user", async () => {
+  it('answers 404 M_NOT_FOUND for a device that does not exist or belongs to another user', async () => {
     const other = await app().matrix.register({ device_id: 'THEIRS' });
     const session = await app().matrix.register();
     for (const deviceId of ['NONE', other.deviceId]) {

@@ -174,6 +174,16 @@ describe('A device', () => {
     await upload(session, { fallback_keys: keys(15, 'a') }).expect(200);
     expect((await census(app(), session.userId))['fallback_keys']).toBe(15);
   });
+
+  it('has them for at most twenty algorithms even when they are uploaded at the same time', async () => {
+    const session = await app().matrix.register();
+    const uploads = Array.from({ length: 12 }, (_, at) =>
+      upload(session, { fallback_keys: { [`a${at}:A`]: 'f', [`b${at}:A`]: 'f' } }),
+    );
+    const statuses = (await Promise.all(uploads)).map(({ status }) => status);
+    expect(statuses.toSorted()).toEqual([...Array(10).fill(200), 400, 400]);
+    expect((await census(app(), session.userId))['fallback_keys']).toBe(20);
+  });
 });
 
 describe('A request', () => {

@@ -111,7 +111,7 @@ describe('POST /register', () => {
     expect((await register({ ...wanted, auth }).expect(200)).body).toEqual(first.body);
   });
 
-  it('stores the password with the session, so that the second request may contain only auth', async () => {
+  it('remembers the password with the session, so that the second request may contain only auth', async () => {
     const username = uniqueUsername();
     const challenge = await register({ username, password: PASSWORD }).expect(401);
     const { session } = challenge.body;

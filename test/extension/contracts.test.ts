@@ -96,7 +96,7 @@ describe('A contract', () => {
     ['a verifier that says no to all', passwords(() => false), 2],
     ['rooms that contradict themselves', sharedRoomsContract({ rooms: new LyingRooms(), ...span }), 4],
     ['a policy without reasons', passwordPolicyContract({ policy: new Policy(), strong, weak: 'x' }), 1],
-  ])('finds out %s', async (_, checks, most) => {
+  ])('detects %s', async (_, checks, most) => {
     const outcomes = await Promise.allSettled(checks.map(({ check }) => check()));
     expect(outcomes.filter(({ status }) => status === 'rejected')).toHaveLength(most);
   });

@@ -184,7 +184,7 @@ const COMPOSITION = { extensions: [AcmeModule], migrations: [Greetings1764100000
 const app = useApp({ ...COMPOSITION, variables: { SERVER_ADMINS: '@admin:localhost', RATE_LIMITS: 'off' } });
 
 describe('A listener of SessionStarted', () => {
-  it('finds the device there, and may hang rows on it', async () => {
+  it('finds the device, and can insert rows that reference it', async () => {
     const session = await app().matrix.register();
     const again = await app().matrix.login(session.userId, { device_id: session.deviceId });
     const rows = await app().sql('SELECT device_id FROM greetings WHERE user_id = $1', [session.userId]);
@@ -200,7 +200,7 @@ describe('A listener of SessionStarted', () => {
     expect(app().nest.get(GreetingsListener, { strict: false }).userAgent).toBe('Fluffy/1.0');
   });
 
-  it('is named in the log when it fails, with what the database said', async () => {
+  it('is named in the log when it fails, with the error of the database', async () => {
     const session = await app().matrix.register();
     const errors = vi.spyOn(Logger.prototype, 'error').mockImplementation(() => {});
     const listener = app().nest.get(GreetingsListener);
@@ -240,7 +240,7 @@ describe('A listener that hides the error of its own statement', () => {
     ],
   ];
 
-  /** Another listener that has done nothing, whose statement fails because the transaction is aborted. */
+  /** Another, innocent listener, whose statement fails because the transaction is already aborted. */
   @Injectable()
   class Innocent {
     @InTransaction(DevicesDeleted)
@@ -304,7 +304,7 @@ describe('A listener that hides the error of its own statement', () => {
 describe('Listeners of a team', () => {
   const composition = { migrations: COMPOSITION.migrations };
 
-  /** Begins and ends a session; what the listeners found that hung on the device's row. */
+  /** Starts and ends a session, and returns the rows that the listeners found for the device. */
   async function takenBy(one: TestApp): Promise<unknown[]> {
     const session = await one.matrix.register();
     await one.matrix.logout(session).expect(200);
@@ -313,12 +313,12 @@ describe('Listeners of a team', () => {
     return taken;
   }
 
-  it('find the row of the device before and after, in a module within a module', async () => {
+  it('find the row of the device in a nested module', async () => {
     const one = await CheckedApp.start({ ...composition, extensions: [OuterModule] });
     expect(await takenBy(one)).toEqual([{ greeting: 'Hello' }]);
   });
 
-  it.each(['before', 'after'])('and in an application that imports it %s the service', async (where) => {
+  it.each(['before', 'after'])('find it if their module is imported %s the service', async (where) => {
     const createApp = (given: Composition) => {
       const service = AppModule.forRoot(given);
       const imports = where === 'before' ? [InnerModule, service] : [service, InnerModule];
@@ -336,7 +336,7 @@ describe('Listeners of a team', () => {
 describe('Sessions', () => {
   const sessions = () => app().nest.get(Sessions);
 
-  it('lists those of a user, the eldest first', async () => {
+  it('lists the sessions of a user, oldest first', async () => {
     const phone = await app().matrix.register({ initial_device_display_name: 'Phone' });
     app().clock.advance(1_000);
     const laptop = await app().matrix.login(phone.userId);
@@ -350,7 +350,7 @@ describe('Sessions', () => {
     expect(await sessions().list('@nobody:localhost')).toEqual([]);
   });
 
-  it('ends one, some, all but one, and all; what is not there is passed over', async () => {
+  it('ends one, some, all but one, and all; unknown devices are ignored', async () => {
     const first = await app().matrix.register();
     const { userId } = first;
     const more: ClientSession[] = [];
@@ -373,7 +373,7 @@ describe('Sessions', () => {
     expect(await census(app(), userId)).toEqual(NOTHING);
   });
 
-  it('tells the audit log who asked', async () => {
+  it('records in the audit log who asked', async () => {
     const phone = await app().matrix.register();
     const laptop = await app().matrix.login(phone.userId);
     await app().matrix.call(phone, 'post', '/report_stolen').send({ device_id: laptop.deviceId }).expect(200);
@@ -386,7 +386,7 @@ describe('Sessions', () => {
     await app().matrix.call(phone, 'post', '/report_stolen').send({ device_id: laptop.deviceId }).expect(404);
   });
 
-  it('are for administrators where requireServerAdmin says so', async () => {
+  it('are restricted to administrators by requireServerAdmin', async () => {
     const admin = await app().createUser('admin');
     const person = await app().matrix.register();
     const path = `/acme/sessions/${person.userId}`;
@@ -397,7 +397,7 @@ describe('Sessions', () => {
 });
 
 describe('A module of a team', () => {
-  it('has limits and metrics of its own', async () => {
+  it('can have its own limits and metrics', async () => {
     const metered = await CheckedApp.start({
       ...COMPOSITION,
       database: app().database,
@@ -440,7 +440,7 @@ describe('A module of a team', () => {
     expect(answer.text).toBe(text);
   });
 
-  it('answers nothing, and files, as they are', async () => {
+  it('sends empty answers and files unchanged', async () => {
     expect((await app().http.get('/acme/nothing').expect(200)).text).toBe('');
     const file = await app().http.post('/acme/file').send({}).expect(201);
     expect(String(file.body)).toBe('bytes');
@@ -467,8 +467,8 @@ class TablePasswords extends PasswordVerifier {
   }
 }
 
-describe('A port that is given as a class', () => {
-  it('is made by Nest, with the database', async () => {
+describe('A port that is provided as a class', () => {
+  it('is created by Nest, and can inject the database', async () => {
     const tabled = await CheckedApp.start({ passwordVerifier: TablePasswords });
     try {
       const login = (password: string) =>
@@ -493,18 +493,18 @@ class CirclingPasswords extends TablePasswords {
   }
 }
 
-describe('A port that is given as a class and asks for what asks for it', () => {
-  it('stops the start, and Nest says why', async () => {
+describe('A port that is provided as a class and has a circular dependency', () => {
+  it('makes the start fail with an error of Nest', async () => {
     const start = TestApp.start({ passwordVerifier: CirclingPasswords, variables: { LOG_LEVEL: 'fatal' } });
     await expect(start).rejects.toThrow(/PasswordVerifier|CirclingPasswords|circular/i);
   });
 });
 
-describe('What is left out', () => {
+describe('A part that is left out', () => {
   const start = (without: readonly Part[]) => CheckedApp.start({ database: app().database, without });
   const docs = async (one: TestApp) => (await one.http.get('/docs/openapi.json').expect(200)).body;
 
-  it('has no routes, and Swagger does not show it', async () => {
+  it('has no routes, and is not shown in Swagger', async () => {
     const whole = await docs(app());
     expect(Object.keys(whole.paths)).toEqual(expect.arrayContaining(['/keys/upload', '/register']));
     expect(JSON.stringify(whole.paths['/login'])).toContain('m.login.password');
@@ -532,7 +532,7 @@ describe('What is left out', () => {
     }
   });
 
-  it('takes no password, and ends devices with the keys they have had', async () => {
+  it('accepts no password, and its rows are still deleted with their device', async () => {
     const session = await app().matrix.register();
     const { userId } = session;
     await app().matrix.uploadKeys(session, someKeys(session, 5)).expect(200);
@@ -554,7 +554,7 @@ describe('What is left out', () => {
     }
   });
 
-  it('must be a part that there is', () => {
+  it('must be a known part', () => {
     expect(() => AppModule.forRoot({ without: ['key' as Part] } as unknown as Composition)).toThrow(
       'There is no part key to leave out: there are keys, register, password-login',
     );
@@ -573,7 +573,7 @@ class RootModule {
 }
 
 describe('The testing kit', () => {
-  it('starts an application of your own', async () => {
+  it('starts a custom application', async () => {
     const own = await TestApp.start({
       createApp: (composition) =>
         NestFactory.create<NestExpressApplication>(
@@ -592,7 +592,7 @@ describe('The testing kit', () => {
     }
   });
 
-  it('tells the reason of a 500', async () => {
+  it('prints the reason of a 500', async () => {
     const plain = await TestApp.start(COMPOSITION);
     const told: string[] = [];
     const write = vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
@@ -611,7 +611,7 @@ describe('The testing kit', () => {
 });
 
 describe.each(['0', ''])('Metrics with METRICS_PORT=%s', (METRICS_PORT) => {
-  it('refuse a wrong name, label or number, read by somebody or not', async () => {
+  it('refuse an invalid name, label or number', async () => {
     const variables: Record<string, string> = METRICS_PORT === '' ? {} : { METRICS_PORT };
     const one = await CheckedApp.start({ variables });
     try {

@@ -22,7 +22,7 @@ import { PASSWORD, passwordOf, V3 } from '../../src/testing/index.js';
 import { createDatabase } from '../support/database.js';
 import { useApp } from '../support/test-app.js';
 
-/** Passwords of two users are kept elsewhere. */
+/** Verifies the passwords of two users that are kept elsewhere. */
 class Directory extends PasswordVerifier {
   private readonly passwords = new Map([
     ['@anna:localhost', 'in the directory'],
@@ -94,7 +94,7 @@ const app = useApp({
 const login = (body: object) => app().http.post(`${V3}/login`).send(body);
 
 describe('A password that is kept elsewhere', () => {
-  it('logs in who has no account yet, and proves it again in mid-request', async () => {
+  it('works at the first login, which creates the account, and in interactive authentication', async () => {
     const anna = await app().matrix.login('anna', { password: 'in the directory' });
     expect(anna.userId).toBe('@anna:localhost');
     const again = await app().matrix.login('@anna:localhost', { password: 'in the directory' });
@@ -104,19 +104,19 @@ describe('A password that is kept elsewhere', () => {
     expect(challenge.status).toBe(200);
   });
 
-  it('is refused when it is wrong, and counts as any other', async () => {
+  it('is refused if it is wrong, and creates no account', async () => {
     const identifier = { type: 'm.id.user', user: 'ben' };
     await login({ type: 'm.login.password', identifier, password: PASSWORD }).expect(403);
     const [row] = await app().sql(`SELECT count(*)::int FROM accounts WHERE user_id = '@ben:localhost'`);
     expect(row).toEqual({ count: 0 });
   });
 
-  it('reserves the name: nobody else registers it', async () => {
+  it('reserves the name, so that nobody else can register it', async () => {
     const answer = await app().http.get(`${V3}/register/available`).query({ username: 'ben' }).expect(400);
     expect(answer.body).toMatchObject({ errcode: 'M_USER_IN_USE' });
   });
 
-  it('is not changed here', async () => {
+  it('cannot be changed here', async () => {
     const anna = await app().matrix.login('anna', { password: 'in the directory' });
     const auth = passwordOf(anna, 'in the directory');
     const change = { new_password: 'a quite different phrase', auth };
@@ -128,14 +128,14 @@ describe('A password that is kept elsewhere', () => {
     await app().http.post(`${V3}/account/password`).send(change).expect(403);
   });
 
-  it('changes nothing for the others', async () => {
+  it('does not affect other users', async () => {
     const { userId } = await app().matrix.register();
     expect(await app().matrix.login(userId)).toMatchObject({ userId });
   });
 });
 
 describe("A team's own type of login", () => {
-  it('is told, begins a session, and makes the account', async () => {
+  it('is listed, starts a session, and creates the account', async () => {
     const { flows } = (await app().http.get(`${V3}/login`).expect(200)).body;
     expect(flows).toContainEqual({ type: 'org.example.badge', colour: 'green' });
     const answer = await login({ type: 'org.example.badge', badge: 'carla', device_id: 'GATE' }).expect(200);
@@ -143,7 +143,7 @@ describe("A team's own type of login", () => {
     await login({ type: 'org.example.badge', badge: 'carla' }).expect(200);
   });
 
-  it('answers what it refuses, and no name that nobody could have', async () => {
+  it('returns its own errors, and cannot create an invalid name', async () => {
     await login({ type: 'org.example.badge' }).expect(400);
     const answer = await login({ type: 'org.example.badge', badge: 'no such name' }).expect(403);
     expect(answer.body).toMatchObject({ errcode: 'M_FORBIDDEN' });
@@ -156,7 +156,7 @@ describe("A team's own type of login", () => {
 
 describe('The login types of the service', () => {
   it.each(['m.login.password', 'm.login.token', 'm.login.application_service'])(
-    'are not replaced: %s',
+    'cannot be replaced: %s',
     (type) => {
       class Another extends LoginFlow {
         readonly type = type;
@@ -168,7 +168,7 @@ describe('The login types of the service', () => {
 });
 
 describe("A team's own stage", () => {
-  it('is asked for where the team says so', async () => {
+  it('is required where the team configures it', async () => {
     const phone = await app().matrix.register();
     const laptop = await app().matrix.register();
     const remove = (auth?: object) =>
@@ -178,7 +178,7 @@ describe("A team's own stage", () => {
     const challenge = (await remove().expect(401)).body;
     expect(challenge.flows).toEqual([{ stages: ['org.example.nod', 'm.login.password'] }]);
     const { session } = challenge;
-    // In any order, and none is lost: neither by one that fails nor by a look at the state of the session.
+    // Stages may be completed in any order. A failed stage or a look at the session's state loses none of them.
     expect((await remove({ ...passwordOf(phone), session }).expect(401)).body).toMatchObject({
       completed: ['m.login.password'],
     });
@@ -199,14 +199,14 @@ describe("A team's own stage", () => {
   });
 });
 
-describe("A team's own type of login, guessed at,", () => {
-  it('is refused like passwords', async () => {
+describe("A guessed credential of a team's own login type", () => {
+  it('is rate-limited like a password', async () => {
     for (let guess = 0; guess < 6; guess += 1) await login({ type: 'org.example.badge', badge: 'forged' });
     await login({ type: 'org.example.badge', badge: 'forged' }).expect(429);
   });
 });
 
-/** Where a team keeps what the service needs. */
+/** A provider of a team, with the data that the service needs. */
 @Injectable()
 class Vault {
   readonly serverName = 'async.example.org';
@@ -226,7 +226,7 @@ class TeamController {
 }
 
 describe('An application of a team', () => {
-  it('composes the service with what its own providers know', async () => {
+  it('composes the service with its own providers', async () => {
     const database = await createDatabase();
 
     @Module({

@@ -5,7 +5,7 @@ import ts from 'typescript';
 import * as everything from '../../src/index.js';
 import * as testing from '../../src/testing/index.js';
 
-/** Names that a file exports, types with the others. */
+/** Returns the names that a file exports, including types. */
 async function exportsOf(file: string): Promise<string[]> {
   const text = await readFile(new URL(`../../src/${file}`, import.meta.url), 'utf8');
   const lists = [...text.matchAll(/^export (?:type )?\{([^}]*)\}/gm)].map(([, list]) => list!);
@@ -14,7 +14,7 @@ async function exportsOf(file: string): Promise<string[]> {
   return names.filter((name) => name !== '').toSorted();
 }
 
-/** What of the file's exports lacks a sentence, or an example where it is more than a type. */
+/** Returns the exports without a description, and those that are more than a type and have no example. */
 function undocumented(file: string): string[] {
   const path = fileURLToPath(new URL(`../../src/${file}`, import.meta.url));
   const program = ts.createProgram([path], {
@@ -36,9 +36,9 @@ function undocumented(file: string): string[] {
   });
 }
 
-// Whatever stands here is a promise: a name may come, and none may go.
+// This list is a promise: names may be added, but none may be removed.
 describe('The public API', () => {
-  it('of matrix-session-service is what it was', async () => {
+  it('of matrix-session-service has not changed', async () => {
     expect(await exportsOf('index.ts')).toMatchInlineSnapshot(`
       [
         "About",
@@ -155,7 +155,7 @@ describe('The public API', () => {
     expect(Object.values(everything)).not.toContain(undefined);
   });
 
-  it('of matrix-session-service/testing is what it was', async () => {
+  it('of matrix-session-service/testing has not changed', async () => {
     expect(await exportsOf('testing/index.ts')).toMatchInlineSnapshot(`
       [
         "ClientSession",
@@ -186,7 +186,7 @@ describe('The public API', () => {
   });
 
   it.each(['index.ts', 'testing/index.ts'])(
-    'says of every name in %s what it is, and shows it at work',
+    'documents every name in %s with a description and an example',
     (file) => {
       expect(undocumented(file)).toEqual([]);
     },

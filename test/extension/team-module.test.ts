@@ -20,7 +20,7 @@ import {
 import { V3 } from '../../src/testing/index.js';
 import { useApp } from '../support/test-app.js';
 
-// A module as another team would write it: an endpoint, a table of its own, and rows that vanish with a device.
+// A module as another team would write it: an endpoint, its own table, and rows that are deleted with a device.
 class Notes1764000000000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`
@@ -94,7 +94,7 @@ class NotesModule {}
 const app = useApp({ extensions: [NotesModule], migrations: [Notes1764000000000] });
 
 describe("Another team's module", () => {
-  it('is guarded, reads bodies, and answers errors as the service does', async () => {
+  it('has the guard, body parsing and error format of the service', async () => {
     expect((await app().http.get(`${V3}/notes`).expect(401)).body).toMatchObject({
       errcode: 'M_MISSING_TOKEN',
     });
@@ -107,7 +107,7 @@ describe("Another team's module", () => {
     expect(answer.body).toMatchObject({ errcode: 'M_BAD_JSON' });
   });
 
-  it('deletes its own rows, and those only, in the transaction of a logout', async () => {
+  it('deletes only its own rows, in the transaction of a logout', async () => {
     const phone = await app().matrix.register();
     const laptop = await app().matrix.login(phone.userId);
     for (const [session, note] of [

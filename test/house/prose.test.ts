@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const LONGEST = 120;
 
-/** Files of these folders, or of the root where none is named. */
+/** Returns the files in these folders that have this ending. */
 function filesOf(folders: readonly string[], ending: string): string[] {
   return folders.flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: folder !== '.' })
@@ -15,7 +15,7 @@ function filesOf(folders: readonly string[], ending: string): string[] {
   );
 }
 
-/** Lines that are too long, with their place. */
+/** Returns the places of lines that are too long. */
 function tooLong(file: string, isProse: (line: string) => boolean): string[] {
   return readFileSync(join(root, file), 'utf8')
     .split('\n')
@@ -25,13 +25,13 @@ function tooLong(file: string, isProse: (line: string) => boolean): string[] {
 }
 
 describe('Prose', () => {
-  it(`has lines of ${LONGEST} characters at the most in comments`, () => {
+  it(`has lines of at most ${LONGEST} characters in comments`, () => {
     const files = filesOf(['src', 'test', 'bench', 'examples'], '.ts');
     expect(files.length).toBeGreaterThan(200);
     expect(files.flatMap((file) => tooLong(file, (line) => /^\s*(?:\/\/|\/?\*)/.test(line)))).toEqual([]);
   });
 
-  it('and in documents, but for tables and code', () => {
+  it('has such lines in documents, except in tables and code', () => {
     const documents = filesOf(['.', 'docs'], '.md');
     expect(documents).toContain('README.md');
     const long = documents.flatMap((file) => {

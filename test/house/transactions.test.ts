@@ -5,7 +5,7 @@ import ts from 'typescript';
 import { expect, it } from 'vitest';
 
 const src = fileURLToPath(new URL('../../src', import.meta.url));
-/** It says why not, and how to wait for all. */
+/** This file explains why this is not allowed, and how to wait for several statements. */
 const OWNER = 'database/tx.ts';
 
 const isTx = (node: ts.Node): boolean =>
@@ -13,7 +13,7 @@ const isTx = (node: ts.Node): boolean =>
 const isPromiseGroup = ({ expression }: ts.CallExpression) =>
   /^Promise\.(all|allSettled|any|race)$/.test(expression.getText());
 
-/** Where a file runs statements of a transaction side by side, or lets one run that it does not wait for. */
+/** Returns the places where a file runs statements of a transaction in parallel, or does not wait for one. */
 function faultsIn(file: ts.SourceFile): string[] {
   const faults: string[] = [];
   const visit = (node: ts.Node): void => {
@@ -30,7 +30,7 @@ function faultsIn(file: ts.SourceFile): string[] {
   return faults;
 }
 
-it('Statements of a transaction are waited for together, in order: no Promise.all, and none is left alone', async () => {
+it('Statements of a transaction are awaited in order: no Promise.all, and no statement without an await', async () => {
   const names = (await readdir(src, { recursive: true })).filter(
     (name) => name.endsWith('.ts') && name !== OWNER,
   );

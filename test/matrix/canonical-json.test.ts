@@ -24,7 +24,7 @@ describe('Canonical JSON', () => {
     expect(canonicalJson(JSON.parse(json))).toBe(canonical);
   });
 
-  it('orders keys by code point, where JavaScript goes by UTF-16', () => {
+  it('orders keys by code point, whereas JavaScript compares UTF-16 units', () => {
     expect(canonicalJson({ '\u{1F600}': 1, '\uFF5E': 2 })).toBe('{"\uFF5E":2,"\u{1F600}":1}');
   });
 
@@ -34,14 +34,14 @@ describe('Canonical JSON', () => {
     );
   });
 
-  it('keeps the order of three hundred keys, and one that is called __proto__', () => {
+  it('orders three hundred keys, and keeps one that is called __proto__', () => {
     const keys = Array.from({ length: 300 }, (_, at) => `k${String(at).padStart(3, '0')}`);
     const shuffled = Object.fromEntries(keys.toReversed().map((key) => [key, 1]));
     expect(Object.keys(JSON.parse(canonicalJson(shuffled)))).toEqual(keys);
     expect(canonicalJson(JSON.parse('{"b":1,"__proto__":2}'))).toBe('{"__proto__":2,"b":1}');
   });
 
-  it.each([1.5, 2 ** 53, -(2 ** 53), Infinity])('does not have the number %d', (number) => {
+  it.each([1.5, 2 ** 53, -(2 ** 53), Infinity])('cannot contain the number %d', (number) => {
     expect(() => canonicalJson({ number })).toThrow(TypeError);
   });
 });
@@ -64,28 +64,28 @@ describe('A signature', () => {
   const holds = (object: Record<string, unknown>) =>
     isSignedWith(signedBytes(object), KEY, signaturesBy(object, 'domain').get('ed25519:1')!);
 
-  it('of the specification holds', async () => {
+  it('from the specification is valid', async () => {
     expect(await holds(EMPTY)).toBe(true);
     expect(await holds(DATA)).toBe(true);
   });
 
-  it('covers neither itself nor what is unsigned, and everything else', async () => {
+  it('covers everything except signatures and the unsigned part', async () => {
     expect(await holds({ ...DATA, unsigned: { age: 7 } })).toBe(true);
     expect(await holds({ ...DATA, three: 3 })).toBe(false);
     expect(await holds({ ...DATA, one: 1.5 })).toBe(false);
   });
 
-  it.each(['', 'x', 'AAAA', 'A'.repeat(86), '*'.repeat(86)])('"%s" does not hold', async (signature) => {
+  it.each(['', 'x', 'AAAA', 'A'.repeat(86), '*'.repeat(86)])('"%s" is not valid', async (signature) => {
     expect(await isSignedWith(signedBytes(DATA), KEY, signature)).toBe(false);
   });
 
-  it('by a key that is none does not hold', async () => {
+  it('by an invalid key is not valid', async () => {
     const signature = signaturesBy(DATA, 'domain').get('ed25519:1')!;
     for (const key of ['', 'AAAA', `${KEY}=`, '\u{1F600}', 'constructor'])
       expect(await isSignedWith(signedBytes(DATA), key, signature)).toBe(false);
   });
 
-  it('is looked for under its user and its algorithm only', () => {
+  it('is searched only under its user and its algorithm', () => {
     expect(signaturesBy({ signatures: { domain: { 'rsa:1': 'x', 'ed25519:2': 7 } } }, 'domain').size).toBe(0);
     for (const signatures of [undefined, null, [], 'x', { domain: 'x' }, { other: { 'ed25519:1': 'x' } }])
       expect(signaturesBy({ signatures }, 'domain').size).toBe(0);
@@ -93,7 +93,7 @@ describe('A signature', () => {
 });
 
 describe('A public key', () => {
-  it('is thirty-two bytes in unpadded base64, in one spelling', () => {
+  it('is thirty-two bytes in unpadded base64, in its only valid spelling', () => {
     expect(isPublicKey('XGX0JRS2Af3be3knz2fBiRbApjm2Dh61gXDJA8kcJNI')).toBe(true);
     for (const other of ['XGX0JRS2Af3be3knz2fBiRbApjm2Dh61gXDJA8kcJNJ', 'XGX0', 'DEVICE', ''])
       expect(isPublicKey(other)).toBe(false);

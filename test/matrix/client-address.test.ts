@@ -35,13 +35,13 @@ describe('An address', () => {
     '[203.0.113.9',
     'localhost',
     `1${'1'.repeat(3_000)}`,
-  ])('is no other text: %s', (text) => {
+  ])('is not accepted from another text: %s', (text) => {
     expect(toAddress(text)).toBeNull();
   });
 });
 
 describe('The network of an address', () => {
-  it('is that of its first 64 bits for IPv6, in whatever spelling, and the address itself for IPv4', () => {
+  it('is the first 64 bits for IPv6, in any spelling, and the whole address for IPv4', () => {
     const spellings = ['2001:db8:0:1::1', '2001:DB8:0:1:FFFF::2', '2001:0db8:0000:0001::3'];
     expect(new Set(spellings.map((one) => networkOf(toAddress(one)!)))).toEqual(
       new Set(['2001:db8:0:1::/64']),

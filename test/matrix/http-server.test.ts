@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { MatrixHttpServer } from '../../src/matrix/http-server.js';
 
 const REQUEST = 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n';
-/** Longer than the server waits for another request. */
+/** Longer than a stopping server waits for another request. */
 const LONG_MS = 250;
 
 let service: MatrixHttpServer;
@@ -25,7 +25,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** A connection as a proxy keeps it: it has had an answer, and rests. */
+/** Opens a connection as a proxy keeps it: it has received an answer and is idle. */
 async function kept(): Promise<Socket> {
   const socket = connect((service.server.address() as AddressInfo).port, '127.0.0.1');
   await once(socket, 'connect');
@@ -40,12 +40,12 @@ async function answered(socket: Socket): Promise<string> {
 }
 
 describe('A server that stops', () => {
-  it('keeps connections for as long as requests come, and then closes those that rest', async () => {
+  it('keeps connections open as long as requests arrive, and then closes the idle ones', async () => {
     const [first, second, third] = [await kept(), await kept(), await kept()];
     const ended = once(third, 'close');
     const stopped = service.stop(60_000);
     for (const socket of [first, second]) {
-      // In the phase of timers, as the server's own timer runs: Node has not yet read what is written here.
+      // Write in the timer phase, in which the server's own timer runs: Node has not read this request yet.
       await sleep(1);
       socket.write(REQUEST);
       vi.advanceTimersByTime(LONG_MS);

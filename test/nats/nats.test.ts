@@ -10,14 +10,14 @@ import { temporaryDirectory } from '../../src/testing/test-postgres.js';
 import { createDatabase } from '../support/database.js';
 import { TestApp } from '../support/test-app.js';
 
-// Runs where NATS_SERVER names the program: in CI, and nowhere without one.
+// Runs only if NATS_SERVER names the program, as in CI.
 let port: number;
 let server: ChildProcess | undefined;
 let listener: NatsConnection | undefined;
 let app: TestApp;
 let heard: { subject: string; id: string; pattern: string; data: Record<string, unknown> }[] = [];
 
-/** A server in which `u` may do everything, and `mute` may publish nothing. */
+/** Starts a server on which `u` may do everything and `mute` may not publish. */
 async function up(): Promise<void> {
   const directory = await temporaryDirectory();
   const file = join(directory, 'nats.conf');
@@ -66,7 +66,7 @@ afterAll(async () => {
   await down();
 });
 
-/** Why the latest delivery that was tried has failed. */
+/** Returns the error of the latest attempted delivery. */
 async function errorOf(node: TestApp): Promise<string> {
   const [delivery] = await node.sql<{ last_error: string }>(
     `SELECT last_error FROM event_deliveries WHERE state = 'pending' AND attempts > 0 ORDER BY position DESC, ordinal LIMIT 1`,
@@ -77,7 +77,7 @@ async function errorOf(node: TestApp): Promise<string> {
 const deleted = () => heard.filter(({ subject }) => subject === 'matrix.session.devices.deleted');
 
 describe('NATS', () => {
-  it('gets what happened while it was down, in the order of each user, once it is up', async () => {
+  it('receives the events of an outage afterwards, in order for each user', async () => {
     const { userId } = await app.matrix.register({ device_id: 'D0' });
     for (let n = 1; n <= 3; n += 1) {
       const session = await app.matrix.login(userId, { device_id: `D${n}` });
@@ -99,7 +99,7 @@ describe('NATS', () => {
     expect(order).toEqual(['D1', 'D2', 'D3']);
   });
 
-  it('gets an event at once, as Nest sends one, with an ID by which a repetition is known', async () => {
+  it('receives an event at once, in the format of Nest, with an ID that identifies repeated deliveries', async () => {
     const session = await app.matrix.register();
     await app.drain();
     heard = [];
@@ -115,7 +115,7 @@ describe('NATS', () => {
     ]);
   });
 
-  it('gets nothing in the clear where TLS was asked for', async () => {
+  it('receives nothing in plain text if TLS is configured', async () => {
     heard = [];
     const database = await createDatabase();
     const secret = await TestApp.start({
@@ -130,7 +130,7 @@ describe('NATS', () => {
     await database.drop();
   });
 
-  it('has not got what it refuses to publish', async () => {
+  it('has not received an event that it refuses to publish', async () => {
     const node = await TestApp.start({ variables: { NATS_URL: `nats://mute:mute@127.0.0.1:${port}` } });
     await node.matrix.register();
     await node.drain();
@@ -138,7 +138,7 @@ describe('NATS', () => {
     await node.stop();
   });
 
-  it('has an event with JetStream when a stream has stored it', async () => {
+  it('has received an event with JetStream once a stream has stored it', async () => {
     const node = await TestApp.start({
       variables: {
         NATS_URL: `nats://u:p%40ss@127.0.0.1:${port}`,
@@ -174,7 +174,7 @@ describe('NATS', () => {
     await node.stop();
   });
 
-  it('loses nothing when it goes down and comes back', async () => {
+  it('loses no event when it goes down and comes back', async () => {
     await down();
     heard = [];
     const session = await app.matrix.register();

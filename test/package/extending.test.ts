@@ -10,7 +10,7 @@ import { temporaryDirectory } from '../../src/testing/test-postgres.js';
 const checkout = fileURLToPath(new URL('../..', import.meta.url));
 const run = promisify(execFile);
 
-/** A block of docs/extending.md: a command, or a file by its name. */
+/** A code block of docs/extending.md: a command, or a named file. */
 interface Block {
   readonly language: string;
   readonly file: string | undefined;
@@ -29,7 +29,7 @@ let env: NodeJS.ProcessEnv;
 beforeAll(async () => {
   directory = await temporaryDirectory();
   const { DATABASE_URL: _own, MATRIX_SESSION_SERVICE_TEST_POSTGRES: _ours, ...rest } = process.env;
-  // What vitest sets for this run is not for the runs inside.
+  // Variables that vitest sets for this run must not reach the runs inside.
   const others = Object.entries(rest).filter(
     ([name]) => !/^(VITEST|NODE_ENV|TEST|FORCE_COLOR|npm_)/.test(name),
   );
@@ -45,7 +45,7 @@ async function shell(text: string): Promise<string> {
   return stdout;
 }
 
-/** Packs a copy of the checkout: others use what the checkout itself has built. */
+/** Packs a copy of the checkout, because other tests use the build of the checkout itself. */
 async function pack(): Promise<void> {
   const copy = await temporaryDirectory();
   const { stdout } = await run('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
@@ -58,7 +58,7 @@ async function pack(): Promise<void> {
   await rm(copy, { recursive: true });
 }
 
-/** Starts, waits for the line that says where, and stops. */
+/** Starts the application, waits for the line with its address, and stops it. */
 async function start(text: string): Promise<string> {
   const service = spawn('bash', ['-c', text], { cwd: directory, env, detached: true });
   let output = '';
@@ -80,7 +80,7 @@ async function start(text: string): Promise<string> {
   }
 }
 
-it('docs/extending.md leads from an empty directory to a module that is tested and runs, with the packed package', async () => {
+it('The steps of docs/extending.md create a working and tested module in an empty directory, with the packed package', async () => {
   const outputs: string[] = [];
   for (const { language, file, text } of await blocks()) {
     if (file !== undefined) {
@@ -102,7 +102,7 @@ it('docs/extending.md leads from an empty directory to a module that is tested a
   expect(nested).not.toContain('node_modules');
 }, 400_000);
 
-it('examples/pushers holds no file that docs/extending.md does not have', async () => {
+it('examples/pushers contains only files that docs/extending.md shows', async () => {
   const documented = (await blocks()).map(({ file }) => file).filter((file) => file !== undefined);
   const entries = await readdir(join(checkout, 'examples/pushers'), { recursive: true, withFileTypes: true });
   const files = entries

@@ -10,7 +10,7 @@ let directory: string;
 
 beforeAll(async () => {
   directory = await temporaryDirectory();
-  // The package as npm sees it; its code is of no account here.
+  // The package as npm sees it. Its code does not matter here.
   const self = await readFile(join(checkout, 'package.json'), 'utf8');
   const { name, version, dependencies, peerDependencies, peerDependenciesMeta } = JSON.parse(self);
   const packed = { name, version, dependencies, peerDependencies, peerDependenciesMeta };
@@ -21,7 +21,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(directory, { recursive: true, force: true }));
 
-/** What npm says to an application with these dependencies. */
+/** Installs the package into an application with these dependencies, and returns the output of npm. */
 async function install(own: Record<string, string>): Promise<{ isRefused: boolean; output: string }> {
   const app = await temporaryDirectory();
   const dependencies = {
@@ -39,7 +39,7 @@ async function install(own: Record<string, string>): Promise<{ isRefused: boolea
   return answer;
 }
 
-it('npm tells an application on Nest 11 that the package needs Nest 12, and installs it beside Nest 12', async () => {
+it('npm refuses the package in an application on Nest 11, and installs it with Nest 12', async () => {
   const old = await install({ '@nestjs/common': '^11.0.0', '@nestjs/core': '^11.0.0' });
   expect(old.isRefused).toBe(true);
   expect(old.output).toMatch(/ERESOLVE/);
@@ -54,7 +54,7 @@ it.each([
   ['rxjs', '^6.6.0', '7'],
   ['reflect-metadata', '^0.1.13', '0.2'],
 ])(
-  'npm tells an application on %s %s that the package needs another',
+  'npm refuses the package in an application on %s %s',
   async (name, version, needed) => {
     const { isRefused, output } = await install({ [name]: version });
     expect(isRefused).toBe(true);

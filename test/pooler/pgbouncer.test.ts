@@ -9,7 +9,7 @@ import { temporaryDirectory } from '../../src/testing/test-postgres.js';
 import { OwnPostgres } from '../support/own-postgres.js';
 import { freePort, ServiceProcess } from '../support/service-process.js';
 
-// Runs where PGBOUNCER names the program: in CI, and nowhere without one.
+// Runs only if PGBOUNCER names the program, as in CI.
 let postgres: OwnPostgres;
 let directory: string;
 let pooler: ChildProcess | undefined;
@@ -95,7 +95,7 @@ describe('Behind PgBouncer', () => {
     ['transaction', 'ignore_startup_parameters = options'],
     ['transaction', 'server_round_robin = 1'],
     ['statement', ''],
-  ])('in %s mode, with "%s", it does not start, and says what to set', async (mode, more) => {
+  ])('in %s mode, with "%s", the service does not start, and says what to configure', async (mode, more) => {
     await startPooler(mode, more);
     const refused = await ServiceProcess.start({ DATABASE_URL: url }).then(
       () => 'it started',

@@ -25,7 +25,7 @@ async function endpoints(): Promise<Endpoint[]> {
   );
 }
 
-/** Every name that some body has, at any depth. */
+/** Every name that occurs in a body, at any depth. */
 const NAMES = `
   algorithms auth address country data device_id device_keys devices display_name erase fallback fallback_keys guest_access_token
   identifier inhibit_login initial_device_display_name key keys locked logout_devices master_key medium new_password number
@@ -80,7 +80,7 @@ const parameter = fc.oneof(
   fc.string({ minLength: 1, unit: 'grapheme' }).map(encodeURIComponent),
 );
 
-/** Bodies that an endpoint takes, for {@link mutated} to spoil. */
+/** Valid bodies, which {@link mutated} makes invalid. */
 function goodBodies(): object[] {
   const auth = passwordOf(session);
   return [
@@ -97,7 +97,7 @@ function goodBodies(): object[] {
   ];
 }
 
-/** The object with one of its values, at any depth, replaced by another. */
+/** Returns the object with one of its values, at any depth, replaced. */
 function mutated(object: unknown, at: number, by: unknown): unknown {
   let count = 0;
   const walk = (node: unknown): unknown => {
@@ -116,7 +116,7 @@ async function requireNo5xx({ method, path }: Endpoint, argument: string, sent: 
   const answer = await (method === 'get' ? call : asItIs(call.type('json')).send(sent));
   expect(answer.status).toBeLessThan(500);
   if (answer.status >= 400) {
-    // A challenge has flows; every other error says what it is.
+    // A challenge has flows; every other error has an errcode.
     const error = { errcode: expect.stringMatching(/^M_/), error: expect.any(String) };
     expect(answer.body).toEqual(
       answer.body.flows
@@ -139,7 +139,7 @@ describe('Random bodies', () => {
     }
   });
 
-  it('that are all but right never give a 5xx either', { timeout: 120_000 }, async () => {
+  it('that are almost valid never give a 5xx either', { timeout: 120_000 }, async () => {
     const taking = (await endpoints()).filter(({ method }) => method !== 'get');
     expect(taking.length).toBeGreaterThan(15);
     for (const endpoint of taking) {

@@ -5,11 +5,11 @@ import * as steps from './session-model.js';
 
 const app = useApp();
 
-// Most of it happens to one user and two devices, or nothing would happen to the same key twice.
+// Most steps concern one user and two devices, because otherwise nothing would happen to the same key twice.
 const user = fc.constantFrom('alice', 'alice', 'alice', 'bob');
 const device = fc.constantFrom('A', 'A', 'A', 'B', 'B', 'C');
 
-/** A step as fast-check runs and prints it. */
+/** A step that fast-check can run and print. */
 class Command implements fc.AsyncCommand<steps.Model, steps.Real> {
   constructor(
     private readonly name: keyof typeof STEPS,
@@ -31,7 +31,7 @@ class Command implements fc.AsyncCommand<steps.Model, steps.Real> {
   }
 }
 
-/** The arguments of each step, and how often it comes. */
+/** The arguments of each step, and its frequency. */
 const STEPS = {
   register: { step: steps.register, weight: 1, args: [user, device] },
   login: { step: steps.login, weight: 2, args: [user, device] },
@@ -55,9 +55,9 @@ const commands = Object.entries(STEPS).flatMap(([name, { weight, args }]) => {
   return Array.from({ length: weight }, () => command);
 });
 
-describe('Any sequence of what users do', () => {
+describe('Any sequence of user actions', () => {
   it(
-    'leaves the service as the model says: no token or key without device, no one-time key twice',
+    'leaves the service in the state of the model: no token or key without a device, no one-time key twice',
     { timeout: 120_000 },
     async () => {
       const models: steps.Model[] = [];
@@ -72,7 +72,7 @@ describe('Any sequence of what users do', () => {
         fc.asyncProperty(sequences, (sequence) => fc.asyncModelRun(setup, sequence)),
         { numRuns: 30 },
       );
-      // The sequences went far enough to prove something.
+      // The sequences were long enough to prove something.
       const total = (count: (model: steps.Model) => number) =>
         models.reduce((sum, model) => sum + count(model), 0);
       expect(total(({ claims }) => claims)).toBeGreaterThan(0);

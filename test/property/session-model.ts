@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import { type ClientSession, PASSWORD, passwordOf } from '../../src/testing/matrix-client.js';
 import type { TestApp } from '../support/test-app.js';
 
-/** What is known of a device of which a session lives. */
+/** The model of a device with a session. */
 interface Device {
   name: string | null;
   session: ClientSession;
@@ -10,7 +10,7 @@ interface Device {
   readonly claimed: Set<string>;
 }
 
-/** The service as it should be: users, each with devices that have a session. */
+/** The expected state of the service: users, each with devices that have a session. */
 export class Model {
   readonly users = new Map<string, { userId: string; devices: Map<string, Device> }>();
   /** Sessions that have ended; none of their tokens may ever work again. */
@@ -19,14 +19,14 @@ export class Model {
   claims = 0;
 }
 
-/** The service as it is. */
+/** The real service. */
 export interface Real {
   readonly app: TestApp;
-  /** Tells the users of one run from those of another. */
+  /** Distinguishes the users of one run from those of another. */
   readonly run: string;
 }
 
-/** One thing that a user does: the model changes, the service must agree. */
+/** One action of a user: it changes the model, and the service must match. */
 export type Step = (model: Model, real: Real) => Promise<void>;
 
 const call = (
@@ -56,7 +56,7 @@ function end(model: Model, user: string, names: readonly string[]): void {
   }
 }
 
-/** A session begins on a device, new or known. */
+/** Starts a session in the model on a new or known device. */
 function begin(model: Model, user: string, session: ClientSession): void {
   const { devices } = userOf(model, user)!;
   const known = devices.get(session.deviceId);
@@ -193,7 +193,7 @@ export const logoutAll =
     end(model, user, [...userOf(model, user)!.devices.keys()]);
   };
 
-/** What must hold after every step, whatever it was. */
+/** Checks what must hold after every step. */
 export async function requireInvariants(model: Model, { app }: Real): Promise<void> {
   const orphans = await app.sql(`
     SELECT 'token without device' FROM access_tokens LEFT JOIN devices d USING (user_id, device_id) WHERE d IS NULL

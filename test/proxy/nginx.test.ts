@@ -13,14 +13,14 @@ import {
 import { Nginx } from '../support/nginx.js';
 import { useApp } from '../support/test-app.js';
 
-// Runs where NGINX names the program: in CI, and nowhere without one.
+// Runs only if NGINX names the program, as in CI.
 const app = useApp({ variables: { TRUST_PROXY: 'loopback' } });
 
 let homeserver: Server;
 let nginx: Nginx;
 let proxy: string;
 
-/** Stands in for a homeserver, and tells which requests reached it. */
+/** A stand-in for a homeserver that reports which requests reached it. */
 function startHomeserver(): Server {
   const server = createServer((incoming: IncomingMessage, response) => {
     response.setHeader('Content-Type', 'application/json').end(JSON.stringify({ homeserver: incoming.url }));
@@ -45,8 +45,8 @@ afterAll(async () => {
 const through = () => request(proxy);
 const matrix = () => new MatrixClient(through());
 
-describe('The nginx of the documentation', () => {
-  it('sends every endpoint that the service has to the service, and its like to the homeserver', async () => {
+describe('The nginx configuration of the documentation', () => {
+  it('routes every endpoint of the service to the service, and similar ones to the homeserver', async () => {
     const { body } = await app().http.get('/docs/openapi.json').expect(200);
     const all = Object.keys(body.paths as object).map((path) =>
       (/^\/(?:_matrix|_session|\.well|health)/.test(path) ? path : `${V3}${path}`).replace(
@@ -67,14 +67,14 @@ describe('The nginx of the documentation', () => {
         : 'service';
     const withHomeserver: string[] = [];
     for (const path of paths) if ((await reached(path)) === 'homeserver') withHomeserver.push(path);
-    // What a homeserver has more to say about.
+    // Endpoints about which a homeserver knows more.
     expect(withHomeserver.toSorted()).toEqual([
       '/.well-known/matrix/client',
       '/_matrix/client/v3/capabilities',
       '/_matrix/client/v3/keys/changes',
       '/_matrix/client/versions',
     ]);
-    // What is the operator's is not for the world outside.
+    // Endpoints for operators are not reachable from outside.
     for (const path of all.filter(isOperators))
       expect([path, await reached(path)]).toEqual([path, 'homeserver']);
     expect(all.length).toBeGreaterThan(paths.length);
@@ -83,7 +83,7 @@ describe('The nginx of the documentation', () => {
   });
 
   it.each(['with/slash', 'with+plus', 'with%percent', 'with:colon', 'äöü', 'a//b', 'line\nbreak', 'x?y#z'])(
-    'passes the device ID %j on as it is',
+    'passes the device ID %j on unchanged',
     async (device_id) => {
       const session = await matrix().register({ device_id });
       const path = `/devices/${encodeURIComponent(device_id)}`;
@@ -98,7 +98,7 @@ describe('The nginx of the documentation', () => {
     },
   );
 
-  it('tells the service where the client is, which nobody can make up', async () => {
+  it('passes the address of the client, which nobody can forge', async () => {
     const session: ClientSession = await matrix().register();
     await matrix().call(session, 'get', '/account/whoami').set('X-Forwarded-For', '192.0.2.66').expect(200);
     const { body } = await matrix().call(session, 'get', '/devices').expect(200);

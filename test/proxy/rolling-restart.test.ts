@@ -5,7 +5,7 @@ import { Nginx } from '../support/nginx.js';
 import { OwnPostgres } from '../support/own-postgres.js';
 import { freePort, ServiceProcess } from '../support/service-process.js';
 
-// Runs where NGINX names the program: in CI, and nowhere without one.
+// Runs only if NGINX names the program, as in CI.
 let postgres: OwnPostgres;
 let nodes: ServiceProcess[] = [];
 let nginx: Nginx;

@@ -15,7 +15,7 @@ import { useApp } from '../support/test-app.js';
 const ADMIN = '@admin:localhost';
 let refuses = false;
 
-/** Fails after the audit was told. */
+/** Fails after the audit has recorded the event. */
 @Injectable()
 class RefusingListener {
   @InTransaction(DevicesDeleted)
@@ -51,7 +51,7 @@ async function audit(query: Record<string, string>): Promise<{ entries: Entry[];
   return body;
 }
 
-/** What the audit says of a user's sessions, the oldest first. */
+/** Returns the audit entries of a user's sessions, oldest first. */
 async function story({ userId }: { userId: string }): Promise<string[]> {
   const entries = (await audit({ user_id: userId })).entries.filter(
     ({ action }) => action.startsWith('session_') || action === 'refused',
@@ -66,7 +66,7 @@ const change = (session: ClientSession) =>
     .expect(200);
 
 describe('The audit', () => {
-  it('tells who logged in and out, from where and with what', async () => {
+  it('records who logged in and out, with address and user agent', async () => {
     const session = await app().matrix.register({ device_id: 'PHONE' });
     await app().matrix.logout(session).set('User-Agent', 'Phone/1.0').expect(200);
     const { entries } = await audit({ user_id: session.userId });
@@ -103,7 +103,7 @@ describe('The audit', () => {
     ]);
   });
 
-  it('tells apart those whose logouts shared a commit', async () => {
+  it('records separate entries for logouts that shared a commit', async () => {
     const sessions = await Promise.all(Array.from({ length: 8 }, () => app().matrix.register()));
     await Promise.all(
       sessions.map((session) => app().matrix.logout(session).set('User-Agent', session.userId)),
@@ -152,14 +152,14 @@ describe('The audit', () => {
         await app().matrix.refresh(refreshToken!).expect(401);
       },
     ],
-  ])('says that a session ended by %s', async (reason, end) => {
+  ])('records that a session ended by %s', async (reason, end) => {
     const session = await app().matrix.register({ refresh_token: true });
     await end(session);
     const { entries } = await audit({ user_id: session.userId, action: 'session_ended' });
     expect(entries).toMatchObject([{ reason, address: expect.stringContaining('127.0.0.1') }]);
   });
 
-  it('remembers refusals: of logins, of proofs and of refreshes', async () => {
+  it('records refused logins, interactive authentication and refreshes', async () => {
     const session = await app().matrix.register();
     const login = { type: 'm.login.password', identifier: { type: 'm.id.user', user: session.userId } };
     await app()
@@ -180,7 +180,7 @@ describe('The audit', () => {
     );
   });
 
-  it('remembers no challenge, no mistake in a body, and no stranger who makes up tokens', async () => {
+  it('does not record challenges, errors in a body, or made-up tokens', async () => {
     const session = await app().matrix.register();
     await app().matrix.call(session, 'post', '/delete_devices').send({ devices: [] }).expect(401);
     await app().http.post(`${V3}/login`).send({ type: 'm.login.password' }).expect(400);
@@ -195,7 +195,7 @@ describe('The audit', () => {
     expect((await audit({ action: 'refused' })).entries).toHaveLength(before);
   });
 
-  it('holds nothing of what was rolled back', async () => {
+  it('contains nothing that was rolled back', async () => {
     const session = await app().matrix.register();
     refuses = true;
     await app().matrix.logout(session).expect(500);
@@ -205,7 +205,7 @@ describe('The audit', () => {
     expect(await story(session)).toEqual(['session_started', 'session_ended logout']);
   });
 
-  it('names the administrator who ended a session, and whoever only tried to', async () => {
+  it('names the administrator who ended a session, and anybody who was refused', async () => {
     const [victim, stranger] = [await app().matrix.register(), await app().matrix.register()];
     const end = (by: ClientSession) =>
       app()
@@ -225,7 +225,7 @@ describe('The audit', () => {
     });
   });
 
-  it('tells what becomes of accounts, and who did it', async () => {
+  it('records changes of accounts, and who made them', async () => {
     const { body } = await app()
       .http.post(`${V3}/register`)
       .set('User-Agent', 'Script/1.0')
@@ -270,7 +270,7 @@ describe('The audit', () => {
     expect((await audit({ user_id: body.user_id, action: 'account_locked' })).entries).toHaveLength(1);
   });
 
-  it('holds no token and no password', async () => {
+  it('contains no token and no password', async () => {
     const session = await app().matrix.register({ refresh_token: true });
     const auth = passwordOf(session, 'a wrong but secret one');
     await app().matrix.call(session, 'post', '/account/deactivate').send({ auth });
@@ -281,7 +281,7 @@ describe('The audit', () => {
       expect(text).not.toContain(secret);
   });
 
-  it('keeps no name of nobody: it may be a password that was typed into the wrong field', async () => {
+  it('does not store unknown names, which may be passwords that were typed into the wrong field', async () => {
     const login = (user: string) =>
       app()
         .http.post(`${V3}/login`)
@@ -297,7 +297,7 @@ describe('The audit', () => {
     expect(mistaken.map((entry) => entry['user_id'])).toEqual([userId, '']);
   });
 
-  it('takes no more refusals of one address than sixty a minute', async () => {
+  it('records at most sixty refusals per minute of one address', async () => {
     const count = async () => (await audit({ action: 'refused', limit: '1000' })).entries.length;
     app().clock.advance(60_000 - (app().clock.now().getTime() % 60_000));
     const before = await count();
@@ -307,7 +307,7 @@ describe('The audit', () => {
     expect((await count()) - before).toBe(60);
   });
 
-  it('is read page by page, by administrators only', async () => {
+  it('can be read page by page, only by administrators', async () => {
     const session = await app().matrix.register();
     for (let n = 0; n < 4; n += 1) await app().matrix.login(session.userId, { device_id: 'D' });
     const pages: Entry[] = [];
@@ -333,7 +333,7 @@ describe('The audit', () => {
       await ask(wrong).auth(admin!.accessToken, { type: 'bearer' }).expect(400);
   });
 
-  it('forgets after the retention time', async () => {
+  it('deletes entries after the retention time', async () => {
     const session = await app().matrix.register();
     await app().nest.get(Housekeeping).run();
     expect(await story(session)).toEqual(['session_started']);

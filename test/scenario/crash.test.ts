@@ -34,9 +34,9 @@ async function stop(process: ChildProcess): Promise<void> {
   await gone;
 }
 
-describe('The process is killed between the deletions and the commit of a logout', () => {
+describe('If the process is killed between the deletions and the commit of a logout', () => {
   it.each(['logout', 'logoutAll'] as const)(
-    '%s: after a restart everything is as before, and may be ended',
+    '%s: after a restart nothing has changed, and the session can be ended',
     async (endpoint) => {
       const client = (url: string) => new MatrixClient(request(url));
       const crashing = await start(true);

@@ -22,8 +22,7 @@ afterAll(async () => {
 const STATUSES = new Set([200, 401, 503]);
 
 /**
- * Keeps the service busy with reads and transactions until it is told to stop; gives the answers that were not as
- * they should be.
+ * Keeps the service busy with reads and transactions until it is told to stop, and returns the unexpected answers.
  */
 function load(session: ClientSession): () => Promise<string[]> {
   let isOver = false;
@@ -64,8 +63,8 @@ const whoami = (session: ClientSession) => service.matrix.whoami(session);
 const works = (session: ClientSession) =>
   vi.waitFor(async () => expect((await whoami(session)).status).toBe(200), { timeout: 10_000 });
 
-describe('Under load, the service outlives', () => {
-  it('thirty fast restarts of PostgreSQL, and answers 200 or 503 all the while', async () => {
+describe('Under load, the service survives', () => {
+  it('thirty fast restarts of PostgreSQL, and answers every request with 200 or 503', async () => {
     const session = await service.matrix.register();
     const stop = load(session);
     for (let nth = 0; nth < 30 && service.isRunning; nth += 1) await postgres.restart();
@@ -74,7 +73,7 @@ describe('Under load, the service outlives', () => {
     await works(session);
   }, 120_000);
 
-  it('eighty rounds in which all of its connections are ended', async () => {
+  it('eighty rounds in which all of its connections are terminated', async () => {
     const session = await service.matrix.register();
     const stop = load(session);
     const killer = await postgres.client();
@@ -91,14 +90,14 @@ describe('Under load, the service outlives', () => {
   }, 120_000);
 });
 
-describe('While PostgreSQL is away', () => {
-  it('answers are 503 M_UNKNOWN, the log says so once, and the other ports go on', async () => {
+describe('While PostgreSQL is down', () => {
+  it('requests get 503 M_UNKNOWN, the log reports it once, and the other ports keep working', async () => {
     const session = await service.matrix.register();
     await service.http.get('/health/ready').expect(200, {});
-    // What came before is over.
+    // Wait until the previous outage is over.
     await sleep(1_100);
     await whoami(session);
-    // The log reaches the test a moment after the answer.
+    // The log arrives in the test a moment after the answer.
     const lastOf = (words: string) => service.words.lastIndexOf(words);
     await vi.waitFor(() =>
       expect(lastOf('The database is back')).toBeGreaterThanOrEqual(lastOf('The database cannot be had')),
@@ -140,7 +139,7 @@ describe('While PostgreSQL is away', () => {
     );
   }, 60_000);
 
-  it('requests are answered also when it only hangs, and work goes on when it does not any more', async () => {
+  it('requests are answered even if it only hangs, and work continues when it recovers', async () => {
     const session = await service.matrix.register();
     await postgres.freeze();
     try {
@@ -153,7 +152,7 @@ describe('While PostgreSQL is away', () => {
     await service.matrix.logout(session).expect(200, {});
   }, 60_000);
 
-  it('a database that only reads refuses what writes with 503, and goes on reading', async () => {
+  it('a read-only database makes writes fail with 503, and reads still work', async () => {
     const session = await service.matrix.register();
     await postgres.execute(`ALTER SYSTEM SET default_transaction_read_only = on`);
     await postgres.execute('SELECT pg_reload_conf()');
@@ -180,8 +179,8 @@ describe('While PostgreSQL is away', () => {
   });
 });
 
-describe('Where PostgreSQL allows fewer connections than the pool would take', () => {
-  it('requests wait for those that there are', async () => {
+describe('If PostgreSQL allows fewer connections than the pool would open', () => {
+  it('requests wait for a free connection', async () => {
     const small = await OwnPostgres.start({ max_connections: '14' });
     const others = await Promise.all(Array.from({ length: 10 }, () => small.client()));
     const starved = await ServiceProcess.start({ DATABASE_URL: small.url, DATABASE_POOL_SIZE: '10' });

@@ -10,7 +10,7 @@ import { census, NOTHING, TestApp, useApp } from '../support/test-app.js';
 
 /** Devices of each `DevicesDeleted`, by reason. */
 const seen: [reason: string, devices: number][] = [];
-/** How many times it hangs. */
+/** How many more times the listener hangs. */
 let hangs = 0;
 let refuses: (deviceId: string) => boolean = () => false;
 
@@ -41,7 +41,7 @@ beforeEach(() => {
   refuses = () => false;
 });
 
-/** Devices of a user past the service, as years without limits would leave them; each with a token and keys. */
+/** Inserts devices directly, as years without limits would leave them, each with a token and keys. */
 async function addDevices({ userId }: ClientSession, count: number): Promise<void> {
   const each = 'FROM generate_series(1, $2::int) AS n';
   const values = [userId, count];
@@ -98,12 +98,12 @@ const ways: [string, string, (session: ClientSession) => Promise<unknown>][] = [
   ],
 ];
 
-describe('More devices than one commit takes', () => {
+describe('More devices than one transaction can delete', () => {
   it.each(ways)(
-    '%s: all tokens go in the first commit, and everything else right after it',
+    '%s: all tokens are deleted in the first commit, and everything else right after it',
     async (reason, _, end) => {
       const session = await owner();
-      // The first step fails: what the commit itself has done is to be seen.
+      // The first step fails, which shows what the commit itself has deleted.
       refuses = () => true;
       await end(session);
       expect(await tokens(session)).toBe(0);
@@ -124,7 +124,7 @@ describe('More devices than one commit takes', () => {
     60_000,
   );
 
-  it('a new password keeps the calling session, whole', async () => {
+  it('a new password keeps the whole calling session', async () => {
     const session = await owner();
     await app()
       .matrix.call(session, 'post', '/account/password')
@@ -142,7 +142,7 @@ describe('More devices than one commit takes', () => {
     expect((await app().matrix.whoami(session)).status).toBe(200);
   }, 60_000);
 
-  it('named, they go as far as they are named', async () => {
+  it('only the named devices are deleted', async () => {
     const session = await owner();
     const named = Array.from({ length: ONE_COMMIT.devices + 100 }, (_, at) => `D${at + 1}`);
     await app()
@@ -154,7 +154,7 @@ describe('More devices than one commit takes', () => {
     expect((await census(app(), session.userId))['devices']).toBe(501);
   }, 60_000);
 
-  it('another node goes on when this one has died in between', async () => {
+  it('another node continues if this one dies in between', async () => {
     const session = await owner();
     const dying = await TestApp.start({ database: app().database });
     const endings = dying.nest.get(EndingSweeper);
@@ -166,7 +166,7 @@ describe('More devices than one commit takes', () => {
     expect(await census(app(), session.userId)).toEqual(NOTHING);
   }, 60_000);
 
-  it('a login on a device that is on its way out begins on a new one: no key of old is left, and the new one stays', async () => {
+  it('a login on a device that is being deleted creates a new one, without the old keys', async () => {
     const session = await owner();
     refuses = (deviceId) => deviceId !== 'D7';
     await app().matrix.logoutAll(session).expect(200);
@@ -187,14 +187,14 @@ describe('More devices than one commit takes', () => {
     });
   }, 60_000);
 
-  it('a device that is born again while the others go keeps its keys', async () => {
+  it('a device that is created again while the others are deleted keeps its keys', async () => {
     const session = await owner();
     refuses = () => true;
     await app().matrix.logoutAll(session).expect(200);
     await sweep();
     refuses = () => false;
     const endings = app().nest.get(EndingSweeper);
-    // What a sweep has read before the login.
+    // The devices that a sweep has read before the login.
     const marked = await app().nest.get(EndingStore).first({ userId: session.userId, deviceId: 'D6' }, 500);
     const { deviceId } = marked[0]!;
     const born = await app().matrix.login(session.userId, { device_id: deviceId });
@@ -205,7 +205,7 @@ describe('More devices than one commit takes', () => {
     await sweep();
   }, 60_000);
 
-  it('a login that waits for whoever marks its device begins on a new one', async () => {
+  it('a login that waits for its device to be marked for deletion creates a new one', async () => {
     const session = await app().matrix.register();
     await app().matrix.uploadKeys(session, someKeys(session)).expect(200);
     const bystander = await Bystander.begin(app());
@@ -223,7 +223,7 @@ describe('More devices than one commit takes', () => {
     expect(await census(app(), session.userId)).toMatchObject({ devices: 1, one_time_keys: 0 });
   });
 
-  it('one that a listener holds on to stops no other', async () => {
+  it('a device for which a listener fails does not stop the others', async () => {
     const session = await owner();
     refuses = (deviceId) => deviceId === 'D1000';
     await app().matrix.logoutAll(session).expect(200);
@@ -235,7 +235,7 @@ describe('More devices than one commit takes', () => {
   }, 60_000);
 });
 
-describe('More keys than one commit takes', () => {
+describe('More keys than one transaction can delete', () => {
   const fill = ({ userId, deviceId }: ClientSession) =>
     app().sql(
       `INSERT INTO one_time_keys SELECT $1, $2, 'curve25519', n::text, '"o"', now(), 1, now()
@@ -243,7 +243,7 @@ describe('More keys than one commit takes', () => {
       [userId, deviceId],
     );
 
-  it('on one device: the session ends at once, and the keys go in batches before the device', async () => {
+  it('on one device: the session ends at once, and the keys are deleted in batches before the device', async () => {
     const session = await app().matrix.register();
     await fill(session);
     const other = await app().matrix.login(session.userId);
@@ -265,7 +265,7 @@ describe('More keys than one commit takes', () => {
     try {
       const session = await slow.matrix.register();
       await fill(session);
-      // In company, and alone: as if the rows took so long.
+      // Hang in the shared transaction and in the single one, as if the rows took that long.
       hangs = 2;
       await slow.matrix.logout(session).expect(200);
       expect(hangs).toBe(0);
@@ -277,7 +277,7 @@ describe('More keys than one commit takes', () => {
     }
   }, 60_000);
 
-  it('and a logout that takes too long for another reason changes nothing', async () => {
+  it('a logout that takes too long for another reason changes nothing', async () => {
     const slow = await TestApp.start({
       database: app().database,
       extensions: [SeeingModule],

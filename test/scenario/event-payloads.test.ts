@@ -48,8 +48,8 @@ class NotesModule {}
 
 const app = useApp({ extensions: [NotesModule] });
 
-describe('An event that cannot be written down', () => {
-  it('fails the transaction before the commit: nothing changes, and no event of it is lost', async () => {
+describe('An event that cannot be serialized', () => {
+  it('makes the transaction fail before the commit, so nothing changes and no event is lost', async () => {
     const session = await app().matrix.register();
     sent = 10n;
     await app().matrix.logout(session).expect(500);

@@ -26,7 +26,7 @@ const app = useApp({
 });
 
 describe('Listeners that hang in every transaction', () => {
-  it('never take the last connections: look-ups go on, and nobody waits for ever', async () => {
+  it('never use the last connections: look-ups continue, and no request waits forever', async () => {
     const sessions = await Promise.all(Array.from({ length: 8 }, () => app().matrix.register()));
     const reader = await app().matrix.register();
     hangs = true;
@@ -48,11 +48,11 @@ describe('Listeners that hang in every transaction', () => {
     const open = () =>
       app().sql<{ count: number }>(`
         SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'`);
-    // All that transactions may take is taken.
+    // Transactions use all the connections that they may use.
     await vi.waitFor(async () => expect((await open())[0]!.count).toBe(4), { timeout: 5_000 });
     const looks = await Promise.all(Array.from({ length: 50 }, () => app().matrix.whoami(reader)));
     expect(new Set(looks.map(({ status }) => status))).toEqual(new Set([200]));
-    // They ended while everything else was held.
+    // They ended while all other requests were still blocked.
     expect(answered).toBe(0);
     const statuses = new Set(await Promise.all(all));
     for (const status of statuses) expect([500, 503, 401]).toContain(status);
@@ -62,7 +62,7 @@ describe('Listeners that hang in every transaction', () => {
 });
 
 describe('A key upload whose statements take too long', () => {
-  it('fails, and nothing else does', async () => {
+  it('fails without affecting other requests', async () => {
     const session = await app().matrix.register();
     const bystander = await Bystander.begin(app());
     await bystander.run('SELECT FROM accounts WHERE user_id = $1 FOR UPDATE', [session.userId]);

@@ -4,7 +4,7 @@ import { type ClientSession, PASSWORD, passwordOf, someKeys, V3 } from '../../sr
 import { SigningDevice, SigningUser } from '../support/signing.js';
 import { census, NOTHING, useApp } from '../support/test-app.js';
 
-// Races that a storm of requests meets by chance, held open here: each step is known to have happened.
+// Races that concurrent requests hit only by chance. Here each step is forced to happen in a known order.
 const app = useApp({ extensions: [GatesModule] });
 const LOCK_DEVICE = 'SELECT FROM devices WHERE user_id = $1 AND device_id = $2 FOR UPDATE';
 
@@ -29,7 +29,7 @@ async function loginToken({ accessToken }: ClientSession): Promise<string> {
 }
 
 describe('A logout that waits behind a login on the same device', () => {
-  it('is refused, and leaves the new session and the keys alone', async () => {
+  it('is refused, and does not affect the new session and the keys', async () => {
     const session = await sessionWithKeys({ device_id: 'D' });
     const bystander = await Bystander.begin(app());
     await bystander.run(LOCK_DEVICE, [session.userId, 'D']);
@@ -52,7 +52,7 @@ describe('A logout that waits behind a login on the same device', () => {
 });
 
 describe('A logout of all devices that begins during a login', () => {
-  it.each(['m.login.password', 'm.login.token'])('by %s waits for it and ends it, too', async (type) => {
+  it.each(['m.login.password', 'm.login.token'])('by %s waits for it and ends its session', async (type) => {
     const phone = await sessionWithKeys();
     const token = await loginToken(phone);
     inLogin.close();
@@ -71,7 +71,7 @@ describe('A logout of all devices that begins during a login', () => {
 });
 
 describe('A login that begins during a logout of all devices', () => {
-  it('waits for it and begins anew', async () => {
+  it('waits for it and starts a new session', async () => {
     const phone = await sessionWithKeys({ device_id: 'D' });
     const bystander = await Bystander.begin(app());
     await bystander.run(LOCK_DEVICE, [phone.userId, 'D']);
@@ -88,8 +88,8 @@ describe('A login that begins during a logout of all devices', () => {
   });
 });
 
-describe('A key upload whose device dies after the guard has let it in', () => {
-  it.each(['logout', 'logoutAll'] as const)('by %s is refused, and leaves no key', async (endpoint) => {
+describe('A key upload whose device is deleted after the guard has accepted it', () => {
+  it.each(['logout', 'logoutAll'] as const)('by %s is refused, and stores no key', async (endpoint) => {
     const session = await app().matrix.register();
     afterGuard.close();
     const upload = app()
@@ -102,7 +102,7 @@ describe('A key upload whose device dies after the guard has let it in', () => {
     expect(await census(app(), session.userId)).toEqual(NOTHING);
   });
 
-  it('does not land on a younger device of the same ID', async () => {
+  it('does not store keys on a newer device with the same ID', async () => {
     const session = await app().matrix.register({ device_id: 'D' });
     afterGuard.close();
     const upload = app()
@@ -116,10 +116,10 @@ describe('A key upload whose device dies after the guard has let it in', () => {
     expect(await app().matrix.queryKeys(again, session.userId)).toEqual({});
   });
 
-  it('and one that was first is gone with the logout that waited for it', async () => {
+  it('stores keys if it was first, and the logout that waited for it deletes them', async () => {
     const session = await app().matrix.register();
     const bystander = await Bystander.begin(app());
-    // A one-time key of the same name holds the upload up, after it has got hold of its device.
+    // A one-time key with the same ID blocks the upload after it has locked its device.
     await bystander.run(
       `INSERT INTO one_time_keys VALUES ($1, $2, 'signed_curve25519', 'AAAA0', '"x"', now(), 1)`,
       [session.userId, session.deviceId],
@@ -141,7 +141,7 @@ describe('A key upload whose device dies after the guard has let it in', () => {
 });
 
 describe('The first use of a refreshed access token', () => {
-  it('waits for a refresh under way, and is refused when that made a newer pair', async () => {
+  it('waits for a refresh in progress, and is refused if that created a newer pair', async () => {
     const session = await app().matrix.register({ refresh_token: true });
     const { body: lost } = await app().matrix.refresh(session.refreshToken!).expect(200);
     const bystander = await Bystander.begin(app());
@@ -162,7 +162,7 @@ describe('The first use of a refreshed access token', () => {
 });
 
 describe('Two refreshes of one token', () => {
-  it('wait for each other: the second answers again, and its pair counts', async () => {
+  it('wait for each other: the second one gets a new pair, which is the valid one', async () => {
     const session = await app().matrix.register({ refresh_token: true });
     const bystander = await Bystander.begin(app());
     await bystander.run(LOCK_DEVICE, [session.userId, session.deviceId]);
@@ -182,7 +182,7 @@ describe('Two refreshes of one token', () => {
   });
 });
 
-describe('A password change that begins while the old password logs in', () => {
+describe('A password change that begins during a login with the old password', () => {
   it('waits for the login and deletes its device', async () => {
     const phone = await app().matrix.register();
     inLogin.close();
@@ -203,7 +203,7 @@ describe('A password change that begins while the old password logs in', () => {
   });
 });
 
-describe('What a password has proven', () => {
+describe('An authentication with a password', () => {
   const LOCK_ACCOUNT = 'SELECT FROM accounts WHERE user_id = $1 FOR UPDATE';
   const auth = { type: 'm.login.password', password: PASSWORD };
   const change = ({ accessToken }: ClientSession) =>
@@ -229,7 +229,7 @@ describe('What a password has proven', () => {
           .auth(session.accessToken, { type: 'bearer' })
           .send({ auth }),
     ],
-  ])('is nothing to %s once the password is another', async (_, call) => {
+  ])('does not allow %s after the password has changed', async (_, call) => {
     const session = await app().matrix.register();
     const bystander = await Bystander.begin(app());
     await bystander.run(LOCK_ACCOUNT, [session.userId]);
@@ -245,7 +245,7 @@ describe('What a password has proven', () => {
     expect(account).toEqual({ password_hash: 'another', deactivated_at: null });
   });
 
-  it('does not bring an account back that was deactivated meanwhile', async () => {
+  it('does not reactivate an account that was deactivated in the meantime', async () => {
     const session = await app().matrix.register();
     const bystander = await Bystander.begin(app());
     await bystander.run(LOCK_ACCOUNT, [session.userId]);
@@ -257,8 +257,8 @@ describe('What a password has proven', () => {
   });
 });
 
-describe('One challenge that is answered twice at once', () => {
-  it('is good for one of them', async () => {
+describe('One challenge that is answered twice concurrently', () => {
+  it('is accepted once', async () => {
     const session = await app().matrix.register();
     const path = '/_matrix/client/v1/login/get_token';
     const post = (body: object) =>
@@ -273,7 +273,7 @@ describe('One challenge that is answered twice at once', () => {
     expect((await Promise.all(answers)).toSorted()).toEqual([200, 400]);
   });
 
-  it('sets one new password, and both are told so', async () => {
+  it('sets one new password, and both requests succeed', async () => {
     const session = await app().matrix.register();
     const post = (body: object) => app().matrix.call(session, 'post', '/account/password').send(body);
     const request = { new_password: 'a completely different phrase' };
@@ -288,8 +288,8 @@ describe('One challenge that is answered twice at once', () => {
   });
 });
 
-describe('A challenge for a device that has ended meanwhile', () => {
-  it('is refused as its token is', async () => {
+describe('A challenge for a device that was deleted in the meantime', () => {
+  it('is refused with M_UNKNOWN_TOKEN', async () => {
     const session = await app().matrix.register();
     const bystander = await Bystander.begin(app());
     await bystander.run('DELETE FROM devices WHERE user_id = $1', [session.userId]);
@@ -304,8 +304,8 @@ describe('A challenge for a device that has ended meanwhile', () => {
   });
 });
 
-describe('A login token and a logout of the device that asked for it', () => {
-  it('take their locks in one order', async () => {
+describe('A login with a token and a logout of the device that requested it', () => {
+  it('take their locks in the same order', async () => {
     const session = await app().matrix.register();
     const token = await loginToken(session);
     const deadlocks = async () =>
@@ -333,7 +333,7 @@ describe('A login token and a logout of the device that asked for it', () => {
   });
 });
 
-describe('Uploads that concern several devices', () => {
+describe('Requests that concern several devices', () => {
   const deadlocks = async () => {
     await app().sql('SELECT pg_stat_clear_snapshot()');
     const [row] = await app().sql<{ deadlocks: string }>(
@@ -342,7 +342,7 @@ describe('Uploads that concern several devices', () => {
     return Number(row!.deadlocks);
   };
 
-  /** A user whose calling device comes last in the order of devices. */
+  /** Creates a user whose calling device is the last one in the order of devices. */
   async function devices() {
     const zz = await app().matrix.register({ device_id: 'ZZ' });
     const aa = await app().matrix.login(zz.userId, { device_id: 'AA' });
@@ -353,7 +353,7 @@ describe('Uploads that concern several devices', () => {
     return { zz, aa: signers[1]!, keys };
   }
 
-  /** Holds AA, lets the request wait for it, and then takes ZZ, as a deletion of both does. */
+  /** Locks AA, lets the request wait for it, and then locks ZZ, as a deletion of both devices does. */
   async function meetDeletion(userId: string, request: () => Promise<{ status: number }>): Promise<number> {
     const bystander = await Bystander.begin(app());
     await bystander.run(LOCK_DEVICE, [userId, 'AA']);
@@ -364,7 +364,7 @@ describe('Uploads that concern several devices', () => {
     return (await answer).status;
   }
 
-  it('of signatures take the devices in their order', async () => {
+  it('lock the devices in order: an upload of signatures', async () => {
     const { zz, aa, keys } = await devices();
     await app().matrix.call(zz, 'post', '/keys/device_signing/upload').send(keys.upload()).expect(200);
     const signed = keys.selfSigning.sign(aa.deviceKeys(), zz.userId);
@@ -378,7 +378,7 @@ describe('Uploads that concern several devices', () => {
     expect(await deadlocks()).toBe(before);
   });
 
-  it('of cross-signing keys take the devices before anything that hangs on them', async () => {
+  it('lock the devices before rows that reference them: an upload of cross-signing keys', async () => {
     const { zz, aa, keys } = await devices();
     await app()
       .matrix.call(zz, 'post', '/keys/device_signing/upload')
@@ -395,7 +395,7 @@ describe('Uploads that concern several devices', () => {
     expect(await deadlocks()).toBe(before);
   });
 
-  it('and claims take the devices in their order, too', async () => {
+  it('lock the devices in order: a claim', async () => {
     const { zz } = await devices();
     const one_time_keys = { [zz.userId]: { ZZ: 'signed_curve25519', AA: 'signed_curve25519' } };
     const before = await deadlocks();

@@ -73,7 +73,7 @@ afterEach(async () => {
   await database.drop();
 });
 
-/** A node in a process of its own. */
+/** Starts a node in a process of its own. */
 async function start(): Promise<MatrixClient> {
   node = fork(new URL('../support/die-after-commit.mjs', import.meta.url), {
     env: { PATH: process.env['PATH'], DATABASE: JSON.stringify(database.location), ...variables },
@@ -83,7 +83,7 @@ async function start(): Promise<MatrixClient> {
   return new MatrixClient(request(url));
 }
 
-/** What another node finds when the lease of the dead one is over. */
+/** Lets another node deliver, before and after the lease of the dead node expires. */
 async function takeOver(before: () => void = () => {}): Promise<void> {
   const other = await TestApp.start({ variables, database });
   await other.drain();
@@ -97,7 +97,7 @@ const typesOf = (deviceId: string) =>
   posted.filter(({ device }) => device === deviceId).map(({ type }) => type);
 
 describe('A node that is killed', () => {
-  it('between the commit and the delivery: another one delivers, in order', async () => {
+  it('between the commit and the delivery: another node delivers, in order', async () => {
     const client = await start();
     const session = await client.register({ device_id: 'PHONE' });
     await vi.waitFor(() => expect(typesOf('PHONE')).toEqual(['session.started']), 5_000);
@@ -115,7 +115,7 @@ describe('A node that is killed', () => {
     expect(typesOf('PHONE')).toEqual(['session.started', 'devices.deleted']);
   });
 
-  it('in mid-delivery: another one delivers again, the same event, when the lease is over', async () => {
+  it('during a delivery: another node delivers the same event again when the lease has expired', async () => {
     const client = await start();
     const session = await client.register({ device_id: 'PHONE' });
     await vi.waitFor(() => expect(typesOf('PHONE')).toEqual(['session.started']), 5_000);

@@ -19,7 +19,7 @@ type Behaviour = (event: DevicesDeleted, tx: Tx) => Promise<void>;
 
 let behave: Behaviour;
 
-/** A listener as another team would write it, which misbehaves on demand. */
+/** A listener as another team would write it. It misbehaves on demand. */
 @Injectable()
 class TeamListener {
   @InTransaction(DevicesDeleted)
@@ -43,7 +43,7 @@ class TwofoldListener {
 
 let failTwofold = false;
 
-/** Deletes what no event names, on demand. */
+/** Deletes devices that the event does not name, on demand. */
 @Injectable()
 class GreedyListener {
   @InTransaction(SessionStarted)
@@ -95,7 +95,7 @@ describe.each(['logout', 'logoutAll'] as const)('%s with a listener that fails',
       'hangs in a statement',
       async (_, tx) => void (await tx.query({ name: 'test_sleep', text: 'SELECT pg_sleep(60)' })),
     ],
-    // oxlint-disable-next-line prefer-promise-reject-errors -- JavaScript may.
+    // oxlint-disable-next-line prefer-promise-reject-errors -- Plain JavaScript can do this.
     ['rejects with nothing', async () => Promise.reject()],
     ['rolls the transaction back', async (_, tx) => void (await tx.manager.query('ROLLBACK'))],
     [
@@ -114,7 +114,7 @@ describe.each(['logout', 'logoutAll'] as const)('%s with a listener that fails',
     ],
   ];
 
-  it.each(failures)('%s: nothing changes, and the client may try again', async (_, failure) => {
+  it.each(failures)('%s: nothing changes, and the client can try again', async (_, failure) => {
     const [session, neighbour] = [await sessionWithKeys(), await sessionWithKeys()];
     const before = await census(app(), session.userId);
     behave = failure;
@@ -130,7 +130,7 @@ describe.each(['logout', 'logoutAll'] as const)('%s with a listener that fails',
 });
 
 describe('A listener', () => {
-  it('gets the devices with their birth, a reason and a time, as a value that survives JSON', async () => {
+  it('gets the devices with their creation times, a reason and a time, as a value that survives JSON', async () => {
     const seen: DevicesDeleted[] = [];
     behave = async (event) => void seen.push(event);
     const phone = await app().matrix.register({ device_id: 'PHONE' });
@@ -142,7 +142,7 @@ describe('A listener', () => {
     ]);
   });
 
-  it('that deletes the devices of the event itself does no harm', async () => {
+  it('may delete the devices of the event itself', async () => {
     const session = await sessionWithKeys();
     const text = 'DELETE FROM devices WHERE user_id = $1';
     behave = async (_, tx) => void (await tx.query({ name: 'test_own', text }, [session.userId]));
@@ -150,7 +150,7 @@ describe('A listener', () => {
     expect(await census(app(), session.userId)).toEqual(NOTHING);
   });
 
-  it('of any event may delete no device that the event does not name', async () => {
+  it('of any event cannot delete devices that the event does not name', async () => {
     const [session, neighbour] = [await sessionWithKeys(), await sessionWithKeys()];
     const { length } = await app().sql('SELECT FROM devices');
     isGreedy = true;
@@ -172,7 +172,7 @@ describe('A listener', () => {
     await app().matrix.login(session.userId);
   });
 
-  it('that hangs holds up nobody for longer than its time-out', async () => {
+  it('that hangs does not block other requests for longer than its timeout', async () => {
     const [guilty, innocent] = [await sessionWithKeys(), await sessionWithKeys()];
     behave = ({ devices }) =>
       devices.some(({ userId }) => userId === guilty.userId) ? hangs() : Promise.resolve();
@@ -180,7 +180,7 @@ describe('A listener', () => {
     expect(answers.map(({ status }) => status)).toEqual([500, 200]);
   });
 
-  it('runs again when the transaction met a deadlock', async () => {
+  it('runs again after a deadlock in the transaction', async () => {
     const session = await sessionWithKeys();
     let runs = 0;
     behave = async (_, tx) => {
@@ -193,7 +193,7 @@ describe('A listener', () => {
     expect(await census(app(), session.userId)).toEqual(NOTHING);
   });
 
-  it('runs again when its entity manager met the deadlock', async () => {
+  it('runs again after a deadlock in its entity manager', async () => {
     const session = await sessionWithKeys();
     let runs = 0;
     behave = async (_, tx) => {
@@ -205,7 +205,7 @@ describe('A listener', () => {
     expect(runs).toBe(3);
   });
 
-  it('that goes on behind a rolled back logout reaches nobody', async () => {
+  it('that continues after the rollback of a logout cannot change anything', async () => {
     const session = await sessionWithKeys();
     let late: Promise<unknown> = Promise.resolve();
     behave = async (_, tx) => {
@@ -222,7 +222,7 @@ describe('A listener', () => {
     expect(await late).toContain('The transaction is over');
   });
 
-  it('that fails because the session had ended is no reason for a 500', async () => {
+  it('that fails because the session has ended already does not cause a 500', async () => {
     const session = await sessionWithKeys();
     const bystander = await Bystander.begin(app());
     const own = [session.userId, session.deviceId];
@@ -237,7 +237,7 @@ describe('A listener', () => {
     expect(await logout).toMatchObject({ status: 401, body: { errcode: 'M_UNKNOWN_TOKEN' } });
   });
 
-  it('may listen to several events with one method', async () => {
+  it('can listen to several events with one method', async () => {
     const { seen } = app().nest.get(TwofoldListener);
     seen.splice(0);
     const session = await app().matrix.register({ device_id: 'D' });
@@ -249,7 +249,7 @@ describe('A listener', () => {
     expect(seen).toEqual(['SessionsEnded', 'DevicesDeleted', 'DevicesDeleted']);
   });
 
-  it('that the bus has lost makes the logout fail, not succeed by half', async () => {
+  it('that is no longer registered on the bus makes the logout fail instead of half succeed', async () => {
     const session = await sessionWithKeys();
     const emitter = app().nest.get(EventEmitter2);
     const lost = emitter.listeners(DevicesDeleted.eventName)[0]!;
@@ -261,7 +261,7 @@ describe('A listener', () => {
   });
 });
 
-describe('Logouts that come at the same time', () => {
+describe('Concurrent logouts', () => {
   const sessions = async (count: number) => {
     const all: ClientSession[] = [];
     for (let n = 0; n < count; n += 1) all.push(await app().matrix.register());
@@ -270,7 +270,7 @@ describe('Logouts that come at the same time', () => {
 
   it('share transactions', async () => {
     const all = await sessions(40);
-    // The first ones take their time, so that the others come meanwhile.
+    // The first ones are slow, so that the others arrive in the meantime.
     const slow = new Promise<void>((resolve) => setTimeout(resolve, 250));
     behave = () => slow;
     const query = vi.spyOn(pg.Client.prototype, 'query');
@@ -283,7 +283,7 @@ describe('Logouts that come at the same time', () => {
     expect(commits).toBeLessThan(20);
   });
 
-  it('do not pay for a neighbour whose listener fails', async () => {
+  it('are not affected by another logout whose listener fails', async () => {
     const all = await sessions(12);
     const guilty = all[5]!;
     behave = async ({ devices }) => {
@@ -298,14 +298,14 @@ describe('Logouts that come at the same time', () => {
       expect(await census(app(), session.userId)).toEqual(NOTHING);
   });
 
-  it('do not wait for a neighbour whose device somebody holds', async () => {
+  it('do not wait for another logout whose device is locked', async () => {
     const [first, second, ...all] = await sessions(14);
     let running = 0;
     const held = all[3]!;
     const bystander = await Bystander.begin(app());
     await bystander.run('SELECT FROM devices WHERE user_id = $1 FOR UPDATE', [held.userId]);
     const statusOf = async (session: ClientSession) => (await app().matrix.logout(session)).status;
-    // Slow ones keep both lanes, so that the others come into one batch.
+    // Slow logouts occupy both shared calls, so that the others are put into one batch.
     const slow = new Promise<void>((resolve) => setTimeout(resolve, 250));
     behave = () => {
       running += 1;
@@ -326,7 +326,7 @@ describe('Logouts that come at the same time', () => {
     expect(await Promise.all(early)).toEqual([200, 200]);
   });
 
-  it('are not harmed by one whose client has gone away', async () => {
+  it('are not affected by one whose client has disconnected', async () => {
     const all = await sessions(6);
     const aborted = app().matrix.logout(all[0]!);
     aborted.end(() => {});

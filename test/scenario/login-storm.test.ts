@@ -6,8 +6,8 @@ import { useApp } from '../support/test-app.js';
 
 const app = useApp({ variables: { PASSWORD_HASH_QUEUE: '100' } });
 
-describe('A storm of two hundred logins', () => {
-  it('leaves room for other requests: they finish first, and what is too much is told to come back', async () => {
+describe('A burst of two hundred logins', () => {
+  it('leaves room for other requests, which finish first; excess logins are told to try again later', async () => {
     const session = await app().matrix.register();
     const finished: string[] = [];
     const login = async () => {
@@ -19,7 +19,7 @@ describe('A storm of two hundred logins', () => {
     let atOnce = 0;
     const watch = setInterval(() => (atOnce = Math.max(atOnce, hasher.active)), 1);
     const storm = Promise.all(Array.from({ length: 200 }, login));
-    // The storm is under way when the first of it is done.
+    // The burst has begun once its first login has finished.
     while (finished.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
     for (let calls = 0; calls < 10; calls += 1) {
       expect(await app().matrix.whoami(session)).toMatchObject({ status: 200 });
@@ -39,7 +39,7 @@ describe('A storm of two hundred logins', () => {
 });
 
 describe('The password hasher', () => {
-  it('bounds how many wait, and refuses the rest at once', async () => {
+  it('limits the number of waiting passwords, and refuses the rest at once', async () => {
     const hasher = new PasswordHasher({ memoryKib: 8_192, passes: 1, queue: 5 });
     const settled = await Promise.allSettled(Array.from({ length: 20 }, () => hasher.hash('x')));
     const refused = settled.filter((result) => result.status === 'rejected');

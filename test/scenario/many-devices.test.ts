@@ -6,7 +6,7 @@ import { census, NOTHING, useApp } from '../support/test-app.js';
 const app = useApp();
 const ONE_TIME_KEYS = 50;
 
-/** A user with this many devices more, each with a token, all kinds of keys and 50 one-time keys. */
+/** Creates a user with this many more devices, each with a token, all kinds of keys and 50 one-time keys. */
 async function userWith(devices: number): Promise<ClientSession> {
   const session = await app().matrix.register({ refresh_token: true });
   const values = [session.userId, devices];
@@ -37,7 +37,7 @@ async function userWith(devices: number): Promise<ClientSession> {
   return session;
 }
 
-/** The names of the statements that logging this session out everywhere takes. */
+/** Logs out all sessions of the user and returns the names of the executed statements. */
 async function statementsOfLogoutAll(session: ClientSession): Promise<string[]> {
   const query = vi.spyOn(pg.Client.prototype, 'query');
   try {
@@ -51,7 +51,7 @@ async function statementsOfLogoutAll(session: ClientSession): Promise<string[]> 
 }
 
 describe('POST /logout/all of a user with 1,000 devices and 50 one-time keys each', () => {
-  it('takes everything, by as many statements as for a user with one device', async () => {
+  it('deletes everything with as many statements as for a user with one device', async () => {
     const many = await userWith(1_000);
     const one = await userWith(0);
     const before = await census(app(), many.userId);

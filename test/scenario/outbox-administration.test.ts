@@ -8,7 +8,7 @@ const { recorder, app, drain, newSession } = useOutbox({ SERVER_ADMINS: ADMIN })
 
 beforeAll(() => app().createUser('admin'));
 
-describe('A delivery that an administrator looks at', () => {
+describe('A delivery in the administration', () => {
   it('is buried after the last attempt, is listed, and is replayed', async () => {
     const session = await newSession();
     recorder.behave = () => Promise.reject(new Error('never'));
@@ -46,7 +46,7 @@ describe('A delivery that an administrator looks at', () => {
     await asAdmin('post', `/team/${deliveries[0].event_id}/replay`).expect(404);
   });
 
-  it('is replayed with all that is buried of its subscriber', async () => {
+  it('is replayed together with all buried deliveries of its subscriber', async () => {
     const sessions = [await newSession(), await newSession()];
     await app().sql(
       `UPDATE event_deliveries SET state = 'buried', settled_at = now() WHERE user_id = ANY ($1)`,
@@ -65,9 +65,9 @@ describe('A delivery that an administrator looks at', () => {
     for (const session of sessions) expect(recorder.of(session)).toHaveLength(1);
   });
 
-  it('is listed: of those that wait the longest due first, of others the latest', async () => {
+  it('is listed: waiting ones with the longest due first, others with the latest first', async () => {
     const admin = await app().matrix.login(ADMIN);
-    // What others have left to be tried again.
+    // Deliveries of other tests that will be retried.
     app().clock.advance(60_000);
     await drain();
     const day = 24 * 60 * 60 * 1_000;

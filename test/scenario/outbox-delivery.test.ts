@@ -7,7 +7,7 @@ import { useOutbox } from '../support/outbox.js';
 const { recorder, app, drain, states, newSession } = useOutbox();
 
 describe('A subscriber after the commit', () => {
-  it('hears of a logout at once, with what the event says of the user', async () => {
+  it('receives a logout at once, with the part of the event about the user', async () => {
     const session = await newSession();
     await app().matrix.logout(session).expect(200);
     await vi.waitFor(() => expect(recorder.heard).toHaveLength(1));
@@ -20,7 +20,7 @@ describe('A subscriber after the commit', () => {
     expect(delivery).toMatchObject({ attempt: 1, eventId: expect.stringMatching(/^evt_[\w-]{24}$/) });
   });
 
-  it('gets of a shared commit one part for each user', async () => {
+  it('receives one part for each user of a shared commit', async () => {
     const sessions = await Promise.all([1, 2, 3, 4].map(() => app().matrix.register()));
     await drain();
     recorder.heard = [];
@@ -32,14 +32,14 @@ describe('A subscriber after the commit', () => {
     expect(users.toSorted()).toEqual(sessions.map(({ userId }) => [userId]).toSorted());
   });
 
-  it('hears that the old session ended before the new one began', async () => {
+  it('receives the end of the old session before the start of the new one', async () => {
     const session = await newSession();
     await app().matrix.login(session.userId, { device_id: session.deviceId });
     await drain();
     expect(recorder.names()).toEqual(['SessionsEnded', 'SessionStarted']);
   });
 
-  it('hears nothing of what was rolled back', async () => {
+  it('receives nothing that was rolled back', async () => {
     const session = await newSession();
     recorder.refuses = true;
     await app().matrix.logout(session).expect(500);
@@ -51,7 +51,7 @@ describe('A subscriber after the commit', () => {
     expect(recorder.names()).toEqual(['DevicesDeleted']);
   });
 
-  it('is tried again with pauses, in the order of events, and the same event keeps its ID', async () => {
+  it('is retried with pauses, in the order of events, and an event keeps its ID', async () => {
     const session = await newSession();
     recorder.behave = async ({ delivery: { attempt } }) => {
       if (attempt < 3) throw new Error('not now');
@@ -77,7 +77,7 @@ describe('A subscriber after the commit', () => {
     expect(new Set(recorder.heard.map(({ delivery }) => delivery.eventId)).size).toBe(2);
   });
 
-  it('is waited for no longer than its time-out', async () => {
+  it('is aborted after its timeout', async () => {
     const session = await newSession();
     recorder.behave = () => new Promise(() => {});
     await app().matrix.logout(session).expect(200);
@@ -94,7 +94,7 @@ describe('A subscriber after the commit', () => {
     expect((await states(session)).at(-1)).toMatchObject({ state: 'delivered', attempts: 2 });
   });
 
-  it('that hangs with one user hears of another at once', async () => {
+  it('that hangs on an event of one user receives those of another at once', async () => {
     const [slow, quick] = [await newSession(), await newSession()];
     recorder.behave = (one) => (userOf(one) === slow.userId ? new Promise(() => {}) : Promise.resolve());
     await app().matrix.logout(slow).expect(200);
@@ -106,13 +106,13 @@ describe('A subscriber after the commit', () => {
     await drain();
   });
 
-  it('is not called for two events of a user at once, even where the earlier came to light later', async () => {
+  it('is not called for two events of a user at once, even if the earlier one was committed later', async () => {
     const session = await newSession();
     let release = () => {};
     recorder.behave = () => new Promise((resolve) => (release = () => resolve()));
     await app().matrix.logoutAll(session).expect(200);
     await vi.waitFor(() => expect(recorder.heard).toHaveLength(1));
-    // As of a transaction on another device that took its position first and committed last.
+    // As from a transaction on another device that got its position first and committed last.
     await app().sql(
       `INSERT INTO event_deliveries
          (user_id, subscriber, position, ordinal, event_id, event, payload, occurred_at, state, attempts, next_attempt_at)
@@ -132,7 +132,7 @@ describe('A subscriber after the commit', () => {
     ]);
   });
 
-  it('keeps the order of a user where the clock of the database went back', async () => {
+  it('receives events of a user in order even if the database clock goes back', async () => {
     const session = await newSession();
     await app().sql(`UPDATE event_deliveries SET position = position + 3600000000 WHERE user_id = $1`, [
       session.userId,

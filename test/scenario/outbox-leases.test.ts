@@ -6,7 +6,7 @@ import { useOutbox } from '../support/outbox.js';
 const { recorder, app, drain, states, newSession } = useOutbox();
 
 describe('A delivery', () => {
-  it('is buried when its node died in every attempt', async () => {
+  it('is buried if its node died during every attempt', async () => {
     const session = await newSession();
     recorder.behave = () => Promise.reject(new Error('no'));
     await app().matrix.logout(session).expect(200);
@@ -22,12 +22,12 @@ describe('A delivery', () => {
     expect((await states(session)).at(-1)).toMatchObject({ state: 'buried' });
   });
 
-  it('is taken over from a dead worker when the lease is over', async () => {
+  it('is taken over from a dead worker when the lease expires', async () => {
     const session = await newSession();
     recorder.behave = () => Promise.reject(new Error('no'));
     await app().matrix.logout(session).expect(200);
     await drain();
-    // As a node leaves it that was killed in mid-delivery.
+    // As after a node was killed during a delivery.
     const until = new Date(app().clock.now().getTime() + 60_000);
     await app().sql(
       `UPDATE event_deliveries SET lease = 'dead', next_attempt_at = $2 WHERE user_id = $1 AND state = 'pending'`,
@@ -43,7 +43,7 @@ describe('A delivery', () => {
     expect(recorder.of(session)).toMatchObject([{ event: expect.any(DevicesDeleted) }]);
   });
 
-  it('is leased again when so much of the lease is over that no time is left for it', async () => {
+  it('is leased again if the rest of the lease is too short for it', async () => {
     const session = await newSession();
     const store = app().nest.get(OutboxStore);
     const lease = vi.spyOn(store, 'lease').mockImplementationOnce(async (...asked) => {

@@ -21,8 +21,8 @@ class NarrowModule {}
 
 beforeEach(() => recorder.reset());
 
-describe('Nodes of two versions', () => {
-  it('do not lose what only the other hears of, until there is no such node any more', async () => {
+describe('Nodes with different versions', () => {
+  it('keep events to which only the other node subscribes, until no such node has run for a while', async () => {
     const database = await createDatabase();
     const variables = { EVENT_POLL_INTERVAL: '1h' };
     const wide = await TestApp.start({ extensions: [recorder.module], variables, database });
@@ -48,7 +48,7 @@ describe('Nodes of two versions', () => {
 });
 
 describe('A node that stops', () => {
-  it('gives back what it was delivering, as if it had not tried', async () => {
+  it('releases its deliveries without counting an attempt', async () => {
     const database = await createDatabase();
     const variables = { EVENT_POLL_INTERVAL: '1h', EVENT_MAX_ATTEMPTS: '1' };
     const node = await TestApp.start({ extensions: [recorder.module], variables, database });
@@ -66,14 +66,14 @@ describe('A node that stops', () => {
 });
 
 describe('A node', () => {
-  it('finds what others left undelivered within its poll interval', async () => {
+  it('finds undelivered events of other nodes within its poll interval', async () => {
     const node = await TestApp.start({
       extensions: [recorder.module],
       variables: { EVENT_POLL_INTERVAL: '50ms' },
     });
     const session = await node.matrix.register();
     await node.drain();
-    // As another node leaves it that dies with its commit.
+    // As after another node died right after its commit.
     await node.sql(
       `INSERT INTO event_deliveries
          (user_id, subscriber, position, ordinal, event_id, event, payload, occurred_at, state, attempts, next_attempt_at)
@@ -85,7 +85,7 @@ describe('A node', () => {
     await node.stop();
   });
 
-  it('pauses twice as long after each failure, up to an hour, and never quite as long as before', async () => {
+  it('doubles the pause after each failure, up to an hour, with some randomness', async () => {
     const node = await TestApp.start({
       extensions: [recorder.module],
       variables: { EVENT_POLL_INTERVAL: '1h', EVENT_MAX_ATTEMPTS: '20' },
@@ -101,7 +101,7 @@ describe('A node', () => {
       expect(delivery!.attempts).toBe(attempt);
       const pauseMs = delivery!.next_attempt_at.getTime() - node.clock.now().getTime();
       const fullMs = Math.min(60 * 60 * 1_000, 1_000 * 2 ** (attempt - 1));
-      // It was a moment ago that it failed.
+      // The failure was a moment ago.
       expect(pauseMs).toBeGreaterThan(0.5 * fullMs - 400);
       expect(pauseMs).toBeLessThanOrEqual(fullMs);
       shares.push(pauseMs / fullMs);
@@ -114,7 +114,7 @@ describe('A node', () => {
 });
 
 describe('Two nodes', () => {
-  it('deliver each event once between them, in the order of each user, and never two of one at once', async () => {
+  it('deliver each event once, in order for each user, and never two of one user at once', async () => {
     const database = await createDatabase();
     const variables = { EVENT_POLL_INTERVAL: '50ms' };
     const nodes = await Promise.all(
@@ -145,7 +145,7 @@ describe('Two nodes', () => {
     await database.drop();
   });
 
-  it('owe a new subscriber nothing of what was before', async () => {
+  it('deliver no earlier events to a new subscriber', async () => {
     const database = await createDatabase();
     const before = await TestApp.start({ database });
     const session = await before.matrix.register();

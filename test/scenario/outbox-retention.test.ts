@@ -5,8 +5,8 @@ import { useOutbox } from '../support/outbox.js';
 
 const { app, drain, states, newSession } = useOutbox({ SERVER_ADMINS: '@admin:localhost' });
 
-describe('What the outbox keeps', () => {
-  it('are buried deliveries, for their retention time', async () => {
+describe('The outbox', () => {
+  it('keeps buried deliveries for their retention time', async () => {
     const session = await newSession();
     await app().sql(`UPDATE event_deliveries SET state = 'buried', settled_at = $2 WHERE user_id = $1`, [
       session.userId,
@@ -21,7 +21,7 @@ describe('What the outbox keeps', () => {
     expect(await states(session)).toEqual([]);
   });
 
-  it('is nothing for a subscriber that no node has had for the retention time: it is buried, and nobody replays it', async () => {
+  it('buries the deliveries of a subscriber that no node has had for the retention time, and does not replay them', async () => {
     const admin = await app().createUser('admin');
     const session = await newSession();
     await app().sql(
@@ -53,7 +53,7 @@ describe('What the outbox keeps', () => {
     expect(await owed()).toEqual([]);
   });
 
-  it('are delivered events, for their retention time', async () => {
+  it('keeps delivered events for their retention time', async () => {
     const session = await newSession();
     await app().matrix.logout(session).expect(200);
     await drain();

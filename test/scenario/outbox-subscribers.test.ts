@@ -19,7 +19,7 @@ beforeEach(() => recorder.reset());
 describe('A subscriber', () => {
   const start = (module: object) => TestApp.start({ extensions: [module as Type<object>] });
 
-  it('may stand under a second token', async () => {
+  it('may be provided under a second token', async () => {
     @Module({ providers: [NarrowSubscriber, { provide: 'alias', useExisting: NarrowSubscriber }] })
     class AliasModule {}
     const node = await start(AliasModule);
@@ -30,7 +30,7 @@ describe('A subscriber', () => {
     await node.stop();
   });
 
-  it.each(['', 'a b', 'ü'])('is refused at start under the name "%s"', async (name) => {
+  it.each(['', 'a b', 'ü'])('is refused at start with the name "%s"', async (name) => {
     @Injectable()
     class MisnamedSubscriber {
       @AfterCommit(SessionStarted, name)
@@ -41,7 +41,7 @@ describe('A subscriber', () => {
     await expect(start(MisnamedModule)).rejects.toThrow(/The name of a subscriber/);
   });
 
-  it('that lives as long as a request is refused at start', async () => {
+  it('that is request-scoped is refused at start', async () => {
     @Module({ providers: [{ provide: NarrowSubscriber, useClass: NarrowSubscriber, scope: Scope.REQUEST }] })
     class RequestModule {}
     await expect(start(RequestModule)).rejects.toThrow(/NarrowSubscriber: @AfterCommit/);

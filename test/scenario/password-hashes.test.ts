@@ -40,8 +40,8 @@ const settingsOfUser = async ({ userId }: Pick<ClientSession, 'userId'>) => {
 const OLD = { memoryKib: 8_192, passes: 1 };
 const NEW = { memoryKib: 16_384, passes: 2 };
 
-describe('When hash settings were raised', () => {
-  it('an unknown user costs what most known ones do', async () => {
+describe('After the hash settings were raised', () => {
+  it('a login of an unknown user costs as much as that of most known users', async () => {
     const hasher = after.nest.get(PasswordHasher);
     const decoy = async () => {
       expect(await hasher.matches(null, PASSWORD)).toBe(false);
@@ -57,7 +57,7 @@ describe('When hash settings were raised', () => {
     expect(await decoy()).toEqual(NEW);
   });
 
-  it('a hash is made anew with the next login, and by no wrong password', async () => {
+  it('the next login replaces the hash, but a wrong password does not', async () => {
     const session = await before.matrix.register();
     const wrong = { type: 'm.login.password', user: session.userId, password: 'wrong' };
     await after.http.post(`${V3}/login`).send(wrong).expect(403);
@@ -68,13 +68,13 @@ describe('When hash settings were raised', () => {
     await after.matrix.login(session.userId);
   });
 
-  it('several logins at once all succeed, whichever of them made it anew', async () => {
+  it('concurrent logins all succeed, whichever of them replaces the hash', async () => {
     const session = await before.matrix.register();
     await Promise.all(Array.from({ length: 6 }, () => after.matrix.login(session.userId)));
     expect(await settingsOfUser(session)).toEqual(NEW);
   });
 
-  it('a proof in mid-request makes it anew, too, and still counts', async () => {
+  it('interactive authentication also replaces the hash, and still succeeds', async () => {
     const session = await before.matrix.register();
     await after.matrix
       .call(session, 'post', '/delete_devices')
@@ -83,7 +83,7 @@ describe('When hash settings were raised', () => {
     expect(await settingsOfUser(session)).toEqual(NEW);
   });
 
-  it('a hash that cannot be made now is made another time: the login succeeds', async () => {
+  it('a login succeeds even if the hash cannot be replaced now', async () => {
     const session = await before.matrix.register();
     const failure = after.fail(PasswordsService, 'hash', { error: new Error('The queue is full') });
     await after.matrix.login(session.userId);
@@ -92,7 +92,7 @@ describe('When hash settings were raised', () => {
     expect(await settingsOfUser(session)).toEqual(OLD);
   });
 
-  it('settings that were lowered make nothing anew, and settings that cannot be are not imitated', async () => {
+  it('lower settings replace no hash, and impossible settings are not imitated', async () => {
     const session = await after.matrix.register();
     await before.matrix.login(session.userId);
     expect(await settingsOfUser(session)).toEqual(NEW);
@@ -108,7 +108,7 @@ describe('A password', () => {
   const NEXT = 'na\u00efve \u212b ngstr\u00f6m';
   const NEXT_IN_PARTS = 'nai\u0308ve A\u030a ngstro\u0308m';
 
-  it('is the same however its letters are put together: at login, in mid-request, and when it is changed', async () => {
+  it('is accepted in every Unicode normalization: at login, in interactive authentication and in a change', async () => {
     for (const [chosen, typed] of [
       [COMPOSED, IN_PARTS],
       [IN_PARTS, COMPOSED],
@@ -123,7 +123,7 @@ describe('A password', () => {
     }
   });
 
-  it('of old, whose hash is of what was typed then, is still right, and made anew', async () => {
+  it('with an old hash of its unnormalized form is still accepted, and hashed again', async () => {
     const session = await after.matrix.register();
     const hash = await after.nest.get(PasswordHasher).hash(IN_PARTS);
     await after.sql('UPDATE accounts SET password_hash = $2 WHERE user_id = $1', [session.userId, hash]);
@@ -140,7 +140,7 @@ describe('A password', () => {
     for (const password of [COMPOSED, IN_PARTS]) await after.matrix.login(session.userId, { password });
   });
 
-  it('is weighed in the form in which it counts', async () => {
+  it('is checked for weakness in its normalized form', async () => {
     const body = {
       username: uniqueUsername(),
       password: '\uff50\uff41\uff53\uff53\uff57\uff4f\uff52\uff44',

@@ -16,7 +16,7 @@ async function sessionWithKeys(extra?: object): Promise<ClientSession> {
 }
 
 describe('Many users at once', () => {
-  it('are each told apart', async () => {
+  it('are not mixed up', async () => {
     const sessions = await times(20, () => app().matrix.register());
     const answers = await Promise.all(
       sessions.flatMap((session) => [app().matrix.whoami(session), app().matrix.whoami(session)]),
@@ -27,7 +27,7 @@ describe('Many users at once', () => {
   });
 });
 
-describe('Fifty logouts of one token at once', () => {
+describe('Fifty concurrent logouts of one token', () => {
   it.each(['logout', 'logoutAll'] as const)(
     '%s: at least one is 200, the others are 200 or 401',
     async (endpoint) => {
@@ -40,7 +40,7 @@ describe('Fifty logouts of one token at once', () => {
     },
   );
 
-  it('both kinds, from several devices, mixed', async () => {
+  it('both kinds mixed, from several devices', async () => {
     const phone = await sessionWithKeys();
     const laptop = await app().matrix.login(phone.userId);
     const answers = await Promise.all([
@@ -53,7 +53,7 @@ describe('Fifty logouts of one token at once', () => {
   });
 });
 
-describe('A logout that races', () => {
+describe('A logout in a race', () => {
   it.each(['logout', 'logoutAll'] as const)(
     '%s against key uploads leaves no key behind',
     async (endpoint) => {
@@ -70,7 +70,7 @@ describe('A logout that races', () => {
     },
   );
 
-  it('against a login on the same device: the new session lives', async () => {
+  it('against a login on the same device: the new session stays valid', async () => {
     for (let round = 0; round < ROUNDS; round += 1) {
       const session = await sessionWithKeys({ device_id: 'D', refresh_token: true });
       const [logout, again] = await Promise.all([
@@ -79,7 +79,7 @@ describe('A logout that races', () => {
       ]);
       expect([200, 401]).toContain(logout.status);
       expect(await app().matrix.whoami(again)).toMatchObject({ status: 200, body: { device_id: 'D' } });
-      // The login came first and kept the device with its keys, or second, to a device newly born.
+      // The login came first and kept the device with its keys, or second and created a new device.
       const keys = logout.status === 200 ? 0 : 1;
       expect(await census(app(), session.userId)).toMatchObject({
         devices: 1,
@@ -104,8 +104,8 @@ describe('A logout that races', () => {
   });
 });
 
-describe('Keys that race', () => {
-  it('a device of the same name: one of the two is refused, whichever came second', async () => {
+describe('Keys in a race', () => {
+  it('against a device with the same ID: the second of the two is refused', async () => {
     for (let round = 0; round < ROUNDS; round += 1) {
       const session = await app().matrix.register();
       const keys = new SigningUser(session.userId);
@@ -119,7 +119,7 @@ describe('Keys that race', () => {
     }
   });
 
-  it('a logout: neither a claim nor a signature leaves anything of the device behind', async () => {
+  it('against a logout: neither a claim nor a signature leaves rows of the device behind', async () => {
     for (let round = 0; round < ROUNDS; round += 1) {
       const phone = await app().matrix.register();
       const keys = new SigningUser(phone.userId);
@@ -144,7 +144,7 @@ describe('Keys that race', () => {
     }
   });
 
-  it('themselves: of replacements that come all at once, one is there in the end, and whole', async () => {
+  it('against each other: after concurrent replacements, the keys of one upload are stored completely', async () => {
     const session = await app().matrix.register();
     const uploads = Array.from({ length: 8 }, () => new SigningUser(session.userId));
     const answers = await Promise.all(
@@ -167,8 +167,8 @@ describe('Keys that race', () => {
   });
 });
 
-describe('Deletions that race', () => {
-  it('each other, a logout and a login: every answer is a good one, and no token is without a device', async () => {
+describe('Deletions in a race', () => {
+  it('against each other, a logout and a login: every answer is 200 or 401, and every token has a device', async () => {
     for (let round = 0; round < ROUNDS; round += 1) {
       const phone = await app().matrix.register({ device_id: 'PHONE' });
       const laptop = await app().matrix.login(phone.userId, { device_id: 'LAPTOP' });

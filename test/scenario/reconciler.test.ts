@@ -52,7 +52,7 @@ let admin: ClientSession;
 
 beforeAll(async () => {
   admin = await app().createUser('admin');
-  // As a backup leaves it that was restored without its constraints.
+  // As after a restore of a backup without its constraints.
   const keys = await app().sql<{ table: string; name: string }>(`
     SELECT conrelid::regclass::text AS table, conname AS name FROM pg_constraint
     WHERE contype = 'f' AND confrelid = 'devices'::regclass`);
@@ -75,11 +75,11 @@ function metrics(): Promise<string> {
 }
 
 describe('The reconciler', () => {
-  it('looks at every table that hangs on devices', () => {
+  it('checks every table that references devices', () => {
     expect(hanging.toSorted()).toEqual(app().nest.get(DeviceTables).all().toSorted());
   });
 
-  it('finds what hangs on a device that is not there, mends it unless told not to, and counts', async () => {
+  it('finds rows of missing devices, repairs them unless it is a dry run, and counts them', async () => {
     const lost = await app().matrix.register({ refresh_token: true });
     const healthy = await app().matrix.register({ refresh_token: true });
     for (const session of [lost, healthy])
@@ -116,7 +116,7 @@ describe('The reconciler', () => {
     );
   });
 
-  it('ends devices on which nobody can sign in any more, as a logout would', async () => {
+  it('deletes devices without a usable token, as a logout would', async () => {
     const dead = await app().matrix.register();
     const young = await app().matrix.register();
     const alive = await app().matrix.register();
@@ -145,7 +145,7 @@ describe('The reconciler', () => {
       0,
     ],
     ['ended by a replay just now', `ended_reason = 'refresh_replay'`, 1],
-  ])('counts a refresh token for what it is worth: %s', async (_, age, left) => {
+  ])('checks whether a refresh token can still be used: %s', async (_, age, left) => {
     const session = await app().matrix.register({ refresh_token: true });
     const since = `created_at = created_at - interval '90 days'`;
     await app().sql(`UPDATE devices SET ${since} WHERE user_id = $1`, [session.userId]);
@@ -157,7 +157,7 @@ describe('The reconciler', () => {
     await round('?dry_run=false');
   });
 
-  it('ends the others where a listener holds on to one', async () => {
+  it('deletes the other devices if a listener fails for one', async () => {
     const [held, dead] = [await app().matrix.register(), await app().matrix.register()];
     const both = [[held.userId, dead.userId]];
     await app().sql('DELETE FROM access_tokens WHERE user_id = ANY ($1)', both);
@@ -174,10 +174,10 @@ describe('The reconciler', () => {
     expect(await census(app(), held.userId)).toEqual(NOTHING);
   });
 
-  it('has events delivered that lie about', async () => {
+  it('delivers events that are stuck', async () => {
     const session = await app().matrix.register();
     await app().drain();
-    // As if every node had been gone for an hour.
+    // As if every node had been down for an hour.
     await app().sql(
       `INSERT INTO event_deliveries
          (user_id, subscriber, position, ordinal, event_id, event, payload, occurred_at, state, attempts, next_attempt_at)
@@ -200,7 +200,7 @@ describe('The reconciler', () => {
 });
 
 describe('The periodic round', () => {
-  it('is one of a single node at a time, and goes on where the last one ended', async () => {
+  it('runs on one node at a time, and continues where the previous one ended', async () => {
     const { database } = app();
     const variables = { RECONCILE: 'repair', RECONCILE_INTERVAL: '20ms' };
     await app().sql('DELETE FROM reconciler_rounds');
@@ -209,7 +209,7 @@ describe('The periodic round', () => {
     const node = await TestApp.start({ database, variables });
     await expect.poll(async () => Object.keys((await positions())[0]?.positions ?? {})).toContain('devices');
     await node.stop();
-    // Another node's.
+    // The state that another node has stored.
     const kept = [{ next_at: new Date(Date.now() + 3_000_000), positions: {} }];
     await app().sql('UPDATE reconciler_rounds SET next_at = $1, positions = $2', [kept[0]!.next_at, {}]);
     const other = await TestApp.start({ database, variables: { ...variables, RECONCILE_INTERVAL: '1h' } });
@@ -219,7 +219,7 @@ describe('The periodic round', () => {
     await app().sql('DELETE FROM reconciler_rounds');
   });
 
-  it('does not wait for what a longer interval, or a dry round, has left behind', async () => {
+  it('does not wait for the times that a longer interval or a dry run has stored', async () => {
     const { database } = app();
     await app().sql('DELETE FROM reconciler_rounds');
     await app().sql(
@@ -245,7 +245,7 @@ describe('The periodic round', () => {
   it.each([
     ['repair', 0],
     ['dry_run', 1],
-  ])('with RECONCILE=%s leaves %d of what it finds', async (RECONCILE, left) => {
+  ])('with RECONCILE=%s leaves %d of the rows that it finds', async (RECONCILE, left) => {
     const { database } = app();
     const session = await app().matrix.register();
     await app().sql('DELETE FROM devices WHERE user_id = $1', [session.userId]);
@@ -265,7 +265,7 @@ describe('The periodic round', () => {
 });
 
 describe('/metrics', () => {
-  it('counts deliveries, and is not on the port of clients', async () => {
+  it('counts deliveries, and is not served on the port for clients', async () => {
     const text = await metrics();
     expect(text).toMatch(/session_event_deliveries_total\{subscriber="team",outcome="delivered"\} [1-9]/);
     expect(text).toMatch(/session_event_deliveries_pending\{subscriber="team"\} 0/);
@@ -279,7 +279,7 @@ describe('An administrator', () => {
       .http.post(`/_session/v1/admin/users/${userId}/logout${query}`)
       .auth(by.accessToken, { type: 'bearer' });
 
-  it('ends the sessions of a user, or one of them', async () => {
+  it('ends all sessions of a user, or one of them', async () => {
     const phone = await app().matrix.register();
     const laptop = await app().matrix.login(phone.userId);
     const tablet = await app().matrix.login(phone.userId);
@@ -299,7 +299,7 @@ describe('An administrator', () => {
     expect((await app().matrix.whoami(laptop)).status).toBe(401);
   });
 
-  it('is asked for, and so is a user that exists', async () => {
+  it('is required as the caller, and the user must exist', async () => {
     const session = await app().matrix.register();
     await end(session.userId, '', session).expect(403);
     await end('@nobody:localhost').expect(404);
@@ -311,7 +311,7 @@ describe('An administrator', () => {
 });
 
 describe('The reconciler finds nothing', () => {
-  it('where everything is as it should be, whatever kinds of rows there are', async () => {
+  it('if all rows are consistent, whatever kinds of rows there are', async () => {
     const directory = await temporaryDirectory();
     const file = join(directory, 'bridge.yaml');
     await writeFile(
@@ -334,7 +334,7 @@ describe('The reconciler finds nothing', () => {
       const call = (path: string, body: object) =>
         healthy.matrix.call(device.session, 'post', path).send(body);
       await call('/keys/device_signing/upload', { ...others, master_key: device.sign(master!) }).expect(200);
-      // Challenges of everybody who may open one, and a login token.
+      // Challenges of every kind of caller, and a login token.
       await call('/delete_devices', { devices: [user.deviceId] }).expect(401);
       await healthy.http
         .post(`${V3}/register`)

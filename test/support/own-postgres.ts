@@ -11,11 +11,11 @@ import { freePort } from './service-process.js';
 
 const run = promisify(execFile);
 
-/** A PostgreSQL of the test's own, on loopback, that it may restart, freeze and starve. */
+/** A separate PostgreSQL on loopback, which the test can restart, freeze and limit in its connections. */
 export class OwnPostgres {
   static async start(settings: Readonly<Record<string, string>> = {}): Promise<OwnPostgres> {
     const directory = await temporaryDirectory();
-    // Makes the cluster.
+    // Creates the cluster.
     const embedded = await EmbeddedPostgres.start({ dataDir: join(directory, 'data') });
     const { home } = embedded;
     await embedded.stop();
@@ -69,7 +69,7 @@ export class OwnPostgres {
     }
   }
 
-  /** Clients are cut off, and come back at once or a moment later. */
+  /** Restarts the server. Clients are disconnected, and can reconnect at once or a moment later. */
   restart(): Promise<void> {
     return this.control('restart', '-m', 'fast');
   }
@@ -82,7 +82,7 @@ export class OwnPostgres {
     return this.control('start', '-o', this.options);
   }
 
-  /** The server and all its backends stand still, and keep their connections. */
+  /** Stops the server and all its backends with their connections open. */
   async freeze(): Promise<void> {
     await this.signal('SIGSTOP');
   }
@@ -107,7 +107,7 @@ export class OwnPostgres {
       try {
         process.kill(Number(pid), signal);
       } catch {
-        // A backend that has just ended.
+        // The backend has just ended.
       }
     }
   }

@@ -16,7 +16,7 @@ export interface Heard {
   readonly delivery: Delivery;
 }
 
-/** A team's module whose subscriber, `team`, records what it hears and does what the test says. */
+/** A team's module whose subscriber `team` records the events that it receives, and behaves as the test requires. */
 export class Recorder {
   readonly module: Type<object>;
   heard: Heard[] = [];
@@ -25,7 +25,7 @@ export class Recorder {
   refuses = false;
 
   constructor() {
-    // eslint-disable-next-line typescript/no-this-alias -- The subscriber has a `this` of its own.
+    // eslint-disable-next-line typescript/no-this-alias -- The subscriber has its own `this`.
     const recorder = this;
 
     @Injectable()
@@ -53,7 +53,7 @@ export class Recorder {
     return this.heard.map(({ event }) => event.constructor.name);
   }
 
-  /** What was heard of one user: the deliveries of other tests' users may still be retried. */
+  /** Returns the events of one user, because deliveries for users of other tests may still be retried. */
   of({ userId }: { readonly userId: string }): Heard[] {
     return this.heard.filter((one) => userOf(one) === userId);
   }

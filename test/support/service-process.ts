@@ -7,7 +7,7 @@ import { MatrixClient } from '../../src/testing/matrix-client.js';
 
 const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
-/** A port that was free a moment ago. */
+/** Returns a port that was free a moment ago. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -16,7 +16,7 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** The built service as a process of its own, as an operator starts it. */
+/** The built service in its own process, as an operator starts it. */
 export class ServiceProcess {
   static async start(variables: Readonly<Record<string, string>>): Promise<ServiceProcess> {
     const port = variables['PORT'] ?? String(await freePort());
@@ -33,7 +33,7 @@ export class ServiceProcess {
     return service;
   }
 
-  /** All that it has said so far. */
+  /** All output so far. */
   words = '';
   /** Resolves with the exit code and the signal. */
   readonly ended: Promise<[number | null, NodeJS.Signals | null]>;
@@ -59,7 +59,7 @@ export class ServiceProcess {
     return new MatrixClient(this.http);
   }
 
-  /** Resolves once it has said something like that. */
+  /** Resolves when the output matches the pattern. */
   async says(pattern: RegExp): Promise<void> {
     while (!pattern.test(this.words)) {
       if (!this.isRunning) throw new Error(`The service ended: ${this.words}`);
@@ -67,7 +67,7 @@ export class ServiceProcess {
     }
   }
 
-  /** Ends it as an operator would, and gives its exit code. */
+  /** Stops the process as an operator would, and returns its exit code. */
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
     if (this.isRunning) this.child.kill(signal);
     return (await this.ended)[0];

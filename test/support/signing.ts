@@ -4,7 +4,7 @@ import type { ClientSession } from '../../src/testing/matrix-client.js';
 
 type Json = Record<string, unknown>;
 
-/** An Ed25519 key pair, as devices and users have them. */
+/** An Ed25519 key pair of a device or user. */
 export class SigningKey {
   readonly publicKey: string;
   private readonly privateKey: KeyObject;
@@ -22,7 +22,7 @@ export class SigningKey {
     return `ed25519:${this.publicKey}`;
   }
 
-  /** The object with one signature more. */
+  /** Returns the object with one more signature. */
   sign(object: Json, userId: string, keyId = this.keyId): Json {
     const {
       signatures = {},
@@ -40,7 +40,7 @@ export class SigningKey {
   }
 }
 
-/** A device with an identity of its own. */
+/** A device with its own identity keys. */
 export class SigningDevice {
   readonly key = new SigningKey();
 

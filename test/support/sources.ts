@@ -4,13 +4,13 @@ import { fileURLToPath } from 'node:url';
 
 const src = fileURLToPath(new URL('../../src', import.meta.url));
 
-/** A file of the service: the module that it belongs to, and its text. */
+/** A source file of the service: its module and its text. */
 export interface Source {
   readonly module: string;
   readonly text: string;
 }
 
-/** The files of all modules but the database and the testing kit. */
+/** Returns the files of all modules except the database and the testing kit. */
 export async function sources(): Promise<Source[]> {
   const names = (await readdir(src, { recursive: true })).filter(
     (name) => name.includes('/') && name.endsWith('.ts') && !/^(database|testing)\//.test(name),
@@ -23,7 +23,7 @@ export async function sources(): Promise<Source[]> {
   );
 }
 
-/** The tables of the service's entities, and the module that owns each. */
+/** Returns the tables of the service's entities, each with the module that owns it. */
 export async function ownerOfTables(): Promise<Map<string, string>> {
   return new Map(
     (await sources()).flatMap(({ module, text }) =>

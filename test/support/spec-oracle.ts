@@ -32,11 +32,11 @@ class SpecOracle {
     }
   }
 
-  /** Looks whether an answer is what the official description says; what it does not describe is not looked at. */
+  /** Checks an answer against the official description, if that describes it. */
   check(method: string, path: string, status: number, body: unknown): void {
     const key = `${method} ${path} ${status}`;
     const reference = this.schemas.get(key);
-    // Of a 401 some endpoints describe the challenge alone; that a token is refused goes without saying.
+    // For 401, some endpoints describe only the challenge, and not the refusal of a token.
     const { errcode = '' } = body as { errcode?: string };
     const isTokenRefused = ['M_MISSING_TOKEN', 'M_UNKNOWN_TOKEN', 'M_USER_LOCKED'].includes(errcode);
     if (reference === undefined || (status === 401 && isTokenRefused)) return;
@@ -64,13 +64,13 @@ class SpecOracle {
 
 export const specOracle = directory === undefined ? null : new SpecOracle(directory);
 
-/** Shows every answer of the service to the oracle. */
+/** Checks every answer of the service with the oracle. */
 @Module({})
 export class SpecCheckModule implements NestModule {
   configure(consumer: MiddlewareConsumer): void {
     consumer
       .apply((request: Request, response: Response, next: NextFunction) => {
-        // What goes over the wire, whoever wrote it.
+        // Check what is sent, whichever code wrote it.
         const end = response.end.bind(response) as (...args: unknown[]) => Response;
         response.end = ((...args: unknown[]) => {
           const [chunk] = args;

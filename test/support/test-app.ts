@@ -2,19 +2,19 @@ import { afterAll, beforeAll } from 'vitest';
 import { TestApp as TestKitApp, type TestOptions } from '../../src/testing/test-app.js';
 import { SpecCheckModule } from './spec-oracle.js';
 
-/** The app of the testing kit. Where the official API description is at hand, every answer is held against it. */
+/** The app of the testing kit. If the official API description is available, every answer is checked against it. */
 export const TestApp = {
   start: ({ extensions = [], variables, ...options }: TestOptions = {}): Promise<TestKitApp> =>
     TestKitApp.start({
       ...options,
-      // Most 500s here are meant.
+      // Most 500s here are intended.
       variables: { LOG_LEVEL: 'fatal', ...variables },
       extensions: [SpecCheckModule, ...extensions],
     }),
 };
 export type TestApp = TestKitApp;
 
-/** How many rows each table holds of a user, or of one device. */
+/** Counts the rows of a user, or of one device, in each table. */
 export async function census(
   app: TestApp,
   userId: string,
@@ -32,7 +32,7 @@ export async function census(
   return Object.fromEntries(await Promise.all(counts));
 }
 
-/** What {@link census} says when nothing is left. */
+/** The result of {@link census} if there are no rows. */
 export const NOTHING = {
   devices: 0,
   access_tokens: 0,

@@ -28,11 +28,11 @@ describe('An error of the database', () => {
     ['could not access file', '58P01'],
     ['lock not available', '55P03'],
     ['no', undefined],
-  ])('is none: %s', (message, code) => {
+  ])('is not an outage: %s', (message, code) => {
     expect(isOutage(error(message, code))).toBe(false);
   });
 
-  it('is found behind whatever it caused', () => {
+  it('is found as the cause of another error', () => {
     const cause = new Unavailable('away');
     expect(unavailableIn(new Error('A listener failed', { cause }))).toBe(cause);
     expect(unavailableIn(new Error('A listener failed'))).toBeUndefined();

@@ -27,6 +27,10 @@ export class LoginTransaction implements SharedTransaction<Login, Accounts, Prep
     private readonly starts: SessionStartService,
   ) {}
 
+  userOf({ session }: Login): string {
+    return session.userId;
+  }
+
   async lock(tx: Tx, logins: readonly Login[]): Promise<Accounts> {
     const newcomers = logins.filter(({ mayBeNew }) => mayBeNew).map(({ session }) => session);
     const [, accounts] = await tx.inOrder(

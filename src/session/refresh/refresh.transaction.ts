@@ -51,6 +51,10 @@ export class RefreshTransaction implements SharedTransaction<Refresh, Locked, Re
     return familyKey(presented.userId, presented.familyDigest);
   }
 
+  userOf({ presented }: Refresh): string {
+    return presented.userId;
+  }
+
   async lock(tx: Tx, refreshes: readonly Refresh[]): Promise<Locked> {
     const presented = refreshes.map((refresh) => refresh.presented);
     const [accounts, sessions] = await tx.inOrder(
