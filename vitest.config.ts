@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import LongestFirst from './test/support/longest-first.js';
 
 const built = (file: string) => fileURLToPath(new URL(`dist/${file}`, import.meta.url));
 
@@ -25,6 +26,7 @@ export default defineConfig({
     maxWorkers: Math.max(2, availableParallelism()),
     // Each file has databases and applications of its own; loading the libraries anew for each took a minute.
     isolate: false,
+    sequence: { sequencer: LongestFirst },
     testTimeout: 30_000,
     hookTimeout: 30_000,
   },

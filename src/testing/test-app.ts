@@ -34,8 +34,8 @@ export interface TestOptions extends Omit<Composition, 'clock' | 'database' | 'e
   /** Default: a new database, dropped at the end. A given one is not dropped, so that several apps can share it. */
   readonly database?: TestDatabase;
   /**
-   * Environment variables. Default: registration is open, there are no rate limits, and the reason of every 500 is
-   * logged, but nothing else (`LOG_LEVEL` is `error`).
+   * Environment variables. Default: registration is open, there are no rate limits, password hashes are cheap, and
+   * the reason of every 500 is logged, but nothing else (`LOG_LEVEL` is `error`).
    */
   readonly variables?: Readonly<Record<string, string>>;
 }
@@ -76,6 +76,9 @@ export class TestApp {
         LOG_LEVEL: 'error',
         REGISTRATION: 'open',
         RATE_LIMITS: 'off',
+        // The cheapest hashes that are allowed: passwords of tests need no protection.
+        PASSWORD_HASH_MEMORY_KIB: '8192',
+        PASSWORD_HASH_PASSES: '1',
         ...variables,
       });
       const nest = await createApp({ ...composition, environment, database: own.location, clock });

@@ -15,6 +15,7 @@ describe('The environment', () => {
       dataDir: './data',
       registration: 'open',
       accessTokenTtlMs: 900_000,
+      passwordHashing: { memoryKib: 19_456, passes: 2, queue: 64 },
       logLevel: 'info',
       production: false,
     });

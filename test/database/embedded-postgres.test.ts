@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { DatabaseLocation } from '../../src/database/data-source.js';
 import { EmbeddedPostgres } from '../../src/database/embedded/embedded-postgres.js';
 import { clientOptions } from '../../src/testing/test-postgres.js';
@@ -21,15 +21,16 @@ let directory: string;
 let dataDir: string;
 const children: ChildProcess[] = [];
 
-beforeEach(async () => {
+async function makeDirectory(): Promise<void> {
   directory = await temporaryDirectory();
   dataDir = join(directory, 'data');
-});
-afterEach(async () => {
+}
+
+async function removeDirectory(): Promise<void> {
   await killAll();
   // A server whose Node was killed may still be writing its last files.
   await rm(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
-});
+}
 
 async function killAll(): Promise<void> {
   for (const child of children.splice(0)) {
@@ -82,6 +83,11 @@ async function isGone(pid: number): Promise<boolean> {
 }
 
 describe('The embedded PostgreSQL', () => {
+  // One directory for all of these tests: creating a cluster takes longer than anything else here.
+  beforeAll(makeDirectory);
+  afterEach(killAll);
+  afterAll(removeDirectory);
+
   it('is a real server, with a socket that only its owner can use and no TCP port', async () => {
     const server = await EmbeddedPostgres.start({ dataDir });
     const [settings] = await query(
@@ -115,16 +121,6 @@ describe('The embedded PostgreSQL', () => {
     await first.stop();
   });
 
-  it('is created once by several concurrent starts on an empty directory', async () => {
-    const servers = await Promise.all([1, 2, 3].map(() => EmbeddedPostgres.start({ dataDir })));
-    const hosts = new Set(servers.map(({ location }) => (location as { host: string }).host));
-    expect(hosts.size).toBe(1);
-    // Nothing incomplete is left. If the server's account cannot read the checkout, its binaries are copied once.
-    const names = (await readdir(dataDir)).filter((name) => !/^postgres-\d+\.[\w.-]+$/.test(name));
-    expect(names.toSorted()).toEqual(['postgres', 'postgres.log']);
-    await Promise.all(servers.map((server) => server.stop()));
-  });
-
   it('stops within about a second after Node is killed, and leaves no socket behind', async () => {
     const [child, location] = await hold();
     const pid = await serverPid();
@@ -139,25 +135,40 @@ describe('The embedded PostgreSQL', () => {
 
   it('can be started again at once after Node was killed', async () => {
     const [child, location] = await hold();
-    await query(location, 'CREATE TABLE kept (n int)');
+    await query(location, 'CREATE TABLE kept_by_node (n int)');
     child.kill('SIGKILL');
     const again = await EmbeddedPostgres.start({ dataDir });
-    expect(await query(again.location, 'SELECT * FROM kept')).toEqual([]);
+    expect(await query(again.location, 'SELECT * FROM kept_by_node')).toEqual([]);
     await again.stop();
   });
 
   it('recovers from a kill -9 of itself', async () => {
     const first = await EmbeddedPostgres.start({ dataDir });
-    await query(first.location, 'CREATE TABLE kept (n int)');
+    await query(first.location, 'CREATE TABLE recovered (n int)');
     process.kill(await serverPid(), 'SIGKILL');
     const again = await EmbeddedPostgres.start({ dataDir });
-    expect(await query(again.location, 'SELECT * FROM kept')).toEqual([]);
+    expect(await query(again.location, 'SELECT * FROM recovered')).toEqual([]);
     await again.stop();
   });
 
   it('reports at once why it cannot start', async () => {
     const started = EmbeddedPostgres.start({ dataDir, settings: { no_such_setting: 'x' } });
     await expect(started).rejects.toThrow(/unrecognized configuration parameter "no_such_setting"/);
+  });
+});
+
+describe('The embedded PostgreSQL in an empty directory', () => {
+  beforeEach(makeDirectory);
+  afterEach(removeDirectory);
+
+  it('is created once by several concurrent starts on an empty directory', async () => {
+    const servers = await Promise.all([1, 2, 3].map(() => EmbeddedPostgres.start({ dataDir })));
+    const hosts = new Set(servers.map(({ location }) => (location as { host: string }).host));
+    expect(hosts.size).toBe(1);
+    // Nothing incomplete is left. If the server's account cannot read the checkout, its binaries are copied once.
+    const names = (await readdir(dataDir)).filter((name) => !/^postgres-\d+\.[\w.-]+$/.test(name));
+    expect(names.toSorted()).toEqual(['postgres', 'postgres.log']);
+    await Promise.all(servers.map((server) => server.stop()));
   });
 
   it('creates the links to its libraries itself if no install script ran', async () => {

@@ -253,7 +253,7 @@ describe('POST /register', () => {
   it('keeps only a hash of the password and only a digest of the token', async () => {
     const session = await app().matrix.register({ refresh_token: true });
     const [account] = await app().sql('SELECT * FROM accounts WHERE user_id = $1', [session.userId]);
-    expect(account!['password_hash']).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
+    expect(account!['password_hash']).toMatch(/^\$argon2id\$v=19\$m=8192,t=1,p=1\$/);
     const stored = JSON.stringify([
       await app().sql("SELECT encode(token_digest, 'escape') FROM access_tokens"),
       await app().sql(

@@ -29,7 +29,7 @@ async function install(own: Record<string, string>): Promise<{ isRefused: boolea
     'matrix-session-service': `file:${join(directory, 'matrix-session-service-0.1.0.tgz')}`,
   };
   await writeFile(join(app, 'package.json'), JSON.stringify({ name: 'app', private: true, dependencies }));
-  const options = ['install', '--dry-run', '--ignore-scripts', '--no-audit', '--no-fund'];
+  const options = ['install', '--dry-run', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
   const answer = await new Promise<{ isRefused: boolean; output: string }>((resolve) => {
     execFile('npm', options, { cwd: app }, (error, stdout, stderr) =>
       resolve({ isRefused: error !== null, output: stdout + stderr }),

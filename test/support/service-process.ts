@@ -24,6 +24,8 @@ export class ServiceProcess {
       PATH: process.env['PATH'],
       REGISTRATION: 'open',
       RATE_LIMITS: 'off',
+      PASSWORD_HASH_MEMORY_KIB: '8192',
+      PASSWORD_HASH_PASSES: '1',
       ...variables,
       PORT: port,
     };
