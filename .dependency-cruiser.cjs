@@ -152,6 +152,13 @@ module.exports = {
       to: outside('admission', 'auth', ...UNDERNEATH),
     },
     {
+      name: 'homeserver-asks-whose-a-token-is',
+      comment: 'A homeserver is told what the bearer guard would be told.',
+      severity: 'error',
+      from: room('homeserver'),
+      to: outside('homeserver', 'auth', ...UNDERNEATH),
+    },
+    {
       name: 'admin-knows-accounts-only',
       comment:
         'Administrators change the state of accounts; what follows from it is the business of listeners.',

@@ -10,6 +10,7 @@ import { Parts } from './config/parts.js';
 import { DeletionLimitModule } from './devices/deletion-limit.module.js';
 import { DeviceRowsModule } from './device-rows/device-rows.module.js';
 import { DevicesModule } from './devices/devices.module.js';
+import { HomeserverModule } from './homeserver/homeserver.module.js';
 import { DiscoveryModule } from './discovery/discovery.module.js';
 import { EventsModule } from './events/events.module.js';
 import { HealthModule } from './health/health.module.js';
@@ -78,7 +79,15 @@ export class AppModule {
         ...(parts.has('keys') ? [KeysModule] : []),
         ...(extensions.length === 0 ? [] : [DeletionLimitModule, ...extensions]),
         ReconcilerModule,
+        ...(asksHomeserver(known) ? [HomeserverModule] : []),
       ],
     };
   }
+}
+
+/** Whether a homeserver may ask for tokens. Where the configuration is not known yet, the module finds out. */
+function asksHomeserver(known: Setup | undefined): boolean {
+  if (known === undefined) return true;
+  const { homeserverSecret, homeserverSecretFile } = known.environment;
+  return homeserverSecret !== null || homeserverSecretFile !== null;
 }

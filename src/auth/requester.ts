@@ -3,6 +3,8 @@ export interface Requester {
   readonly userId: string;
   /** The calling device; `null` for an application service that names none. */
   readonly device: RequesterDevice | null;
+  /** When the access token expires; `null` if it does not. */
+  readonly tokenExpiresAt: Date | null;
   /** SHA-256 of the access token; `null` for an application service, whose token belongs to no session. */
   readonly tokenDigest: Buffer | null;
   readonly isGuest: boolean;

@@ -1,6 +1,7 @@
 import proxyAddress from 'proxy-addr';
 import { z } from 'zod';
 import { duration, interval, milliseconds } from './durations.js';
+import { homeserverVariables } from './homeserver.js';
 import { type Limits, limitsOf, limitVariables } from './limits.js';
 import { type RateLimit, rateLimitsOf, rateLimitVariables } from './rate-limits.js';
 
@@ -193,6 +194,7 @@ export const environmentSchema = z.object({
     .regex(/^https?(,https?)?$/, '"https", "http" or both, separated by a comma')
     .default('https')
     .describe('URL schemes that webhooks may have.'),
+  ...homeserverVariables,
   RECONCILE: z
     .enum(['repair', 'dry_run', 'off'], { error: '"repair", "dry_run" or "off"' })
     .default('repair')
@@ -266,6 +268,7 @@ const MAY_HOLD_SECRETS: ReadonlySet<string> = new Set<keyof Parsed>([
   'NATS_URL',
   'REGISTRATION_TOKENS',
   'WEBHOOK_SECRET',
+  'HOMESERVER_SECRET',
 ]);
 
 function list(value: string | undefined): string[] {
@@ -331,6 +334,8 @@ export class Environment {
   readonly apiDocs: boolean;
   readonly limits: Limits;
   /** Empty if rate limits are off. */
+  readonly homeserverSecret: string | null;
+  readonly homeserverSecretFile: string | null;
   readonly rateLimits: readonly RateLimit[];
   readonly logLevel: Parsed['LOG_LEVEL'];
   readonly production: boolean;
@@ -353,6 +358,12 @@ export class Environment {
     }
     if (data.REGISTRATION === 'token' && data.REGISTRATION_TOKENS === undefined) {
       throw new EnvironmentError(['REGISTRATION_TOKENS must name a token when REGISTRATION is token']);
+    }
+    const hasSecret = data.HOMESERVER_SECRET !== undefined || data.HOMESERVER_SECRET_FILE !== undefined;
+    if (hasSecret && data.GUESTS === 'allowed') {
+      throw new EnvironmentError([
+        'GUESTS must be refused if HOMESERVER_SECRET is set: a homeserver would take guests for users',
+      ]);
     }
     const strangers = list(data.SERVER_ADMINS).filter((admin) => !admin.endsWith(`:${data.SERVER_NAME}`));
     if (strangers.length > 0) {
@@ -430,6 +441,8 @@ export class Environment {
     this.requestTimeoutMs = milliseconds(parsed.REQUEST_TIMEOUT);
     this.apiDocs =
       parsed.API_DOCS === undefined ? parsed.NODE_ENV !== 'production' : parsed.API_DOCS === 'on';
+    this.homeserverSecret = parsed.HOMESERVER_SECRET ?? null;
+    this.homeserverSecretFile = parsed.HOMESERVER_SECRET_FILE ?? null;
     this.limits = limitsOf(parsed);
     this.rateLimits = rateLimitsOf(parsed);
     this.logLevel = parsed.LOG_LEVEL;

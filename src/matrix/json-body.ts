@@ -38,7 +38,7 @@ export async function readJsonBody(
 }
 
 /** Refuses a body at the limit. Express's parser would first read it to the end, and an endless body has none. */
-async function readBytes(request: Request, mostBytes: number): Promise<Buffer> {
+export async function readBytes(request: Request, mostBytes: number): Promise<Buffer> {
   const { 'content-encoding': encoding = 'identity', 'content-length': length } = request.headers;
   const decoder = DECODERS.get(encoding.toLowerCase());
   if (decoder === undefined && encoding.toLowerCase() !== 'identity')

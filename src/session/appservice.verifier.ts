@@ -37,6 +37,7 @@ export class AppserviceVerifier implements OnApplicationBootstrap {
     const requester: Requester = {
       userId,
       device,
+      tokenExpiresAt: null,
       tokenDigest: null,
       isGuest: false,
       isAppservice: true,

@@ -53,10 +53,11 @@ export class SessionTokenVerifier extends TokenVerifier {
 }
 
 function toRequester({ userId, digest }: WireToken, found: FoundAccessToken): Requester {
-  const { deviceId, deviceCreatedAt, kind, isLocked, isSuspended } = found;
+  const { deviceId, deviceCreatedAt, expiresAt, kind, isLocked, isSuspended } = found;
   return {
     userId,
     device: { userId, deviceId, createdAt: deviceCreatedAt },
+    tokenExpiresAt: expiresAt,
     tokenDigest: digest,
     isGuest: kind === 'guest',
     isAppservice: false,

@@ -1,0 +1,71 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import request from 'supertest';
+import { vi } from 'vitest';
+import { temporaryDirectory } from '../../src/testing/test-postgres.js';
+import { freePort } from './service-process.js';
+
+/** A real Synapse on SQLite that delegates its authentication. `SYNAPSE` names the Python that has it installed. */
+export class Synapse {
+  static async start(endpoint: string, secret: string): Promise<Synapse> {
+    const directory = await temporaryDirectory();
+    const port = await freePort();
+    const config = join(directory, 'homeserver.yaml');
+    // JSON is YAML.
+    await writeFile(
+      config,
+      JSON.stringify({
+        server_name: 'localhost',
+        listeners: [
+          { port, type: 'http', bind_addresses: ['127.0.0.1'], resources: [{ names: ['client'] }] },
+        ],
+        database: { name: 'sqlite3', args: { database: join(directory, 'homeserver.db') } },
+        signing_key_path: join(directory, 'signing.key'),
+        media_store_path: join(directory, 'media'),
+        pid_file: join(directory, 'synapse.pid'),
+        macaroon_secret_key: secret,
+        form_secret: secret,
+        report_stats: false,
+        trusted_key_servers: [],
+        log_config: join(directory, 'log.yaml'),
+        matrix_authentication_service: { enabled: true, endpoint, secret },
+      }),
+    );
+    await writeFile(join(directory, 'log.yaml'), JSON.stringify({ version: 1, root: { level: 'ERROR' } }));
+    const args = ['-m', 'synapse.app.homeserver', '-c', config];
+    await promisify(execFile)(process.env['SYNAPSE']!, [...args, '--generate-keys'], { cwd: directory });
+    const child = spawn(process.env['SYNAPSE']!, args, { cwd: directory, stdio: 'inherit' });
+    const synapse = new Synapse(child, directory, `http://127.0.0.1:${port}`, secret);
+    await vi.waitFor(() => fetch(`${synapse.url}/health`), { timeout: 60_000, interval: 200 });
+    return synapse;
+  }
+
+  private constructor(
+    private readonly child: ChildProcess,
+    private readonly directory: string,
+    readonly url: string,
+    private readonly secret: string,
+  ) {}
+
+  get http(): ReturnType<typeof request> {
+    return request(this.url);
+  }
+
+  /** What only the authentication service may call: `/_synapse/mas/…`. */
+  async tell(call: string, body: object): Promise<void> {
+    const { status, text } = await this.http
+      .post(`/_synapse/mas/${call}`)
+      .auth(this.secret, { type: 'bearer' })
+      .send(body);
+    if (status >= 300) throw new Error(`${call}: ${status} ${text}`);
+  }
+
+  async stop(): Promise<void> {
+    this.child.kill('SIGTERM');
+    if (this.child.exitCode === null) await once(this.child, 'exit');
+    await rm(this.directory, { recursive: true, force: true });
+  }
+}
