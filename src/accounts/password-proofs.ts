@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { type Attempt, RateLimiter } from '../admission/rate-limiter.js';
+import { RateLimiter } from '../admission/rate-limiter.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import type { Proven } from '../uia/uia-stage.port.js';
 import type { AccountEntity } from './account.entity.js';
@@ -27,18 +27,18 @@ export class PasswordProofs {
    * @throws {MatrixError} `M_FORBIDDEN`, or `M_LIMIT_EXCEEDED`
    */
   async verify(login: Login, password: string, address: string): Promise<Proven> {
-    const user = await this.names.userOf(login);
-    const account = user === null ? null : await this.accounts.find(user);
-    // Counted before the password is checked. All names of an account share its limit. An unknown name has a limit of
-    // its own, so that limits do not reveal who exists.
-    const attempts: Attempt[] = [
-      ['login_failed_address', address],
-      ['login_failed_account', account?.userId ?? this.names.nameOf(login)],
-    ];
-    return this.limiter.countFailures(attempts, async () => {
-      const proven = await this.prove(user, account, password);
-      if (proven === null) throw MatrixError.forbidden('Invalid username or password');
-      return proven;
+    // The address first: one that has used up its limit causes no look-up.
+    return this.limiter.countFailures([['login_failed_address', address]], async () => {
+      const user = await this.names.userOf(login);
+      const account = user === null ? null : await this.accounts.find(user);
+      // All names of an account share its limit. An unknown name has a limit of its own, so that limits do not reveal
+      // who exists.
+      const name = account?.userId ?? this.names.nameOf(login);
+      return this.limiter.countFailures([['login_failed_account', name]], async () => {
+        const proven = await this.prove(user, account, password);
+        if (proven === null) throw MatrixError.forbidden('Invalid username or password');
+        return proven;
+      });
     });
   }
 

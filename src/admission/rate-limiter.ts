@@ -10,7 +10,7 @@ import { Environment } from '../config/environment.js';
 import { countedFor, RATE_LIMIT_NAMES, type RateLimit, type RateLimitName } from '../config/rate-limits.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { networkOf } from '../matrix/client-address.js';
-import { MatrixError } from '../matrix/matrix-error.js';
+import { ErrorAnswer, MatrixError } from '../matrix/matrix-error.js';
 import { Metrics } from '../metrics/metrics.js';
 import { warnUnlessOutage } from '../system/outage.js';
 
@@ -19,6 +19,9 @@ const REFUSALS = {
   help: 'Requests that a rate limit refused, or of keys, claims that got no one-time key.',
   labelNames: ['limit'],
 };
+
+/** When to come back if the limit is filled by attempts that are still running. */
+const WHILE_RUNNING_MS = 2_000;
 
 /** A limit of a team's own, named as events are: `acme.reports`. */
 export interface OwnRateLimit {
@@ -55,6 +58,8 @@ export class RateLimiter {
   /** Empty when limits are off. */
   private readonly limits: Map<string, RateLimiterAbstract>;
   private readonly known: Set<string>;
+  /** How many attempts are running here that count if they fail, by limit and by who makes them. */
+  private readonly running = new Map<string, number>();
 
   constructor(
     environment: Environment,
@@ -107,9 +112,9 @@ export class RateLimiter {
   }
 
   /**
-   * Counts one attempt under several limits, or under none of them: if one limit refuses, the others count nothing.
-   * The limits of an address come first, whatever the order here. So an address that has used up its own limit cannot
-   * use up that of somebody else's account.
+   * Counts one attempt under several limits, or under none of them: if one limit refuses, none counts it. The limits
+   * of an address come first, whatever the order here. So an address that has used up its own limit cannot use up
+   * that of somebody else's account.
    * @throws {MatrixError} `M_LIMIT_EXCEEDED`
    */
   async countAll(attempts: readonly Attempt[]): Promise<void> {
@@ -118,22 +123,41 @@ export class RateLimiter {
       try {
         await this.count(...attempt);
       } catch (error) {
-        await this.forgive(ordered.slice(0, at));
+        // The limit counts what it refuses, too. Attempts that are taken back later would otherwise leave it used up.
+        await this.forgive(ordered.slice(0, at + 1));
         throw error;
       }
     }
   }
 
   /**
-   * Runs `attempt` and counts it only if it fails. It is counted before it runs, so that many attempts at once cannot
-   * pass the limit, and the count is taken back when `attempt` resolves.
+   * Runs `attempt`, and counts it if it is refused (401 or 403). It is counted before it runs, so that many attempts
+   * at once cannot pass the limit, and taken back if it succeeds or fails for another reason.
    * @throws {MatrixError} `M_LIMIT_EXCEEDED` without running `attempt`; otherwise whatever `attempt` throws
    */
   async countFailures<Result>(attempts: readonly Attempt[], attempt: () => Promise<Result>): Promise<Result> {
-    await this.countAll(attempts);
-    const result = await attempt();
-    await this.forgive(attempts);
-    return result;
+    const keys = attempts.map(([name, who]) => `${name} ${who}`);
+    await this.countAll(attempts).catch((error: unknown) => {
+      // Those that are running may still be taken back.
+      throw keys.some((key) => this.running.has(key)) ? MatrixError.limitExceeded(WHILE_RUNNING_MS) : error;
+    });
+    for (const key of keys) this.running.set(key, (this.running.get(key) ?? 0) + 1);
+    let isCounted = false;
+    try {
+      return await attempt();
+    } catch (error) {
+      isCounted = error instanceof ErrorAnswer && (error.status === 401 || error.status === 403);
+      throw error;
+    } finally {
+      for (const key of keys) this.end(key);
+      if (!isCounted) await this.forgive(attempts);
+    }
+  }
+
+  private end(key: string): void {
+    const others = this.running.get(key)! - 1;
+    if (others === 0) this.running.delete(key);
+    else this.running.set(key, others);
   }
 
   /** Takes back what was counted. It never rejects, because what the attempt has done matters more than a counter. */

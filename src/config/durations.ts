@@ -8,8 +8,13 @@ const TEN_YEARS_MS = 10 * 365 * DAY_MS;
 const LONGEST_TIMER_MS = 24 * DAY_MS;
 
 /** A variable such as `90s`. */
-export function duration({ min = 0, max = TEN_YEARS_MS, bounds = 'of ten years at the most' } = {}) {
-  const error = `a duration such as 90s, 5m or 1h, ${bounds}`;
+export function duration({
+  min = 0,
+  max = TEN_YEARS_MS,
+  bounds = 'at most ten years',
+  examples = '90s, 5m or 1h',
+} = {}) {
+  const error = `a duration such as ${examples}, ${bounds}`;
   return z
     .string()
     .regex(/^[1-9]\d{0,8}(ms|s|m|h|d)$/, error)
@@ -18,7 +23,7 @@ export function duration({ min = 0, max = TEN_YEARS_MS, bounds = 'of ten years a
 
 /** A duration that is used as a timer's delay. */
 export function interval() {
-  return duration({ max: LONGEST_TIMER_MS, bounds: 'of 24 days at the most' });
+  return duration({ max: LONGEST_TIMER_MS, bounds: 'at most 24 days' });
 }
 
 export function milliseconds(text: string): number {

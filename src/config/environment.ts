@@ -24,6 +24,21 @@ function isProxyList(value: string): boolean {
 /** A name and a value that may stand in a `SET` command. */
 const DATABASE_SETTING = /^[a-z_]+(?:\.[a-z_]+)?=[\w.-]+$/;
 
+/** Settings that decide what a commit means, how long statements may take, and which tables are meant. */
+const OWN_SETTINGS: ReadonlySet<string> = new Set([
+  'default_transaction_isolation',
+  'default_transaction_read_only',
+  'idle_in_transaction_session_timeout',
+  'lock_timeout',
+  'role',
+  'search_path',
+  'session_authorization',
+  'session_replication_role',
+  'statement_timeout',
+  'synchronous_commit',
+  'transaction_timeout',
+]);
+
 /** The value of `DATABASE_URL` that asks for the embedded server by name. */
 const EMBEDDED = 'embedded';
 
@@ -76,11 +91,15 @@ export const environmentSchema = z.object({
     .string()
     .refine(
       (value) => list(value).every((item) => DATABASE_SETTING.test(item)),
-      'settings of PostgreSQL such as plan_cache_mode=auto, separated by commas',
+      'settings of PostgreSQL such as plan_cache_mode=auto, without spaces and separated by commas',
+    )
+    .refine(
+      (value) => !list(value).some((item) => OWN_SETTINGS.has(item.split('=')[0]!)),
+      `settings other than those that the promises of the service depend on`,
     )
     .optional()
     .describe(
-      'Settings of PostgreSQL for each connection, separated by commas; they replace those of the service. Example: plan_cache_mode=auto.',
+      'Settings of PostgreSQL for each connection, separated by commas, such as plan_cache_mode=auto. They replace plan_cache_mode, jit and enable_seqscan, which the service sets.',
     ),
   DATABASE_SHARED_BY: z
     .enum(['all', 'user'], { error: '"all" or "user"' })
@@ -88,7 +107,12 @@ export const environmentSchema = z.object({
     .describe(
       'Whose requests share transactions and look-ups if they come at the same time: all, or those of the same user (for a PostgreSQL that is distributed by user).',
     ),
-  DATABASE_SHARED_LOCK_TIMEOUT: duration({ min: 1, max: 10_000, bounds: 'of 10 seconds at the most' })
+  DATABASE_SHARED_LOCK_TIMEOUT: duration({
+    min: 1,
+    max: 10_000,
+    examples: '20ms or 1s',
+    bounds: 'at most 10 seconds',
+  })
     .default('20ms')
     .describe('How long a shared transaction waits for a lock; then its requests are tried one by one.'),
   DATA_DIR: z.string().default('./data').describe('Where the embedded PostgreSQL keeps its data.'),

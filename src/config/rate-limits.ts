@@ -4,7 +4,10 @@ import { milliseconds } from './durations.js';
 /** A number of attempts in a span of time: `10/1m`. */
 function rateLimit(byDefault: string) {
   const form = /^[1-9]\d{0,5}\/[1-9]\d{0,5}(s|m|h|d)$/;
-  return z.string().regex(form, 'a number and a duration such as 10/1m').default(byDefault);
+  return z
+    .string()
+    .regex(form, 'a number from 1 and a duration in s, m, h or d, such as 10/1m')
+    .default(byDefault);
 }
 
 /** The variables that set the rate limits. */

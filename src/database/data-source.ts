@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { Client, type ClientConfig } from 'pg';
 import { DataSource, type DataSourceOptions, type MigrationInterface } from 'typeorm';
+import { EnvironmentError } from '../config/environment.js';
 import { requireOwnConnections } from './pooler.js';
 import { InitialSchema1763900000000 } from './migrations/1763900000000-initial-schema.js';
 import { SessionLife1763950000000 } from './migrations/1763950000000-session-life.js';
@@ -67,7 +68,14 @@ function settingUp(
   settings: Readonly<Record<string, string | number>>,
 ): (client: Client) => Promise<unknown> {
   const statements = Object.entries(settings).map(([name, value]) => `SET ${name} = '${value}'`);
-  return (client) => client.query(statements.join('; '));
+  return (client) =>
+    client.query(statements.join('; ')).catch((error: Error & { code?: string }) => {
+      // Unknown, of the wrong value, or not to be changed for a connection.
+      const isRefused = ['42704', '22023', '55P02', '42501'].includes(error.code ?? '');
+      throw isRefused
+        ? new EnvironmentError([`DATABASE_SETTINGS was refused by PostgreSQL: ${error.message}`])
+        : error;
+    });
 }
 
 /** A TypeORM migration. */
@@ -106,6 +114,12 @@ export interface ConnectionOptions {
   readonly settings?: Readonly<Record<string, string>>;
 }
 
+/** What TypeORM hands to `pg`, and the settings, which the connection that migrates needs, too. */
+interface ConnectionExtra {
+  readonly settings: Readonly<Record<string, string>>;
+  readonly [option: string]: unknown;
+}
+
 export function dataSourceOptions(
   location: DatabaseLocation,
   poolSize: number,
@@ -131,7 +145,8 @@ export function dataSourceOptions(
       // Statements that are issued without awaiting each other are sent together.
       pipeline: true,
       onConnect: settingUp({ ...SETTINGS, statement_timeout: statementTimeoutMs, ...settings }),
-    },
+      settings,
+    } satisfies ConnectionExtra,
   };
 }
 
@@ -141,7 +156,7 @@ const MIGRATION_LOCK = 7_228_113_064;
 /**
  * Connects and brings the schema up to date. Any number of processes may do so at once: one migrates, the others
  * wait. The lock belongs to a transaction, so it is released if its holder dies.
- * @throws {EnvironmentError} if the database is behind a pooler in transaction mode
+ * @throws {EnvironmentError} if the database is behind a pooler in transaction mode, or refuses a setting
  */
 export async function openDataSource(options: DataSourceOptions): Promise<DataSource> {
   const { url } = options as { url?: string };
@@ -152,10 +167,11 @@ export async function openDataSource(options: DataSourceOptions): Promise<DataSo
 
 /** Uses a connection of its own, on which statements have no time-out. */
 async function migrate(options: DataSourceOptions): Promise<void> {
+  const own = options.extra as ConnectionExtra;
   const extra = {
-    ...options.extra,
+    ...own,
     query_timeout: 0,
-    onConnect: settingUp(SETTINGS),
+    onConnect: settingUp({ ...SETTINGS, ...own.settings }),
   };
   const patient = { ...options, extra } as DataSourceOptions;
   const dataSource = await new DataSource(patient).initialize();

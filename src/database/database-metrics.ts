@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
 import type { Metrics } from '../metrics/metrics.js';
-import type { Connections } from './connections.js';
+import { type Connections, TURNS_KINDS } from './connections.js';
 import type { WorkEvent } from './shared-work.js';
 
 const COUNTERS = {
@@ -29,7 +29,7 @@ export class DatabaseMetrics {
 
   constructor(
     private readonly metrics: Metrics,
-    { transactions, lookUps, patient }: Connections,
+    connections: Connections,
     pool: Pool,
   ) {
     for (const counter of Object.values(COUNTERS)) metrics.addCounter({ ...counter, labelNames: ['kind'] });
@@ -38,6 +38,10 @@ export class DatabaseMetrics {
       help: 'Transactions that ran again, after a conflict with another one or the loss of the connection.',
       labelNames: ['reason'],
     });
+    const { transactions, lookUps, patient } = connections;
+    const { name: refusals } = COUNTERS.refused;
+    for (const kind of TURNS_KINDS) metrics.count(refusals, { kind }, 0);
+    connections.whenRefused((kind) => metrics.count(refusals, { kind }));
     this.watch('transactions', () => transactions.waiting);
     this.watch('look-ups', () => lookUps.waiting);
     this.watch('patient', () => patient.waiting);

@@ -1,3 +1,4 @@
+import { DatabaseError } from 'pg';
 import { causesOf, isUnavailable, Unavailable } from '../system/outage.js';
 import { type Connections, MOST_WAITING, PATIENCE_MS } from './connections.js';
 import { Turns } from './turns.js';
@@ -171,9 +172,9 @@ export class SharedWork<Item, Result> {
   private async tryEach(call: readonly Waiting<Item, Result>[]): Promise<Waiting<Item, Result>[]> {
     this.count('alone', call.length);
     const left: Waiting<Item, Result>[] = [];
-    const { sharedAtOnce } = this.connections;
-    for (let at = 0; at < call.length; at += sharedAtOnce) {
-      const few = call.slice(at, at + sharedAtOnce);
+    const { retriesAtOnce } = this.connections;
+    for (let at = 0; at < call.length; at += retriesAtOnce) {
+      const few = call.slice(at, at + retriesAtOnce);
       left.push(...(await Promise.all(few.map((waiting) => this.tryTogether([waiting])))).flat());
     }
     return left;
@@ -199,12 +200,15 @@ function isLate({ since }: { readonly since: number }): boolean {
   return performance.now() - since > PATIENCE_MS;
 }
 
+/** Connections that failed, and too little memory for a statement. */
+const OF_SOME = /^(?:08...|53200)$/;
+
 /**
- * Whether the database itself reported that it is unavailable, on a connection that it keeps. Only some of its servers
- * may be down then, or one statement may have needed too much memory.
+ * Whether the database itself reported on a living connection that something is unavailable. Then only some of its
+ * servers may be down, as in a distributed database, or one statement may have needed too much.
  */
 function isAnswered(error: unknown): boolean {
-  return [...causesOf(error)].some((one) => (one as { severity?: unknown }).severity === 'ERROR');
+  return [...causesOf(error)].some((one) => one instanceof DatabaseError && OF_SOME.test(String(one.code)));
 }
 
 function tookTooLong(error: unknown): boolean {

@@ -6,6 +6,8 @@ export interface TurnsOptions {
   readonly atOnce: number;
   readonly waiting: number;
   readonly waitMs: number;
+  /** Called for each refusal. */
+  readonly onRefusal?: () => void;
 }
 
 /**
@@ -28,12 +30,15 @@ export class Turns {
   take<Result>(work: () => Promise<Result>): Promise<Result> {
     const { atOnce, waiting, waitMs } = this.options;
     if (this.limit.activeCount < atOnce && this.limit.pendingCount === 0) return this.limit(work);
-    if (this.limit.pendingCount >= waiting)
+    if (this.limit.pendingCount >= waiting) {
+      this.options.onRefusal?.();
       return Promise.reject(new Unavailable('Too many requests wait for the database'));
+    }
     return new Promise((resolve, reject) => {
       let isLate = false;
       const timer = setTimeout(() => {
         isLate = true;
+        this.options.onRefusal?.();
         reject(new Unavailable('The database is too slow for all who wait for it'));
       }, waitMs);
       void this.limit(async () => {

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { Tx } from '../database/tx.js';
 import { DevicesDeleted } from '../events/devices-deleted.event.js';
 import { FirstInTransaction, LastInTransaction } from '../events/in-transaction.decorator.js';
+import type { OriginOf } from '../events/origins.js';
 import { SessionStarted } from '../events/session-started.event.js';
 import { DevicesService } from './devices.service.js';
 import { DeviceRows } from '../device-rows/device-rows.js';
@@ -21,8 +22,9 @@ export class DevicesSessionListener {
   async onSessionStarted(
     { userId, deviceId, initialDeviceDisplayName }: SessionStarted,
     tx: Tx,
+    originOf: OriginOf,
   ): Promise<void> {
-    await this.devices.ensure(tx, { userId, deviceId }, initialDeviceDisplayName);
+    await this.devices.ensure(tx, { userId, deviceId }, initialDeviceDisplayName, originOf);
   }
 
   /**

@@ -72,9 +72,10 @@ export class DevicesController {
     @CurrentRequester() requester: Requester,
     @Param('deviceId') deviceId: string,
     @Body() { display_name }: UpdateDeviceDto,
+    @ClientOrigin() origin: Origin,
     @Res({ passthrough: true }) response: Response,
   ): Promise<object> {
-    const isNew = await this.devices.update(requester, deviceId, display_name ?? null);
+    const isNew = await this.devices.update(requester, deviceId, display_name ?? null, origin);
     if (isNew) response.status(HttpStatus.CREATED);
     return {};
   }

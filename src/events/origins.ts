@@ -9,7 +9,8 @@ export interface About {
 
 /**
  * Where the request came from that led to an event. Requests share transactions, so one event may be the result of
- * several requests, each about a device of its own. `null` if no request led to it, as when a session has expired.
+ * several requests, each about a device of its own. `null` if no request led to it, as when a session has expired, and
+ * for `DeviceListsChanged`, which follows from other events.
  *
  * @example
  * ```ts

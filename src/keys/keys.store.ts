@@ -349,17 +349,25 @@ export class KeysStore implements ManyRows {
    * @throws {MatrixError} `M_TOO_LARGE` if there is more than an answer may hold
    */
   async query(userIds: readonly string[], requesterId: string): Promise<FoundKeys[]> {
-    if (userIds.length <= FEW_USERS) return (await this.queries.together({ userIds, requesterId })).found;
+    if (userIds.length <= FEW_USERS) {
+      const { found, bytes } = await this.queries.together({ userIds, requesterId });
+      this.requireAnswer(bytes);
+      return found;
+    }
     const all: FoundKeys[] = [];
     let sum = 0;
     for (const some of chunksOf(userIds, QUERIED_TOGETHER)) {
       const [{ found, bytes } = NOTHING] = await this.queryTogether([{ userIds: some, requesterId }]);
       all.push(...found);
       sum += bytes;
-      if (sum > this.limits.queryAnswerBytes)
-        throw tooLarge('LIMIT_QUERY_ANSWER', 'These users have too many keys for one answer: ask for fewer');
+      this.requireAnswer(sum);
     }
     return all;
+  }
+
+  private requireAnswer(bytes: number): void {
+    if (bytes > this.limits.queryAnswerBytes)
+      throw tooLarge('LIMIT_QUERY_ANSWER', 'These users have too many keys for one answer: ask for fewer');
   }
 
   /** Takes the oldest one-time key for each of the wanted keys. Those for which there is none are left out. */

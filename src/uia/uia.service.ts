@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { tooLarge } from '../admission/bounds.rules.js';
+import { requireFewBytes } from '../admission/bounds.rules.js';
 import type { Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { MatrixError } from '../matrix/matrix-error.js';
@@ -44,8 +44,13 @@ export class UiaService {
    */
   async authorise(asked: Operation): Promise<Authorised> {
     const { name, userId } = asked;
-    if (JSON.stringify(asked.parameters).length > this.sessions.limits.challengeParametersBytes)
-      throw tooLarge('LIMIT_CHALLENGE_PARAMETERS', 'The request asks for too much at once');
+    const { challengeParametersBytes } = this.sessions.limits;
+    requireFewBytes(
+      'LIMIT_CHALLENGE_PARAMETERS',
+      'The parameters of the request',
+      JSON.stringify(asked.parameters),
+      challengeParametersBytes,
+    );
     const operation = { ...asked, flows: await this.flows.flowsOf({ name, userId }, asked.flows) };
     const session = await this.sessions.find(operation);
     // Outside any transaction, because checking a password is slow and must not occupy a connection.

@@ -1,3 +1,4 @@
+import { DatabaseError } from 'pg';
 import { describe, expect, it } from 'vitest';
 import { Connections } from '../../src/database/connections.js';
 import {
@@ -201,9 +202,8 @@ describe('Shared work', () => {
   });
 
   it('retries one by one when the database says that some of it is not available', async () => {
-    const cause = Object.assign(new Error('no connection to the worker'), {
+    const cause = Object.assign(new DatabaseError('no connection to the worker', 0, 'error'), {
       code: '08006',
-      severity: 'ERROR',
     });
     const work = sharing<number>({
       serve: async (items) => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ThreepidDirectory } from '../../src/index.js';
 import { PASSWORD, uniqueUsername, V3 } from '../../src/testing/matrix-client.js';
+import { PasswordHasher } from '../../src/system/password-hasher.js';
 import { Bystander, lockWaiters } from '../support/interleaving.js';
 import { TestApp, useApp } from '../support/test-app.js';
 
@@ -124,6 +125,28 @@ describe('Rate limits', () => {
     const from = address();
     const { body } = await register().expect(200);
     for (let tries = 0; tries < 8; tries += 1) await login(body.user_id, PASSWORD, from).expect(200);
+  });
+
+  it('do not count successful logins at the same time: those that are too many may soon come again', async () => {
+    const from = address();
+    const { body } = await register().expect(200);
+    const answers = await Promise.all(Array.from({ length: 20 }, () => login(body.user_id, PASSWORD, from)));
+    const statuses = new Set(answers.map(({ status }) => status));
+    expect([...statuses].toSorted()).toEqual([200, 429]);
+    for (const { status, body: answer } of answers)
+      if (status === 429) expect(answer.retry_after_ms).toBeLessThanOrEqual(2_000);
+    await login(body.user_id, PASSWORD, from).expect(200);
+  });
+
+  it('do not count logins that fail for a reason of the service', async () => {
+    const { body } = await register().expect(200);
+    const failing = app().fail(PasswordHasher, 'matches');
+    try {
+      for (let tries = 0; tries < 6; tries += 1) await login(body.user_id, PASSWORD).expect(500);
+    } finally {
+      failing.restore();
+    }
+    await login(body.user_id, PASSWORD).expect(200);
   });
 
   it('count wrong passwords in interactive authentication', async () => {

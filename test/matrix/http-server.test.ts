@@ -55,4 +55,19 @@ describe('A server that stops', () => {
     await ended;
     expect(await stopped).toBe(false);
   });
+
+  it('closes idle connections after half of its time, even if requests still come on others', async () => {
+    const [idle, ...busy] = [await kept(), await kept(), await kept(), await kept()];
+    const ended = once(idle, 'close');
+    // The timer of the limit itself is a real one.
+    const stopped = service.stop(4 * LONG_MS);
+    for (const socket of busy) {
+      await sleep(1);
+      socket.write(REQUEST);
+      vi.advanceTimersByTime(LONG_MS);
+      await answered(socket);
+    }
+    await ended;
+    expect(await stopped).toBe(false);
+  });
 });
