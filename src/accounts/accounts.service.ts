@@ -46,7 +46,7 @@ export class AccountsService implements OnModuleInit {
       throw new MatrixError(
         400,
         'M_INVALID_USERNAME',
-        'A username holds a-z, 0-9 and ._=-/+ only, and the whole user ID 255 bytes at the most',
+        'A username may contain only a-z, 0-9 and ._=-/+, and the whole user ID at most 255 bytes',
       );
     }
     const userId = toUserId(localpart, this.environment.serverName);

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { MatrixError } from '../matrix/matrix-error.js';
+import { LimitExceeded, MatrixError } from '../matrix/matrix-error.js';
 import { PasswordHasher, PasswordQueueFull } from '../system/password-hasher.js';
 import { PasswordPolicy } from './password-policy.port.js';
 import { PasswordVerifier } from './password-verifier.port.js';
@@ -61,7 +61,9 @@ export class PasswordsService {
     try {
       return await hashing;
     } catch (error) {
-      throw error instanceof PasswordQueueFull ? MatrixError.limitExceeded(QUEUE_RETRY_MS) : error;
+      throw error instanceof PasswordQueueFull
+        ? new LimitExceeded(QUEUE_RETRY_MS, 'PASSWORD_HASH_QUEUE')
+        : error;
     }
   }
 }

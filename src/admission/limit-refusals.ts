@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { LIMIT_VARIABLES } from '../config/limits.js';
-import { BeyondLimit } from '../matrix/matrix-error.js';
+import { BeyondLimit, LimitExceeded } from '../matrix/matrix-error.js';
 import { Refusals } from '../matrix/refusals.js';
 import { Metrics } from '../metrics/metrics.js';
 
@@ -17,7 +17,8 @@ export class LimitRefusals {
     metrics.addCounter(COUNTER);
     for (const variable of LIMIT_VARIABLES) metrics.count(COUNTER.name, { variable }, 0);
     refusals.onRefusal((_request, answer) => {
-      if (answer instanceof BeyondLimit) metrics.count(COUNTER.name, { variable: answer.variable });
+      const isBeyond = answer instanceof BeyondLimit || answer instanceof LimitExceeded;
+      if (isBeyond && answer.variable !== null) metrics.count(COUNTER.name, { variable: answer.variable });
     });
   }
 }

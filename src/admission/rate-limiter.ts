@@ -229,7 +229,7 @@ async function send(unitOfWork: UnitOfWork, { name, text, values }: Counting): P
   return { rows: await unitOfWork.runOne({ name, text }, values) };
 }
 
-/** Keys are 255 characters at the most; user IDs, and what is tried for one, may be longer. */
+/** Keys have at most 255 characters; user IDs, and what is tried for one, may be longer. */
 function keyOf(who: string): string {
   return createHash('sha256').update(networkOf(who)).digest('base64url');
 }

@@ -72,9 +72,13 @@ export interface Limits {
 }
 
 /** The variable with which an operator sets a limit. */
-export type LimitVariable = keyof Variables;
+export type LimitVariable = keyof Variables | 'PASSWORD_HASH_QUEUE';
 
-export const LIMIT_VARIABLES = Object.keys(limitVariables) as readonly LimitVariable[];
+/** The limits beyond which a request is refused. Of authentication sessions, the oldest are forgotten instead. */
+export const LIMIT_VARIABLES: readonly LimitVariable[] = [
+  ...(Object.keys(limitVariables) as (keyof Variables)[]).filter((name) => name !== 'LIMIT_CHALLENGES'),
+  'PASSWORD_HASH_QUEUE',
+];
 
 export function limitsOf(variables: Variables): Limits {
   return {

@@ -24,7 +24,7 @@ export class OutageLog {
     this.since = now;
     this.failures = 1;
     this.isReadOnly = [...causesOf(error)].some(({ code }) => code === '25006');
-    this.logger.error(`The database cannot be had; requests are answered with 503: ${reasonOf(error)}`);
+    this.logger.error(`The database is not available; requests are answered with 503: ${reasonOf(error)}`);
   }
 
   /** Records that the database answered a look-up or a write. */
@@ -42,7 +42,7 @@ export class OutageLog {
     const now = performance.now();
     if (this.since !== null || now - this.busyAt < BUSY_PAUSE_MS) return;
     this.busyAt = now;
-    this.logger.warn(`${error.message}: requests are answered with 503 (said once a minute at the most)`);
+    this.logger.warn(`${error.message}: requests are answered with 503 (logged at most once a minute)`);
   }
 }
 

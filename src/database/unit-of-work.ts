@@ -19,7 +19,7 @@ import { DatabaseMetrics } from './database-metrics.js';
 import { Connections } from './connections.js';
 import { OutageLog } from './outage-log.js';
 import { runSteps, type SharedTransaction } from './shared-transaction.js';
-import { type Kind, SharedWork } from './shared-work.js';
+import { type Kind, SharedWork, TookTooLong } from './shared-work.js';
 import { TransactionQueryRunner } from './transaction-query-runner.js';
 import { isAbortedTransaction, type MakeManager, ofDatabase, type Statement, Tx } from './tx.js';
 
@@ -219,7 +219,8 @@ export class UnitOfWork {
           throw ofDatabase(error);
         });
         await close();
-        if (performance.now() > deadline) throw new Error('The transaction took too long to be committed');
+        if (performance.now() > deadline)
+          throw new TookTooLong('The transaction took too long to be committed');
         if (statusOf(client) === 'I') throw new Error('A statement ended the transaction');
         // Sent with the COMMIT. If it fails, the COMMIT is answered with ROLLBACK.
         const last = tx.sendLast();

@@ -228,7 +228,7 @@ export class DeviceRows {
         'DEVICES_PER_USER',
         403,
         'M_FORBIDDEN',
-        `A user may have ${devicesPerUser} devices at the most: sign out on one, or, right after signing out, try again soon`,
+        `A user may have at most ${devicesPerUser} devices: sign out on one of them and try again`,
       );
     return device.isNew;
   }

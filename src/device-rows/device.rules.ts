@@ -27,7 +27,7 @@ export function isDeviceId(wanted: string): boolean {
 export function requireDeviceId(wanted = ''): void {
   if (!isDeviceId(wanted)) {
     throw MatrixError.invalidParam(
-      `A device ID has ${DEVICE_ID_LIMIT} characters at the most and is not "*", "." or ".."`,
+      `A device ID may have at most ${DEVICE_ID_LIMIT} characters, and may not be "*", "." or ".."`,
     );
   }
 }
@@ -46,7 +46,7 @@ export function requireShortName(displayName: string | null): void {
     throw new MatrixError(
       400,
       'M_TOO_LARGE',
-      `The name of a device has ${DISPLAY_NAME_LIMIT} characters at the most`,
+      `The name of a device may have at most ${DISPLAY_NAME_LIMIT} characters`,
     );
   }
 }

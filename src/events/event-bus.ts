@@ -113,7 +113,7 @@ export class EventBus implements OnApplicationBootstrap {
       timer = setTimeout(() => {
         const { eventName } = event.constructor as SessionEventType;
         const message = `Listeners of ${eventName} took too long: ${listenersAtWork(event).join(', ')}`;
-        reject(isShared ? new TookTooLong(message) : new Error(message));
+        reject(new TookTooLong(message));
       }, limitMs);
     });
     try {

@@ -168,7 +168,7 @@ function toKeys(field: keyof typeof MOST, keys: Json | undefined, limits: Limits
       throw MatrixError.badJson(`${field} must be named "algorithm:key ID"`);
     }
     if (Buffer.byteLength(name) > NAME_LIMIT_BYTES) {
-      throw MatrixError.badJson(`Names in ${field} may hold ${NAME_LIMIT_BYTES} bytes at the most`);
+      throw MatrixError.badJson(`Names in ${field} may have at most ${NAME_LIMIT_BYTES} bytes`);
     }
     const json = JSON.stringify(key);
     requireFewBytes('LIMIT_KEY', `A key in ${field}`, json, limits.keyBytes);

@@ -69,14 +69,14 @@ export class KeysService {
 
   private async putOneTimeKeys(tx: Tx, device: RequesterDevice, keys: readonly StoredKey[]): Promise<void> {
     if (keys.length === 0) return;
-    const { known, isFull } = await this.store.addOneTimeKeys(tx, device, keys);
-    if (isFull !== null && known.length < keys.length) {
+    const { known, refusal } = await this.store.addOneTimeKeys(tx, device, keys);
+    if (refusal !== null && known.length < keys.length) {
       // Keys that are stored already do not count towards the limit again.
       const names = new Set(known.map(nameOf));
       const fresh = keys.filter((key) => !names.has(nameOf(key)));
       const second =
-        fresh.length < keys.length ? await this.store.addOneTimeKeys(tx, device, fresh) : { isFull };
-      if (second.isFull !== null) throw second.isFull;
+        fresh.length < keys.length ? await this.store.addOneTimeKeys(tx, device, fresh) : { refusal };
+      if (second.refusal !== null) throw second.refusal;
     }
     if (known.length === 0) return;
     const uploaded = new Map(keys.map((key) => [nameOf(key), key.key]));
@@ -96,7 +96,7 @@ export class KeysService {
     if (othersBytes + Buffer.byteLength(JSON.stringify(keys)) > userKeysBytes)
       throw tooLarge(
         'LIMIT_USER_KEYS',
-        `The keys of all devices of a user may have ${userKeysBytes} bytes at the most`,
+        `The keys of all devices of a user may have at most ${userKeysBytes} bytes`,
       );
     await this.store.putDeviceKeys(tx, device, keys);
     // The signed keys no longer exist, and signatures that were made with them cannot be checked any more.

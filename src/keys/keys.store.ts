@@ -53,7 +53,7 @@ export interface AddedKeys {
   /** The keys that are stored under the uploaded IDs. Empty if all keys were added. */
   readonly known: UploadedKey[];
   /** The reason if no key was added because the device would have too many, otherwise `null`. */
-  readonly isFull: MatrixError | null;
+  readonly refusal: MatrixError | null;
 }
 
 /** A query for more users does not share a statement, because each user may have a megabyte of keys. */
@@ -297,17 +297,17 @@ export class KeysStore implements ManyRows {
       lifetimeKeys,
     ]);
     const { added, unclaimed, ever } = row!;
-    if (added === keys.length) return { known: [], isFull: null };
+    if (added === keys.length) return { known: [], refusal: null };
     const known = await tx.query<UploadedKey>(FIND_ONE_TIME_KEYS, values.slice(0, 4));
     if (ever + keys.length > lifetimeKeys)
       return {
         known,
-        isFull: tooMany('LIMIT_LIFETIME_KEYS', 'one-time keys in the life of a device', lifetimeKeys),
+        refusal: tooMany('LIMIT_LIFETIME_KEYS', 'one-time keys in the life of a device', lifetimeKeys),
       };
     const isFull = unclaimed + keys.length > unclaimedKeys;
     return {
       known,
-      isFull: isFull
+      refusal: isFull
         ? tooMany('LIMIT_UNCLAIMED_KEYS', 'unclaimed one-time keys on a device', unclaimedKeys)
         : null,
     };

@@ -54,12 +54,7 @@ export async function readBytes(request: Request, mostBytes: number): Promise<Bu
     setTimeout(() => request.complete || request.socket.destroy(), LINGER_MS).unref();
     const { status } = error as { status?: number };
     if (status === 413) {
-      throw new BeyondLimit(
-        'LIMIT_BODY',
-        413,
-        'M_TOO_LARGE',
-        `The body may hold ${mostBytes} bytes at the most`,
-      );
+      throw new BeyondLimit('LIMIT_BODY', 413, 'M_TOO_LARGE', `The body may have at most ${mostBytes} bytes`);
     }
     throw new MatrixError(status ?? 400, 'M_UNKNOWN', 'The body could not be read', {}, { cause: error });
   }

@@ -101,7 +101,7 @@ export class MatrixError extends ErrorAnswer {
    * @param retryAfterMs when the next attempt may succeed, in milliseconds
    */
   static limitExceeded(retryAfterMs: number): MatrixError {
-    return new LimitExceeded(retryAfterMs);
+    return new LimitExceeded(retryAfterMs, null);
   }
 
   /** 400 `M_UNKNOWN` for an authentication session that does not exist, or no longer does. */
@@ -141,10 +141,14 @@ export class MatrixError extends ErrorAnswer {
 }
 
 /** Sends the waiting time twice: browsers cannot read the header, and newer clients ignore the key. */
-class LimitExceeded extends MatrixError {
+export class LimitExceeded extends MatrixError {
   override readonly headers: Readonly<Record<string, string>>;
 
-  constructor(retryAfterMs: number) {
+  /** @param variable what sets the limit, unless it is a rate limit */
+  constructor(
+    retryAfterMs: number,
+    readonly variable: LimitVariable | null,
+  ) {
     super(429, 'M_LIMIT_EXCEEDED', 'Too many requests', { retry_after_ms: retryAfterMs });
     this.headers = { 'Retry-After': String(Math.ceil(retryAfterMs / 1_000)) };
   }

@@ -88,7 +88,7 @@ class MethodNotAllowed extends MatrixError {
   override readonly headers: Readonly<Record<string, string>>;
 
   constructor(method: string, allowed: readonly string[]) {
-    super(405, 'M_UNRECOGNIZED', `Not allowed here: ${method}`);
+    super(405, 'M_UNRECOGNIZED', `This endpoint does not allow ${method}`);
     this.headers = { Allow: allowed.join(', ') };
   }
 }

@@ -9,7 +9,7 @@ export class OutboxMetrics {
     for (const state of ['pending', 'buried'] as const) {
       const gauge = {
         name: `session_event_deliveries_${state}`,
-        help: `Deliveries that are ${state}, by subscriber; 10000 at the most.`,
+        help: `Deliveries that are ${state}, by subscriber; at most 10000.`,
         labelNames: ['subscriber'],
       };
       metrics.addGauge(gauge, async () =>

@@ -66,7 +66,7 @@ export class OutboxController {
   @WithoutBody()
   @ApiOperation({
     operationId: 'replayDeliveries',
-    summary: 'Try what is buried of a subscriber again, 10,000 deliveries at a time',
+    summary: 'Retry the buried deliveries of a subscriber, 10,000 deliveries at a time',
   })
   @ApiOkResponse({ schema: { type: 'object', properties: { replayed: { type: 'integer' } } } })
   async replayAll(@Param('subscriber') subscriber: string): Promise<object> {
@@ -80,8 +80,7 @@ export class OutboxController {
   @WithoutBody()
   @ApiOperation({
     operationId: 'discardDeliveries',
-    summary:
-      'Forget a subscriber that does not come back, with what it is owed, 10,000 deliveries of a state at a time',
+    summary: 'Remove a subscriber and its pending deliveries, 10,000 deliveries of a state at a time',
   })
   @ApiOkResponse({ schema: { type: 'object', properties: { discarded: { type: 'integer' } } } })
   async discard(@Param('subscriber') subscriber: string): Promise<object> {

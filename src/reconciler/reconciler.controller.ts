@@ -17,7 +17,7 @@ export class ReconcilerController {
   @HttpCode(200)
   @ForServerAdmins('dry_run')
   @WithoutBody()
-  @ApiOperation({ operationId: 'reconcile', summary: 'Look for what should be impossible, and mend it' })
+  @ApiOperation({ operationId: 'reconcile', summary: 'Look for inconsistent rows and repair them' })
   @ApiQuery({ name: 'dry_run', required: false, enum: ['true', 'false'], description: 'Default: true.' })
   @ApiOkResponse({
     schema: { type: 'object', properties: { findings: { type: 'array', items: { type: 'object' } } } },

@@ -69,10 +69,10 @@ export class SessionAdminController {
   @WithoutBody()
   @ApiOperation({
     operationId: 'adminLogoutBefore',
-    summary: 'Ends every session that began, or was refreshed the last time, before an instant',
+    summary: 'End all sessions that were started or last refreshed before a given time',
     description:
       'For a database that was restored from a backup, in which tokens that had been logged out live again. It ends ten ' +
-      'thousand sessions at the most: ask again until `done` is true. The caller’s own session may be among them.',
+      'thousand sessions at most: ask again until `done` is true. The caller’s own session may be among them.',
   })
   @ApiQuery({
     name: 'before',

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { AccountsService } from '../accounts/accounts.service.js';
 import type { Requester, RequesterDevice } from '../auth/requester.js';
-import type { SharedWork } from '../database/shared-work.js';
+import { type SharedWork, TookTooLong } from '../database/shared-work.js';
 import type { Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import type { Origin } from '../matrix/client-origin.decorator.js';
@@ -124,5 +124,5 @@ export class SessionService {
 
 /** Whether PostgreSQL cancelled a statement, or something (such as the listeners) ran out of time. */
 function tookTooLong(error: unknown): boolean {
-  return [...causesOf(error)].some(({ code, message }) => code === '57014' || /took too long/.test(message));
+  return [...causesOf(error)].some((one) => one.code === '57014' || one instanceof TookTooLong);
 }

@@ -130,22 +130,19 @@ const DELETE_TOKENS = deletionFrom('session_delete_tokens', [
   'login_tokens',
   'access_tokens',
 ]);
-const DELETE_SESSIONS = deletionFrom('session_delete_sessions', [
-  'refresh_tokens',
-  'login_tokens',
-  'session_families',
-  'access_tokens',
-]);
+/** Everything that a session has. The statement tells of the rows of the last table. */
+const TABLES = ['refresh_tokens', 'login_tokens', 'session_families', 'access_tokens'] as const;
+const DELETE_SESSIONS = deletionFrom('session_delete_sessions', TABLES);
 const DELETE_ALL_SESSIONS: Statement = {
   name: 'session_delete_all_sessions',
   text: `
-    WITH ${['refresh_tokens', 'login_tokens', 'session_families']
+    WITH ${TABLES.slice(0, -1)
       .map(
         (table) =>
           `${table}_ended AS (DELETE FROM ${table} WHERE user_id = $1 AND device_id IS DISTINCT FROM $2)`,
       )
       .join(', ')}
-    DELETE FROM access_tokens WHERE user_id = $1 AND device_id IS DISTINCT FROM $2`,
+    DELETE FROM ${TABLES.at(-1)} WHERE user_id = $1 AND device_id IS DISTINCT FROM $2`,
 };
 /** How many spent refresh tokens a session remembers. */
 const KEPT_RETIRED = 8;
@@ -229,7 +226,7 @@ export class SessionStore {
     private readonly unitOfWork: UnitOfWork,
     tables: DeviceTables,
   ) {
-    tables.register('access_tokens', 'refresh_tokens', 'login_tokens', 'session_families');
+    tables.register(...TABLES);
     this.lookUps = unitOfWork.shareLookUps(
       { name: 'access_tokens', userOf: ({ userId }) => userId },
       (lookUps: readonly LookUp[]) => this.findTogether(lookUps),

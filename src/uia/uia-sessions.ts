@@ -115,5 +115,5 @@ function requireSame(asked: object, remembered: object): void {
 }
 
 function another(): MatrixError {
-  return MatrixError.forbidden('The authentication session belongs to another request');
+  return MatrixError.forbidden('The authentication session was started for a different request');
 }

@@ -73,7 +73,7 @@ describe('The environment', () => {
     [
       'RATE_LIMIT_REFRESH',
       'often',
-      'RATE_LIMIT_REFRESH must be a number and a duration such as 10/1m, not "often"',
+      'RATE_LIMIT_REFRESH must be a number from 1 and a duration in s, m, h or d, such as 10/1m, not "often"',
     ],
     ['TRUST_PROXY', 'everybody', 'TRUST_PROXY must be a number of hops, or addresses and subnets'],
     ['TRUST_PROXY', '999.1.1.1', 'TRUST_PROXY must be a number of hops, or addresses and subnets'],

@@ -124,7 +124,7 @@ export class AccountManagementService {
     password: string | undefined,
   ): Promise<void> {
     if (password !== undefined && !(await this.passwords.isOf(passwordHash, password)))
-      throw MatrixError.forbidden('The authentication session belongs to another request');
+      throw MatrixError.forbidden('The authentication session was started for a different request');
   }
 }
 

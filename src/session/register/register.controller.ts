@@ -88,7 +88,7 @@ export class RegisterController {
   }
 
   @Get('register/available')
-  @ApiOperation({ operationId: 'checkUsernameAvailability', summary: 'Whether a username may be had' })
+  @ApiOperation({ operationId: 'checkUsernameAvailability', summary: 'Whether a username is available' })
   @ApiQuery({ name: 'username', required: true, example: 'bob' })
   @ApiOkResponse({ description: 'It may; nothing is reserved.', schema: { example: { available: true } } })
   @ApiMatrixError(400, 'It may not.', [

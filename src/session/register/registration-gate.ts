@@ -60,7 +60,7 @@ export class RegistrationGate {
       kind === 'user' ? this.environment.registration !== 'closed' : this.environment.guestsAllowed;
     if (!isOpen)
       throw MatrixError.forbidden(
-        kind === 'user' ? 'Registration is closed' : 'Guests are not admitted here',
+        kind === 'user' ? 'Registration is closed' : 'Guests may not register here',
       );
   }
 
@@ -115,7 +115,8 @@ export class RegistrationGate {
     const isSame =
       (!username || toUserId(username.toLowerCase(), this.environment.serverName) === registered.userId) &&
       (password === undefined || (await this.passwords.isOf(registered.passwordHash, password)));
-    if (!isSame) throw MatrixError.forbidden('The authentication session belongs to another request');
+    if (!isSame)
+      throw MatrixError.forbidden('The authentication session was started for a different request');
     return { ...registered, wanted: found.parameters };
   }
 

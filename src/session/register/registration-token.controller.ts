@@ -18,7 +18,10 @@ export class RegistrationTokenController {
   ) {}
 
   @Get('register/m.login.registration_token/validity')
-  @ApiOperation({ operationId: 'registrationTokenValidity', summary: 'Whether a registration token is good' })
+  @ApiOperation({
+    operationId: 'registrationTokenValidity',
+    summary: 'Whether a registration token is valid',
+  })
   @ApiQuery({ name: 'token', required: true, example: 'wonderland' })
   @ApiOkResponse({ description: 'Whether it is good now.', schema: { example: { valid: true } } })
   @ApiMatrixError(400, 'There is no token to look at.', ['M_MISSING_PARAM'])
