@@ -88,11 +88,13 @@ export function ApiAccessToken() {
  */
 export function ApiJsonBodyErrors(...more: Errcode[]) {
   return applyDecorators(
-    ApiMatrixError(
-      400,
-      'The body is not JSON or not of the right shape, or asks for something impossible.',
-      ['M_NOT_JSON', 'M_BAD_JSON', 'M_MISSING_PARAM', 'M_INVALID_PARAM', ...more],
-    ),
+    ApiMatrixError(400, 'The body is not JSON or not of the right shape, or asks for something impossible.', [
+      'M_NOT_JSON',
+      'M_BAD_JSON',
+      'M_MISSING_PARAM',
+      'M_INVALID_PARAM',
+      ...more,
+    ]),
     ApiMatrixError(413, 'The body is larger than `LIMIT_BODY`.', ['M_TOO_LARGE']),
   );
 }

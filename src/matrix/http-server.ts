@@ -26,6 +26,9 @@ const CHECK_MS = 1_000;
  */
 const QUIET_MS = 200;
 
+/** The backlog that Node asks the kernel for, and some more. */
+const MOST_PENDING = 1_024;
+
 /** If the headers of an open answer have not been sent yet, it can still say `Connection: close`. */
 type OpenAnswers = Set<ServerResponse>;
 
@@ -38,6 +41,7 @@ export class MatrixHttpServer {
   private readonly answered = new WeakSet<Socket>();
   private isStopping = false;
   private requests = 0;
+  private accepted = 0;
 
   constructor(listener: RequestListener, { keepAliveMs, requestMs }: HttpTimeouts) {
     this.server = createServer(
@@ -62,6 +66,7 @@ export class MatrixHttpServer {
       },
     );
     this.server.on('connection', (socket) => {
+      this.accepted += 1;
       this.sockets.add(socket);
       socket.once('close', () => this.sockets.delete(socket));
     });
@@ -87,6 +92,7 @@ export class MatrixHttpServer {
   async stop(limitMs: number): Promise<boolean> {
     this.isStopping = true;
     for (const response of this.open) if (!response.headersSent) response.setHeader('Connection', 'close');
+    await this.acceptPending();
     // `close` of `node:http` would cut connections that are idle now, although a request may be on its way on some.
     const closed = new Promise((resolve) => NetServer.prototype.close.call(this.server, resolve));
     let counted = this.requests;
@@ -109,6 +115,19 @@ export class MatrixHttpServer {
     clearInterval(quiet);
     clearTimeout(deadline);
     return isCut;
+  }
+
+  /**
+   * Accepts what waits for it in the kernel, which resets it when the listener closes, with the request that may have
+   * been sent on it. Node accepts one connection in each turn of the event loop.
+   */
+  private async acceptPending(): Promise<void> {
+    for (let turns = 0; turns < MOST_PENDING; turns += 1) {
+      const before = this.accepted;
+      await new Promise((resolve) => setImmediate(resolve));
+      // The first turn may have begun after Node had looked for connections.
+      if (turns > 0 && this.accepted === before) return;
+    }
   }
 
   private closeIdle(): void {

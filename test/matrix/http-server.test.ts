@@ -70,4 +70,16 @@ describe('A server that stops', () => {
     await ended;
     expect(await stopped).toBe(false);
   });
+
+  it('answers connections that it has not accepted yet', async () => {
+    const { port } = service.server.address() as AddressInfo;
+    const sockets = Array.from({ length: 10 }, () => connect(port, '127.0.0.1'));
+    for (const socket of sockets) socket.write(REQUEST);
+    // The kernel has made the connections by the next tick. Node has accepted none of them.
+    await new Promise((resolve) => process.nextTick(resolve));
+    const answers = Promise.all(sockets.map(answered));
+    const stopped = service.stop(60_000);
+    for (const answer of await answers) expect(answer).toMatch(/^HTTP\/1.1 200 .*Connection: close/s);
+    expect(await stopped).toBe(false);
+  });
 });

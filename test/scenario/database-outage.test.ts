@@ -100,7 +100,7 @@ describe('While PostgreSQL is down', () => {
     // The log arrives in the test a moment after the answer.
     const lastOf = (words: string) => service.words.lastIndexOf(words);
     await vi.waitFor(() =>
-      expect(lastOf('The database is back')).toBeGreaterThanOrEqual(lastOf('The database cannot be had')),
+      expect(lastOf('The database is back')).toBeGreaterThanOrEqual(lastOf('The database is not available')),
     );
     service.words = '';
     await postgres.halt();
@@ -133,7 +133,7 @@ describe('While PostgreSQL is down', () => {
     const lines = () => service.words.split('\n').filter((line) => /database|Error|error/.test(line));
     await vi.waitFor(() =>
       expect(lines()).toEqual([
-        expect.stringContaining('The database cannot be had'),
+        expect.stringContaining('The database is not available'),
         expect.stringMatching(/The database is back after [\d.]+ s, in which \d+ requests failed/),
       ]),
     );
