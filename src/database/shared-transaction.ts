@@ -12,7 +12,7 @@ export interface SharedTransaction<Item, Locked, Result> {
   readonly name: string;
   /** Items with the same key never share a transaction, because the second must see what the first has done. */
   keyOf?(item: Item): string;
-  /** The user whose rows the item is about. */
+  /** The user whose rows the item is about; of a claim from devices of several users, the first. */
   userOf(item: Item): string;
   /** Locks what the items need, in the common lock order, and reads what the decisions depend on. */
   lock(tx: Tx, items: readonly Item[]): Promise<Locked>;

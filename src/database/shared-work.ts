@@ -14,7 +14,7 @@ export interface Kind<Item, Result> {
   readonly limit: number;
   /** Items with the same key never share a call, because the second must see what the first has done. */
   keyOf?(item: Item): string;
-  /** The user whose rows the item is about. Items of several users share a call unless the database is distributed. */
+  /** The user by whom items are kept apart where users do not share calls; see `DATABASE_SHARED_BY`. */
   userOf(item: Item): string;
   /**
    * Returns one outcome for each item, in their order.

@@ -17,11 +17,11 @@ export class ClaimTransaction implements SharedTransaction<
 
   constructor(private readonly store: KeysStore) {}
 
-  /** The statement that locks the keys also takes them. */
-  userOf([first]: readonly WantedKey[]): string {
-    return first?.userId ?? '';
+  userOf([first]: Claim): string {
+    return first!.userId;
   }
 
+  /** The statement that locks the keys also takes them. */
   lock(tx: Tx, claims: readonly Claim[]): Promise<ReadonlyMap<Claim, ClaimedKey[]>> {
     return this.store.claim(tx, claims);
   }
