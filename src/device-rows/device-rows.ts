@@ -109,7 +109,7 @@ const DELETE: Statement = {
   name: 'devices_delete',
   text: `
     DELETE FROM devices d USING unnest($1::text[], $2::text[]) AS deleted (user_id, device_id)
-    WHERE d.user_id = deleted.user_id AND d.device_id = deleted.device_id AND d.user_id = ANY ($1::text[])`,
+    WHERE d.user_id = deleted.user_id AND d.device_id = deleted.device_id`,
 };
 
 /** When and from where a device made a request. */

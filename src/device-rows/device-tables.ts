@@ -102,14 +102,12 @@ export class DeviceTables {
 
 /**
  * Builds one statement that deletes the rows of devices from several tables of a module, with {@link deviceColumns}
- * as its values. It returns one row for each row deleted from the last table. It names the users twice: a distributed
- * database reads from `ANY ($1)` on which of its servers the rows are.
+ * as its values. It returns one row for each row deleted from the last table.
  */
 export function deletionFrom(name: string, tables: readonly string[]): Statement {
   const deletions = tables.map(
     (table) => `
-      DELETE FROM ${table} t USING ended
-      WHERE t.user_id = ended.user_id AND t.device_id = ended.device_id AND t.user_id = ANY ($1::text[])`,
+      DELETE FROM ${table} t USING ended WHERE t.user_id = ended.user_id AND t.device_id = ended.device_id`,
   );
   const others = deletions.slice(0, -1).map((deletion, at) => `, deletion_${at} AS (${deletion})`);
   return {

@@ -104,7 +104,7 @@ const DELETE_LOGIN_TOKENS: Statement = {
   name: 'session_delete_login_tokens',
   text: `
     DELETE FROM login_tokens t USING unnest($1::text[], $2::text[]) AS ended (user_id, device_id)
-    WHERE t.user_id = ended.user_id AND t.device_id = ended.device_id AND t.user_id = ANY ($1::text[])`,
+    WHERE t.user_id = ended.user_id AND t.device_id = ended.device_id`,
 };
 // One statement for all tables of this module: each extra statement costs both sides another round of parsing
 // messages.
