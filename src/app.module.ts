@@ -51,11 +51,13 @@ export class AppModule {
 
   private static composedOf(composition: AsyncComposition, known?: Setup): DynamicModule {
     const { extensions = [], without = [] } = composition;
-    const parts = new Parts(without);
+    const asked = new Parts(without);
+    // With a homeserver, keys are kept there.
+    const parts = hasHomeserver(known) ? asked.but('keys') : asked;
     return {
       module: AppModule,
       imports: [
-        CompositionModule.forRoot(composition, known),
+        CompositionModule.forRoot({ ...composition, without: parts.without }, known),
         DatabaseModule,
         AdmissionModule,
         MetricsModule,
@@ -88,6 +90,10 @@ export class AppModule {
 /** Whether a homeserver may ask for tokens. Where the configuration is not known yet, the module finds out. */
 function asksHomeserver(known: Setup | undefined): boolean {
   if (known === undefined) return true;
-  const { homeserverSecret, homeserverSecretFile } = known.environment;
-  return homeserverSecret !== null || homeserverSecretFile !== null;
+  const { secret, secretFile } = known.environment.homeserver;
+  return secret !== null || secretFile !== null;
+}
+
+function hasHomeserver(known: Setup | undefined): boolean {
+  return known !== undefined && (known.homeserver ?? known.environment.homeserver.url) !== null;
 }

@@ -15,6 +15,8 @@ import { NoThreepids, ThreepidDirectory } from './accounts/threepid-directory.po
 import { Environment } from './config/environment.js';
 import { type Part, Parts } from './config/parts.js';
 import { type DatabaseLocation, DatabaseSetup, type MigrationClass } from './database/data-source.js';
+import { Homeserver, NoHomeserver } from './homeserver/homeserver.port.js';
+import { SynapseHomeserver } from './homeserver/synapse/synapse.homeserver.js';
 import { NoSharedRooms, SharedRooms } from './keys/device-lists/shared-rooms.port.js';
 import { Clock, SystemClock } from './system/clock.js';
 import { Entropy, SystemEntropy } from './system/entropy.js';
@@ -33,6 +35,8 @@ export interface Ports {
   readonly clock?: Given<Clock>;
   /** Default: the machine's randomness. */
   readonly entropy?: Given<Entropy>;
+  /** Default: the Synapse at `HOMESERVER_URL`, or none. */
+  readonly homeserver?: Given<Homeserver>;
   /** Default: `PASSWORD_MIN_LENGTH`, and lists of common passwords. */
   readonly passwordPolicy?: Given<PasswordPolicy>;
   /** Default: this service keeps all passwords. */
@@ -93,6 +97,7 @@ export class CompositionModule {
       from(PasswordHasher, ({ environment }) => new PasswordHasher(environment.passwordHashing)),
       port(Clock, ({ clock }) => clock ?? new SystemClock()),
       port(Entropy, ({ entropy }) => entropy ?? new SystemEntropy()),
+      port(Homeserver, ({ homeserver, environment }) => homeserver ?? homeserverOf(environment)),
       port(
         PasswordPolicy,
         ({ passwordPolicy, environment }) =>
@@ -111,6 +116,10 @@ export class CompositionModule {
       exports: given.map((provider) => (provider as { provide: symbol }).provide),
     };
   }
+}
+
+function homeserverOf({ homeserver: { url } }: Environment): Given<Homeserver> {
+  return url === null ? new NoHomeserver() : SynapseHomeserver;
 }
 
 function from<Value>(provide: Abstract<Value>, useFactory: (setup: Setup) => Value): Provider {

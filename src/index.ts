@@ -57,6 +57,15 @@ export { type EndReason, SessionsEnded } from './events/sessions-ended.event.js'
 export { type ChangedUsers, DeviceListsService } from './keys/device-lists/device-lists.service.js';
 export type { NewChange } from './keys/device-lists/device-lists.rules.js';
 export { NoSharedRooms, SharedRooms, type SharedRoomsInSpan } from './keys/device-lists/shared-rooms.port.js';
+export {
+  type ForwardedAnswer,
+  type ForwardedRequest,
+  Homeserver,
+  type HomeserverDevice,
+  HomeserverRefusal,
+  NoHomeserver,
+} from './homeserver/homeserver.port.js';
+export type { HomeserverSettings } from './config/homeserver.js';
 export { ApiAccessToken, ApiMatrixError } from './matrix/api.decorators.js';
 export { ClientController, MatrixPost } from './matrix/client-api.decorators.js';
 export { ClientOrigin, type Origin } from './matrix/client-origin.decorator.js';

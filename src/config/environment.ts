@@ -1,7 +1,7 @@
 import proxyAddress from 'proxy-addr';
 import { z } from 'zod';
 import { duration, interval, milliseconds } from './durations.js';
-import { homeserverVariables } from './homeserver.js';
+import { homeserverOf, type HomeserverSettings, homeserverVariables, problemsOf } from './homeserver.js';
 import { type Limits, limitsOf, limitVariables } from './limits.js';
 import { type RateLimit, rateLimitsOf, rateLimitVariables } from './rate-limits.js';
 
@@ -357,9 +357,8 @@ export class Environment {
   readonly requestTimeoutMs: number;
   readonly apiDocs: boolean;
   readonly limits: Limits;
+  readonly homeserver: HomeserverSettings;
   /** Empty if rate limits are off. */
-  readonly homeserverSecret: string | null;
-  readonly homeserverSecretFile: string | null;
   readonly rateLimits: readonly RateLimit[];
   readonly logLevel: Parsed['LOG_LEVEL'];
   readonly production: boolean;
@@ -383,12 +382,8 @@ export class Environment {
     if (data.REGISTRATION === 'token' && data.REGISTRATION_TOKENS === undefined) {
       throw new EnvironmentError(['REGISTRATION_TOKENS must name a token when REGISTRATION is token']);
     }
-    const hasSecret = data.HOMESERVER_SECRET !== undefined || data.HOMESERVER_SECRET_FILE !== undefined;
-    if (hasSecret && data.GUESTS === 'allowed') {
-      throw new EnvironmentError([
-        'GUESTS must be refused if HOMESERVER_SECRET is set: a homeserver would take guests for users',
-      ]);
-    }
+    const problems = problemsOf(data, data.GUESTS === 'allowed');
+    if (problems.length > 0) throw new EnvironmentError(problems);
     const strangers = list(data.SERVER_ADMINS).filter((admin) => !admin.endsWith(`:${data.SERVER_NAME}`));
     if (strangers.length > 0) {
       throw new EnvironmentError([
@@ -465,8 +460,7 @@ export class Environment {
     this.requestTimeoutMs = milliseconds(parsed.REQUEST_TIMEOUT);
     this.apiDocs =
       parsed.API_DOCS === undefined ? parsed.NODE_ENV !== 'production' : parsed.API_DOCS === 'on';
-    this.homeserverSecret = parsed.HOMESERVER_SECRET ?? null;
-    this.homeserverSecretFile = parsed.HOMESERVER_SECRET_FILE ?? null;
+    this.homeserver = homeserverOf(parsed);
     this.limits = limitsOf(parsed);
     this.rateLimits = rateLimitsOf(parsed);
     this.logLevel = parsed.LOG_LEVEL;

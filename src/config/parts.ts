@@ -10,10 +10,15 @@ export type Part = (typeof PARTS)[number];
 /** Knows which parts the service has. */
 export class Parts {
   /** @throws {Error} for an unknown part, which would otherwise be ignored silently */
-  constructor(private readonly without: readonly Part[]) {
+  constructor(readonly without: readonly Part[]) {
     const unknown = without.find((part) => !PARTS.includes(part));
     if (unknown !== undefined)
       throw new Error(`There is no part ${unknown} to leave out: there are ${PARTS.join(', ')}`);
+  }
+
+  /** The same without another part. */
+  but(part: Part): Parts {
+    return new Parts([...this.without, part]);
   }
 
   has(part: Part): boolean {

@@ -12,6 +12,7 @@ import { EventSubscriptions1764030000000 } from './migrations/1764030000000-even
 import { AuditActor1764040000000 } from './migrations/1764040000000-audit-actor.js';
 import { SecondThoughts1764070000000 } from './migrations/1764070000000-second-thoughts.js';
 import { SessionsByUser1764080000000 } from './migrations/1764080000000-sessions-by-user.js';
+import { Homeserver1764090000000 } from './migrations/1764090000000-homeserver.js';
 import { Bounds1764060000000 } from './migrations/1764060000000-bounds.js';
 import { ReconcilerRounds1764050000000 } from './migrations/1764050000000-reconciler-rounds.js';
 
@@ -102,6 +103,7 @@ export const migrations: readonly MigrationClass[] = [
   Bounds1764060000000,
   SecondThoughts1764070000000,
   SessionsByUser1764080000000,
+  Homeserver1764090000000,
 ];
 
 /** Options that differ between callers. */

@@ -3,8 +3,10 @@ import { causesOf, isUnavailable, Unavailable } from '../system/outage.js';
 import { type Connections, MOST_WAITING, PATIENCE_MS } from './connections.js';
 import { Turns } from './turns.js';
 
-/** What became of one item: its result, or why it was refused. */
-export type Outcome<Result> = { readonly result: Result } | { readonly refusal: unknown };
+/** What became of one item: its result, with work that its caller still waits for, or why it was refused. */
+export type Outcome<Result> =
+  | { readonly result: Result; readonly afterwards?: Promise<unknown> | undefined }
+  | { readonly refusal: unknown };
 
 /** Work that serves many items with one statement or one transaction. */
 export interface Kind<Item, Result> {
@@ -33,7 +35,7 @@ export class TookTooLong extends Error {}
 interface Waiting<Item, Result> {
   readonly item: Item;
   readonly since: number;
-  readonly resolve: (result: Result) => void;
+  readonly resolve: (result: Result | Promise<Result>) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -89,6 +91,7 @@ export class SharedWork<Item, Result> {
   async alone(item: Item): Promise<Result> {
     const [outcome] = await this.kind.serve([item], false);
     if ('refusal' in outcome!) throw outcome.refusal;
+    await outcome!.afterwards;
     return outcome!.result;
   }
 
@@ -158,7 +161,9 @@ export class SharedWork<Item, Result> {
       return call.filter(({ resolve }, at) => {
         const outcome = outcomes[at]!;
         if ('refusal' in outcome) return true;
-        resolve(outcome.result);
+        const { result, afterwards } = outcome;
+        // The call itself does not wait: others would wait with it.
+        resolve(afterwards === undefined ? result : afterwards.then(() => result));
         return false;
       });
     } catch (error) {

@@ -35,8 +35,15 @@ class Course {
   isOver = false;
   readonly last: (() => PendingStatement)[] = [];
   readonly committed: (() => void)[] = [];
+  readonly afterwards: Afterwards[] = [];
   readonly locals = new Map<object, unknown>();
 }
+
+/**
+ * Work that follows the commit and that the caller of the transaction waits for.
+ * @param userId whose request waits, in a transaction that requests share; otherwise `null`
+ */
+export type Afterwards = (userId: string | null) => Promise<void>;
 
 /** Makes the entity manager of a transaction, which reports failing queries. */
 export type MakeManager = (onFailure: (error: unknown) => void) => EntityManager;
@@ -156,6 +163,24 @@ export class Tx {
   /** Calls `work` after the transaction is committed, and never if it is not. `work` must not throw. */
   afterCommit(work: () => void): void {
     this.course.committed.push(work);
+  }
+
+  /**
+   * Adds work that follows the commit and that the caller waits for, once the connection is free again. If it
+   * rejects, the call rejects although the transaction is committed, so `work` must then have undone it.
+   * @internal
+   */
+  afterwards(work: Afterwards): void {
+    this.course.afterwards.push(work);
+  }
+
+  /**
+   * Calls the work of {@link afterwards}; `undefined` if there is none.
+   * @internal
+   */
+  finish(userId: string | null): Promise<unknown> | undefined {
+    const { afterwards } = this.course;
+    return afterwards.length === 0 ? undefined : Promise.all(afterwards.map((work) => work(userId)));
   }
 
   /**

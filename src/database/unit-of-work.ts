@@ -40,6 +40,12 @@ const SLOT_WAIT_MS = 5_000;
 /** If a look-up takes longer than this, the server hangs. */
 const LOOK_UP_TIMEOUT_MS = 10_000;
 
+/** What a committed transaction returned. */
+interface Committed<Result> {
+  readonly result: Result;
+  readonly tx: Tx;
+}
+
 /** The only way to run a transaction. */
 @Injectable()
 export class UnitOfWork {
@@ -80,8 +86,10 @@ export class UnitOfWork {
    * });
    * ```
    */
-  run<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
-    return this.runIn(work, false);
+  async run<Result>(work: (tx: Tx) => Promise<Result>): Promise<Result> {
+    const { result, tx } = await this.runIn(work, false);
+    await tx.finish(null);
+    return result;
   }
 
   /**
@@ -95,7 +103,14 @@ export class UnitOfWork {
       limit: SHARED_LIMIT,
       userOf: (item: Item) => operation.userOf(item),
       ...(operation.keyOf === undefined ? {} : { keyOf: (item: Item) => operation.keyOf!(item) }),
-      serve: (items, isShared) => this.runIn((tx) => runSteps(tx, operation, items), isShared),
+      serve: async (items, isShared) => {
+        const { result, tx } = await this.runIn((one) => runSteps(one, operation, items), isShared);
+        return result.map((outcome, at) =>
+          'refusal' in outcome
+            ? outcome
+            : { ...outcome, afterwards: tx.finish(operation.userOf(items[at]!)) },
+        );
+      },
     });
   }
 
@@ -151,7 +166,7 @@ export class UnitOfWork {
     return work;
   }
 
-  private runIn<Result>(work: (tx: Tx) => Promise<Result>, isShared: boolean): Promise<Result> {
+  private runIn<Result>(work: (tx: Tx) => Promise<Result>, isShared: boolean): Promise<Committed<Result>> {
     return this.guarded('write', () =>
       this.again(() => this.connections.transactions.take(() => this.attempt(work, isShared))),
     );
@@ -185,7 +200,10 @@ export class UnitOfWork {
     }
   }
 
-  private async attempt<Result>(work: (tx: Tx) => Promise<Result>, isShared: boolean): Promise<Result> {
+  private async attempt<Result>(
+    work: (tx: Tx) => Promise<Result>,
+    isShared: boolean,
+  ): Promise<Committed<Result>> {
     const client = await whenThereIsRoom(() => this.pool.connect()).catch((error: unknown) => {
       throw ofDatabase(error);
     });
@@ -229,7 +247,7 @@ export class UnitOfWork {
         await commit(client, tx);
         await last;
         tx.tellCommitted((error) => this.logger.error(`After a commit: ${String(error)}`));
-        return result;
+        return { result, tx };
       } catch (error) {
         await begun.catch(() => {});
         await close();

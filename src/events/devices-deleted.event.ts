@@ -10,7 +10,9 @@ export type DeletionReason =
   /** An administrator ended the session. */
   | 'admin'
   /** The device had no usable token for longer than `DEVICE_WITHOUT_TOKEN_TTL`. */
-  | 'expired';
+  | 'expired'
+  /** The homeserver did not get to know the device, or no longer has it. */
+  | 'homeserver';
 
 /** Identifies a device. Device IDs are unique for one user only. */
 export interface DeviceRef {

@@ -1,9 +1,11 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { type Environment, EnvironmentError } from '../config/environment.js';
 import { homeserverVariables } from '../config/homeserver.js';
 
-/** The secret that a homeserver shows. */
+const HOUR_MS = 60 * 60 * 1_000;
+
+/** The secret that the homeserver and this service share. */
 export class HomeserverSecret {
   private readonly digest: Buffer;
 
@@ -12,12 +14,9 @@ export class HomeserverSecret {
    * @returns `null` if neither is set
    * @throws {EnvironmentError} if the file cannot be read, or its secret is too short
    */
-  static load({ homeserverSecret, homeserverSecretFile }: Environment): HomeserverSecret | null {
-    if (homeserverSecret !== null && homeserverSecretFile !== null)
-      throw new EnvironmentError(['HOMESERVER_SECRET and HOMESERVER_SECRET_FILE must not both be set']);
-    if (homeserverSecretFile === null)
-      return homeserverSecret === null ? null : new HomeserverSecret(homeserverSecret);
-    const { data, error } = homeserverVariables.HOMESERVER_SECRET.safeParse(textOf(homeserverSecretFile));
+  static load({ homeserver: { secret, secretFile } }: Environment): HomeserverSecret | null {
+    if (secretFile === null) return secret === null ? null : new HomeserverSecret(secret);
+    const { data, error } = homeserverVariables.HOMESERVER_SECRET.safeParse(textOf(secretFile));
     if (data === undefined)
       throw new EnvironmentError([
         `HOMESERVER_SECRET_FILE must hold ${error?.issues[0]?.message ?? 'a secret'}`,
@@ -25,13 +24,37 @@ export class HomeserverSecret {
     return new HomeserverSecret(data);
   }
 
-  private constructor(secret: string) {
+  private constructor(private readonly secret: string) {
     this.digest = digestOf(secret);
   }
 
   /** Takes the same time whatever is presented. */
   is(presented: string): boolean {
     return timingSafeEqual(digestOf(presented), this.digest);
+  }
+
+  /** The header with which the homeserver is called. */
+  get authorization(): string {
+    return `Bearer ${this.secret}`;
+  }
+
+  /**
+   * The access token of this service's own user at the homeserver. It is stored nowhere: every node derives the same
+   * one, and it is valid in this hour and the next.
+   */
+  administratorToken(now: Date): string {
+    return this.tokenOfHour(Math.floor(now.getTime() / HOUR_MS));
+  }
+
+  isAdministratorToken(presented: string, now: Date): boolean {
+    const hour = Math.floor(now.getTime() / HOUR_MS);
+    return [hour, hour - 1].some((one) =>
+      timingSafeEqual(digestOf(presented), digestOf(this.tokenOfHour(one))),
+    );
+  }
+
+  private tokenOfHour(hour: number): string {
+    return `mxh_${createHmac('sha256', this.secret).update(`administrator ${hour}`).digest('base64url')}`;
   }
 }
 

@@ -1,14 +1,39 @@
-import { Module } from '@nestjs/common';
-import { Environment } from '../config/environment.js';
+import { Module, type OnModuleInit } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { Environment, EnvironmentError } from '../config/environment.js';
+import { Parts } from '../config/parts.js';
+import { UiaModule } from '../uia/uia.module.js';
+import { CrossSigningResetController } from './client-api/cross-signing-reset.controller.js';
+import { CrossSigningResetService } from './client-api/cross-signing-reset.service.js';
+import { DeliveryMetrics } from './deliveries/delivery-metrics.js';
+import { HomeserverDeliveries } from './deliveries/homeserver.deliveries.js';
+import { HomeserverSubscriber } from './deliveries/homeserver.subscriber.js';
+import { HomeserverWaits } from './deliveries/homeserver-waits.js';
+import { SecondLookEntity } from './deliveries/second-look.entity.js';
+import { SecondLooks } from './deliveries/second-looks.js';
+import { Homeserver } from './homeserver.port.js';
 import { HomeserverSecret } from './homeserver-secret.js';
-import { IntrospectionController } from './introspection.controller.js';
-import { IntrospectionService } from './introspection.service.js';
+import { HomeserverStore } from './homeserver.store.js';
+import { HomeserverUserEntity } from './homeserver-user.entity.js';
+import { HomeserverUsers } from './homeserver-users.js';
+import { IntrospectionController } from './introspection/introspection.controller.js';
+import { IntrospectionService } from './introspection/introspection.service.js';
+import { ProviderMetadataController } from './provider-metadata.controller.js';
 
-/** What a homeserver asks that trusts the tokens of this service. */
+/** Connects the service with a homeserver that trusts its tokens: what it asks, and what it is told. */
 @Module({
-  controllers: [IntrospectionController],
+  imports: [TypeOrmModule.forFeature([HomeserverUserEntity, SecondLookEntity]), UiaModule],
+  controllers: [CrossSigningResetController, IntrospectionController, ProviderMetadataController],
   providers: [
+    CrossSigningResetService,
+    DeliveryMetrics,
+    HomeserverDeliveries,
+    HomeserverStore,
+    HomeserverSubscriber,
+    HomeserverUsers,
+    HomeserverWaits,
     IntrospectionService,
+    SecondLooks,
     {
       provide: HomeserverSecret,
       inject: [Environment],
@@ -16,4 +41,15 @@ import { IntrospectionService } from './introspection.service.js';
     },
   ],
 })
-export class HomeserverModule {}
+export class HomeserverModule implements OnModuleInit {
+  constructor(
+    private readonly homeserver: Homeserver,
+    private readonly parts: Parts,
+  ) {}
+
+  /** Where the setup is known only now, the keys endpoints are there unless the team left them out. */
+  onModuleInit(): void {
+    if (this.homeserver.exists && this.parts.has('keys'))
+      throw new EnvironmentError(["With a homeserver, keys are kept there: set without: ['keys']"]);
+  }
+}

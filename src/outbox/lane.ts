@@ -2,12 +2,12 @@ import { Injectable, Logger } from '@nestjs/common';
 import { Environment } from '../config/environment.js';
 import { Metrics } from '../metrics/metrics.js';
 import { Clock } from '../system/clock.js';
-import { Entropy } from '../system/entropy.js';
 import { warnUnlessOutage } from '../system/outage.js';
 import { type LeasedDelivery, OutboxStore } from './outbox.store.js';
-import type { Subscriber } from './subscribers.js';
+import { Arrivals } from './arrivals.js';
+import { type DeliveryTerms, type Subscriber, Undeliverable } from './subscribers.js';
 
-/** How many deliveries to one subscriber may run at the same time. */
+/** How many deliveries to one subscriber may run at the same time, unless its terms say otherwise. */
 const AT_ONCE = 16;
 const FIRST_PAUSE_MS = 1_000;
 const LONGEST_PAUSE_MS = 60 * 60 * 1_000;
@@ -20,19 +20,21 @@ const ERROR_LENGTH = 500;
 export class LaneMaker {
   constructor(
     readonly store: OutboxStore,
-    readonly environment: Environment,
+    private readonly environment: Environment,
     readonly clock: Clock,
-    readonly entropy: Entropy,
     readonly metrics: Metrics,
+    readonly arrivals: Arrivals,
   ) {}
 
   make(subscriber: Subscriber): Lane {
-    return new Lane(subscriber, this);
+    const { eventDeliveryTimeoutMs: timeoutMs, eventMaxAttempts: maxAttempts } = this.environment;
+    const usual = { atOnce: AT_ONCE, timeoutMs, longestPauseMs: LONGEST_PAUSE_MS, maxAttempts };
+    return new Lane(subscriber, subscriber.terms ?? usual, this);
   }
 }
 
 /**
- * Delivers the events of one subscriber, for at most {@link AT_ONCE} users at a time. A delivery that hangs blocks
+ * Delivers the events of one subscriber, for a limited number of users at a time. A delivery that hangs blocks
  * its own user; other users are blocked only if that many hang at once.
  */
 export class Lane {
@@ -47,6 +49,7 @@ export class Lane {
 
   constructor(
     private readonly subscriber: Subscriber,
+    private readonly terms: DeliveryTerms,
     private readonly parts: LaneMaker,
   ) {}
 
@@ -82,17 +85,14 @@ export class Lane {
 
   private async lookOut(): Promise<void> {
     try {
-      while (this.isDue && !this.isStopped && this.underWay.size < AT_ONCE) {
+      const { atOnce, timeoutMs } = this.terms;
+      while (this.isDue && !this.isStopped && this.underWay.size < atOnce) {
         this.isDue = false;
-        const { leased, until } = await this.lease(AT_ONCE - this.underWay.size);
+        const { leased, until } = await this.lease(atOnce - this.underWay.size);
         this.isDue ||= leased.length > 0;
         // The lease began before the wait for a connection, so the rest of it must be long enough for a delivery. The
         // service may also have begun to stop meanwhile.
-        if (
-          this.isStopped ||
-          until.getTime() - this.parts.clock.now().getTime() <
-            this.parts.environment.eventDeliveryTimeoutMs + SETTLING_MS
-        )
+        if (this.isStopped || until.getTime() - this.parts.clock.now().getTime() < timeoutMs + SETTLING_MS)
           await this.giveBack(leased);
         else for (const delivery of leased) this.begin(delivery);
       }
@@ -103,12 +103,11 @@ export class Lane {
   }
 
   private async lease(limit: number): Promise<{ leased: LeasedDelivery[]; until: Date }> {
-    const { store, clock, entropy, environment } = this.parts;
+    const { store, clock } = this.parts;
     const now = clock.now();
     // Longer than a delivery may take: if another process takes it over, its holder is dead.
-    const until = new Date(now.getTime() + 2 * (environment.eventDeliveryTimeoutMs + SETTLING_MS));
-    const lease = entropy.bytes(12).toString('base64url');
-    return { leased: await store.lease(this.subscriber, { now, limit, lease, until }), until };
+    const until = new Date(now.getTime() + 2 * (this.terms.timeoutMs + SETTLING_MS));
+    return { leased: await store.lease(this.subscriber, { now, limit, until }), until };
   }
 
   private async giveBack(deliveries: readonly LeasedDelivery[]): Promise<void> {
@@ -135,40 +134,52 @@ export class Lane {
   }
 
   private async deliver(delivery: LeasedDelivery, abort: AbortController): Promise<void> {
-    const { store, clock, environment } = this.parts;
+    const { store, clock, arrivals } = this.parts;
+    const { timeoutMs, maxAttempts } = this.terms;
     const { attempts: attempt, ...message } = delivery;
     // The process that leased it last has died, perhaps because of this delivery.
-    if (attempt > environment.eventMaxAttempts)
-      return this.bury(delivery, 'The process ended during the last attempt');
-    try {
-      await inTime(environment.eventDeliveryTimeoutMs, abort, () =>
-        this.subscriber.deliver({ ...message, attempt }, abort.signal),
+    if (attempt > maxAttempts)
+      return this.bury(
+        delivery,
+        'The process ended during the last attempt',
+        `after ${maxAttempts} attempts`,
       );
+    try {
+      await inTime(timeoutMs, abort, () => this.subscriber.deliver({ ...message, attempt }, abort.signal));
     } catch (error) {
-      if (this.isStopped) return this.giveBack([delivery]);
+      const isFinal = error instanceof Undeliverable;
+      if (this.isStopped && !isFinal) return this.giveBack([delivery]);
+      if (isFinal) return this.refused(delivery, error.message.slice(0, ERROR_LENGTH));
       return this.failed(delivery, reasonOf(error).slice(0, ERROR_LENGTH));
     }
     if (this.isFailing) this.logger.log(`Events arrive at ${this.subscriber.name} again`);
     this.isFailing = false;
+    arrivals.tell(delivery.subscriber, delivery.eventId, null);
     if (await store.settle(delivery, 'delivered', clock.now(), null)) this.count('delivered');
   }
 
   private async failed(delivery: LeasedDelivery, error: string): Promise<void> {
-    const { store, clock, environment } = this.parts;
+    const { store, clock } = this.parts;
+    const { maxAttempts, longestPauseMs } = this.terms;
     if (!this.isFailing)
       this.logger.warn(`Events do not arrive at ${this.subscriber.name}, and are tried again: ${error}`);
     this.isFailing = true;
-    if (delivery.attempts >= environment.eventMaxAttempts) return this.bury(delivery, error);
-    await store.postpone(delivery, new Date(clock.now().getTime() + pauseAfter(delivery.attempts)), error);
+    if (delivery.attempts >= maxAttempts)
+      return this.bury(delivery, error, `after ${delivery.attempts} attempts`);
+    const pauseMs = pauseAfter(delivery.attempts, longestPauseMs);
+    await store.postpone(delivery, new Date(clock.now().getTime() + pauseMs), error);
     this.count('failed');
   }
 
-  private async bury(delivery: LeasedDelivery, error: string): Promise<void> {
+  private async refused(delivery: LeasedDelivery, reason: string): Promise<void> {
+    await this.bury(delivery, reason, 'because it was refused');
+    this.parts.arrivals.tell(delivery.subscriber, delivery.eventId, reason);
+  }
+
+  private async bury(delivery: LeasedDelivery, error: string, why: string): Promise<void> {
     const { eventId, subscriber } = delivery;
-    const { environment, store, clock } = this.parts;
-    this.logger.error(
-      `Event ${eventId} for ${subscriber} is buried after ${environment.eventMaxAttempts} attempts: ${error}`,
-    );
+    const { store, clock } = this.parts;
+    this.logger.error(`Event ${eventId} for ${subscriber} is buried ${why}: ${error}`);
     if (await store.settle(delivery, 'buried', clock.now(), error)) this.count('buried');
   }
 
@@ -184,8 +195,8 @@ function reasonOf(error: unknown): string {
 }
 
 /** Doubles after each attempt, with jitter, so that deliveries that failed together are not retried together. */
-function pauseAfter(attempts: number): number {
-  return Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (attempts - 1)) * (0.5 + Math.random() / 2);
+function pauseAfter(attempts: number, longestMs: number): number {
+  return Math.min(longestMs, FIRST_PAUSE_MS * 2 ** (attempts - 1)) * (0.5 + Math.random() / 2);
 }
 
 /** Rejects when the work takes too long or is aborted, even if it ignores its signal. */

@@ -2,6 +2,7 @@ import { Global, Module } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { EventRecorder } from '../events/event-recorder.port.js';
+import { Arrivals } from './arrivals.js';
 import { AfterCommitExplorer } from './after-commit.explorer.js';
 import { EventDeliveryEntity } from './event-delivery.entity.js';
 import { EventSubscriptionEntity } from './event-subscription.entity.js';
@@ -20,6 +21,7 @@ import { Subscribers } from './subscribers.js';
   controllers: [OutboxController],
   providers: [
     AfterCommitExplorer,
+    Arrivals,
     LaneMaker,
     OutboxMetrics,
     OutboxService,
@@ -28,6 +30,6 @@ import { Subscribers } from './subscribers.js';
     Subscribers,
     { provide: EventRecorder, useExisting: OutboxService },
   ],
-  exports: [EventRecorder, OutboxService, OutboxWorker, Subscribers],
+  exports: [Arrivals, EventRecorder, OutboxService, OutboxWorker, Subscribers],
 })
 export class OutboxModule {}

@@ -10,6 +10,7 @@ import { Entropy } from '../system/entropy.js';
 import type { DeliveryState, EventDeliveryEntity } from './event-delivery.entity.js';
 import { type NewDelivery, OutboxStore, type StuckEvent } from './outbox.store.js';
 import { OutboxWorker } from './outbox.worker.js';
+import { type RecordedEvent, Subscribers } from './subscribers.js';
 
 const MOST_AT_ONCE = 10_000;
 /** Where lists of pending and of settled deliveries begin. */
@@ -21,6 +22,7 @@ export class OutboxService implements EventRecorder {
   constructor(
     private readonly store: OutboxStore,
     private readonly worker: OutboxWorker,
+    private readonly subscribers: Subscribers,
     private readonly clock: Clock,
     private readonly entropy: Entropy,
   ) {}
@@ -28,10 +30,15 @@ export class OutboxService implements EventRecorder {
   record(tx: Tx, event: SessionEvent): void {
     const { eventName } = event.constructor as SessionEventType;
     if (!this.worker.isWanted(eventName)) return;
-    this.deliveriesOf(tx).push(
-      ...event.perUser().map((part) => ({
+    const parts = event
+      .perUser()
+      .map((part) => ({ ...part, eventId: `evt_${this.entropy.bytes(18).toString('base64url')}` }));
+    const { deliveries, recorded } = this.outgoing(tx);
+    recorded.push(...parts);
+    deliveries.push(
+      ...parts.map((part) => ({
         userId: part.userId,
-        eventId: `evt_${this.entropy.bytes(18).toString('base64url')}`,
+        eventId: part.eventId,
         event: eventName,
         // Serialised now, so that a payload that is not valid JSON still fails the transaction.
         payload: JSON.stringify(part.event),
@@ -57,6 +64,11 @@ export class OutboxService implements EventRecorder {
   /** Events that were due before `before` and do not wait for an earlier one. */
   findStuck(before: Date, limit: number): Promise<StuckEvent[]> {
     return this.store.findStuck(before, limit);
+  }
+
+  /** When the oldest event happened that a subscriber has not received; `null` if there is none. */
+  oldestPending(subscriber: string): Promise<Date | null> {
+    return this.store.oldestPending(subscriber);
   }
 
   /** Tries to deliver what is due, and returns how many of these events have been delivered. */
@@ -95,9 +107,11 @@ export class OutboxService implements EventRecorder {
     return replayed;
   }
 
-  private deliveriesOf(tx: Tx): NewDelivery[] {
+  /** What a transaction has recorded so far. */
+  private outgoing(tx: Tx): { deliveries: NewDelivery[]; recorded: RecordedEvent[] } {
     return tx.local(this, () => {
       const deliveries: NewDelivery[] = [];
+      const recorded: RecordedEvent[] = [];
       // A login learns whether it replaces a session only after it has published its own event.
       const rank = ({ event }: NewDelivery) => (event === SessionsEnded.eventName ? 0 : 1);
       tx.beforeCommit(() =>
@@ -107,7 +121,19 @@ export class OutboxService implements EventRecorder {
         ),
       );
       tx.afterCommit(() => this.worker.kick(new Set(deliveries.map(({ event }) => event))));
-      return deliveries;
+      if (this.subscribers.all().some((subscriber) => 'afterCommit' in subscriber))
+        tx.afterwards((userId) =>
+          this.afterCommit(userId === null ? recorded : recorded.filter((part) => part.userId === userId)),
+        );
+      return { deliveries, recorded };
     });
+  }
+
+  private async afterCommit(recorded: readonly RecordedEvent[]): Promise<void> {
+    const nameOf = ({ event }: RecordedEvent) => (event.constructor as SessionEventType).eventName;
+    for (const subscriber of this.subscribers.all()) {
+      const own = recorded.filter((one) => subscriber.events.includes(nameOf(one)));
+      if (own.length > 0) await subscriber.afterCommit?.(own);
+    }
   }
 }

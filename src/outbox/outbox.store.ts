@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { PendingStatement, Statement } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
+import { Entropy } from '../system/entropy.js';
 import type { PagePosition } from '../admin-api/page.rules.js';
 import type { DeliveryState, EventDeliveryEntity } from './event-delivery.entity.js';
 import type { Subscriber } from './subscribers.js';
@@ -257,6 +258,30 @@ const COUNT_DELIVERED: Statement = {
     SELECT count(*)::int AS count FROM unnest($1::text[], $2::text[]) AS looked (event_id, subscriber)
     JOIN event_deliveries d USING (event_id, subscriber) WHERE d.state = 'delivered'`,
 };
+const FIND_UNSETTLED: Statement = {
+  name: 'outbox_find_unsettled',
+  text: `
+    SELECT state, last_error AS "lastError" FROM event_deliveries
+    WHERE subscriber = $1 AND event_id = ANY ($2) AND state <> 'delivered'`,
+};
+const OLDEST_PENDING: Statement = {
+  name: 'outbox_oldest_pending',
+  text: `
+    SELECT min(occurred_at) AS oldest FROM (
+      SELECT occurred_at FROM event_deliveries WHERE subscriber = $1 AND state = 'pending'
+      LIMIT ${LOOKED_AT}) AS pending`,
+};
+// Of the users of some events, or of all.
+const HASTEN: Statement = {
+  name: 'outbox_hasten',
+  text: `
+    UPDATE event_deliveries d SET next_attempt_at = $3
+    WHERE d.subscriber = $1 AND d.state = 'pending' AND d.lease IS NULL AND d.next_attempt_at > $3
+      AND ($2::text[] IS NULL OR d.user_id IN (
+        SELECT awaited.user_id FROM event_deliveries awaited WHERE awaited.event_id = ANY ($2)))
+    RETURNING 1`,
+};
+
 /** An overdue event that does not wait for an earlier one. */
 export interface StuckEvent {
   readonly eventId: string;
@@ -266,7 +291,10 @@ export interface StuckEvent {
 /** The SQL of the outbox. */
 @Injectable()
 export class OutboxStore {
-  constructor(private readonly unitOfWork: UnitOfWork) {}
+  constructor(
+    private readonly unitOfWork: UnitOfWork,
+    private readonly entropy: Entropy,
+  ) {}
 
   appending(deliveries: readonly NewDelivery[], occurredAt: Date): PendingStatement {
     return {
@@ -286,6 +314,28 @@ export class OutboxStore {
     return this.unitOfWork.query(FIND_STUCK, [before, limit]);
   }
 
+  /** Those of these events that a subscriber has not received. */
+  findUnsettled(
+    subscriber: string,
+    eventIds: readonly string[],
+  ): Promise<Pick<EventDeliveryEntity, 'state' | 'lastError'>[]> {
+    return this.unitOfWork.query(FIND_UNSETTLED, [subscriber, eventIds]);
+  }
+
+  /**
+   * Makes deliveries due that wait for their next attempt: those of the users of some events, or all of a subscriber.
+   * @returns whether there were any
+   */
+  async hasten(subscriber: string, eventIds: readonly string[] | null, now: Date): Promise<boolean> {
+    return (await this.unitOfWork.runOne(HASTEN, [subscriber, eventIds, now])).length > 0;
+  }
+
+  /** Looks at no more than ten thousand. */
+  async oldestPending(subscriber: string): Promise<Date | null> {
+    const [row] = await this.unitOfWork.query<{ oldest: Date | null }>(OLDEST_PENDING, [subscriber]);
+    return row?.oldest ?? null;
+  }
+
   /** How many of these events have been delivered. */
   async countDelivered(events: readonly StuckEvent[]): Promise<number> {
     const [row] = await this.unitOfWork.query<{ count: number }>(COUNT_DELIVERED, [
@@ -297,8 +347,9 @@ export class OutboxStore {
 
   lease(
     { name, events }: Pick<Subscriber, 'name' | 'events'>,
-    { now, limit, lease, until }: { now: Date; limit: number; lease: string; until: Date },
+    { now, limit, until }: { now: Date; limit: number; until: Date },
   ): Promise<LeasedDelivery[]> {
+    const lease = this.entropy.bytes(12).toString('base64url');
     return this.unitOfWork.runOne(LEASE, [name, now, limit, lease, until, events]);
   }
 

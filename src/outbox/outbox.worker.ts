@@ -45,6 +45,7 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {
+    this.laneMaker.arrivals.whenHastened(() => this.kick());
     this.lanes = this.subscribers.all().map((subscriber) => this.laneMaker.make(subscriber));
     if (this.lanes.length > 0)
       this.logger.log(

@@ -5,12 +5,14 @@ import {
   ExpiredTokenAllowed,
   GuestsAllowed,
   LockedUserAllowed,
+  PresentedToken,
 } from '../auth/auth.decorators.js';
 import type { Requester, RequesterDevice } from '../auth/requester.js';
 import { ApiAccessToken, ApiMatrixError, EMPTY_OBJECT } from '../matrix/api.decorators.js';
 import { ClientController, MatrixPost } from '../matrix/client-api.decorators.js';
 import { ClientOrigin, type Origin } from '../matrix/client-origin.decorator.js';
 import { WithoutBody } from '../matrix/json-body.guard.js';
+import { Homeserver } from '../homeserver/homeserver.port.js';
 import { SessionService } from './session.service.js';
 
 /**
@@ -24,7 +26,10 @@ import { SessionService } from './session.service.js';
 @LockedUserAllowed()
 @GuestsAllowed()
 export class SessionController {
-  constructor(private readonly sessions: SessionService) {}
+  constructor(
+    private readonly sessions: SessionService,
+    private readonly homeserver: Homeserver,
+  ) {}
 
   @MatrixPost('logout')
   @WithoutBody()
@@ -45,8 +50,10 @@ export class SessionController {
     @CurrentRequester() requester: Requester,
     @CurrentDevice() device: RequesterDevice,
     @ClientOrigin() origin: Origin,
+    @PresentedToken() token: string | null,
   ): Promise<object> {
     await this.sessions.end(requester, device, origin);
+    await this.forget(requester, token);
     return {};
   }
 
@@ -65,8 +72,18 @@ export class SessionController {
     schema: EMPTY_OBJECT,
   })
   @ApiMatrixError(500, 'Nothing was changed and the token still works: try again.', ['M_UNKNOWN'])
-  async logoutAll(@CurrentRequester() requester: Requester, @ClientOrigin() origin: Origin): Promise<object> {
+  async logoutAll(
+    @CurrentRequester() requester: Requester,
+    @ClientOrigin() origin: Origin,
+    @PresentedToken() token: string | null,
+  ): Promise<object> {
     await this.sessions.endAll(requester, origin);
+    await this.forget(requester, token);
     return {};
+  }
+
+  /** The token of an application service lives on. */
+  private async forget({ tokenDigest }: Requester, token: string | null): Promise<void> {
+    if (tokenDigest !== null && token !== null) await this.homeserver.forgetToken(token);
   }
 }

@@ -10,6 +10,7 @@ import { EndingService } from './ending/ending.service.js';
 import { EndingSweeper } from './ending/ending-sweeper.js';
 import { EndingStore } from './ending/ending.store.js';
 import { StaleSessionsService } from './ending/stale-sessions.service.js';
+import { UnservedSessionsService } from './ending/unserved-sessions.service.js';
 import { AppserviceLogin } from './login/appservice-login.js';
 import { LoginFlows } from './login/login-flow.port.js';
 import { LoginController } from './login/login.controller.js';
@@ -65,6 +66,7 @@ import { WhoamiController } from './whoami/whoami.controller.js';
     EndingStore,
     SessionHousekeeping,
     StaleSessionsService,
+    UnservedSessionsService,
     SessionService,
     SessionStartService,
     LogoutTransaction,
@@ -90,6 +92,7 @@ import { WhoamiController } from './whoami/whoami.controller.js';
     SessionService,
     SessionStartService,
     SessionTokenVerifier,
+    UnservedSessionsService,
   ],
 })
 export class SessionModule {}

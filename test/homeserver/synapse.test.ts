@@ -1,60 +1,41 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { type ClientSession, V3 } from '../../src/testing/matrix-client.js';
-import { Synapse } from '../support/synapse.js';
-import { useApp } from '../support/test-app.js';
+import { usePair } from '../support/pair.js';
 
-// Runs where SYNAPSE names a Python with Synapse: in CI, and nowhere without one.
-const SECRET = 'a-secret-that-this-service-and-Synapse-share';
-const app = useApp({ variables: { HOMESERVER_SECRET: SECRET, SERVER_ADMINS: '@admin:localhost' } });
-let synapse: Synapse;
+const pair = usePair({ variables: { SERVER_ADMINS: '@admin:localhost', ACCESS_TOKEN_TTL: '5m' } });
+const app = () => pair().app;
+const synapse = () => pair().synapse;
 
-beforeAll(async () => {
-  synapse = await Synapse.start(await app().nest.getUrl(), SECRET);
-}, 90_000);
-afterAll(() => synapse?.stop());
-
-const whoami = ({ accessToken }: ClientSession) =>
-  synapse.http.get(`${V3}/account/whoami`).auth(accessToken, { type: 'bearer' });
-
-/** A session whose user and device Synapse knows. */
-async function session(): Promise<ClientSession> {
-  const made = await app().matrix.register();
-  const localpart = made.userId.slice(1, made.userId.indexOf(':'));
-  await synapse.tell('provision_user', { localpart });
-  await synapse.tell('upsert_device', { localpart, device_id: made.deviceId });
-  return made;
-}
+const whoami = (session: ClientSession) => synapse().as(session, 'get', `${V3}/account/whoami`);
+const devicesThere = async (session: ClientSession) => {
+  const { body } = await synapse().as(session, 'get', `${V3}/devices`).expect(200);
+  return (body.devices as { device_id: string; display_name?: string }[]).toSorted((one, other) =>
+    one.device_id < other.device_id ? -1 : 1,
+  );
+};
 
 describe('A real Synapse that delegates its authentication', () => {
-  it('serves the tokens of this service, as their user and device', async () => {
-    const own = await session();
+  it('serves a user from the moment of the answer to the registration', async () => {
+    const own = await app().matrix.register({ initial_device_display_name: 'Phone' });
     const { body } = await whoami(own).expect(200);
     expect(body).toMatchObject({ user_id: own.userId, device_id: own.deviceId });
-    const room = await synapse.http
-      .post(`${V3}/createRoom`)
-      .auth(own.accessToken, { type: 'bearer' })
-      .send({ name: 'Tea party' });
+    expect(await devicesThere(own)).toMatchObject([{ device_id: own.deviceId, display_name: 'Phone' }]);
+    const room = await synapse().as(own, 'post', `${V3}/createRoom`).send({ name: 'Tea party' });
     expect([room.status, room.body]).toEqual([200, { room_id: expect.stringMatching(/^!/) }]);
+    const sent = await synapse()
+      .as(own, 'put', `${V3}/rooms/${room.body.room_id}/send/m.room.message/1`)
+      .send({ msgtype: 'm.text', body: 'Hello' });
+    expect(sent.status).toBe(200);
+    await synapse().as(own, 'get', `${V3}/sync?timeout=0`).expect(200);
   });
 
-  it('refuses a token that has ended before it asked', async () => {
-    const own = await session();
-    await app().matrix.logout(own).expect(200);
-    const { body } = await whoami(own).expect(401);
-    expect(body).toMatchObject({ errcode: 'M_UNKNOWN_TOKEN', soft_logout: false });
-  });
-
-  it('tells the clients of a locked user to come back later, and serves them once the lock is lifted', async () => {
-    const [own, admin] = [await session(), await app().createUser('admin')];
-    const lock = (locked: boolean) =>
-      app()
-        .http.put(`/_matrix/client/v1/admin/lock/${own.userId}`)
-        .auth(admin.accessToken, { type: 'bearer' })
-        .send({ locked })
-        .expect(200);
-    await lock(true);
-    await whoami(own).expect(503);
-    await lock(false);
-    await whoami(own).expect(200);
+  it('refuses a token from the moment of the answer to its logout, although it knew it a moment ago', async () => {
+    const { userId } = await app().matrix.register();
+    for (let round = 0; round < 20; round += 1) {
+      const own = await app().matrix.login(userId);
+      await whoami(own).expect(200);
+      await app().matrix.logout(own).expect(200);
+      expect((await whoami(own).expect(401)).body).toMatchObject({ errcode: 'M_UNKNOWN_TOKEN' });
+    }
   });
 });

@@ -5,14 +5,20 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import request from 'supertest';
 import { vi } from 'vitest';
+import type { ClientSession } from '../../src/testing/matrix-client.js';
 import { temporaryDirectory } from '../../src/testing/test-postgres.js';
-import { freePort } from './service-process.js';
+
+/** How it finds the service, and the port that it listens on. */
+export interface SynapseOptions {
+  readonly endpoint: string;
+  readonly secret: string;
+  readonly port: number;
+}
 
 /** A real Synapse on SQLite that delegates its authentication. `SYNAPSE` names the Python that has it installed. */
 export class Synapse {
-  static async start(endpoint: string, secret: string): Promise<Synapse> {
+  static async start({ endpoint, secret, port }: SynapseOptions): Promise<Synapse> {
     const directory = await temporaryDirectory();
-    const port = await freePort();
     const config = join(directory, 'homeserver.yaml');
     // JSON is YAML.
     await writeFile(
@@ -54,13 +60,14 @@ export class Synapse {
     return request(this.url);
   }
 
+  /** A request to Synapse with somebody's access token. */
+  as({ accessToken }: Pick<ClientSession, 'accessToken'>, method: 'get' | 'post' | 'put', path: string) {
+    return this.http[method](path).auth(accessToken, { type: 'bearer' });
+  }
+
   /** What only the authentication service may call: `/_synapse/mas/…`. */
-  async tell(call: string, body: object): Promise<void> {
-    const { status, text } = await this.http
-      .post(`/_synapse/mas/${call}`)
-      .auth(this.secret, { type: 'bearer' })
-      .send(body);
-    if (status >= 300) throw new Error(`${call}: ${status} ${text}`);
+  tell(call: string, body: object) {
+    return this.http.post(`/_synapse/mas/${call}`).auth(this.secret, { type: 'bearer' }).send(body);
   }
 
   async stop(): Promise<void> {

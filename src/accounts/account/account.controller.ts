@@ -1,6 +1,6 @@
 import { Body } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { CurrentRequester, TokenOptional } from '../../auth/auth.decorators.js';
+import { CurrentRequester, PresentedToken, TokenOptional } from '../../auth/auth.decorators.js';
 import type { Requester } from '../../auth/requester.js';
 import {
   ApiAccessToken,
@@ -10,6 +10,7 @@ import {
   ApiMatrixError,
   EMPTY_OBJECT,
 } from '../../matrix/api.decorators.js';
+import { Homeserver } from '../../homeserver/homeserver.port.js';
 import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.js';
 import { ClientController, MatrixPost } from '../../matrix/client-api.decorators.js';
 import { RateLimited } from '../../admission/rate-limited.decorator.js';
@@ -21,7 +22,10 @@ import { AccountManagementService } from './account-management.service.js';
 @ApiAccessToken()
 @TokenOptional()
 export class AccountController {
-  constructor(private readonly account: AccountManagementService) {}
+  constructor(
+    private readonly account: AccountManagementService,
+    private readonly homeserver: Homeserver,
+  ) {}
 
   @MatrixPost('account/password')
   @ApiOperation({
@@ -80,8 +84,11 @@ export class AccountController {
     @CurrentRequester() requester: Requester | null,
     @Body() request: DeactivateDto,
     @ClientOrigin() origin: Origin,
+    @PresentedToken() token: string | null,
   ): Promise<object> {
     await this.account.deactivate(requester, request, origin);
+    if (requester !== null && requester.tokenDigest !== null && token !== null)
+      await this.homeserver.forgetToken(token);
     return { id_server_unbind_result: 'success' };
   }
 }

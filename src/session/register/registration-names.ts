@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { AccountsService } from '../../accounts/accounts.service.js';
+import { Homeserver } from '../../homeserver/homeserver.port.js';
 import { Environment } from '../../config/environment.js';
 import type { Tx } from '../../database/tx.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
@@ -15,6 +16,7 @@ export class RegistrationNames {
     private readonly appservices: AppserviceLogin,
     private readonly verifier: SessionTokenVerifier,
     private readonly environment: Environment,
+    private readonly homeserver: Homeserver,
   ) {}
 
   /**
@@ -28,6 +30,7 @@ export class RegistrationNames {
     const { registration, serverAdmins } = this.environment;
     if (registration === 'open' && serverAdmins.some((admin) => admin.toLowerCase() === userId))
       throw new MatrixError(400, 'M_EXCLUSIVE', 'This user ID is reserved for an administrator');
+    await this.homeserver.requireFree(userId);
     return userId;
   }
 

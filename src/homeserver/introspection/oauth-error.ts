@@ -1,4 +1,4 @@
-import { ErrorAnswer } from '../matrix/matrix-error.js';
+import { ErrorAnswer } from '../../matrix/matrix-error.js';
 
 /** An error of OAuth 2.0 (RFC 6749, section 5.2; RFC 6750, section 3.1). */
 export class OAuthError extends ErrorAnswer {

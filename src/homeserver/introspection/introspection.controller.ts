@@ -1,10 +1,10 @@
 import { Controller, Header, HttpCode, Inject, Post, Req } from '@nestjs/common';
 import { ApiBody, ApiHeader, ApiOkResponse, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { Request } from 'express';
-import { Public } from '../auth/auth.decorators.js';
-import { MatrixError } from '../matrix/matrix-error.js';
-import { WithoutBody } from '../matrix/json-body.guard.js';
-import { HomeserverSecret } from './homeserver-secret.js';
+import { Public } from '../../auth/auth.decorators.js';
+import { MatrixError } from '../../matrix/matrix-error.js';
+import { WithoutBody } from '../../matrix/json-body.guard.js';
+import { HomeserverSecret } from '../homeserver-secret.js';
 import { readForm } from './form-body.js';
 import type { Introspection } from './introspection.rules.js';
 import { IntrospectionService } from './introspection.service.js';

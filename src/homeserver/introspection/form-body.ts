@@ -1,5 +1,5 @@
 import type { Request } from 'express';
-import { readBytes } from '../matrix/json-body.js';
+import { readBytes } from '../../matrix/json-body.js';
 import { OAuthError } from './oauth-error.js';
 
 /** Far more than a token and its hint have. */

@@ -1,5 +1,5 @@
-import type { Verdict } from '../auth/token-verifier.port.js';
-import { localpartOf } from '../matrix/user-id.js';
+import type { Verdict } from '../../auth/token-verifier.port.js';
+import { localpartOf } from '../../matrix/user-id.js';
 import { OAuthError } from './oauth-error.js';
 
 const API_SCOPE = 'urn:matrix:client:api:*';
@@ -21,12 +21,21 @@ export type Introspection =
       readonly active: true;
       readonly scope: string;
       readonly username: string;
-      readonly device_id: string;
+      /** Left out for the service's own user. */
+      readonly device_id?: string;
       /** Whole seconds; left out for a token that does not expire. */
       readonly expires_in?: number;
     };
 
 const INACTIVE: Introspection = { active: false };
+
+/** Makes Synapse accept a token on its admin API. */
+const ADMIN_SCOPE = 'urn:synapse:admin:*';
+
+/** The user as whom this service calls the admin API. */
+export function administrator(username: string): Introspection {
+  return { active: true, scope: [API_SCOPE, UNSTABLE_API_SCOPE, ADMIN_SCOPE].join(' '), username };
+}
 
 /**
  * Says what a verdict means to a homeserver. Only tokens of sessions are active: a homeserver knows the tokens of
@@ -34,7 +43,7 @@ const INACTIVE: Introspection = { active: false };
  * @throws {OAuthError} 503 for the token of a locked user. "Inactive" would make clients discard their keys, although
  *   the session is only locked.
  */
-export function toIntrospection(verdict: Verdict, now: Date): Introspection {
+export function toIntrospection(verdict: Verdict, serverAdmins: readonly string[], now: Date): Introspection {
   if (verdict.kind !== 'valid') return INACTIVE;
   const { userId, device, isAppservice, isLocked, tokenExpiresAt } = verdict.requester;
   if (isAppservice || device === null) return INACTIVE;
@@ -46,6 +55,7 @@ export function toIntrospection(verdict: Verdict, now: Date): Introspection {
   const scopes = [API_SCOPE, UNSTABLE_API_SCOPE];
   // A device ID with a space or a quote cannot stand in a scope. `device_id` below names every device.
   if (SCOPE_CHARACTERS.test(deviceId)) scopes.push(DEVICE_SCOPE + deviceId, UNSTABLE_DEVICE_SCOPE + deviceId);
+  if (serverAdmins.includes(userId)) scopes.push(ADMIN_SCOPE);
   const active = {
     active: true,
     scope: scopes.join(' '),

@@ -1,0 +1,100 @@
+import { Injectable, Logger, type OnModuleInit } from '@nestjs/common';
+import { Environment } from '../../config/environment.js';
+import { AccountRegistered } from '../../events/account-registered.event.js';
+import { DeviceCreated } from '../../events/device-created.event.js';
+import { InTransaction } from '../../events/in-transaction.decorator.js';
+import { SessionsEnded } from '../../events/sessions-ended.event.js';
+import { MatrixError } from '../../matrix/matrix-error.js';
+import { Metrics } from '../../metrics/metrics.js';
+import { type Arrival, Arrivals } from '../../outbox/arrivals.js';
+import type { RecordedEvent } from '../../outbox/subscribers.js';
+import { UnservedSessionsService } from '../../session/ending/unserved-sessions.service.js';
+import { Homeserver, HomeserverUnavailable } from '../homeserver.port.js';
+import { SecondLook } from './second-look.event.js';
+
+/** The name under which deliveries to the homeserver are stored. */
+export const SUBSCRIBER = 'homeserver';
+
+/** Lets requests wait for the homeserver after their commit. */
+@Injectable()
+export class HomeserverWaits implements OnModuleInit {
+  private readonly logger = new Logger(HomeserverWaits.name);
+
+  constructor(
+    private readonly homeserver: Homeserver,
+    private readonly arrivals: Arrivals,
+    private readonly unserved: UnservedSessionsService,
+    private readonly environment: Environment,
+    private readonly metrics: Metrics,
+  ) {}
+
+  onModuleInit(): void {
+    this.metrics.addCounter({
+      name: 'session_homeserver_late_total',
+      help: 'Requests that were answered before the homeserver had heard of what they ended or changed.',
+    });
+    this.homeserver.whenUp(() => {
+      this.arrivals
+        .hasten(SUBSCRIBER)
+        .catch((error: unknown) =>
+          this.logger.warn(`Deliveries wait for their next attempt: ${String(error)}`),
+        );
+    });
+  }
+
+  /** While the homeserver is down, no device is made that it could not serve. */
+  @InTransaction(DeviceCreated)
+  async requireUp(): Promise<void> {
+    if (!this.homeserver.isUp) throw new HomeserverUnavailable();
+  }
+
+  /**
+   * Waits until the homeserver has heard of what was committed. A session that begins must be known there; otherwise
+   * it is ended again. What has ended or changed is final, so the wait is short and never fails.
+   * @throws {MatrixError} 503 if the homeserver does not answer; 403 if it refuses the user or the device
+   */
+  async afterCommit(recorded: readonly RecordedEvent[]): Promise<void> {
+    const awaited = recorded.filter(({ event }) => !(event instanceof SecondLook));
+    if (awaited.length === 0) return;
+    const { loginWaitMs, logoutWaitMs } = this.environment.homeserver;
+    if (!awaited.some(({ event }) => begins(event))) {
+      const arrival = this.homeserver.isUp ? await this.wait(awaited, logoutWaitMs) : 'late';
+      if (arrival !== 'arrived') this.metrics.count('session_homeserver_late_total');
+      return;
+    }
+    const arrival = await this.wait(awaited, loginWaitMs);
+    if (arrival === 'arrived') return;
+    await this.undo(awaited);
+    if (arrival === 'late') throw new HomeserverUnavailable();
+    const [errcode, message] = codeAndMessage(arrival.refusal);
+    throw errcode === 'M_INVALID_PARAM' ? MatrixError.invalidParam(message) : MatrixError.forbidden(message);
+  }
+
+  private wait(events: readonly RecordedEvent[], limitMs: number): Promise<Arrival> {
+    return this.arrivals.of(
+      SUBSCRIBER,
+      events.map(({ eventId }) => eventId),
+      limitMs,
+    );
+  }
+
+  /** Ends the devices that were made in vain. Their tokens were given to nobody. */
+  private async undo(recorded: readonly RecordedEvent[]): Promise<void> {
+    const made = recorded.flatMap(({ event }) => (event instanceof DeviceCreated ? [event] : []));
+    if (made.length > 0) await this.unserved.end(made);
+  }
+}
+
+/** What the subscriber has made of a refusal: its code and its message. */
+function codeAndMessage(refusal: string): [errcode: string, message: string] {
+  const [errcode = '', ...words] = refusal.split(': ');
+  return [errcode, words.join(': ')];
+}
+
+function begins(event: object): boolean {
+  return (
+    event instanceof DeviceCreated ||
+    event instanceof AccountRegistered ||
+    (event instanceof SessionsEnded && event.reason === 'replaced_by_login')
+  );
+}

@@ -1,0 +1,69 @@
+import { Injectable } from '@nestjs/common';
+import { AppserviceRegistry } from '../appservices/appservice-registry.js';
+import { Environment } from '../config/environment.js';
+import { MatrixError } from '../matrix/matrix-error.js';
+import { Clock } from '../system/clock.js';
+import { Homeserver, HomeserverRefusal } from './homeserver.port.js';
+import { HomeserverStore } from './homeserver.store.js';
+
+/** How many users are remembered as known to the homeserver. */
+const REMEMBERED = 100_000;
+
+/**
+ * Which users of this service are also users of the homeserver. A user of the same name there who was not made by
+ * this service is somebody else, and must not fall to whoever has the name here.
+ */
+@Injectable()
+export class HomeserverUsers {
+  /** A user who is linked stays so. */
+  private readonly linked = new Set<string>();
+
+  constructor(
+    private readonly homeserver: Homeserver,
+    private readonly store: HomeserverStore,
+    private readonly appservices: AppserviceRegistry,
+    private readonly environment: Environment,
+    private readonly clock: Clock,
+  ) {}
+
+  async isLinked(userId: string): Promise<boolean> {
+    if (!this.homeserver.exists || this.linked.has(userId)) return true;
+    const user = await this.store.findUser(userId);
+    const isLinked = user !== null && user.linkedAt !== null;
+    if (isLinked) this.remember(userId);
+    return isLinked;
+  }
+
+  /**
+   * Creates the user at the homeserver, unless that has been done. Call it for one user at a time.
+   * @throws {HomeserverRefusal} for a name that somebody else has there, or that the homeserver does not allow
+   */
+  async ensure(userId: string, signal: AbortSignal): Promise<void> {
+    if (await this.isLinked(userId)) return;
+    const asToken = this.appservices.services.find((service) => service.claims(userId))?.token ?? null;
+    // The names of an application service are its own. Of any other user who exists there, only the record of an
+    // earlier attempt says that it is ours.
+    if (asToken === null && (await this.store.findUser(userId)) === null) {
+      await this.requireOurs(userId);
+      await this.store.intend(userId);
+    }
+    await this.homeserver.provision(userId, asToken, signal);
+    await this.store.link(userId, this.clock.now());
+    this.remember(userId);
+  }
+
+  private async requireOurs(userId: string): Promise<void> {
+    try {
+      await this.homeserver.requireFree(userId);
+    } catch (error) {
+      if (!(error instanceof MatrixError) || error.status !== 400) throw error;
+      if (error.errcode === 'M_USER_IN_USE' && this.environment.homeserver.adopts) return;
+      throw new HomeserverRefusal('M_FORBIDDEN', `The homeserver refuses this user: ${error.message}`);
+    }
+  }
+
+  private remember(userId: string): void {
+    if (this.linked.size >= REMEMBERED) this.linked.clear();
+    this.linked.add(userId);
+  }
+}

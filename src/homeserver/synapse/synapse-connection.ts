@@ -1,0 +1,170 @@
+import { Logger } from '@nestjs/common';
+import {
+  BrokenCircuitError,
+  circuitBreaker,
+  type CircuitBreakerPolicy,
+  CircuitState,
+  ConsecutiveBreaker,
+  handleWhen,
+} from 'cockatiel';
+import { type Dispatcher, Pool } from 'undici';
+import type { Metrics } from '../../metrics/metrics.js';
+import { type ForwardedAnswer, HomeserverUnavailable } from '../homeserver.port.js';
+
+/** After this many failed calls in a row, nobody waits for the homeserver until it answers a probe. */
+const FAILURES_IN_A_ROW = 5;
+const PROBE_MS = 1_000;
+const CONNECTIONS = 64;
+/** Shorter than that of Synapse, so that no request meets a closing connection. */
+const KEEP_ALIVE_MS = 30_000;
+const MOST_BYTES = 16 * 1_024 * 1_024;
+
+export interface SynapseCall {
+  /** Its name in metrics. */
+  readonly name: string;
+  readonly method: 'GET' | 'POST' | 'PUT';
+  readonly path: string;
+  readonly authorization: string;
+  /** Whether only this service may make the call, so that a refusal means a wrong configuration. */
+  readonly isTrusted?: boolean;
+  readonly body?: object | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Connections to Synapse, kept alive and bounded, with a time limit for each call and a circuit breaker. */
+export class SynapseConnection {
+  private readonly logger = new Logger('Homeserver');
+  private readonly pool: Pool;
+  private readonly basePath: string;
+  private readonly breaker: CircuitBreakerPolicy;
+  private probe: NodeJS.Timeout | undefined;
+  private up: () => void = () => {};
+  /** As the `Server` header says: `Synapse/1.163.2`. */
+  server: string | null = null;
+
+  constructor(
+    url: string,
+    private readonly timeoutMs: number,
+    private readonly metrics: Metrics,
+    private readonly ping: () => Promise<unknown>,
+  ) {
+    const { origin, pathname } = new URL(url);
+    this.basePath = pathname.replace(/\/$/, '');
+    this.pool = new Pool(origin, {
+      connections: CONNECTIONS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveMaxTimeout: KEEP_ALIVE_MS,
+      connect: { timeout: timeoutMs },
+      maxResponseSize: MOST_BYTES,
+    });
+    this.breaker = circuitBreaker(
+      handleWhen((error) => error instanceof HomeserverUnavailable),
+      { halfOpenAfter: PROBE_MS / 2, breaker: new ConsecutiveBreaker(FAILURES_IN_A_ROW) },
+    );
+    this.breaker.onBreak(() => this.went(false));
+    this.breaker.onReset(() => this.went(true));
+    metrics.addGauge({ name: 'session_homeserver_up', help: 'Whether the homeserver answers.' }, async () => [
+      { labels: {}, value: this.isUp ? 1 : 0 },
+    ]);
+    metrics.addCounter({
+      name: 'session_homeserver_calls_total',
+      help: 'Calls of the homeserver, by call and by outcome: ok, refused or failed.',
+      labelNames: ['call', 'outcome'],
+    });
+  }
+
+  get isUp(): boolean {
+    return this.breaker.state === CircuitState.Closed;
+  }
+
+  whenUp(work: () => void): void {
+    this.up = work;
+  }
+
+  /**
+   * Returns what Synapse answers.
+   * @throws {HomeserverUnavailable} if it does not answer in time, answers 5xx, or does not trust this service
+   */
+  async call(call: SynapseCall): Promise<ForwardedAnswer> {
+    try {
+      const answer = await this.breaker.execute(() => this.send(call));
+      this.count(call, answer.status < 400 ? 'ok' : 'refused');
+      return answer;
+    } catch (error) {
+      this.count(call, 'failed');
+      throw error instanceof BrokenCircuitError ? new HomeserverUnavailable({ cause: error }) : error;
+    }
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.probe);
+    await this.pool.destroy();
+  }
+
+  private async send({
+    method,
+    path,
+    authorization,
+    isTrusted,
+    body,
+    signal,
+  }: SynapseCall): Promise<ForwardedAnswer> {
+    const limit = AbortSignal.timeout(this.timeoutMs);
+    const options: Dispatcher.RequestOptions = {
+      method,
+      path: this.basePath + path,
+      headers: { authorization, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      body: body === undefined ? null : JSON.stringify(body),
+      signal: signal === undefined ? limit : AbortSignal.any([limit, signal]),
+    };
+    try {
+      const { statusCode: status, headers, body: answer } = await this.pool.request(options);
+      const text = await answer.text();
+      const { server } = headers;
+      if (typeof server === 'string') this.server = server;
+      if (status >= 500) throw new Error(`${path} is answered with ${status}: ${text.slice(0, 200)}`);
+      const parsed = { status, body: parse(text) };
+      if (isTrusted) requireTrust(path, parsed);
+      return parsed;
+    } catch (error) {
+      // Whoever gave up waiting says nothing about the homeserver.
+      if (signal?.aborted && !limit.aborted) throw error;
+      throw new HomeserverUnavailable({ cause: error });
+    }
+  }
+
+  private went(up: boolean): void {
+    if (up) {
+      clearInterval(this.probe);
+      this.logger.log('The homeserver answers again');
+      return this.up();
+    }
+    this.logger.error('The homeserver does not answer: logins on new devices fail, logouts reach it later');
+    clearInterval(this.probe);
+    this.probe = setInterval(() => void this.ping().catch(() => {}), PROBE_MS).unref();
+  }
+
+  private count({ name }: SynapseCall, outcome: string): void {
+    this.metrics.count('session_homeserver_calls_total', { call: name, outcome });
+  }
+}
+
+/** A wrong secret or another kind of server is no refusal: the call succeeds once the configuration is mended. */
+function requireTrust(path: string, { status, body }: ForwardedAnswer): void {
+  const isUnknownPath = status === 404 && body['errcode'] !== 'M_NOT_FOUND';
+  if ([401, 403, 405].includes(status) || isUnknownPath)
+    throw new Error(
+      `${path} is answered with ${status}: does Synapse have matrix_authentication_service and the same secret?`,
+    );
+}
+
+/** Answers without JSON come from something else than an endpoint, such as its 404 page. */
+function parse(text: string): Readonly<Record<string, unknown>> {
+  if (text === '') return {};
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}
