@@ -13,7 +13,7 @@ export default defineConfig({
       ...(process.env['NGINX'] ? [] : ['test/proxy/**']),
       ...(process.env['NATS_SERVER'] ? [] : ['test/nats/**']),
       ...(process.env['PGBOUNCER'] ? [] : ['test/pooler/**']),
-      ...(process.env['SYNAPSE'] ? [] : ['test/homeserver/synapse.test.ts']),
+      ...(process.env['SYNAPSE'] && process.env['NGINX'] ? [] : ['test/synapse/**']),
     ],
     // Examples know the package by its name: what was built stands for what would be installed.
     alias: {

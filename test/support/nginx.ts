@@ -6,12 +6,16 @@ import { vi } from 'vitest';
 import { temporaryDirectory } from '../../src/testing/test-postgres.js';
 import { freePort } from './service-process.js';
 
-/** The nginx configuration of the documentation, with other ports and without TLS, for any number of nodes. */
+/** An nginx configuration that the repository shows, with other ports and without TLS, for any number of nodes. */
 export class Nginx {
-  static async start(sessions: readonly number[], homeserver: number): Promise<Nginx> {
+  static async start(
+    sessions: readonly number[],
+    homeserver: number,
+    shown: 'docs/proxy/nginx.conf' | 'deploy/synapse/nginx.conf' = 'docs/proxy/nginx.conf',
+  ): Promise<Nginx> {
     const directory = await temporaryDirectory();
     const port = await freePort();
-    const example = await readFile(new URL('../../docs/proxy/nginx.conf', import.meta.url), 'utf8');
+    const example = await readFile(new URL(`../../${shown}`, import.meta.url), 'utf8');
     const nodes = sessions.map((node) => `server 127.0.0.1:${node} max_fails=0;`).join('\n    ');
     const adapted = example
       .replace('server 127.0.0.1:8008 max_fails=0;', nodes)

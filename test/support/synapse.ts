@@ -1,9 +1,10 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import request from 'supertest';
+import { parse } from 'yaml';
 import { vi } from 'vitest';
 import type { ClientSession } from '../../src/testing/matrix-client.js';
 import { temporaryDirectory } from '../../src/testing/test-postgres.js';
@@ -13,21 +14,38 @@ export interface SynapseOptions {
   readonly endpoint: string;
   readonly secret: string;
   readonly port: number;
+  /** More of its configuration. */
+  readonly more?: object;
 }
+
+/** The part of the configuration that the repository shows. */
+interface Shown {
+  readonly listeners: readonly object[];
+  readonly matrix_authentication_service: object;
+}
+
+const RATE = { per_second: 10_000, burst_count: 10_000 };
+const NO_LIMITS = {
+  rc_message: RATE,
+  rc_joins: { local: RATE, remote: RATE },
+  rc_invites: { per_room: RATE, per_user: RATE, per_issuer: RATE },
+};
 
 /** A real Synapse on SQLite that delegates its authentication. `SYNAPSE` names the Python that has it installed. */
 export class Synapse {
-  static async start({ endpoint, secret, port }: SynapseOptions): Promise<Synapse> {
+  static async start({ endpoint, secret, port, more = {} }: SynapseOptions): Promise<Synapse> {
     const directory = await temporaryDirectory();
     const config = join(directory, 'homeserver.yaml');
+    const secretFile = join(directory, 'secret');
+    await writeFile(secretFile, secret);
+    const example = await readFile(new URL('../../deploy/synapse/homeserver.yaml', import.meta.url), 'utf8');
+    const shown = parse(example) as Shown;
     // JSON is YAML.
     await writeFile(
       config,
       JSON.stringify({
         server_name: 'localhost',
-        listeners: [
-          { port, type: 'http', bind_addresses: ['127.0.0.1'], resources: [{ names: ['client'] }] },
-        ],
+        listeners: shown.listeners.map((listener) => ({ ...listener, port })),
         database: { name: 'sqlite3', args: { database: join(directory, 'homeserver.db') } },
         signing_key_path: join(directory, 'signing.key'),
         media_store_path: join(directory, 'media'),
@@ -37,7 +55,14 @@ export class Synapse {
         report_stats: false,
         trusted_key_servers: [],
         log_config: join(directory, 'log.yaml'),
-        matrix_authentication_service: { enabled: true, endpoint, secret },
+        matrix_authentication_service: {
+          ...shown.matrix_authentication_service,
+          endpoint,
+          secret_path: secretFile,
+        },
+        // As many requests as the tests like.
+        ...NO_LIMITS,
+        ...more,
       }),
     );
     await writeFile(join(directory, 'log.yaml'), JSON.stringify({ version: 1, root: { level: 'ERROR' } }));
@@ -68,6 +93,10 @@ export class Synapse {
   /** What only the authentication service may call: `/_synapse/mas/…`. */
   tell(call: string, body: object) {
     return this.http.post(`/_synapse/mas/${call}`).auth(this.secret, { type: 'bearer' }).send(body);
+  }
+
+  ask(path: string) {
+    return this.http.get(path).auth(this.secret, { type: 'bearer' });
   }
 
   async stop(): Promise<void> {
