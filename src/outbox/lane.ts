@@ -105,8 +105,9 @@ export class Lane {
   private async lease(limit: number): Promise<{ leased: LeasedDelivery[]; until: Date }> {
     const { store, clock } = this.parts;
     const now = clock.now();
-    // Longer than a delivery may take: if another process takes it over, its holder is dead.
-    const until = new Date(now.getTime() + 2 * (this.terms.timeoutMs + SETTLING_MS));
+    // Longer than a delivery may take, and the wait for a connection before it: if another process takes it over, its
+    // holder is dead.
+    const until = new Date(now.getTime() + this.terms.timeoutMs + 2 * SETTLING_MS);
     return { leased: await store.lease(this.subscriber, { now, limit, until }), until };
   }
 

@@ -22,8 +22,8 @@ import { SecondLook } from './second-look.event.js';
 
 /** A call that hangs holds up its own user only, unless this many users hang. */
 const AT_ONCE = 64;
-/** Deleting many devices takes some calls. */
-const CALLS = 4;
+/** A delivery makes several calls, of which hardly more than one is slow. */
+const CALLS = 2;
 const LONGEST_PAUSE_MS = 15_000;
 
 type Handler = (payload: never, signal: AbortSignal) => Promise<void>;

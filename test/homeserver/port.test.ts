@@ -1,0 +1,390 @@
+import { describe, expect, it } from 'vitest';
+import {
+  type ForwardedAnswer,
+  Homeserver,
+  type HomeserverDevice,
+  HomeserverRefusal,
+  MatrixError,
+} from '../../src/index.js';
+import {
+  type ClientSession,
+  PASSWORD,
+  passwordOf,
+  uniqueUsername,
+  V3,
+} from '../../src/testing/matrix-client.js';
+import { createDatabase } from '../support/database.js';
+import { TestApp, useApp } from '../support/test-app.js';
+
+/** A homeserver of a team, which remembers what it is told. */
+class TownHall extends Homeserver {
+  readonly told: string[] = [];
+  readonly devices = new Set<string>();
+  readonly taken = new Set<string>();
+  isWell = true;
+  /** What it does before it obeys. */
+  behave: (what: string) => Promise<void> = async () => {};
+
+  override get isUp(): boolean {
+    return this.isWell;
+  }
+
+  async requireFree(userId: string): Promise<void> {
+    if (this.taken.has(userId)) throw new MatrixError(400, 'M_USER_IN_USE', 'This username is taken');
+  }
+
+  provision(userId: string): Promise<void> {
+    return this.obey(`provision ${userId}`, () => this.taken.add(userId));
+  }
+
+  putDevice({ deviceId, displayName }: HomeserverDevice): Promise<void> {
+    return this.obey(`put ${deviceId} ${displayName}`, () => this.devices.add(deviceId));
+  }
+
+  renameDevice({ deviceId, displayName }: HomeserverDevice): Promise<void> {
+    return this.obey(`rename ${deviceId} ${displayName}`, () => {});
+  }
+
+  async deleteDevices(_: string, deviceIds: readonly string[]): Promise<void> {
+    await this.obey(`delete ${deviceIds.toSorted().join()}`, () => {
+      for (const deviceId of deviceIds) this.devices.delete(deviceId);
+    });
+  }
+
+  deactivate(userId: string, erase: boolean): Promise<void> {
+    return this.obey(`deactivate ${userId} ${erase}`, () => {});
+  }
+
+  reactivate(userId: string): Promise<void> {
+    return this.obey(`reactivate ${userId}`, () => {});
+  }
+
+  restrict(userId: string, restriction: string, on: boolean): Promise<void> {
+    return this.obey(`${restriction} ${userId} ${on}`, () => {});
+  }
+
+  async allowCrossSigningReset(): Promise<void> {}
+
+  async forgetToken(): Promise<void> {
+    this.told.push('forget');
+  }
+
+  async listDevices(): Promise<string[]> {
+    return [...this.devices];
+  }
+
+  async forward(): Promise<ForwardedAnswer> {
+    return { status: 200, body: { capabilities: { 'org.example.townhall': { enabled: true } } } };
+  }
+
+  private async obey(what: string, change: () => void): Promise<void> {
+    await this.behave(what);
+    this.told.push(what);
+    change();
+  }
+}
+
+const SECRET = 'a-secret-that-only-the-homeserver-knows';
+const variables = {
+  HOMESERVER_SECRET: SECRET,
+  HOMESERVER_LOGIN_WAIT: '500ms',
+  HOMESERVER_LOGOUT_WAIT: '300ms',
+  SERVER_ADMINS: '@admin:localhost',
+};
+const hall = new TownHall();
+const app = useApp({ variables, homeserver: hall });
+
+/** What the homeserver is told meanwhile. */
+const toldWhile = async (work: () => Promise<unknown>): Promise<string[]> => {
+  const from = hall.told.length;
+  await work();
+  return hall.told.slice(from);
+};
+const login = (userId: string, extra: object = {}) =>
+  app()
+    .http.post(`${V3}/login`)
+    .send({
+      type: 'm.login.password',
+      identifier: { type: 'm.id.user', user: userId },
+      password: PASSWORD,
+      ...extra,
+    });
+const introspect = (token: string) =>
+  app().http.post('/oauth2/introspect').set('Authorization', `Bearer ${SECRET}`).type('form').send({ token });
+const misbehaving = async (behave: TownHall['behave'], work: () => Promise<unknown>) => {
+  hall.behave = behave;
+  try {
+    await work();
+  } finally {
+    hall.behave = async () => {};
+  }
+};
+const nothing = () => new Promise<void>(() => {});
+
+describe('A homeserver of a team', () => {
+  it('knows the user and the device when a registration is answered', async () => {
+    const username = uniqueUsername();
+    const told = await toldWhile(() =>
+      app().matrix.register({ username, device_id: 'PHONE', initial_device_display_name: 'Phone' }),
+    );
+    expect(told).toEqual([`provision @${username}:localhost`, 'put PHONE Phone']);
+  });
+
+  it('has heard of every ending when it is answered, and of the dead token', async () => {
+    const own = await app().matrix.register();
+    const others = [await app().matrix.login(own.userId), await app().matrix.login(own.userId)];
+    const [one, other] = others.map(({ deviceId }) => deviceId).toSorted() as [string, string];
+    const told = await toldWhile(async () => {
+      await app().matrix.call(own, 'put', `/devices/${one}`).send({ display_name: 'Kitchen' }).expect(200);
+      await app()
+        .matrix.call(own, 'post', '/delete_devices')
+        .send({ devices: [one, other], auth: passwordOf(own) })
+        .expect(200);
+      await app().matrix.logout(own).expect(200);
+    });
+    expect(told).toEqual([
+      `rename ${one} Kitchen`,
+      `delete ${one},${other}`,
+      `delete ${own.deviceId}`,
+      'forget',
+    ]);
+  });
+
+  it('is told of locks, suspensions and deactivations', async () => {
+    const own = await app().matrix.register();
+    const { accessToken } = await app().createUser('admin');
+    const restrict = (what: string, body: object) =>
+      app()
+        .http.put(`/_matrix/client/v1/admin/${what}/${own.userId}`)
+        .auth(accessToken, { type: 'bearer' })
+        .send(body)
+        .expect(200);
+    const told = await toldWhile(async () => {
+      await restrict('lock', { locked: true });
+      await restrict('lock', { locked: false });
+      await restrict('suspend', { suspended: true });
+      await app()
+        .matrix.call(own, 'post', '/account/deactivate')
+        .send({ erase: true, auth: passwordOf(own) })
+        .expect(200);
+    });
+    expect(told.slice(0, 4)).toEqual([
+      `locked ${own.userId} true`,
+      `locked ${own.userId} false`,
+      `suspended ${own.userId} true`,
+      `deactivate ${own.userId} true`,
+    ]);
+    expect(told).toContain('forget');
+  });
+
+  it('is asked what it can do', async () => {
+    const own = await app().matrix.register();
+    const { body } = await app().matrix.call(own, 'get', '/capabilities').expect(200);
+    expect(body.capabilities).toMatchObject({
+      'org.example.townhall': { enabled: true },
+      'm.change_password': { enabled: true },
+    });
+  });
+});
+
+describe('A login that the homeserver', () => {
+  it('does not hear of in time fails, and its session has ended', async () => {
+    const own = await app().matrix.register();
+    await misbehaving(nothing, async () => {
+      const { body, headers } = await login(own.userId).expect(503);
+      expect(body).toMatchObject({ errcode: 'M_UNKNOWN' });
+      expect(headers['retry-after']).toBe('5');
+      expect(await app().matrix.devices(own)).toHaveLength(1);
+    });
+  });
+
+  it('cannot hear of at all fails before anything is written', async () => {
+    const own = await app().matrix.register();
+    hall.isWell = false;
+    try {
+      const told = await toldWhile(() => login(own.userId).expect(503));
+      expect(told).toEqual([]);
+      await app().matrix.logout(own).expect(200);
+    } finally {
+      hall.isWell = true;
+    }
+  });
+
+  it('refuses is refused here, for the reason that it gives, and has ended', async () => {
+    const own = await app().matrix.register();
+    const refuse = (errcode: string) => async (what: string) => {
+      if (what.startsWith('put')) throw new HomeserverRefusal(errcode, 'That is the ID of a key: no');
+    };
+    await misbehaving(refuse('M_FORBIDDEN'), async () => {
+      const { body } = await login(own.userId).expect(403);
+      expect(body).toEqual({ errcode: 'M_FORBIDDEN', error: 'That is the ID of a key: no' });
+    });
+    await misbehaving(refuse('M_INVALID_PARAM'), () => login(own.userId).expect(400));
+    expect(await app().matrix.devices(own)).toHaveLength(1);
+  });
+
+  it('on a known device waits for what the homeserver was told before', async () => {
+    const own = await app().matrix.register();
+    let release = () => {};
+    const released = new Promise<void>((resolve) => (release = resolve));
+    await misbehaving(
+      () => released,
+      async () => {
+        const first = login(own.userId, { device_id: 'TABLET' });
+        const both = Promise.all([first, first.then(() => login(own.userId, { device_id: 'TABLET' }))]);
+        setTimeout(release, 200);
+        expect((await both).map(({ status }) => status)).toEqual([200, 200]);
+      },
+    );
+    const told = await toldWhile(() => login(own.userId, { device_id: 'TABLET' }).expect(200));
+    expect(told).toEqual([]);
+  });
+});
+
+describe('A user whom somebody else has at the homeserver', () => {
+  it('cannot be registered', async () => {
+    const username = uniqueUsername();
+    hall.taken.add(`@${username}:localhost`);
+    const { body } = await app()
+      .http.post(`${V3}/register`)
+      .send({ username, password: PASSWORD, auth: { type: 'm.login.dummy' } })
+      .expect(400);
+    expect(body.errcode).toBe('M_USER_IN_USE');
+    await app().http.get(`${V3}/register/available?username=${username}`).expect(400);
+  });
+
+  it('gets no session here, and nothing there is touched', async () => {
+    hall.taken.add('@stranger:localhost');
+    hall.devices.add('THEIRS');
+    const told = await toldWhile(async () => {
+      await expect(app().createUser('stranger')).rejects.toThrow();
+      const { body } = await login('@stranger:localhost', { device_id: 'THEIRS' }).expect(403);
+      expect(body.error).toContain('This username is taken');
+    });
+    expect(told).toEqual([]);
+    expect(hall.devices).toContain('THEIRS');
+    const rows = await app().sql(`SELECT FROM devices WHERE user_id = '@stranger:localhost'`);
+    expect(rows).toEqual([]);
+  });
+
+  it('has no token that is active', async () => {
+    const own = await app().matrix.register();
+    expect((await introspect(own.accessToken).expect(200)).body).toMatchObject({ active: true });
+    await app().sql('DELETE FROM homeserver_users WHERE user_id = $1', [own.userId]);
+    const other = await TestApp.start({ variables, homeserver: hall, database: app().database });
+    try {
+      const { body } = await other.http
+        .post('/oauth2/introspect')
+        .set('Authorization', `Bearer ${SECRET}`)
+        .type('form')
+        .send({ token: own.accessToken })
+        .expect(503);
+      expect(body.error).toBe('temporarily_unavailable');
+    } finally {
+      await other.stop();
+    }
+  });
+
+  it('is the same person if the operator says so', async () => {
+    const adopting = await TestApp.start({
+      variables: { ...variables, HOMESERVER_ADOPT: 'on' },
+      homeserver: hall,
+      database: await createDatabase(),
+    });
+    try {
+      hall.taken.add('@member:localhost');
+      const session: ClientSession = await adopting.createUser('member');
+      expect(hall.devices).toContain(session.deviceId);
+    } finally {
+      await adopting.stop();
+    }
+  });
+});
+
+describe('A deletion', () => {
+  it('is repeated some seconds later, once', async () => {
+    const own = await app().matrix.register();
+    await app().matrix.logout(own).expect(200);
+    const told = await toldWhile(async () => {
+      app().clock.advance(6_000);
+      await expect.poll(() => hall.told.filter((what) => what.includes(own.deviceId))).toHaveLength(3);
+      app().clock.advance(60_000);
+      await app().drain();
+    });
+    expect(told.filter((what) => what.includes(own.deviceId))).toHaveLength(1);
+  });
+
+  it('is repeated before a new device of its ID is made, and not after', async () => {
+    const own = await app().matrix.register({ device_id: 'REBORN' });
+    await app().matrix.logout(own).expect(200);
+    const told = await toldWhile(async () => {
+      await login(own.userId, { device_id: 'REBORN' }).expect(200);
+      app().clock.advance(6_000);
+      await app().drain();
+    });
+    expect(told).toEqual(['delete REBORN', 'put REBORN null']);
+  });
+
+  it('that did not arrive comes before the new device of its ID', async () => {
+    const own = await app().matrix.register({ device_id: 'AGAIN' });
+    await misbehaving(
+      async () => {
+        throw new Error('Not now');
+      },
+      () => app().matrix.logout(own).expect(200),
+    );
+    const told = await toldWhile(() => login(own.userId, { device_id: 'AGAIN' }).expect(200));
+    expect(told).toEqual(['delete AGAIN', 'delete AGAIN', 'put AGAIN null']);
+  });
+
+  it('that an administrator replays much later spares a device that was born since', async () => {
+    const own = await app().matrix.register({ device_id: 'LATER' });
+    await misbehaving(
+      async (what) => {
+        if (what.startsWith('delete')) throw new HomeserverRefusal('M_UNKNOWN', 'No');
+      },
+      () => app().matrix.logout(own).expect(200),
+    );
+    await login(own.userId, { device_id: 'LATER' }).expect(200);
+    app().clock.advance(10 * 60_000);
+    const admin = await app().matrix.login('@admin:localhost');
+    const told = await toldWhile(async () => {
+      const { body } = await app()
+        .http.post('/_session/v1/admin/deliveries/homeserver/replay')
+        .auth(admin.accessToken, { type: 'bearer' })
+        .expect(200);
+      expect(body.replayed).toBeGreaterThan(0);
+      await app().drain();
+    });
+    expect(told.filter((what) => what.includes('LATER'))).toEqual([]);
+  });
+});
+
+describe('Two nodes', () => {
+  it('wait for each other’s deliveries', async () => {
+    const database = await createDatabase();
+    const patient = { ...variables, HOMESERVER_LOGIN_WAIT: '10s' };
+    const one = await TestApp.start({
+      variables: { ...patient, EVENT_POLL_INTERVAL: '50ms' },
+      homeserver: hall,
+      database,
+    });
+    const broken = new TownHall();
+    broken.behave = async () => {
+      throw new Error('This node does not reach it');
+    };
+    const other = await TestApp.start({
+      variables: { ...patient, EVENT_POLL_INTERVAL: '1h' },
+      homeserver: broken,
+      database,
+    });
+    try {
+      const session = await other.matrix.register();
+      expect(hall.devices).toContain(session.deviceId);
+    } finally {
+      await other.stop();
+      await one.stop();
+      await database.drop();
+    }
+  });
+});
