@@ -172,6 +172,7 @@ module.exports = {
         'device-rows',
         'events',
         'outbox',
+        'reconciler',
         'session',
         'uia',
         ...UNDERNEATH,

@@ -113,6 +113,11 @@ export class AccountsService implements OnModuleInit {
     return this.store.find(userId);
   }
 
+  /** The next accounts after a user ID, in their order, and whether they can be used. */
+  page(behind: string, limit: number): Promise<{ userId: string; isActive: boolean }[]> {
+    return this.store.page(behind, limit);
+  }
+
   /** Returns the full user ID, in lower case, that a name stands for, whether or not there is such a user. */
   canonicalName(user: string): string {
     const { serverName } = this.environment;

@@ -60,6 +60,12 @@ const UPGRADE_GUEST: Statement = {
     WHERE user_id = $1 AND kind = 'guest' AND deactivated_at IS NULL
     RETURNING user_id`,
 };
+const PAGE: Statement = {
+  name: 'accounts_page',
+  text: `
+    SELECT user_id AS "userId", deactivated_at IS NULL AS "isActive" FROM accounts WHERE user_id > $1
+    ORDER BY user_id LIMIT $2`,
+};
 const DEACTIVATE: Statement = {
   name: 'accounts_deactivate',
   text: 'UPDATE accounts SET password_hash = NULL, deactivated_at = $2 WHERE user_id = $1',
@@ -121,6 +127,11 @@ export class AccountsStore {
   async findAny(): Promise<string | null> {
     const [account] = await this.unitOfWork.query<{ userId: string }>(FIND_ANY);
     return account?.userId ?? null;
+  }
+
+  /** The next accounts after a name, in the order of user IDs. */
+  page(behind: string, limit: number): Promise<{ userId: string; isActive: boolean }[]> {
+    return this.unitOfWork.query(PAGE, [behind, limit]);
   }
 
   /** Any number of transactions may hold an account; while they do, none can lock it. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { duration, interval, milliseconds } from './durations.js';
+import { duration, milliseconds } from './durations.js';
 
 const wait = () =>
   duration({ min: 1, max: 60_000, examples: '500ms or 5s', bounds: 'from a millisecond to a minute' });
@@ -48,11 +48,8 @@ export const homeserverVariables = {
     .enum(['off', 'dry_run', 'repair'], { error: '"off", "dry_run" or "repair"' })
     .default('off')
     .describe(
-      'Whether devices here and at the homeserver are compared regularly, and differences reported (dry_run) or repaired.',
+      'Whether the reconciler also compares users and devices with those of the homeserver, and reports differences (dry_run) or repairs them.',
     ),
-  HOMESERVER_RECONCILE_INTERVAL: interval()
-    .default('1h')
-    .describe('How often users and devices are compared with those of the homeserver.'),
   HOMESERVER_ADOPT: z
     .enum(['on', 'off'], { error: '"on" or "off"' })
     .default('off')
@@ -74,7 +71,6 @@ export interface HomeserverSettings {
   readonly logoutWaitMs: number;
   readonly adminUser: string;
   readonly reconcile: 'off' | 'dry_run' | 'repair';
-  readonly reconcileIntervalMs: number;
   readonly adopts: boolean;
 }
 
@@ -88,7 +84,6 @@ export function homeserverOf(parsed: Parsed): HomeserverSettings {
     logoutWaitMs: milliseconds(parsed.HOMESERVER_LOGOUT_WAIT),
     adminUser: parsed.HOMESERVER_ADMIN_USER,
     reconcile: parsed.HOMESERVER_RECONCILE,
-    reconcileIntervalMs: milliseconds(parsed.HOMESERVER_RECONCILE_INTERVAL),
     adopts: parsed.HOMESERVER_ADOPT === 'on',
   };
 }

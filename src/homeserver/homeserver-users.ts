@@ -36,10 +36,11 @@ export class HomeserverUsers {
 
   /**
    * Creates the user at the homeserver, unless that has been done. Call it for one user at a time.
+   * @param again also if that has been done, because the homeserver has lost the user
    * @throws {HomeserverRefusal} for a name that somebody else has there, or that the homeserver does not allow
    */
-  async ensure(userId: string, signal: AbortSignal): Promise<void> {
-    if (await this.isLinked(userId)) return;
+  async ensure(userId: string, signal: AbortSignal, again = false): Promise<void> {
+    if (!again && (await this.isLinked(userId))) return;
     const asToken = this.appservices.services.find((service) => service.claims(userId))?.token ?? null;
     // The names of an application service are its own. Of any other user who exists there, only the record of an
     // earlier attempt says that it is ours.

@@ -2,6 +2,8 @@ import { Module, type OnModuleInit } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { Environment, EnvironmentError } from '../config/environment.js';
 import { Parts } from '../config/parts.js';
+import { ReconcilerChecks } from '../reconciler/reconciler-checks.js';
+import { ReconcilerModule } from '../reconciler/reconciler.module.js';
 import { UiaModule } from '../uia/uia.module.js';
 import { CrossSigningResetController } from './client-api/cross-signing-reset.controller.js';
 import { CrossSigningResetService } from './client-api/cross-signing-reset.service.js';
@@ -18,21 +20,27 @@ import { HomeserverUserEntity } from './homeserver-user.entity.js';
 import { HomeserverUsers } from './homeserver-users.js';
 import { IntrospectionController } from './introspection/introspection.controller.js';
 import { IntrospectionService } from './introspection/introspection.service.js';
+import { Comparison } from './reconciliation/comparison.js';
+import { HomeserverCheck } from './reconciliation/homeserver.check.js';
+import { Repairs } from './reconciliation/repairs.js';
 import { ProviderMetadataController } from './provider-metadata.controller.js';
 
 /** Connects the service with a homeserver that trusts its tokens: what it asks, and what it is told. */
 @Module({
-  imports: [TypeOrmModule.forFeature([HomeserverUserEntity, SecondLookEntity]), UiaModule],
+  imports: [TypeOrmModule.forFeature([HomeserverUserEntity, SecondLookEntity]), ReconcilerModule, UiaModule],
   controllers: [CrossSigningResetController, IntrospectionController, ProviderMetadataController],
   providers: [
+    Comparison,
     CrossSigningResetService,
     DeliveryMetrics,
+    HomeserverCheck,
     HomeserverDeliveries,
     HomeserverStore,
     HomeserverSubscriber,
     HomeserverUsers,
     HomeserverWaits,
     IntrospectionService,
+    Repairs,
     SecondLooks,
     {
       provide: HomeserverSecret,
@@ -45,11 +53,16 @@ export class HomeserverModule implements OnModuleInit {
   constructor(
     private readonly homeserver: Homeserver,
     private readonly parts: Parts,
+    private readonly environment: Environment,
+    private readonly checks: ReconcilerChecks,
+    private readonly check: HomeserverCheck,
   ) {}
 
   /** Where the setup is known only now, the keys endpoints are there unless the team left them out. */
   onModuleInit(): void {
-    if (this.homeserver.exists && this.parts.has('keys'))
+    if (!this.homeserver.exists) return;
+    if (this.parts.has('keys'))
       throw new EnvironmentError(["With a homeserver, keys are kept there: set without: ['keys']"]);
+    if (this.environment.homeserver.reconcile !== 'off') this.checks.add(this.check);
   }
 }

@@ -20,6 +20,9 @@ export type Positions = Record<string, DeviceRef | null>;
 
 /** A check that goes through its tables page by page. */
 export interface Check {
+  /** The tables, or other lists, that it goes through. */
+  tables(): readonly string[];
+  /** Checks the next page of each, and moves the positions. */
   look(repair: boolean, positions: Positions): Promise<Finding[]>;
 }
 

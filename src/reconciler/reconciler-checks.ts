@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { Finding, Positions } from './finding.js';
+import type { Check, Finding, Positions } from './finding.js';
 import { LostRowsCheck } from './lost-rows.check.js';
 import { StuckEventsCheck } from './stuck-events.check.js';
 import { UnusedDevicesCheck } from './unused-devices.check.js';
@@ -7,21 +7,31 @@ import { UnusedDevicesCheck } from './unused-devices.check.js';
 /** Everything that the reconciler looks for. */
 @Injectable()
 export class ReconcilerChecks {
-  constructor(
-    private readonly lostRows: LostRowsCheck,
-    private readonly unusedDevices: UnusedDevicesCheck,
-    private readonly stuckEvents: StuckEventsCheck,
-  ) {}
+  private readonly checks: Check[];
 
-  /** The tables that it reads page by page. */
+  constructor(
+    lostRows: LostRowsCheck,
+    unusedDevices: UnusedDevicesCheck,
+    private readonly stuckEvents: StuckEventsCheck,
+  ) {
+    this.checks = [lostRows, unusedDevices];
+  }
+
+  /** Adds a check of another module. Call it before the application has started. */
+  add(check: Check): void {
+    this.checks.push(check);
+  }
+
+  /** What it reads page by page. */
   tables(): readonly string[] {
-    return [...this.lostRows.tables(), 'devices'];
+    return this.checks.flatMap((check) => check.tables());
   }
 
   /** Checks the next page of each table, and moves the positions. */
   async nextPage(repair: boolean, positions: Positions): Promise<Finding[]> {
-    const lost = await this.lostRows.look(repair, positions);
-    return [...lost, ...(await this.unusedDevices.look(repair, positions))];
+    const findings: Finding[] = [];
+    for (const check of this.checks) findings.push(...(await check.look(repair, positions)));
+    return findings;
   }
 
   events(repair: boolean): Promise<Finding> {

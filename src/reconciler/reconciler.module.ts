@@ -21,5 +21,6 @@ import { ReconcilerStore } from './reconciler.store.js';
     UnusedDevicesCheck,
     StuckEventsCheck,
   ],
+  exports: [ReconcilerChecks],
 })
 export class ReconcilerModule {}

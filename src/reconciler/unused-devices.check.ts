@@ -27,6 +27,10 @@ export class UnusedDevicesCheck implements Check, BeforeApplicationShutdown {
     this.isStopping = true;
   }
 
+  tables(): readonly string[] {
+    return ['devices'];
+  }
+
   async look(repair: boolean, positions: Positions): Promise<Finding[]> {
     const before = new Date(this.clock.now().getTime() - this.environment.deviceWithoutTokenTtlMs);
     const look = (from: DeviceRef) => this.devices.pageOfUnused(from, PAGE, before);

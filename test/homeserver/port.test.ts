@@ -6,6 +6,7 @@ import {
   HomeserverRefusal,
   MatrixError,
 } from '../../src/index.js';
+import { ReconcilerService } from '../../src/reconciler/reconciler.service.js';
 import {
   type ClientSession,
   PASSWORD,
@@ -19,7 +20,8 @@ import { TestApp, useApp } from '../support/test-app.js';
 /** A homeserver of a team, which remembers what it is told. */
 class TownHall extends Homeserver {
   readonly told: string[] = [];
-  readonly devices = new Set<string>();
+  /** The user of each device. */
+  readonly devices = new Map<string, string>();
   readonly taken = new Set<string>();
   isWell = true;
   /** What it does before it obeys. */
@@ -37,8 +39,8 @@ class TownHall extends Homeserver {
     return this.obey(`provision ${userId}`, () => this.taken.add(userId));
   }
 
-  putDevice({ deviceId, displayName }: HomeserverDevice): Promise<void> {
-    return this.obey(`put ${deviceId} ${displayName}`, () => this.devices.add(deviceId));
+  putDevice({ userId, deviceId, displayName }: HomeserverDevice): Promise<void> {
+    return this.obey(`put ${deviceId} ${displayName}`, () => this.devices.set(deviceId, userId));
   }
 
   renameDevice({ deviceId, displayName }: HomeserverDevice): Promise<void> {
@@ -69,8 +71,8 @@ class TownHall extends Homeserver {
     this.told.push('forget');
   }
 
-  async listDevices(): Promise<string[]> {
-    return [...this.devices];
+  async listDevices(userId: string): Promise<string[]> {
+    return [...this.devices].filter(([, owner]) => owner === userId).map(([deviceId]) => deviceId);
   }
 
   async forward(): Promise<ForwardedAnswer> {
@@ -255,14 +257,14 @@ describe('A user whom somebody else has at the homeserver', () => {
 
   it('gets no session here, and nothing there is touched', async () => {
     hall.taken.add('@stranger:localhost');
-    hall.devices.add('THEIRS');
+    hall.devices.set('THEIRS', '@stranger:localhost');
     const told = await toldWhile(async () => {
       await expect(app().createUser('stranger')).rejects.toThrow();
       const { body } = await login('@stranger:localhost', { device_id: 'THEIRS' }).expect(403);
       expect(body.error).toContain('This username is taken');
     });
     expect(told).toEqual([]);
-    expect(hall.devices).toContain('THEIRS');
+    expect(hall.devices.has('THEIRS')).toBe(true);
     const rows = await app().sql(`SELECT FROM devices WHERE user_id = '@stranger:localhost'`);
     expect(rows).toEqual([]);
   });
@@ -294,7 +296,7 @@ describe('A user whom somebody else has at the homeserver', () => {
     try {
       hall.taken.add('@member:localhost');
       const session: ClientSession = await adopting.createUser('member');
-      expect(hall.devices).toContain(session.deviceId);
+      expect(hall.devices.has(session.deviceId)).toBe(true);
     } finally {
       await adopting.stop();
     }
@@ -322,7 +324,7 @@ describe('A deletion', () => {
       app().clock.advance(6_000);
       await app().drain();
     });
-    expect(told).toEqual(['delete REBORN', 'put REBORN null']);
+    expect(told.filter((what) => what.includes('REBORN'))).toEqual(['delete REBORN', 'put REBORN null']);
   });
 
   it('that did not arrive comes before the new device of its ID', async () => {
@@ -360,6 +362,39 @@ describe('A deletion', () => {
   });
 });
 
+describe('The reconciler', () => {
+  it('introduces users who were here before there was a homeserver, with their devices', async () => {
+    const database = await createDatabase();
+    const before = await TestApp.start({ database });
+    const own = await before.matrix.register({ initial_device_display_name: 'Phone' });
+    await before.stop();
+    const startWith = (mode: string) =>
+      TestApp.start({
+        variables: { ...variables, HOMESERVER_RECONCILE: mode },
+        homeserver: hall,
+        database,
+      });
+    for (const mode of ['dry_run', 'repair']) {
+      const after = await startWith(mode);
+      try {
+        const told = await toldWhile(async () => {
+          const findings = await after.nest.get(ReconcilerService).lookThrough(true);
+          const repaired = mode === 'repair' ? 1 : 0;
+          expect(findings).toMatchObject([{ problem: 'homeserver_users_missing', found: 1, repaired }]);
+          await after.drain();
+        });
+        expect(told).toEqual(
+          mode === 'repair' ? [`provision ${own.userId}`, `put ${own.deviceId} Phone`] : [],
+        );
+        if (mode === 'repair') expect(await after.nest.get(ReconcilerService).lookThrough(true)).toEqual([]);
+      } finally {
+        await after.stop();
+      }
+    }
+    await database.drop();
+  });
+});
+
 describe('Two nodes', () => {
   it('wait for each other’s deliveries', async () => {
     const database = await createDatabase();
@@ -380,7 +415,7 @@ describe('Two nodes', () => {
     });
     try {
       const session = await other.matrix.register();
-      expect(hall.devices).toContain(session.deviceId);
+      expect(hall.devices.has(session.deviceId)).toBe(true);
     } finally {
       await other.stop();
       await one.stop();

@@ -11,6 +11,7 @@ import type { RecordedEvent } from '../../outbox/subscribers.js';
 import { UnservedSessionsService } from '../../session/ending/unserved-sessions.service.js';
 import { Homeserver, HomeserverUnavailable } from '../homeserver.port.js';
 import { SecondLook } from './second-look.event.js';
+import { UserMissing } from './user-missing.event.js';
 
 /** The name under which deliveries to the homeserver are stored. */
 export const SUBSCRIBER = 'homeserver';
@@ -54,7 +55,9 @@ export class HomeserverWaits implements OnModuleInit {
    * @throws {MatrixError} 503 if the homeserver does not answer; 403 if it refuses the user or the device
    */
   async afterCommit(recorded: readonly RecordedEvent[]): Promise<void> {
-    const awaited = recorded.filter(({ event }) => !(event instanceof SecondLook));
+    const awaited = recorded.filter(
+      ({ event }) => !(event instanceof SecondLook || event instanceof UserMissing),
+    );
     if (awaited.length === 0) return;
     const { loginWaitMs, logoutWaitMs } = this.environment.homeserver;
     if (!awaited.some(({ event }) => begins(event))) {

@@ -8,6 +8,7 @@ import type { DevicesDeleted } from '../../events/devices-deleted.event.js';
 import { Clock } from '../../system/clock.js';
 import { Homeserver } from '../homeserver.port.js';
 import { HomeserverUsers } from '../homeserver-users.js';
+import type { UserMissing } from './user-missing.event.js';
 import type { SecondLook } from './second-look.event.js';
 import { SecondLooks } from './second-looks.js';
 
@@ -37,6 +38,13 @@ export class HomeserverDeliveries {
     // The earlier device of this ID may have been brought back by a late upload; its keys must not be the new one's.
     await this.deleteOnceMore(userId, [deviceId], signal);
     await this.homeserver.putDevice({ userId, deviceId, displayName }, signal);
+  }
+
+  /** The homeserver does not have the user, or was never told of them. */
+  async userMissing({ userId }: UserMissing, signal: AbortSignal): Promise<void> {
+    await this.users.ensure(userId, signal, true);
+    for (const { deviceId, displayName } of await this.devices.list(userId))
+      await this.homeserver.putDevice({ userId, deviceId, displayName }, signal);
   }
 
   async deviceRenamed({ userId, deviceId, displayName }: DeviceRenamed, signal: AbortSignal): Promise<void> {

@@ -19,6 +19,7 @@ import { HomeserverDeliveries } from './homeserver.deliveries.js';
 import { Homeserver, HomeserverRefusal } from '../homeserver.port.js';
 import { HomeserverWaits, SUBSCRIBER } from './homeserver-waits.js';
 import { SecondLook } from './second-look.event.js';
+import { UserMissing } from './user-missing.event.js';
 
 /** A call that hangs holds up its own user only, unless this many users hang. */
 const AT_ONCE = 64;
@@ -60,6 +61,7 @@ export class HomeserverSubscriber implements Subscriber, OnModuleInit {
         (event: AccountRestricted, signal) => deliveries.restricted(event, signal),
       ],
       [SecondLook.eventName, (event: SecondLook, signal) => deliveries.lookAgain(event, signal)],
+      [UserMissing.eventName, (event: UserMissing, signal) => deliveries.userMissing(event, signal)],
       // Nothing to tell. A login on a known device waits for it, and so for all that comes before it.
       [SessionsEnded.eventName, async () => {}],
     ]);

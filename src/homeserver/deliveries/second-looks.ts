@@ -48,9 +48,9 @@ export class SecondLooks implements OnApplicationBootstrap, BeforeApplicationShu
     await this.running;
   }
 
-  /** Remembers devices that were just deleted at the homeserver. */
-  async remember(devices: readonly DeviceRef[]): Promise<void> {
-    await this.store.lookAgain(devices, new Date(this.clock.now().getTime() + AFTER_MS));
+  /** Remembers devices that were just deleted at the homeserver, or that should have been. */
+  async remember(devices: readonly DeviceRef[], afterMs = AFTER_MS): Promise<void> {
+    await this.store.lookAgain(devices, new Date(this.clock.now().getTime() + afterMs));
   }
 
   /** Those of the devices that are still to be deleted once more. */
