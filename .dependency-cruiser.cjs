@@ -169,6 +169,8 @@ module.exports = {
         'accounts',
         'appservices',
         'auth',
+        'admin-api',
+        'devices',
         'device-rows',
         'events',
         'outbox',

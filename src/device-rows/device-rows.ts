@@ -93,7 +93,8 @@ const RENAME: Statement = {
 const SEE: Statement = {
   name: 'devices_see',
   text: `
-    UPDATE devices d SET last_seen_at = s.at, last_seen_ip = s.ip, last_seen_user_agent = s.user_agent
+    UPDATE devices d SET last_seen_at = s.at, last_seen_ip = COALESCE(s.ip, d.last_seen_ip),
+      last_seen_user_agent = CASE WHEN s.ip IS NULL THEN d.last_seen_user_agent ELSE s.user_agent END
     FROM (
       SELECT d.user_id, d.device_id, seen.at, seen.ip, seen.user_agent
       FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[])
@@ -116,7 +117,8 @@ const DELETE: Statement = {
 export interface Sighting extends DeviceRef {
   readonly createdAt: Date;
   readonly at: Date;
-  readonly ip: string;
+  /** `null`: unknown. */
+  readonly ip: string | null;
   readonly userAgent: string | null;
 }
 

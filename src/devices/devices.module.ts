@@ -23,6 +23,6 @@ import { Sessions } from './sessions.js';
     Sessions,
     { provide: APP_GUARD, useClass: LastSeenGuard },
   ],
-  exports: [Sessions],
+  exports: [LastSeenService, Sessions],
 })
 export class DevicesModule {}

@@ -48,8 +48,14 @@ export class LastSeenService implements OnApplicationBootstrap, BeforeApplicatio
     await this.flush();
   }
 
-  see({ userId, deviceId, createdAt }: RequesterDevice, ip: string, userAgent: string | undefined): void {
+  /** @param ip `null` if a homeserver has seen the device, which does not say where; the known address stays */
+  see(
+    { userId, deviceId, createdAt }: RequesterDevice,
+    ip: string | null,
+    userAgent: string | undefined,
+  ): void {
     const key = deviceKey({ userId, deviceId });
+    const seen = this.sightings.get(key);
     // Delete and insert again, so that the map stays in the order of sightings.
     this.sightings.delete(key);
     this.sightings.set(key, {
@@ -57,8 +63,8 @@ export class LastSeenService implements OnApplicationBootstrap, BeforeApplicatio
       deviceId,
       createdAt,
       at: this.clock.now(),
-      ip,
-      userAgent: userAgent?.slice(0, USER_AGENT_LIMIT) ?? null,
+      ip: ip ?? seen?.ip ?? null,
+      userAgent: (ip === null ? seen?.userAgent : userAgent?.slice(0, USER_AGENT_LIMIT)) ?? null,
     });
     if (this.sightings.size > LIMIT) this.sightings.delete(this.sightings.keys().next().value!);
   }
@@ -76,6 +82,7 @@ export class LastSeenService implements OnApplicationBootstrap, BeforeApplicatio
     const seen = this.sightings.get(deviceKey(device)) ?? this.earlier.get(deviceKey(device));
     if (seen === undefined || seen.createdAt.getTime() !== device.createdAt.getTime()) return device;
     if (device.lastSeenAt !== null && device.lastSeenAt > seen.at) return device;
+    if (seen.ip === null) return { ...device, lastSeenAt: seen.at };
     return { ...device, lastSeenAt: seen.at, lastSeenIp: seen.ip, lastSeenUserAgent: seen.userAgent };
   }
 

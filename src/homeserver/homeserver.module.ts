@@ -15,9 +15,11 @@ import { SecondLookEntity } from './deliveries/second-look.entity.js';
 import { SecondLooks } from './deliveries/second-looks.js';
 import { Homeserver } from './homeserver.port.js';
 import { HomeserverSecret } from './homeserver-secret.js';
+import { HomeserverStatusController } from './homeserver-status.controller.js';
 import { HomeserverStore } from './homeserver.store.js';
 import { HomeserverUserEntity } from './homeserver-user.entity.js';
 import { HomeserverUsers } from './homeserver-users.js';
+import { Administrators } from './introspection/administrators.js';
 import { IntrospectionController } from './introspection/introspection.controller.js';
 import { IntrospectionService } from './introspection/introspection.service.js';
 import { Comparison } from './reconciliation/comparison.js';
@@ -28,8 +30,14 @@ import { ProviderMetadataController } from './provider-metadata.controller.js';
 /** Connects the service with a homeserver that trusts its tokens: what it asks, and what it is told. */
 @Module({
   imports: [TypeOrmModule.forFeature([HomeserverUserEntity, SecondLookEntity]), ReconcilerModule, UiaModule],
-  controllers: [CrossSigningResetController, IntrospectionController, ProviderMetadataController],
+  controllers: [
+    CrossSigningResetController,
+    HomeserverStatusController,
+    IntrospectionController,
+    ProviderMetadataController,
+  ],
   providers: [
+    Administrators,
     Comparison,
     CrossSigningResetService,
     DeliveryMetrics,

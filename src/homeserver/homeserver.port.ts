@@ -125,6 +125,14 @@ export abstract class Homeserver {
   /** The devices of the user there; `null` if there is no such user. Devices that no session owns are left out. */
   abstract listDevices(userId: string): Promise<readonly string[] | null>;
 
+  /**
+   * Looks whether the two servers are configured for each other.
+   * @returns what is wrong, in words for an operator; empty if nothing is
+   */
+  async problems(): Promise<readonly string[]> {
+    return [];
+  }
+
   /** Makes a request on behalf of a client. */
   abstract forward(request: ForwardedRequest): Promise<ForwardedAnswer>;
 }

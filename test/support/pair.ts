@@ -23,7 +23,11 @@ export interface Pair {
 }
 
 /** One pair for all tests of a file. Only where `SYNAPSE` and `NGINX` name the programs: in CI. */
-export function usePair({ variables, ...options }: TestOptions = {}): () => Pair {
+export function usePair({
+  variables,
+  synapse: more,
+  ...options
+}: TestOptions & { readonly synapse?: object } = {}): () => Pair {
   let app: TestApp | undefined;
   let synapse: Synapse | undefined;
   let nginx: Nginx | undefined;
@@ -40,7 +44,12 @@ export function usePair({ variables, ...options }: TestOptions = {}): () => Pair
         ...variables,
       },
     });
-    synapse = await Synapse.start({ endpoint: await app.nest.getUrl(), secret: SECRET, port });
+    synapse = await Synapse.start({
+      endpoint: await app.nest.getUrl(),
+      secret: SECRET,
+      port,
+      more: more ?? {},
+    });
     const node = (app.nest.getHttpServer().address() as AddressInfo).port;
     nginx = await Nginx.start([node], port, 'deploy/synapse/nginx.conf');
   }, 120_000);

@@ -43,7 +43,11 @@ export function administrator(username: string): Introspection {
  * @throws {OAuthError} 503 for the token of a locked user. "Inactive" would make clients discard their keys, although
  *   the session is only locked.
  */
-export function toIntrospection(verdict: Verdict, serverAdmins: readonly string[], now: Date): Introspection {
+export function toIntrospection(
+  verdict: Verdict,
+  isAdministrator: (userId: string) => boolean,
+  now: Date,
+): Introspection {
   if (verdict.kind !== 'valid') return INACTIVE;
   const { userId, device, isAppservice, isLocked, tokenExpiresAt } = verdict.requester;
   if (isAppservice || device === null) return INACTIVE;
@@ -55,7 +59,7 @@ export function toIntrospection(verdict: Verdict, serverAdmins: readonly string[
   const scopes = [API_SCOPE, UNSTABLE_API_SCOPE];
   // A device ID with a space or a quote cannot stand in a scope. `device_id` below names every device.
   if (SCOPE_CHARACTERS.test(deviceId)) scopes.push(DEVICE_SCOPE + deviceId, UNSTABLE_DEVICE_SCOPE + deviceId);
-  if (serverAdmins.includes(userId)) scopes.push(ADMIN_SCOPE);
+  if (isAdministrator(userId)) scopes.push(ADMIN_SCOPE);
   const active = {
     active: true,
     scope: scopes.join(' '),

@@ -1,11 +1,11 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import { TokenVerifier } from '../../auth/token-verifier.port.js';
-import { Environment } from '../../config/environment.js';
+import { LastSeenService } from '../../devices/last-seen.service.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { Clock } from '../../system/clock.js';
-import { HomeserverSecret } from '../homeserver-secret.js';
 import { HomeserverUsers } from '../homeserver-users.js';
-import { administrator, type Introspection, toIntrospection } from './introspection.rules.js';
+import { Administrators } from './administrators.js';
+import { type Introspection, toIntrospection } from './introspection.rules.js';
 import { OAuthError } from './oauth-error.js';
 
 /** A homeserver may wait for an answer without end, and its client with it. */
@@ -17,23 +17,25 @@ export class IntrospectionService {
   constructor(
     private readonly tokens: TokenVerifier,
     private readonly users: HomeserverUsers,
-    private readonly environment: Environment,
-    @Inject(HomeserverSecret) private readonly secret: HomeserverSecret | null,
+    private readonly administrators: Administrators,
+    private readonly lastSeen: LastSeenService,
     private readonly clock: Clock,
   ) {}
 
   /** @throws {OAuthError} 503 for the token of a locked user, and if there is no answer within two seconds */
   async introspect(token: string): Promise<Introspection> {
     const now = this.clock.now();
-    const { adminUser, url } = this.environment.homeserver;
-    if (url !== null && this.secret?.isAdministratorToken(token, now)) return administrator(adminUser);
-    return inTime(this.introspectSession(token, now));
+    return this.administrators.introspect(token, now) ?? inTime(this.introspectSession(token, now));
   }
 
   private async introspectSession(token: string, now: Date): Promise<Introspection> {
     const verdict = await this.verdictOn(token);
-    const introspection = toIntrospection(verdict, this.environment.serverAdmins, now);
-    if (verdict.kind === 'valid' && introspection.active) await this.requireLinked(verdict.requester.userId);
+    const introspection = toIntrospection(verdict, (userId) => this.administrators.include(userId), now);
+    if (verdict.kind !== 'valid' || !introspection.active) return introspection;
+    const { userId, device } = verdict.requester;
+    await this.requireLinked(userId);
+    // The homeserver asks every two minutes while the device is in use, but not for whom.
+    if (device !== null) this.lastSeen.see(device, null, undefined);
     return introspection;
   }
 

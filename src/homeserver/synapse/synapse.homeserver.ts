@@ -1,9 +1,10 @@
 import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { Environment } from '../../config/environment.js';
 import { type Errcode, MatrixError } from '../../matrix/matrix-error.js';
-import { localpartOf } from '../../matrix/user-id.js';
+import { localpartOf, toUserId } from '../../matrix/user-id.js';
 import { Metrics } from '../../metrics/metrics.js';
 import { Clock } from '../../system/clock.js';
+import { causesOf } from '../../system/outage.js';
 import {
   type ForwardedAnswer,
   type ForwardedRequest,
@@ -17,6 +18,8 @@ import { SynapseConnection } from './synapse-connection.js';
 /** Beyond this many devices, one `sync_devices` is faster than a call for each. */
 const ONE_BY_ONE = 50;
 const AT_ONCE = 8;
+/** The first minor version with `matrix_authentication_service`. */
+const OLDEST = 136;
 /** A dead token is only shown so that it is forgotten; no answer to a client should wait long for that. */
 const FORGET_MS = 500;
 
@@ -26,6 +29,7 @@ export class SynapseHomeserver extends Homeserver implements OnApplicationShutdo
   private readonly connection: SynapseConnection;
   private readonly secret: HomeserverSecret;
   private readonly adminUser: string;
+  private readonly serverName: string;
   private hasAdmin = false;
 
   constructor(
@@ -35,6 +39,7 @@ export class SynapseHomeserver extends Homeserver implements OnApplicationShutdo
   ) {
     super();
     const { url, timeoutMs, adminUser } = environment.homeserver;
+    this.serverName = environment.serverName;
     this.secret = HomeserverSecret.load(environment)!;
     this.adminUser = adminUser;
     this.connection = new SynapseConnection(url!, timeoutMs, metrics, () => this.ping());
@@ -42,11 +47,6 @@ export class SynapseHomeserver extends Homeserver implements OnApplicationShutdo
 
   override get isUp(): boolean {
     return this.connection.isUp;
-  }
-
-  /** As its `Server` header says; `null` before the first answer. */
-  get version(): string | null {
-    return this.connection.server;
   }
 
   override whenUp(work: () => void): void {
@@ -57,8 +57,21 @@ export class SynapseHomeserver extends Homeserver implements OnApplicationShutdo
     await this.connection.close();
   }
 
+  override async problems(): Promise<readonly string[]> {
+    try {
+      await this.ping();
+      const [, version] = /^Synapse\/1\.(\d+)/.exec(this.connection.server ?? '') ?? [];
+      if (version !== undefined && Number(version) < OLDEST)
+        return [`${this.connection.server} is older than 1.${OLDEST}, the oldest version that works`];
+      await this.listDevices(toUserId(this.adminUser, this.serverName));
+      return [];
+    } catch (error) {
+      return [[...causesOf(error)].map(({ message }) => message).join(': ')];
+    }
+  }
+
   /** Resolves if Synapse answers and takes the secret. */
-  async ping(): Promise<void> {
+  private async ping(): Promise<void> {
     await this.ask('query_user', `?localpart=${encodeURIComponent(this.adminUser)}`);
   }
 

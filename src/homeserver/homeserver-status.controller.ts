@@ -1,0 +1,53 @@
+import { Controller, Get, Logger, type OnApplicationBootstrap } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ForServerAdmins } from '../admin-api/server-admin.decorator.js';
+import { ApiAccessToken } from '../matrix/api.decorators.js';
+import { OutboxService } from '../outbox/outbox.service.js';
+import { Clock } from '../system/clock.js';
+import { SUBSCRIBER } from './deliveries/homeserver-waits.js';
+import { Homeserver } from './homeserver.port.js';
+
+const AFTER_START_MS = 2_000;
+
+/** Tells administrators whether the two servers work together. Not part of the Matrix specification. */
+@Controller('/_session/v1/admin/homeserver')
+@ApiTags('Homeserver')
+@ApiAccessToken()
+export class HomeserverStatusController implements OnApplicationBootstrap {
+  private readonly logger = new Logger('Homeserver');
+
+  constructor(
+    private readonly homeserver: Homeserver,
+    private readonly outbox: OutboxService,
+    private readonly clock: Clock,
+  ) {}
+
+  /** Either server may be started first, so nothing waits for this. Synapse asks back, once this one listens. */
+  onApplicationBootstrap(): void {
+    if (!this.homeserver.exists) return;
+    setTimeout(() => {
+      void this.homeserver.problems().then((problems) => {
+        for (const problem of problems) this.logger.warn(problem);
+      });
+    }, AFTER_START_MS).unref();
+  }
+
+  @Get()
+  @ForServerAdmins()
+  @ApiOperation({
+    operationId: 'homeserverStatus',
+    summary: 'Whether the homeserver answers, trusts this service, and has heard of everything',
+  })
+  @ApiOkResponse({
+    description:
+      '`up`: whether it answers. `problems`: what is wrong with the configuration of the two, in words. `lag_ms`: the ' +
+      'age of the oldest event that it has not heard of; 0 if there is none.',
+    schema: { example: { up: true, problems: [], lag_ms: 0 } },
+  })
+  async status(): Promise<object> {
+    const problems = await this.homeserver.problems();
+    const oldest = await this.outbox.oldestPending(SUBSCRIBER);
+    const lag = oldest === null ? 0 : this.clock.now().getTime() - oldest.getTime();
+    return { up: this.homeserver.isUp, problems, lag_ms: lag };
+  }
+}
