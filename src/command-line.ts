@@ -1,34 +1,70 @@
 import { parseArgs } from 'node:util';
 import { PRODUCT } from './system/product.js';
 
-/** The output and exit code of a command line that does not start the service. */
-export interface CommandLineAnswer {
-  readonly words: string;
-  readonly exitCode: number;
-}
+/** What a command line asks for. */
+export type Command =
+  | { readonly name: 'serve' }
+  /** Something is to be printed, and nothing else done. */
+  | { readonly name: 'say'; readonly words: string; readonly exitCode: number }
+  | {
+      readonly name: 'import';
+      /** The database of Synapse. */
+      readonly from: string;
+      readonly after: string;
+      readonly dryRun: boolean;
+    };
 
-const HELP = `Usage: node dist/main.js [-h | --help] [-v | --version]
+const HELP = `Usage: matrix-session [-h | --help] [-v | --version]
+       matrix-session import synapse --from URL [--after USER] [--dry-run]
 
 Serves the sessions of Matrix users. Everything is set by environment variables, which README.md lists; without any,
-it serves http://localhost:8008 on a PostgreSQL of its own, with its data in ./data.
+it serves http://localhost:8008 on a PostgreSQL of its own, with its data in ./data. From a checkout, the command is
+node dist/main.js.
 
-  PORT=8448 SERVER_NAME=example.org DATABASE_URL=postgresql://… node dist/main.js
+  PORT=8448 SERVER_NAME=example.org DATABASE_URL=postgresql://… matrix-session
+
+"import synapse" copies the users, devices and tokens of a Synapse into the database of this service, which the same
+variables name (docs/homeserver.md). It only reads the database of Synapse, and may be repeated.
 
 Options:
   -h, --help     show this
-  -v, --version  show the version`;
+  -v, --version  show the version
+      --from     the database of Synapse: postgresql://…
+      --after    begin behind this user ID, where an earlier import ended
+      --dry-run  only count what would be imported`;
 
-/** Handles `--help`, `--version` and invalid options; `null` if the service should start. */
-export function readCommandLine(words: string[]): CommandLineAnswer | null {
+/** Reads the words behind the name of the program. */
+export function readCommandLine(words: string[]): Command {
   try {
-    const { values } = parseArgs({
+    const { values, positionals } = parseArgs({
       args: words,
-      options: { help: { type: 'boolean', short: 'h' }, version: { type: 'boolean', short: 'v' } },
+      allowPositionals: true,
+      options: {
+        help: { type: 'boolean', short: 'h' },
+        version: { type: 'boolean', short: 'v' },
+        from: { type: 'string' },
+        after: { type: 'string' },
+        'dry-run': { type: 'boolean' },
+      },
     });
-    if (values.help) return { words: HELP, exitCode: 0 };
-    if (values.version) return { words: PRODUCT.version, exitCode: 0 };
-    return null;
+    if (values.help) return { name: 'say', words: HELP, exitCode: 0 };
+    if (values.version) return { name: 'say', words: PRODUCT.version, exitCode: 0 };
+    const { from, after = '', 'dry-run': dryRun = false } = values;
+    if (positionals.join(' ') === 'import synapse') {
+      if (from === undefined || !/^postgres(?:ql)?:\/\//.test(from))
+        return misused('--from must name the database of Synapse: postgresql://…');
+      return { name: 'import', from, after, dryRun };
+    }
+    const [stranger] = positionals;
+    if (stranger !== undefined) return misused(`There is no command ${positionals.join(' ')}`);
+    if (from !== undefined || after !== '' || dryRun)
+      return misused('--from, --after and --dry-run belong to "import synapse"');
+    return { name: 'serve' };
   } catch (error) {
-    return { words: `${(error as Error).message}\n\n${HELP}`, exitCode: 2 };
+    return misused((error as Error).message);
   }
+}
+
+function misused(what: string): Command {
+  return { name: 'say', words: `${what}\n\n${HELP}`, exitCode: 2 };
 }

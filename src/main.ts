@@ -5,6 +5,7 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import { createApplication, levelsOf } from './application.js';
 import { readCommandLine } from './command-line.js';
 import { Environment } from './config/environment.js';
+import { importSynapse } from './import-synapse.js';
 import { EmbeddedPostgres } from './database/embedded/embedded-postgres.js';
 import { reasonOf } from './start-failure.js';
 import { stackOf } from './system/stack.js';
@@ -20,12 +21,12 @@ const jsonLines = isProduction ? new ConsoleLogger('Main', { json: true, colors:
 let embedded: EmbeddedPostgres | null = null;
 let app: NestExpressApplication | null = null;
 
-const said = readCommandLine(process.argv.slice(2));
-if (said !== null) {
-  if (said.exitCode === 0) console.log(said.words);
-  else if (jsonLines !== null) jsonLines.error(said.words);
-  else console.error(said.words);
-  process.exit(said.exitCode);
+const command = readCommandLine(process.argv.slice(2));
+if (command.name === 'say') {
+  if (command.exitCode === 0) console.log(command.words);
+  else if (jsonLines !== null) jsonLines.error(command.words);
+  else console.error(command.words);
+  process.exit(command.exitCode);
 }
 if (jsonLines !== null) speakJson(jsonLines);
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop(0));
@@ -37,7 +38,12 @@ async function start(): Promise<void> {
     const { databaseUrl: url, dataDir, port, host } = environment;
     jsonLines?.setLogLevels(levelsOf(environment.logLevel));
     if (url === null) embedded = await EmbeddedPostgres.start({ dataDir });
-    app = await createApplication({ environment, database: embedded?.location ?? { url: url! } });
+    const setup = { environment, database: embedded?.location ?? { url: url! } };
+    if (command.name === 'import') {
+      await importSynapse(setup, command, (words) => console.log(words));
+      return await stop(0);
+    }
+    app = await createApplication(setup);
     await app.listen(port, host);
     const address = await app.getUrl();
     if (jsonLines === null) console.log(welcome(environment, address, embedded, isatty(1)));

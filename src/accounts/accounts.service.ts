@@ -10,7 +10,7 @@ import { MatrixError } from '../matrix/matrix-error.js';
 import { isNewLocalpart, localpartOf, serverNameOf, toUserId } from '../matrix/user-id.js';
 import type { AccountEntity } from './account.entity.js';
 import { PasswordVerifier } from './password-verifier.port.js';
-import { AccountsStore, type NewAccount, type Restriction } from './accounts.store.js';
+import { AccountsStore, type ImportedAccount, type NewAccount, type Restriction } from './accounts.store.js';
 
 /** Finds, creates, locks and restricts accounts. */
 @Injectable()
@@ -111,6 +111,17 @@ export class AccountsService implements OnModuleInit {
   /** Finds the account of exactly this user ID. */
   findExactly(userId: string): Promise<AccountEntity | null> {
     return this.store.find(userId);
+  }
+
+  /** Creates accounts of another server unless they exist. No events are published. Returns how many changed. */
+  import(tx: Tx, accounts: readonly ImportedAccount[]): Promise<number> {
+    return this.store.import(tx, accounts);
+  }
+
+  /** Which of these users have an account. */
+  async existing(userIds: readonly string[]): Promise<ReadonlySet<string>> {
+    const found = await Promise.all(userIds.map((userId) => this.store.find(userId)));
+    return new Set(found.flatMap((account) => (account === null ? [] : [account.userId])));
   }
 
   /** The next accounts after a user ID, in their order, and whether they can be used. */

@@ -145,6 +145,12 @@ export const environmentSchema = z.object({
   PASSWORD_HASH_QUEUE: wholeNumber(1, 10_000)
     .default(64)
     .describe('How many passwords may wait to be hashed; further requests get 429.'),
+  PASSWORD_BCRYPT_PEPPER: z
+    .string()
+    .optional()
+    .describe(
+      'Pepper of the bcrypt hashes that were imported from Synapse (password_config.pepper there). Default: none.',
+    ),
   SERVER_ADMINS: z
     .string()
     .regex(/^@[^:,]+:[^,]+(,@[^:,]+:[^,]+)*$/, 'user IDs, separated by commas')
@@ -292,6 +298,7 @@ const MAY_HOLD_SECRETS: ReadonlySet<string> = new Set<keyof Parsed>([
   'NATS_URL',
   'REGISTRATION_TOKENS',
   'WEBHOOK_SECRET',
+  'PASSWORD_BCRYPT_PEPPER',
   'HOMESERVER_SECRET',
 ]);
 
@@ -322,7 +329,12 @@ export class Environment {
   readonly registrationTokens: readonly string[];
   readonly guestsAllowed: boolean;
   readonly passwordMinLength: number;
-  readonly passwordHashing: { readonly memoryKib: number; readonly passes: number; readonly queue: number };
+  readonly passwordHashing: {
+    readonly memoryKib: number;
+    readonly passes: number;
+    readonly queue: number;
+    readonly bcryptPepper: string;
+  };
   readonly serverAdmins: readonly string[];
   readonly appserviceFiles: readonly string[];
   readonly accessTokenTtlMs: number;
@@ -424,6 +436,7 @@ export class Environment {
       memoryKib: parsed.PASSWORD_HASH_MEMORY_KIB,
       passes: parsed.PASSWORD_HASH_PASSES,
       queue: parsed.PASSWORD_HASH_QUEUE,
+      bcryptPepper: parsed.PASSWORD_BCRYPT_PEPPER ?? '',
     };
     this.serverAdmins = list(parsed.SERVER_ADMINS);
     this.appserviceFiles = list(parsed.APPSERVICE_FILES);

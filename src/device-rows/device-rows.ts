@@ -85,6 +85,16 @@ const ENSURE: Statement = {
     ON CONFLICT (user_id, device_id) DO UPDATE SET display_name = devices.display_name
     RETURNING xmax = 0 AS "isNew"`,
 };
+const IMPORT: Statement = {
+  name: 'devices_import',
+  text: `
+    INSERT INTO devices (user_id, device_id, display_name, created_at, last_seen_at, last_seen_ip, last_seen_user_agent)
+    SELECT i.user_id, i.device_id, i.display_name, $7, i.seen_at, i.ip, i.user_agent
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[])
+      AS i (user_id, device_id, display_name, seen_at, ip, user_agent)
+    ON CONFLICT (user_id, device_id) DO NOTHING
+    RETURNING 1`,
+};
 const RENAME: Statement = {
   name: 'devices_rename',
   text: 'UPDATE devices SET display_name = $3 WHERE user_id = $1 AND device_id = $2',
@@ -112,6 +122,14 @@ const DELETE: Statement = {
     DELETE FROM devices d USING unnest($1::text[], $2::text[]) AS deleted (user_id, device_id)
     WHERE d.user_id = deleted.user_id AND d.device_id = deleted.device_id`,
 };
+
+/** A device of another server. */
+export interface ImportedDevice extends DeviceRef {
+  readonly displayName: string | null;
+  readonly lastSeenAt: Date | null;
+  readonly lastSeenIp: string | null;
+  readonly lastSeenUserAgent: string | null;
+}
 
 /** When and from where a device made a request. */
 export interface Sighting extends DeviceRef {
@@ -233,6 +251,18 @@ export class DeviceRows {
         `A user may have at most ${devicesPerUser} devices: sign out on one of them and try again`,
       );
     return device.isNew;
+  }
+
+  /** Creates devices of another server unless they exist. Returns how many are new. */
+  async import(tx: Tx, devices: readonly ImportedDevice[]): Promise<number> {
+    const columns = [
+      ...deviceColumns(devices),
+      devices.map(({ displayName }) => displayName),
+      devices.map(({ lastSeenAt }) => lastSeenAt),
+      devices.map(({ lastSeenIp }) => lastSeenIp),
+      devices.map(({ lastSeenUserAgent }) => lastSeenUserAgent),
+    ];
+    return (await tx.query(IMPORT, [...columns, tx.startedAt])).length;
   }
 
   async rename(tx: Tx, { userId, deviceId }: DeviceRef, displayName: string): Promise<void> {

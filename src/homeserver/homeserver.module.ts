@@ -20,6 +20,7 @@ import { HomeserverStore } from './homeserver.store.js';
 import { HomeserverUserEntity } from './homeserver-user.entity.js';
 import { HomeserverUsers } from './homeserver-users.js';
 import { Administrators } from './introspection/administrators.js';
+import { SynapseImport } from './import/synapse-import.js';
 import { IntrospectionController } from './introspection/introspection.controller.js';
 import { IntrospectionService } from './introspection/introspection.service.js';
 import { Comparison } from './reconciliation/comparison.js';
@@ -50,6 +51,7 @@ import { ProviderMetadataController } from './provider-metadata.controller.js';
     IntrospectionService,
     Repairs,
     SecondLooks,
+    SynapseImport,
     {
       provide: HomeserverSecret,
       inject: [Environment],

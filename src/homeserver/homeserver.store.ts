@@ -18,6 +18,16 @@ const LINK: Statement = {
     INSERT INTO homeserver_users AS u (user_id, linked_at) VALUES ($1, $2)
     ON CONFLICT (user_id) DO UPDATE SET linked_at = COALESCE(u.linked_at, excluded.linked_at)`,
 };
+const LINK_ALL: Statement = {
+  name: 'homeserver_link_all',
+  text: `
+    INSERT INTO homeserver_users (user_id, linked_at) SELECT unnest($1::text[]), $2
+    ON CONFLICT (user_id) DO NOTHING`,
+};
+const LINKED: Statement = {
+  name: 'homeserver_linked',
+  text: 'SELECT user_id AS "userId" FROM homeserver_users WHERE user_id = ANY ($1)',
+};
 const LOOK_AGAIN: Statement = {
   name: 'homeserver_look_again',
   text: `
@@ -63,6 +73,17 @@ export class HomeserverStore {
   /** Records that the homeserver has the user. */
   async link(userId: string, now: Date): Promise<void> {
     await this.unitOfWork.runOne(LINK, [userId, now]);
+  }
+
+  /** Records that the homeserver has these users. */
+  async linkAll(tx: Tx, userIds: readonly string[]): Promise<void> {
+    await tx.query(LINK_ALL, [userIds, tx.startedAt]);
+  }
+
+  /** Those of the users whom the homeserver has, or is about to have, from this service. */
+  async linked(userIds: readonly string[]): Promise<ReadonlySet<string>> {
+    const rows = await this.unitOfWork.query<{ userId: string }>(LINKED, [userIds]);
+    return new Set(rows.map(({ userId }) => userId));
   }
 
   /** Records that devices were deleted there, and are to be deleted once more at `dueAt`. */

@@ -13,6 +13,8 @@ import { StaleSessionsService } from './ending/stale-sessions.service.js';
 import { UnservedSessionsService } from './ending/unserved-sessions.service.js';
 import { AppserviceLogin } from './login/appservice-login.js';
 import { LoginFlows } from './login/login-flow.port.js';
+import { ImportedTokensStore } from './import/imported-tokens.store.js';
+import { SessionImportService } from './import/session-import.service.js';
 import { LoginController } from './login/login.controller.js';
 import { LoginService } from './login/login.service.js';
 import { RefreshTokenEntity } from './refresh-token.entity.js';
@@ -65,6 +67,8 @@ import { WhoamiController } from './whoami/whoami.controller.js';
     EndingSweeper,
     EndingStore,
     SessionHousekeeping,
+    ImportedTokensStore,
+    SessionImportService,
     StaleSessionsService,
     UnservedSessionsService,
     SessionService,
@@ -89,6 +93,7 @@ import { WhoamiController } from './whoami/whoami.controller.js';
     AppserviceLogin,
     ExpiredSessionsService,
     LoginFlows,
+    SessionImportService,
     SessionService,
     SessionStartService,
     SessionTokenVerifier,

@@ -5,6 +5,7 @@ import { Entropy } from '../system/entropy.js';
 import type { RefreshTokenEntity } from './refresh-token.entity.js';
 import { chooseDeviceId } from '../device-rows/device.rules.js';
 import { type Rotation, rotationOf, type TokenPair } from './session.rules.js';
+import { readSynapseToken } from './import/synapse-token.rules.js';
 import {
   accessFamily,
   FAMILY_BYTES,
@@ -73,8 +74,9 @@ export class TokenIssuer {
     return { access: this.issue('mxa', userId), refresh: null, lifetimeMs: null, expiresAt: null };
   }
 
-  /** Returns the token's parts, or `null` if this server cannot have issued it. */
+  /** Returns the token's parts; `null` if neither this server nor the Synapse before it can have issued it. */
   read(kind: TokenKind, token: string): WireToken | null {
-    return readToken(kind, token, this.environment.serverName);
+    const { serverName } = this.environment;
+    return readToken(kind, token, serverName) ?? readSynapseToken(kind, token, serverName);
   }
 }

@@ -63,7 +63,7 @@ export function makeToken(kind: TokenKind, userId: string, family: Buffer, secre
   return toWireToken(kind, writeToken(kind, userId, family, secret), userId, family);
 }
 
-function toWireToken(kind: TokenKind, token: string, userId: string, family: Buffer): WireToken {
+export function toWireToken(kind: TokenKind, token: string, userId: string, family: Buffer): WireToken {
   return {
     token,
     userId,
@@ -87,6 +87,6 @@ function seal(token: string): string {
   return `${token}_${crc32(token).toString(16).padStart(8, '0')}`;
 }
 
-function sha256(data: string | Buffer): Buffer {
+export function sha256(data: string | Buffer): Buffer {
   return hash('sha256', data, 'buffer');
 }

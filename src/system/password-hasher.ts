@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { hash, verify } from '@node-rs/argon2';
+import bcrypt from '@node-rs/bcrypt';
 import pLimit from 'p-limit';
 
 /** What a hash costs. */
@@ -12,6 +13,8 @@ export interface HashSettings {
 export interface PasswordHashing extends HashSettings {
   /** How many hashes may wait for their turn. */
   readonly queue: number;
+  /** What another server appended to passwords before it made the bcrypt hashes that were imported from it. */
+  readonly bcryptPepper?: string;
 }
 
 const DECOY = 'no account has this password';
@@ -49,6 +52,9 @@ export class PasswordHasher {
    * @throws {PasswordQueueFull}
    */
   matches(passwordHash: string | null, password: string): Promise<boolean> {
+    // Imported hashes cost what they cost: their users are known, and each is replaced at its next login.
+    if (passwordHash !== null && isBcrypt(passwordHash))
+      return this.inTurn(() => bcrypt.verify(password + (this.options.bcryptPepper ?? ''), passwordHash));
     return this.inTurn(async () => {
       // Made by the first caller, whether the user exists or not, so that the delay reveals nothing.
       this.decoy ??= hashWith(this.imitated, DECOY);
@@ -83,6 +89,10 @@ export class PasswordHasher {
     if (this.turn.pendingCount >= this.options.queue) return Promise.reject(new PasswordQueueFull());
     return this.turn(work);
   }
+}
+
+function isBcrypt(passwordHash: string): boolean {
+  return /^\$2[aby]\$/.test(passwordHash);
 }
 
 /** The settings of a hash in the format of this service; `null` for other formats. */

@@ -76,7 +76,7 @@ describe('node dist/main.js', () => {
   it('prints help or version on request, and starts nothing', async () => {
     const help = await run(['--help']);
     expect([help.code, help.err]).toEqual([0, '']);
-    expect(help.out).toContain('Usage: node dist/main.js');
+    expect(help.out).toContain('Usage: matrix-session');
     const version = await run(['--version']);
     expect([version.code, version.out]).toEqual([0, expect.stringMatching(/^\d+\.\d+\.\d+\n$/)]);
     for (const args of [['--verison'], ['serve'], ['-x']]) {

@@ -11,7 +11,8 @@ import { temporaryDirectory } from '../../src/testing/test-postgres.js';
 
 /** How it finds the service, and the port that it listens on. */
 export interface SynapseOptions {
-  readonly endpoint: string;
+  /** `null`: it has its own sessions. */
+  readonly endpoint: string | null;
   readonly secret: string;
   readonly port: number;
   /** More of its configuration. */
@@ -31,7 +32,7 @@ const NO_LIMITS = {
   rc_invites: { per_room: RATE, per_user: RATE, per_issuer: RATE },
 };
 
-/** A real Synapse on SQLite that delegates its authentication. `SYNAPSE` names the Python that has it installed. */
+/** A real Synapse, on SQLite unless told otherwise. `SYNAPSE` names the Python that has it installed. */
 export class Synapse {
   static async start({ endpoint, secret, port, more = {} }: SynapseOptions): Promise<Synapse> {
     const directory = await temporaryDirectory();
@@ -55,11 +56,15 @@ export class Synapse {
         report_stats: false,
         trusted_key_servers: [],
         log_config: join(directory, 'log.yaml'),
-        matrix_authentication_service: {
-          ...shown.matrix_authentication_service,
-          endpoint,
-          secret_path: secretFile,
-        },
+        ...(endpoint === null
+          ? {}
+          : {
+              matrix_authentication_service: {
+                ...shown.matrix_authentication_service,
+                endpoint,
+                secret_path: secretFile,
+              },
+            }),
         // As many requests as the tests like.
         ...NO_LIMITS,
         ...more,
