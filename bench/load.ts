@@ -1,12 +1,15 @@
 import autocannon from 'autocannon';
 import type { Contestant } from './contestant.js';
 
+const FORM = 'application/x-www-form-urlencoded';
+
 /** One HTTP request. */
 export interface Call {
   readonly method: 'GET' | 'POST';
   readonly path: string;
   readonly token?: string;
-  readonly body?: object;
+  /** Sent as JSON; a string is sent as a form. */
+  readonly body?: object | string;
 }
 
 /** One run of load. */
@@ -74,8 +77,8 @@ function toRequest(request: autocannon.Request, { method, path, token, body }: C
     path,
     headers: {
       ...(token === undefined ? {} : { Authorization: `Bearer ${token}` }),
-      ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+      ...(body === undefined ? {} : { 'Content-Type': typeof body === 'string' ? FORM : 'application/json' }),
     },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
   };
 }

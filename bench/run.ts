@@ -3,6 +3,7 @@ import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { Arena } from './arena.js';
 import { growth } from './growth.js';
+import { introspection, logoutWithSynapse } from './homeserver.js';
 import { manyDevices } from './many-devices.js';
 import { scenarios, sharing } from './scenarios.js';
 import { start } from './start.js';
@@ -34,6 +35,8 @@ const sections: Record<string, (arena: Arena) => Promise<unknown>> = {
   'logout/all': (arena) => manyDevices(arena, quick ? [1, 300] : [1, 100, 1_000, 10_000], few),
   growth: (arena) => growth(arena, kinds, [10_000, 100_000, 1_000_000], rounds),
   start: (arena) => start(arena, few),
+  introspection: (arena) => introspection(arena, whoami, Math.ceil(8_000 * share), rounds),
+  'logout with synapse': (arena) => logoutWithSynapse(arena, quick ? 20 : 200, few),
   storm: (arena) => storm(arena, whoami, { rounds: few, requests: quick ? 1_000 : 4_000 }),
 };
 /** These take minutes. */

@@ -4,6 +4,8 @@ import { type Environment, EnvironmentError } from '../config/environment.js';
 import { homeserverVariables } from '../config/homeserver.js';
 
 const HOUR_MS = 60 * 60 * 1_000;
+/** What the tokens of this service's own user begin with. */
+const PREFIX = 'mxh_';
 
 /** The secret that the homeserver and this service share. */
 export class HomeserverSecret {
@@ -47,6 +49,7 @@ export class HomeserverSecret {
   }
 
   isAdministratorToken(presented: string, now: Date): boolean {
+    if (!presented.startsWith(PREFIX)) return false;
     const hour = Math.floor(now.getTime() / HOUR_MS);
     return [hour, hour - 1].some((one) =>
       timingSafeEqual(digestOf(presented), digestOf(this.tokenOfHour(one))),
@@ -54,7 +57,7 @@ export class HomeserverSecret {
   }
 
   private tokenOfHour(hour: number): string {
-    return `mxh_${createHmac('sha256', this.secret).update(`administrator ${hour}`).digest('base64url')}`;
+    return `${PREFIX}${createHmac('sha256', this.secret).update(`administrator ${hour}`).digest('base64url')}`;
   }
 }
 

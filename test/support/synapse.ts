@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import request from 'supertest';
 import { parse } from 'yaml';
-import { vi } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClientSession } from '../../src/testing/matrix-client.js';
 import { temporaryDirectory } from '../../src/testing/test-postgres.js';
 
@@ -39,7 +39,7 @@ export class Synapse {
     const config = join(directory, 'homeserver.yaml');
     const secretFile = join(directory, 'secret');
     await writeFile(secretFile, secret);
-    const example = await readFile(new URL('../../deploy/synapse/homeserver.yaml', import.meta.url), 'utf8');
+    const example = await readFile('deploy/synapse/homeserver.yaml', 'utf8');
     const shown = parse(example) as Shown;
     // JSON is YAML.
     await writeFile(
@@ -75,7 +75,11 @@ export class Synapse {
     await promisify(execFile)(process.env['SYNAPSE']!, [...args, '--generate-keys'], { cwd: directory });
     const child = spawn(process.env['SYNAPSE']!, args, { cwd: directory, stdio: 'inherit' });
     const synapse = new Synapse(child, directory, `http://127.0.0.1:${port}`, secret);
-    await vi.waitFor(() => fetch(`${synapse.url}/health`), { timeout: 60_000, interval: 200 });
+    const deadline = Date.now() + 60_000;
+    while (!(await synapse.isUp())) {
+      if (Date.now() > deadline) throw new Error('Synapse does not start');
+      await sleep(200);
+    }
     return synapse;
   }
 
@@ -85,6 +89,13 @@ export class Synapse {
     readonly url: string,
     private readonly secret: string,
   ) {}
+
+  private isUp(): Promise<boolean> {
+    return fetch(`${this.url}/health`).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+  }
 
   get http(): ReturnType<typeof request> {
     return request(this.url);
