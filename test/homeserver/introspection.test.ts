@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DataSource } from 'typeorm';
 import { describe, expect, it } from 'vitest';
 import { Environment } from '../../src/index.js';
 import { HomeserverSecret } from '../../src/homeserver/homeserver-secret.js';
@@ -118,6 +119,18 @@ describe('POST /oauth2/introspect', () => {
     expect((await json.send({ token: 'x' }).expect(400)).body).toMatchObject({ error: 'invalid_request' });
     await ask({ token: 'x'.repeat(20_000) }).expect(413);
     await app().http.get('/oauth2/introspect').expect(405);
+  });
+
+  it('is answered with 503 when the database does not answer, because a homeserver would wait for ever', async () => {
+    const session = await app().matrix.register();
+    const locker = app().nest.get(DataSource).createQueryRunner();
+    await locker.startTransaction();
+    await locker.query('LOCK TABLE access_tokens');
+    const { body } = await ask({ token: session.accessToken }).timeout(5_000).expect(503);
+    expect(body.error).toBe('temporarily_unavailable');
+    await locker.rollbackTransaction();
+    await locker.release();
+    expect(await about(session.accessToken)).toMatchObject({ active: true });
   });
 
   it('counts as the first use of a refreshed token, so the old refresh token is spent', async () => {

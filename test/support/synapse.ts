@@ -115,6 +115,16 @@ export class Synapse {
     return this.http.get(path).auth(this.secret, { type: 'bearer' });
   }
 
+  /** Stops its process where it is: it takes connections, and answers nothing. */
+  pause(): void {
+    this.child.kill('SIGSTOP');
+  }
+
+  /** Lets it go on with everything that has come meanwhile. */
+  resume(): void {
+    this.child.kill('SIGCONT');
+  }
+
   async stop(): Promise<void> {
     this.child.kill('SIGTERM');
     if (this.child.exitCode === null) await once(this.child, 'exit');

@@ -109,6 +109,8 @@ describe('An application service', () => {
     await asService('delete', `/devices/BRIDGE${as}`).send({}).expect(200);
     expect((await atSynapse()).status).toBe(404);
     await asService('post', `/createRoom${as}`).send({}).expect(200);
+    const { body } = await asService('get', '/sync?timeout=0&user_id=@irc_nobody:localhost').expect(403);
+    expect(body.errcode).toBe('M_FORBIDDEN');
   });
 
   it('keeps its names to itself', async () => {

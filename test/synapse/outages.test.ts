@@ -133,4 +133,34 @@ describe('While Synapse is ill', () => {
     await pair().app.drain();
     expect(await devicesThere(stays)).toEqual([own.deviceId, stays.deviceId].toSorted());
   }, 60_000);
+
+  it('standing still: deletions that were given up, but are carried out later, do not take a new device', async () => {
+    const own = await matrix().register();
+    const stays = await matrix().login(own.userId);
+    for (let round = 0; round < 3; round += 1) {
+      const session = await matrix().login(own.userId, { device_id: 'PHONE' });
+      pair().synapse.pause();
+      await pair().app.matrix.logout(session).timeout(3_000).expect(200);
+      // Some attempts time out before it goes on.
+      await new Promise((resolve) => setTimeout(resolve, 2_500));
+      pair().synapse.resume();
+      await expect
+        .poll(
+          () =>
+            pair()
+              .app.http.post(`${V3}/login`)
+              .send({
+                type: 'm.login.password',
+                identifier: { type: 'm.id.user', user: own.userId },
+                password: PASSWORD,
+                device_id: 'PHONE',
+              })
+              .then(({ status }) => status),
+          { timeout: 30_000 },
+        )
+        .toBe(200);
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      expect(await devicesThere(stays)).toContain('PHONE');
+    }
+  }, 120_000);
 });

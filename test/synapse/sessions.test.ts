@@ -118,4 +118,12 @@ describe('A session that Synapse trusts', () => {
       account_management_uri: expect.any(String),
     });
   });
+
+  it('gets an error of Matrix from the proxy while Synapse is down', async () => {
+    const own = await matrix().register();
+    await pair().synapse.stop();
+    const { body } = await matrix().call(own, 'get', '/sync?timeout=0').expect(503);
+    expect(body.errcode).toBe('M_UNKNOWN');
+    await matrix().call(own, 'get', '/account/whoami').expect(200);
+  });
 });
