@@ -11,6 +11,7 @@ import { DeletionLimitModule } from './devices/deletion-limit.module.js';
 import { DeviceRowsModule } from './device-rows/device-rows.module.js';
 import { DevicesModule } from './devices/devices.module.js';
 import { HomeserverModule } from './homeserver/homeserver.module.js';
+import { IntrospectionModule } from './homeserver/introspection/introspection.module.js';
 import { DiscoveryModule } from './discovery/discovery.module.js';
 import { EventsModule } from './events/events.module.js';
 import { HealthModule } from './health/health.module.js';
@@ -81,14 +82,16 @@ export class AppModule {
         ...(parts.has('keys') ? [KeysModule] : []),
         ...(extensions.length === 0 ? [] : [DeletionLimitModule, ...extensions]),
         ReconcilerModule,
-        ...(asksHomeserver(known) ? [HomeserverModule] : []),
+        ...(mayBeAsked(known) ? [IntrospectionModule] : []),
+        // Where the setup is not known yet, the module finds out.
+        ...(known === undefined || hasHomeserver(known) ? [HomeserverModule] : []),
       ],
     };
   }
 }
 
-/** Whether a homeserver may ask for tokens. Where the configuration is not known yet, the module finds out. */
-function asksHomeserver(known: Setup | undefined): boolean {
+/** Whether a homeserver may ask for tokens. */
+function mayBeAsked(known: Setup | undefined): boolean {
   if (known === undefined) return true;
   const { secret, secretFile } = known.environment.homeserver;
   return secret !== null || secretFile !== null;

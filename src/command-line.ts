@@ -53,6 +53,8 @@ export function readCommandLine(words: string[]): Command {
     if (positionals.join(' ') === 'import synapse') {
       if (from === undefined || !/^postgres(?:ql)?:\/\//.test(from))
         return misused('--from must name the database of Synapse: postgresql://…');
+      if (after !== '' && !/^@.+:.+$/.test(after))
+        return misused('--after must be a user ID: @alice:example.org');
       return { name: 'import', from, after, dryRun };
     }
     const [stranger] = positionals;

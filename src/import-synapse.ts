@@ -4,6 +4,9 @@ import { EnvironmentError } from './config/environment.js';
 import { type ImportProgress, SynapseImport } from './homeserver/import/synapse-import.js';
 import { SynapseSource } from './homeserver/import/synapse-source.js';
 
+/** How many users a summary names. */
+const SHOWN = 20;
+
 /**
  * Imports the database of a Synapse, and says how far it is after each batch.
  * @throws {EnvironmentError} without `HOMESERVER_URL`: the import needs the configuration of the service that will run
@@ -24,7 +27,7 @@ export async function importSynapse(
     try {
       const total = await source.countUsers();
       const report = (progress: ImportProgress) =>
-        say(`${toLine(progress)} of ${total}, up to ${progress.last}`);
+        say(`${progress.users} users of ${total}, up to ${progress.last}`);
       const { serverName } = environment;
       const done = await app
         .get(SynapseImport, { strict: false })
@@ -38,21 +41,32 @@ export async function importSynapse(
   }
 }
 
-function toLine({ users }: ImportProgress): string {
-  return `${users} users`;
-}
-
 function summaryOf(done: ImportProgress, dryRun: boolean): string {
-  const { users, accounts, devices, accessTokens, refreshTokens, skipped, conflicts } = done;
+  const { users, accounts, devices, accessTokens, refreshTokens, incomplete, withoutPassword, conflicts } =
+    done;
   const lines = [
-    `${dryRun ? 'Would have imported' : 'Imported'} ${accounts} accounts, ${devices} devices, ${accessTokens} access ` +
-      `tokens and ${refreshTokens} refresh tokens of ${users} users. The rest was there already.`,
+    `${dryRun ? 'Would have imported' : 'Imported'} ${accounts} of ${users} users, with ${devices} devices, ` +
+      `${accessTokens} access tokens and ${refreshTokens} refresh tokens.`,
   ];
-  if (skipped > 0)
-    lines.push(`${skipped} devices and tokens were left out, because this service could not serve them.`);
+  const known = users - accounts - conflicts.length;
+  if (known > 0) lines.push(`${known} users are here already. Nothing of theirs is imported again.`);
+  if (withoutPassword > 0)
+    lines.push(
+      `${withoutPassword} users have no password, and can only go on with the sessions that they have.`,
+    );
+  if (incomplete.length > 0)
+    lines.push(
+      `${incomplete.length} users have tokens or devices of a form that this service cannot serve, and must sign in ` +
+        `again there: ${some(incomplete)}`,
+    );
   if (conflicts.length > 0)
     lines.push(
-      `${conflicts.length} users have an account here that was not imported, and were left out: ${conflicts.join(', ')}`,
+      `${conflicts.length} users have an account here that was not imported, and are left out: ${some(conflicts)}`,
     );
   return lines.join('\n');
+}
+
+function some(userIds: readonly string[]): string {
+  const more = userIds.length - SHOWN;
+  return `${userIds.slice(0, SHOWN).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }

@@ -8,7 +8,7 @@ import { EventBus } from '../events/event-bus.js';
 import type { Origin } from '../matrix/client-origin.decorator.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { isNewLocalpart, localpartOf, serverNameOf, toUserId } from '../matrix/user-id.js';
-import type { AccountEntity } from './account.entity.js';
+import type { AccountEntity, AccountKind } from './account.entity.js';
 import { PasswordVerifier } from './password-verifier.port.js';
 import { AccountsStore, type ImportedAccount, type NewAccount, type Restriction } from './accounts.store.js';
 
@@ -113,15 +113,15 @@ export class AccountsService implements OnModuleInit {
     return this.store.find(userId);
   }
 
-  /** Creates accounts of another server unless they exist. No events are published. Returns how many changed. */
-  import(tx: Tx, accounts: readonly ImportedAccount[]): Promise<number> {
+  /** Creates accounts of another server unless they exist, without events. Returns the user IDs of the new ones. */
+  import(tx: Tx, accounts: readonly ImportedAccount[]): Promise<string[]> {
     return this.store.import(tx, accounts);
   }
 
-  /** Which of these users have an account. */
-  async existing(userIds: readonly string[]): Promise<ReadonlySet<string>> {
+  /** The kind of account of each of these users who has one. */
+  async kindsOf(userIds: readonly string[]): Promise<ReadonlyMap<string, AccountKind>> {
     const found = await Promise.all(userIds.map((userId) => this.store.find(userId)));
-    return new Set(found.flatMap((account) => (account === null ? [] : [account.userId])));
+    return new Map(found.flatMap((account) => (account === null ? [] : [[account.userId, account.kind]])));
   }
 
   /** The next accounts after a user ID, in their order, and whether they can be used. */

@@ -16,18 +16,16 @@ const INSERT: Statement = {
     ON CONFLICT (user_id) DO NOTHING
     RETURNING user_id`,
 };
-// A hash that was replaced here at a login stays.
 const IMPORT: Statement = {
   name: 'accounts_import',
   text: `
-    INSERT INTO accounts AS a (user_id, password_hash, kind, created_at, deactivated_at, locked_at, suspended_at)
+    INSERT INTO accounts (user_id, password_hash, kind, created_at, deactivated_at, locked_at, suspended_at)
     SELECT i.user_id, i.password_hash, i.kind, i.created_at, CASE WHEN i.is_deactivated THEN $8::timestamptz END,
       CASE WHEN i.is_locked THEN $8::timestamptz END, CASE WHEN i.is_suspended THEN $8::timestamptz END
     FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::boolean[], $6::boolean[], $7::boolean[])
       AS i (user_id, password_hash, kind, created_at, is_deactivated, is_locked, is_suspended)
-    ON CONFLICT (user_id) DO UPDATE SET password_hash = excluded.password_hash
-      WHERE a.password_hash LIKE '$2%' AND a.password_hash <> excluded.password_hash
-    RETURNING 1`,
+    ON CONFLICT (user_id) DO NOTHING
+    RETURNING user_id AS "userId"`,
 };
 const FIND: Statement = {
   name: 'accounts_find',
@@ -139,8 +137,8 @@ export class AccountsStore {
     return rows.length === 1;
   }
 
-  /** Creates accounts unless they exist, and brings password hashes up to date that were imported earlier. */
-  async import(tx: Tx, accounts: readonly ImportedAccount[]): Promise<number> {
+  /** Creates accounts unless they exist. Returns the user IDs of the new ones. */
+  async import(tx: Tx, accounts: readonly ImportedAccount[]): Promise<string[]> {
     const column = <Key extends keyof ImportedAccount>(key: Key) => accounts.map((account) => account[key]);
     const columns = [
       column('userId'),
@@ -151,7 +149,8 @@ export class AccountsStore {
       column('isLocked'),
       column('isSuspended'),
     ];
-    return (await tx.query(IMPORT, [...columns, tx.startedAt])).length;
+    const rows = await tx.query<{ userId: string }>(IMPORT, [...columns, tx.startedAt]);
+    return rows.map(({ userId }) => userId);
   }
 
   /** The account of this exact user ID, or else that of `otherwise`. Concurrent look-ups share a statement. */

@@ -41,7 +41,7 @@ export const homeserverVariables = {
     ),
   HOMESERVER_ADMIN_USER: z
     .string()
-    .regex(/^[a-z0-9._=/+-]{1,200}$/, 'the localpart of a user ID')
+    .regex(/^(?!_|\d+$)[a-z0-9._=/+-]{1,200}$/, 'the localpart of a user ID')
     .default('session-service')
     .describe('Localpart of the user as whom this service calls the admin API of Synapse.'),
   HOMESERVER_RECONCILE: z

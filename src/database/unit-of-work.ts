@@ -77,7 +77,11 @@ export class UnitOfWork {
    * all at most. If the connection dies before the COMMIT is sent, it runs again once. So whatever `work` does
    * outside the transaction must be safe to repeat.
    *
+   * After the commit, it also waits until the homeserver has heard of it, if there is one, for a limited time and
+   * without the connection. The promise rejects if a session that began is unknown there, and has therefore ended.
+   *
    * @throws {Unavailable} if the database is unavailable, or too many requests wait for it
+   * @throws {MatrixError} if the homeserver does not take a new user or device
    *
    * @example
    * ```ts

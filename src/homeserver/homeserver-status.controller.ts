@@ -4,8 +4,8 @@ import { ForServerAdmins } from '../admin-api/server-admin.decorator.js';
 import { ApiAccessToken } from '../matrix/api.decorators.js';
 import { OutboxService } from '../outbox/outbox.service.js';
 import { Clock } from '../system/clock.js';
-import { SUBSCRIBER } from './deliveries/homeserver-waits.js';
 import { Homeserver } from './homeserver.port.js';
+import { SUBSCRIBER } from './deliveries/subscriber-name.js';
 
 const AFTER_START_MS = 2_000;
 
@@ -26,9 +26,10 @@ export class HomeserverStatusController implements OnApplicationBootstrap {
   onApplicationBootstrap(): void {
     if (!this.homeserver.exists) return;
     setTimeout(() => {
-      void this.homeserver.problems().then((problems) => {
-        for (const problem of problems) this.logger.warn(problem);
-      });
+      this.homeserver.problems().then(
+        (problems) => problems.forEach((problem) => this.logger.warn(problem)),
+        (error: unknown) => this.logger.warn(String(error)),
+      );
     }, AFTER_START_MS).unref();
   }
 

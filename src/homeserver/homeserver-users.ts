@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
+import { AccountsService } from '../accounts/accounts.service.js';
 import { AppserviceRegistry } from '../appservices/appservice-registry.js';
 import { Environment } from '../config/environment.js';
 import { MatrixError } from '../matrix/matrix-error.js';
-import { Clock } from '../system/clock.js';
 import { Homeserver, HomeserverRefusal } from './homeserver.port.js';
 import { HomeserverStore } from './homeserver.store.js';
 
@@ -22,8 +22,8 @@ export class HomeserverUsers {
     private readonly homeserver: Homeserver,
     private readonly store: HomeserverStore,
     private readonly appservices: AppserviceRegistry,
+    private readonly accounts: AccountsService,
     private readonly environment: Environment,
-    private readonly clock: Clock,
   ) {}
 
   async isLinked(userId: string): Promise<boolean> {
@@ -41,7 +41,10 @@ export class HomeserverUsers {
    */
   async ensure(userId: string, signal: AbortSignal, again = false): Promise<void> {
     if (!again && (await this.isLinked(userId))) return;
-    const asToken = this.appservices.services.find((service) => service.claims(userId))?.token ?? null;
+    const account = await this.accounts.findExactly(userId);
+    // Making a user who is deactivated could bring them back to life.
+    if (account === null || account.deactivatedAt !== null) return;
+    const asToken = account.kind === 'appservice' ? this.tokenOfAppservice(userId) : null;
     // The names of an application service are its own. Of any other user who exists there, only the record of an
     // earlier attempt says that it is ours.
     if (asToken === null && (await this.store.findUser(userId)) === null) {
@@ -49,8 +52,12 @@ export class HomeserverUsers {
       await this.store.intend(userId);
     }
     await this.homeserver.provision(userId, asToken, signal);
-    await this.store.link(userId, this.clock.now());
+    await this.store.link(userId);
     this.remember(userId);
+  }
+
+  private tokenOfAppservice(userId: string): string | null {
+    return this.appservices.services.find((service) => service.claims(userId))?.token ?? null;
   }
 
   private async requireOurs(userId: string): Promise<void> {

@@ -7,56 +7,36 @@ import { ReconcilerModule } from '../reconciler/reconciler.module.js';
 import { UiaModule } from '../uia/uia.module.js';
 import { CrossSigningResetController } from './client-api/cross-signing-reset.controller.js';
 import { CrossSigningResetService } from './client-api/cross-signing-reset.service.js';
+import { GateController } from './client-api/gate.controller.js';
 import { DeliveryMetrics } from './deliveries/delivery-metrics.js';
 import { HomeserverDeliveries } from './deliveries/homeserver.deliveries.js';
 import { HomeserverSubscriber } from './deliveries/homeserver.subscriber.js';
 import { HomeserverWaits } from './deliveries/homeserver-waits.js';
 import { SecondLookEntity } from './deliveries/second-look.entity.js';
 import { SecondLooks } from './deliveries/second-looks.js';
-import { Homeserver } from './homeserver.port.js';
-import { HomeserverSecret } from './homeserver-secret.js';
 import { HomeserverStatusController } from './homeserver-status.controller.js';
-import { HomeserverStore } from './homeserver.store.js';
-import { HomeserverUserEntity } from './homeserver-user.entity.js';
-import { HomeserverUsers } from './homeserver-users.js';
-import { Administrators } from './introspection/administrators.js';
+import { Homeserver } from './homeserver.port.js';
 import { SynapseImport } from './import/synapse-import.js';
-import { IntrospectionController } from './introspection/introspection.controller.js';
-import { IntrospectionService } from './introspection/introspection.service.js';
+import { IntrospectionModule } from './introspection/introspection.module.js';
 import { Comparison } from './reconciliation/comparison.js';
 import { HomeserverCheck } from './reconciliation/homeserver.check.js';
 import { Repairs } from './reconciliation/repairs.js';
-import { ProviderMetadataController } from './provider-metadata.controller.js';
 
-/** Connects the service with a homeserver that trusts its tokens: what it asks, and what it is told. */
+/** Tells a homeserver about users and devices. Only imported where there is one, or where that is not known yet. */
 @Module({
-  imports: [TypeOrmModule.forFeature([HomeserverUserEntity, SecondLookEntity]), ReconcilerModule, UiaModule],
-  controllers: [
-    CrossSigningResetController,
-    HomeserverStatusController,
-    IntrospectionController,
-    ProviderMetadataController,
-  ],
+  imports: [TypeOrmModule.forFeature([SecondLookEntity]), IntrospectionModule, ReconcilerModule, UiaModule],
+  controllers: [CrossSigningResetController, GateController, HomeserverStatusController],
   providers: [
-    Administrators,
     Comparison,
     CrossSigningResetService,
     DeliveryMetrics,
     HomeserverCheck,
     HomeserverDeliveries,
-    HomeserverStore,
     HomeserverSubscriber,
-    HomeserverUsers,
     HomeserverWaits,
-    IntrospectionService,
     Repairs,
     SecondLooks,
     SynapseImport,
-    {
-      provide: HomeserverSecret,
-      inject: [Environment],
-      useFactory: (environment: Environment) => HomeserverSecret.load(environment),
-    },
   ],
 })
 export class HomeserverModule implements OnModuleInit {

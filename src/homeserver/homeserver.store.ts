@@ -15,7 +15,7 @@ const INTEND: Statement = {
 const LINK: Statement = {
   name: 'homeserver_link',
   text: `
-    INSERT INTO homeserver_users AS u (user_id, linked_at) VALUES ($1, $2)
+    INSERT INTO homeserver_users AS u (user_id, linked_at) VALUES ($1, now())
     ON CONFLICT (user_id) DO UPDATE SET linked_at = COALESCE(u.linked_at, excluded.linked_at)`,
 };
 const LINK_ALL: Statement = {
@@ -71,8 +71,8 @@ export class HomeserverStore {
   }
 
   /** Records that the homeserver has the user. */
-  async link(userId: string, now: Date): Promise<void> {
-    await this.unitOfWork.runOne(LINK, [userId, now]);
+  async link(userId: string): Promise<void> {
+    await this.unitOfWork.runOne(LINK, [userId]);
   }
 
   /** Records that the homeserver has these users. */

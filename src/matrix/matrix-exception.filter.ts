@@ -27,8 +27,8 @@ export class MatrixExceptionFilter implements ExceptionFilter {
     const request = http.getRequest<Request>();
     const response = http.getResponse<Response>();
     const answer = toAnswer(exception, request);
-    // A database outage is logged once, not by every request that fails because of it.
-    if (answer.status >= 500 && !(answer instanceof TryLater))
+    // An outage of the database or the homeserver is logged once, not by every request that fails because of it.
+    if (answer.status >= 500 && answer.status !== 503)
       this.logger.error(`${request.method} ${request.path} failed`, stackOf(exception));
     this.refusals.refused(request, answer);
     if (response.headersSent) {

@@ -1,30 +1,43 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Injectable } from '@nestjs/common';
+import { type BeforeApplicationShutdown, Injectable } from '@nestjs/common';
 import { Clock } from '../system/clock.js';
 import { OutboxStore } from './outbox.store.js';
 
-/** The first look at the database, for events that another node delivers; the lane of this node tells sooner. */
-const FIRST_LOOK_MS = 100;
-const NEXT_LOOK_MS = 250;
+/** How often to look at the database for events that another node delivers; this node's lanes tell at once. */
+const LOOK_MS = 200;
+/** How many deliveries become due at a time after an outage, so that new events need not queue behind all of them. */
+const HASTENED_AT_ONCE = 200;
+const BETWEEN_MS = 1_000;
 
 /** What became of events within the time: all arrived, one was refused for good, or some are still on their way. */
 export type Arrival = 'arrived' | 'late' | { readonly refusal: string };
 
 interface Waiter {
+  readonly subscriber: string;
+  /** The events that it has not heard of. */
   readonly left: Set<string>;
   readonly resolve: (arrival: Arrival) => void;
+  /** When the deliveries of its users are made due again. */
+  hastenAt: number;
 }
 
 /** Lets requests wait until a subscriber has received their events, whichever node delivers them. */
 @Injectable()
-export class Arrivals {
-  private readonly waiters = new Map<string, Set<Waiter>>();
+export class Arrivals implements BeforeApplicationShutdown {
+  private readonly waiters = new Set<Waiter>();
+  private readonly byEvent = new Map<string, Waiter[]>();
+  private looking: Promise<void> | undefined;
+  private isStopping = false;
   private hastened: () => void = () => {};
 
   constructor(
     private readonly store: OutboxStore,
     private readonly clock: Clock,
   ) {}
+
+  beforeApplicationShutdown(): void {
+    this.isStopping = true;
+  }
 
   /** Registers `work` to be called when deliveries have become due. */
   whenHastened(work: () => void): void {
@@ -33,23 +46,27 @@ export class Arrivals {
 
   /** Waits at most `limitMs` for the events. It also makes those due that wait for their next attempt. */
   async of(subscriber: string, eventIds: readonly string[], limitMs: number): Promise<Arrival> {
-    const over = new AbortController();
+    let timer: NodeJS.Timeout | undefined;
     let waiter: Waiter | undefined;
-    const told = new Promise<Arrival>((resolve) => {
-      waiter = { left: new Set(eventIds), resolve };
-    });
-    for (const id of eventIds) this.waitersOf(subscriber, id).add(waiter!);
     try {
-      return await Promise.race([told, this.look(subscriber, eventIds, limitMs, over.signal)]);
+      return await new Promise((resolve) => {
+        waiter = { subscriber, left: new Set(eventIds), resolve, hastenAt: 0 };
+        this.waiters.add(waiter);
+        for (const id of eventIds) this.byEvent.set(id, [...(this.byEvent.get(id) ?? []), waiter]);
+        timer = setTimeout(resolve, limitMs, 'late');
+        this.looking ??= this.look().finally(() => (this.looking = undefined));
+      });
     } finally {
-      over.abort();
-      for (const id of eventIds) this.forget(subscriber, id, waiter!);
+      clearTimeout(timer);
+      if (waiter !== undefined) this.waiters.delete(waiter);
+      for (const id of eventIds) this.forget(id, waiter);
     }
   }
 
-  /** Tells those who wait on this node what became of a delivery. */
+  /** Tells whoever waits on this node what became of a delivery. */
   tell(subscriber: string, eventId: string, refusal: string | null): void {
-    for (const waiter of this.waiters.get(`${subscriber} ${eventId}`) ?? []) {
+    for (const waiter of this.byEvent.get(eventId) ?? []) {
+      if (waiter.subscriber !== subscriber) continue;
       waiter.left.delete(eventId);
       if (refusal !== null) waiter.resolve({ refusal });
       else if (waiter.left.size === 0) waiter.resolve('arrived');
@@ -58,57 +75,56 @@ export class Arrivals {
 
   /** Makes everything due that waits for its next attempt at a subscriber, which can be reached again. */
   async hasten(subscriber: string): Promise<void> {
-    await this.store.hasten(subscriber, null, this.clock.now());
-    this.hastened();
-  }
-
-  private async look(
-    subscriber: string,
-    eventIds: readonly string[],
-    limitMs: number,
-    signal: AbortSignal,
-  ): Promise<Arrival> {
-    const deadline = performance.now() + limitMs;
-    for (let nth = 0; ; nth += 1) {
-      const left = deadline - performance.now();
-      const pause = nth === 0 ? FIRST_LOOK_MS : NEXT_LOOK_MS;
-      // Aborted when the lane has told, and then nobody waits for this any more.
-      await sleep(Math.max(0, Math.min(pause, left)), undefined, { signal }).catch(() => {});
-      if (signal.aborted || left <= 0) return 'late';
-      const outcome = await this.lookOnce(subscriber, eventIds, nth === 0);
-      if (outcome !== 'late') return outcome;
+    while (!this.isStopping) {
+      const made = await this.store.hastenSome(subscriber, HASTENED_AT_ONCE, this.clock.now());
+      if (made > 0) this.hastened();
+      if (made < HASTENED_AT_ONCE) return;
+      await sleep(BETWEEN_MS);
     }
   }
 
-  private async lookOnce(
-    subscriber: string,
-    eventIds: readonly string[],
-    isFirst: boolean,
-  ): Promise<Arrival> {
-    // During an outage of the database, what was committed is on its way all the same.
-    try {
-      const unsettled = await this.store.findUnsettled(subscriber, eventIds);
-      const refused = unsettled.find(({ state }) => state === 'buried');
-      if (refused !== undefined) return { refusal: refused.lastError ?? '' };
-      if (unsettled.length === 0) return 'arrived';
-      if (isFirst && (await this.store.hasten(subscriber, eventIds, this.clock.now()))) this.hastened();
-    } catch {
-      return 'late';
+  private forget(eventId: string, waiter: Waiter | undefined): void {
+    const others = (this.byEvent.get(eventId) ?? []).filter((one) => one !== waiter);
+    if (others.length === 0) this.byEvent.delete(eventId);
+    else this.byEvent.set(eventId, others);
+  }
+
+  /** Looks for all who wait, with one statement for each subscriber, as long as anybody waits. */
+  private async look(): Promise<void> {
+    for (;;) {
+      await sleep(LOOK_MS);
+      if (this.waiters.size === 0 || this.isStopping) return;
+      for (const subscriber of new Set([...this.waiters].map((waiter) => waiter.subscriber))) {
+        const own = [...this.waiters].filter((waiter) => waiter.subscriber === subscriber);
+        // During an outage of the database, what was committed is on its way all the same.
+        await this.lookFor(subscriber, own).catch(() => {});
+      }
     }
-    return 'late';
   }
 
-  private waitersOf(subscriber: string, eventId: string): Set<Waiter> {
-    const key = `${subscriber} ${eventId}`;
-    const known = this.waiters.get(key) ?? new Set();
-    this.waiters.set(key, known);
-    return known;
+  private async lookFor(subscriber: string, waiters: readonly Waiter[]): Promise<void> {
+    const asked = waiters.map((waiter) => ({ waiter, eventIds: [...waiter.left] }));
+    const ids = asked.flatMap(({ eventIds }) => eventIds);
+    const unsettled = new Map(
+      (await this.store.findUnsettled(subscriber, ids)).map((one) => [one.eventId, one]),
+    );
+    for (const { waiter, eventIds } of asked) {
+      const left = eventIds.flatMap((id) => unsettled.get(id) ?? []);
+      const refused = left.find(({ state }) => state === 'buried');
+      if (refused !== undefined) waiter.resolve({ refusal: refused.lastError ?? '' });
+      else if (left.length === 0) waiter.resolve('arrived');
+    }
+    const now = performance.now();
+    await this.hastenFor(
+      subscriber,
+      waiters.filter(({ hastenAt }) => hastenAt <= now),
+    );
   }
 
-  private forget(subscriber: string, eventId: string, waiter: Waiter): void {
-    const key = `${subscriber} ${eventId}`;
-    const known = this.waiters.get(key);
-    known?.delete(waiter);
-    if (known?.size === 0) this.waiters.delete(key);
+  /** Not at every look, so that a request that waits for long does not cause an attempt each time. */
+  private async hastenFor(subscriber: string, waiters: readonly Waiter[]): Promise<void> {
+    for (const waiter of waiters) waiter.hastenAt = performance.now() + BETWEEN_MS;
+    const ids = waiters.flatMap(({ left }) => [...left]);
+    if (ids.length > 0 && (await this.store.hasten(subscriber, ids, this.clock.now()))) this.hastened();
   }
 }

@@ -30,6 +30,6 @@ import { Subscribers } from './subscribers.js';
     Subscribers,
     { provide: EventRecorder, useExisting: OutboxService },
   ],
-  exports: [Arrivals, EventRecorder, OutboxService, OutboxWorker, Subscribers],
+  exports: [EventRecorder, OutboxService, OutboxWorker, Subscribers],
 })
 export class OutboxModule {}

@@ -6,7 +6,7 @@ import type { SessionEvent, SessionEventType } from '../events/session-event.js'
 import { MatrixError } from '../matrix/matrix-error.js';
 import type { PagePosition } from '../admin-api/page.rules.js';
 import { Clock } from '../system/clock.js';
-import { Entropy } from '../system/entropy.js';
+import { type Arrival, Arrivals } from './arrivals.js';
 import type { DeliveryState, EventDeliveryEntity } from './event-delivery.entity.js';
 import { type NewDelivery, OutboxStore, type StuckEvent } from './outbox.store.js';
 import { OutboxWorker } from './outbox.worker.js';
@@ -23,16 +23,14 @@ export class OutboxService implements EventRecorder {
     private readonly store: OutboxStore,
     private readonly worker: OutboxWorker,
     private readonly subscribers: Subscribers,
+    private readonly arrivals: Arrivals,
     private readonly clock: Clock,
-    private readonly entropy: Entropy,
   ) {}
 
   record(tx: Tx, event: SessionEvent): void {
     const { eventName } = event.constructor as SessionEventType;
     if (!this.worker.isWanted(eventName)) return;
-    const parts = event
-      .perUser()
-      .map((part) => ({ ...part, eventId: `evt_${this.entropy.bytes(18).toString('base64url')}` }));
+    const parts = event.perUser().map((part) => ({ ...part, eventId: this.store.newEventId() }));
     const { deliveries, recorded } = this.outgoing(tx);
     recorded.push(...parts);
     deliveries.push(
@@ -64,6 +62,21 @@ export class OutboxService implements EventRecorder {
   /** Events that were due before `before` and do not wait for an earlier one. */
   findStuck(before: Date, limit: number): Promise<StuckEvent[]> {
     return this.store.findStuck(before, limit);
+  }
+
+  /** Waits at most `limitMs` until a subscriber has received these events, whichever node delivers them. */
+  arrival(subscriber: string, eventIds: readonly string[], limitMs: number): Promise<Arrival> {
+    return this.arrivals.of(subscriber, eventIds, limitMs);
+  }
+
+  /** Makes due what waits for its next attempt at a subscriber that can be reached again, a few at a time. */
+  hasten(subscriber: string): Promise<void> {
+    return this.arrivals.hasten(subscriber);
+  }
+
+  /** Whether a subscriber has not received some event of this name of a user. */
+  isPending(subscriber: string, userId: string, event: string): Promise<boolean> {
+    return this.store.isPending(subscriber, userId, event);
   }
 
   /** When the oldest event happened that a subscriber has not received; `null` if there is none. */

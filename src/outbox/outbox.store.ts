@@ -261,8 +261,14 @@ const COUNT_DELIVERED: Statement = {
 const FIND_UNSETTLED: Statement = {
   name: 'outbox_find_unsettled',
   text: `
-    SELECT state, last_error AS "lastError" FROM event_deliveries
+    SELECT event_id AS "eventId", state, last_error AS "lastError" FROM event_deliveries
     WHERE subscriber = $1 AND event_id = ANY ($2) AND state <> 'delivered'`,
+};
+const IS_PENDING: Statement = {
+  name: 'outbox_is_pending',
+  text: `
+    SELECT FROM event_deliveries
+    WHERE user_id = $1 AND subscriber = $2 AND state = 'pending' AND event = $3 LIMIT 1`,
 };
 const OLDEST_PENDING: Statement = {
   name: 'outbox_oldest_pending',
@@ -271,16 +277,22 @@ const OLDEST_PENDING: Statement = {
       SELECT occurred_at FROM event_deliveries WHERE subscriber = $1 AND state = 'pending'
       LIMIT ${LOOKED_AT}) AS pending`,
 };
-// Of the users of some events, or of all.
+const WAITS = `subscriber = $1 AND state = 'pending' AND lease IS NULL AND next_attempt_at > $3`;
+// Of the users of some events.
 const HASTEN: Statement = {
   name: 'outbox_hasten',
   text: `
     UPDATE event_deliveries d SET next_attempt_at = $3
-    WHERE d.subscriber = $1 AND d.state = 'pending' AND d.lease IS NULL AND d.next_attempt_at > $3
-      AND ($2::text[] IS NULL OR d.user_id IN (
-        SELECT awaited.user_id FROM event_deliveries awaited WHERE awaited.event_id = ANY ($2)))
+    WHERE ${WAITS} AND user_id IN (
+      SELECT awaited.user_id FROM event_deliveries awaited WHERE awaited.event_id = ANY ($2))
     RETURNING 1`,
 };
+
+const HASTEN_SOME = batch(
+  'outbox_hasten_some',
+  WAITS,
+  'UPDATE event_deliveries d SET next_attempt_at = $3 FROM picked',
+);
 
 /** An overdue event that does not wait for an earlier one. */
 export interface StuckEvent {
@@ -318,16 +330,29 @@ export class OutboxStore {
   findUnsettled(
     subscriber: string,
     eventIds: readonly string[],
-  ): Promise<Pick<EventDeliveryEntity, 'state' | 'lastError'>[]> {
+  ): Promise<Pick<EventDeliveryEntity, 'eventId' | 'state' | 'lastError'>[]> {
     return this.unitOfWork.query(FIND_UNSETTLED, [subscriber, eventIds]);
   }
 
   /**
-   * Makes deliveries due that wait for their next attempt: those of the users of some events, or all of a subscriber.
+   * Makes deliveries due that wait for their next attempt, of the users of some events.
    * @returns whether there were any
    */
-  async hasten(subscriber: string, eventIds: readonly string[] | null, now: Date): Promise<boolean> {
+  async hasten(subscriber: string, eventIds: readonly string[], now: Date): Promise<boolean> {
     return (await this.unitOfWork.runOne(HASTEN, [subscriber, eventIds, now])).length > 0;
+  }
+
+  /** The same for at most `limit` deliveries of any users. Returns how many there were. */
+  async hastenSome(subscriber: string, limit: number, now: Date): Promise<number> {
+    return (await this.unitOfWork.runOne(HASTEN_SOME, [subscriber, limit, now])).length;
+  }
+
+  newEventId(): string {
+    return `evt_${this.entropy.bytes(18).toString('base64url')}`;
+  }
+
+  async isPending(subscriber: string, userId: string, event: string): Promise<boolean> {
+    return (await this.unitOfWork.query(IS_PENDING, [userId, subscriber, event])).length > 0;
   }
 
   /** Looks at no more than ten thousand. */

@@ -199,4 +199,20 @@ describe('A device that was deleted', () => {
     await whoami(reborn).expect(200);
     await whoami(stays).expect(200);
   });
+
+  it('stays gone, whatever was being uploaded when it was deleted', async () => {
+    const stays = await matrix().register();
+    for (let round = 0; round < 15; round += 1) {
+      const own = await matrix().login(stays.userId);
+      await whoami(own).expect(200);
+      const uploads = Array.from({ length: 3 }, () =>
+        pair().synapse.as(own, 'post', `${V3}/keys/upload`).send(someKeys(own)),
+      );
+      await Promise.all([...uploads, matrix().logout(own).expect(200)]);
+    }
+    pair().app.clock.advance(6_000);
+    await expect.poll(() => devicesThere(stays), { timeout: 10_000 }).toEqual([stays.deviceId]);
+    const keys = await matrix().queryKeys(stays, stays.userId);
+    expect(Object.keys(keys ?? {})).toEqual([]);
+  }, 60_000);
 });

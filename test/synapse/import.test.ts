@@ -119,7 +119,7 @@ describe('matrix-session import synapse', () => {
   it('counts in a dry run what it would import, and changes nothing', async () => {
     const said = await importAll({ dryRun: true });
     expect(said.at(-1)).toContain(
-      `Would have imported ${USERS - 1} accounts, ${USERS - 2} devices, ${USERS - 2} access tokens and 1 refresh tokens`,
+      `Would have imported ${USERS - 1} of ${USERS} users, with ${USERS - 2} devices, ${USERS - 2} access tokens and 1 refresh tokens`,
     );
   });
 
@@ -132,7 +132,13 @@ describe('matrix-session import synapse', () => {
       code: 1,
       stderr: expect.stringContaining('--from cannot be read: connect ECONNREFUSED'),
     });
-    for (const wrong of [['import'], ['import', 'synapse'], ['--dry-run'], ['export', 'synapse']])
+    for (const wrong of [
+      ['import'],
+      ['import', 'synapse'],
+      ['import', 'synapse', '--from', 'postgresql://x', '--after', 'bob'],
+      ['--dry-run'],
+      ['export', 'synapse'],
+    ])
       await expect(run(...wrong)).rejects.toMatchObject({ code: 2 });
   });
 
@@ -140,17 +146,19 @@ describe('matrix-session import synapse', () => {
     const said = await importAll();
     expect(said[0]).toMatch(/^200 users of 1000, up to @user-\d+:localhost$/);
     expect(said).toHaveLength(USERS / 200 + 1);
-    expect(said.at(-1)).toContain(`Imported ${USERS - 1} accounts, ${USERS - 2} devices`);
+    expect(said.at(-1)).toContain(`Imported ${USERS - 1} of ${USERS} users, with ${USERS - 2} devices`);
     expect(said.at(-1)).toContain('1 users have an account here that was not imported');
     expect(said.at(-1)).toContain('@taken:localhost');
   }, 60_000);
 
   it('imports nothing twice, and goes on behind a user', async () => {
     const again = await importAll();
-    expect(again.at(-1)).toContain('Imported 0 accounts, 0 devices, 0 access tokens and 0 refresh tokens');
+    expect(again.at(-1)).toContain(
+      'Imported 0 of 1000 users, with 0 devices, 0 access tokens and 0 refresh tokens',
+    );
     const rest = await importAll({ after: '@user-98:localhost' });
-    // Those from "@user-990" to "@user-999", and "@user-99".
-    expect(rest.at(-1)).toContain('of 11 users');
+    // "@user-99", those from "@user-990" to "@user-999", and "@user-9", because a colon comes behind the digits.
+    expect(rest.at(-1)).toContain('Imported 0 of 12 users');
   }, 60_000);
 
   it('leaves everybody signed in, with their keys, at both servers', async () => {
@@ -216,6 +224,23 @@ describe('matrix-session import synapse', () => {
     await app.matrix.logout(bob).expect(200);
     await synapse.as(bob, 'get', `${V3}/sync?timeout=0`).expect(401);
     expect(await app.matrix.whoami(bob)).toMatchObject({ status: 401 });
+  });
+
+  it('brings nothing back that has ended here, however often it is run', async () => {
+    const again = await importAll();
+    expect(again.at(-1)).toContain('Imported 0 of 1000 users');
+    expect(await app.matrix.whoami(bob)).toMatchObject({ status: 401 });
+  });
+
+  it('refuses a database that is not one of Synapse', async () => {
+    const from = urlOf(await createDatabase('empty'));
+    const environment = Environment.load({ ...variables, LOG_LEVEL: 'fatal' });
+    const importing = importSynapse(
+      { environment, database: ours.location },
+      { from, after: '', dryRun: true },
+      () => {},
+    );
+    await expect(importing).rejects.toThrow('it is no database of Synapse');
   });
 
   it('refuses the database of another server', async () => {

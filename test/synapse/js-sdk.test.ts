@@ -17,8 +17,11 @@ const SILENT = Object.fromEntries(
 );
 const logger = { ...SILENT, getChild: () => logger } as unknown as NonNullable<ICreateClientOpts['logger']>;
 
-/** A client with end-to-end encryption that syncs, as Element is one. */
-async function client(username: string): Promise<MatrixClient> {
+/**
+ * A client with end-to-end encryption that syncs, as Element is one.
+ * @param sent gets what it sends to devices, such as the keys of rooms
+ */
+async function client(username: string, sent: string[] = []): Promise<MatrixClient> {
   const baseUrl = pair().nginx.url;
   const session = await createClient({ baseUrl, logger }).loginRequest({
     type: 'm.login.password',
@@ -28,6 +31,11 @@ async function client(username: string): Promise<MatrixClient> {
   const made = createClient({
     baseUrl,
     logger,
+    fetchFn: (resource, init) => {
+      const url = resource instanceof Request ? resource.url : resource.toString();
+      if (url.includes('/sendToDevice/') && typeof init?.body === 'string') sent.push(init.body);
+      return fetch(resource, init);
+    },
     accessToken: session.access_token,
     userId: session.user_id,
     deviceId: session.device_id,
@@ -44,7 +52,8 @@ async function client(username: string): Promise<MatrixClient> {
 describe('matrix-js-sdk with end-to-end encryption', () => {
   it('verifies a second device, encrypts to it, and no longer once it has logged out', async () => {
     const { userId } = await pair().matrix.register({ username: uniqueUsername() });
-    const phone = await client(userId);
+    const sent: string[] = [];
+    const phone = await client(userId, sent);
     const laptop = await client(userId);
     try {
       await phone.getCrypto()!.bootstrapCrossSigning({
@@ -79,10 +88,26 @@ describe('matrix-js-sdk with end-to-end encryption', () => {
       });
       await phone.sendTextMessage(room_id, 'Down the rabbit hole');
       expect(await read).toBe('Down the rabbit hole');
+      expect(sent.join()).toContain(laptopId);
 
       await laptop.logout(true);
       await expect.poll(laptopSeen, { timeout: 10_000 }).toBeUndefined();
+      sent.splice(0);
+      // The key of the room is changed, and only those get it who are still there.
+      const tablet = await client(userId);
+      const tabletId = tablet.getDeviceId()!;
+      await expect
+        .poll(
+          async () => (await phone.getCrypto()!.getUserDeviceInfo([userId], true)).get(userId)?.has(tabletId),
+          {
+            timeout: 10_000,
+          },
+        )
+        .toBe(true);
       await phone.sendTextMessage(room_id, 'Through the looking-glass');
+      tablet.stopClient();
+      expect(sent.join()).toContain(tabletId);
+      expect(sent.join()).not.toContain(laptopId);
     } finally {
       phone.stopClient();
       laptop.stopClient();

@@ -41,7 +41,7 @@ describe('An operator', () => {
       .catch(() => null);
     expect(own).toBeNull();
     const { body } = await status();
-    expect(body.problems).toEqual([expect.stringContaining('The homeserver does not answer')]);
+    expect(body.problems).toEqual([expect.stringContaining('Synapse cannot be called')]);
     pair().relay.become('well');
     await expect.poll(async () => (await status()).body.up, { timeout: 20_000 }).toBe(true);
   });

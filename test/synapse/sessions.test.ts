@@ -102,23 +102,6 @@ describe('A session that Synapse trusts', () => {
     expect([metadata.status, await metadata.json()]).toMatchObject([404, { errcode: 'M_UNRECOGNIZED' }]);
   });
 
-  it('keeps from the world what the two servers ask each other', async () => {
-    for (const path of [
-      '/oauth2/introspect',
-      '/.well-known/openid-configuration',
-      '/_synapse/mas/query_user?localpart=alice',
-      '/_synapse/admin/v1/server_version',
-      '/_session/v1/admin/reconcile',
-      '/health/ready',
-    ])
-      expect([path, (await fetch(pair().nginx.url + path)).status]).toEqual([path, 404]);
-    const metadata = await pair().app.http.get('/.well-known/openid-configuration').expect(200);
-    expect(metadata.body).toMatchObject({
-      issuer: expect.any(String),
-      account_management_uri: expect.any(String),
-    });
-  });
-
   it('gets an error of Matrix from the proxy while Synapse is down', async () => {
     const own = await matrix().register();
     await pair().synapse.stop();

@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { Metrics } from '../../metrics/metrics.js';
 import { OutboxService } from '../../outbox/outbox.service.js';
 import { Clock } from '../../system/clock.js';
-import { SUBSCRIBER } from './homeserver-waits.js';
+import { SUBSCRIBER } from './subscriber-name.js';
 
 /** Shows for how long the homeserver has not heard of something. */
 @Injectable()

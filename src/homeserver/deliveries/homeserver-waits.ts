@@ -2,19 +2,19 @@ import { Injectable, Logger, type OnModuleInit } from '@nestjs/common';
 import { Environment } from '../../config/environment.js';
 import { AccountRegistered } from '../../events/account-registered.event.js';
 import { DeviceCreated } from '../../events/device-created.event.js';
+import { DevicesDeleted } from '../../events/devices-deleted.event.js';
 import { InTransaction } from '../../events/in-transaction.decorator.js';
 import { SessionsEnded } from '../../events/sessions-ended.event.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { Metrics } from '../../metrics/metrics.js';
-import { type Arrival, Arrivals } from '../../outbox/arrivals.js';
+import type { Arrival } from '../../outbox/arrivals.js';
+import { OutboxService } from '../../outbox/outbox.service.js';
 import type { RecordedEvent } from '../../outbox/subscribers.js';
 import { UnservedSessionsService } from '../../session/ending/unserved-sessions.service.js';
 import { Homeserver, HomeserverUnavailable } from '../homeserver.port.js';
 import { SecondLook } from './second-look.event.js';
+import { SUBSCRIBER } from './subscriber-name.js';
 import { UserMissing } from './user-missing.event.js';
-
-/** The name under which deliveries to the homeserver are stored. */
-export const SUBSCRIBER = 'homeserver';
 
 /** Lets requests wait for the homeserver after their commit. */
 @Injectable()
@@ -23,7 +23,7 @@ export class HomeserverWaits implements OnModuleInit {
 
   constructor(
     private readonly homeserver: Homeserver,
-    private readonly arrivals: Arrivals,
+    private readonly outbox: OutboxService,
     private readonly unserved: UnservedSessionsService,
     private readonly environment: Environment,
     private readonly metrics: Metrics,
@@ -35,7 +35,7 @@ export class HomeserverWaits implements OnModuleInit {
       help: 'Requests that were answered before the homeserver had heard of what they ended or changed.',
     });
     this.homeserver.whenUp(() => {
-      this.arrivals
+      this.outbox
         .hasten(SUBSCRIBER)
         .catch((error: unknown) =>
           this.logger.warn(`Deliveries wait for their next attempt: ${String(error)}`),
@@ -50,31 +50,39 @@ export class HomeserverWaits implements OnModuleInit {
   }
 
   /**
-   * Waits until the homeserver has heard of what was committed. A session that begins must be known there; otherwise
-   * it is ended again. What has ended or changed is final, so the wait is short and never fails.
+   * Waits until the homeserver has heard of what was committed. A new device must be known there; otherwise it is
+   * ended again. What has ended or changed is final, so the wait is short and never fails.
    * @throws {MatrixError} 503 if the homeserver does not answer; 403 if it refuses the user or the device
    */
   async afterCommit(recorded: readonly RecordedEvent[]): Promise<void> {
-    const awaited = recorded.filter(
-      ({ event }) => !(event instanceof SecondLook || event instanceof UserMissing),
-    );
+    const awaited = recorded.filter(({ event }) => isAwaited(event));
     if (awaited.length === 0) return;
     const { loginWaitMs, logoutWaitMs } = this.environment.homeserver;
-    if (!awaited.some(({ event }) => begins(event))) {
-      const arrival = this.homeserver.isUp ? await this.wait(awaited, logoutWaitMs) : 'late';
-      if (arrival !== 'arrived') this.metrics.count('session_homeserver_late_total');
-      return;
-    }
-    const arrival = await this.wait(awaited, loginWaitMs);
+    if (awaited.some(({ event }) => isNew(event))) return this.waitForNew(awaited, loginWaitMs);
+    const again = awaited.find(({ event }) => isOnKnownDevice(event));
+    const limitMs = again === undefined ? logoutWaitMs : loginWaitMs;
+    const arrival = this.homeserver.isUp ? await this.wait(awaited, limitMs) : 'late';
     if (arrival === 'arrived') return;
-    await this.undo(awaited);
+    this.metrics.count('session_homeserver_late_total');
+    // Another login has made the device a moment ago.
+    if (again !== undefined && (await this.isNewOnItsWay(again.userId))) throw new HomeserverUnavailable();
+  }
+
+  private async waitForNew(events: readonly RecordedEvent[], limitMs: number): Promise<void> {
+    const arrival = await this.wait(events, limitMs);
+    if (arrival === 'arrived') return;
+    await this.undo(events);
     if (arrival === 'late') throw new HomeserverUnavailable();
     const [errcode, message] = codeAndMessage(arrival.refusal);
     throw errcode === 'M_INVALID_PARAM' ? MatrixError.invalidParam(message) : MatrixError.forbidden(message);
   }
 
+  private isNewOnItsWay(userId: string): Promise<boolean> {
+    return this.outbox.isPending(SUBSCRIBER, userId, DeviceCreated.eventName);
+  }
+
   private wait(events: readonly RecordedEvent[], limitMs: number): Promise<Arrival> {
-    return this.arrivals.of(
+    return this.outbox.arrival(
       SUBSCRIBER,
       events.map(({ eventId }) => eventId),
       limitMs,
@@ -94,10 +102,16 @@ function codeAndMessage(refusal: string): [errcode: string, message: string] {
   return [errcode, words.join(': ')];
 }
 
-function begins(event: object): boolean {
-  return (
-    event instanceof DeviceCreated ||
-    event instanceof AccountRegistered ||
-    (event instanceof SessionsEnded && event.reason === 'replaced_by_login')
-  );
+/** Nobody waits for what only repairs, or undoes what the homeserver did not hear of. */
+function isAwaited(event: object): boolean {
+  if (event instanceof DevicesDeleted) return event.reason !== 'homeserver';
+  return !(event instanceof SecondLook || event instanceof UserMissing);
+}
+
+function isNew(event: object): boolean {
+  return event instanceof DeviceCreated || event instanceof AccountRegistered;
+}
+
+function isOnKnownDevice(event: object): boolean {
+  return event instanceof SessionsEnded && event.reason === 'replaced_by_login';
 }

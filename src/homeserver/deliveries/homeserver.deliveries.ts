@@ -2,18 +2,16 @@ import { Injectable } from '@nestjs/common';
 import { DeviceRows } from '../../device-rows/device-rows.js';
 import type { AccountDeactivated } from '../../events/account-deactivated.event.js';
 import type { AccountRestricted } from '../../events/account-restricted.event.js';
-import type { DeviceCreated } from '../../events/device-created.event.js';
+import { DeviceCreated } from '../../events/device-created.event.js';
 import type { DeviceRenamed } from '../../events/device-renamed.event.js';
-import type { DevicesDeleted } from '../../events/devices-deleted.event.js';
-import { Clock } from '../../system/clock.js';
+import type { DeletedDevice, DevicesDeleted } from '../../events/devices-deleted.event.js';
+import { OutboxService } from '../../outbox/outbox.service.js';
 import { Homeserver } from '../homeserver.port.js';
 import { HomeserverUsers } from '../homeserver-users.js';
 import type { UserMissing } from './user-missing.event.js';
 import type { SecondLook } from './second-look.event.js';
 import { SecondLooks } from './second-looks.js';
-
-/** A login waits for the homeserver for a minute at most, so the homeserver knows every device older than this. */
-const KNOWN_AFTER_MS = 2 * 60_000;
+import { SUBSCRIBER } from './subscriber-name.js';
 
 /**
  * What the homeserver is told about each event, one event of a user at a time and in their order. So a deletion and a
@@ -26,18 +24,26 @@ export class HomeserverDeliveries {
     private readonly users: HomeserverUsers,
     private readonly secondLooks: SecondLooks,
     private readonly devices: DeviceRows,
-    private readonly clock: Clock,
+    private readonly outbox: OutboxService,
   ) {}
 
   async userRegistered(userId: string, signal: AbortSignal): Promise<void> {
     await this.users.ensure(userId, signal);
   }
 
-  async deviceCreated({ userId, deviceId, displayName }: DeviceCreated, signal: AbortSignal): Promise<void> {
+  async deviceCreated(
+    { userId, deviceId, displayName, createdTs }: DeviceCreated,
+    signal: AbortSignal,
+  ): Promise<void> {
+    // It has ended meanwhile, perhaps because the homeserver did not hear of it in time.
+    const createdAt = await this.devices.createdAt({ userId, deviceId });
+    if (createdAt?.getTime() !== createdTs) return;
     await this.users.ensure(userId, signal);
     // The earlier device of this ID may have been brought back by a late upload; its keys must not be the new one's.
-    await this.deleteOnceMore(userId, [deviceId], signal);
+    const left = await this.secondLooks.find(userId, [deviceId]);
+    if (left.length > 0) await this.delete(userId, left, signal);
     await this.homeserver.putDevice({ userId, deviceId, displayName }, signal);
+    await this.secondLooks.forget(userId, left);
   }
 
   /** The homeserver does not have the user, or was never told of them. */
@@ -52,19 +58,23 @@ export class HomeserverDeliveries {
       await this.homeserver.renameDevice({ userId, deviceId, displayName }, signal);
   }
 
-  async devicesDeleted({ devices, deletedTs }: DevicesDeleted, signal: AbortSignal): Promise<void> {
-    const [{ userId } = { userId: '' }] = devices;
+  async devicesDeleted({ devices }: DevicesDeleted, signal: AbortSignal): Promise<void> {
+    const { userId } = devices[0]!;
     // Of a user that is somebody else there, nothing may be deleted.
     if (!(await this.users.isLinked(userId))) return;
-    const reborn = await this.rebornSince(userId, deletedTs);
-    const deviceIds = devices.map(({ deviceId }) => deviceId).filter((deviceId) => !reborn.has(deviceId));
+    const deviceIds = await this.withoutReborn(userId, devices);
     if (deviceIds.length === 0) return;
     await this.delete(userId, deviceIds, signal);
     await this.secondLooks.remember(deviceIds.map((deviceId) => ({ userId, deviceId })));
   }
 
+  /** Leaves alone what lives here: its creation deletes the earlier device, now or when it is delivered. */
   async lookAgain({ userId, deviceIds }: SecondLook, signal: AbortSignal): Promise<void> {
-    await this.deleteOnceMore(userId, deviceIds, signal);
+    const alive = new Set((await this.devices.list(userId)).map(({ deviceId }) => deviceId));
+    const gone = deviceIds.filter((deviceId) => !alive.has(deviceId));
+    const left = await this.secondLooks.find(userId, gone);
+    if (left.length > 0) await this.delete(userId, left, signal);
+    await this.secondLooks.forget(userId, left);
   }
 
   async deactivated({ userId, erase }: AccountDeactivated, signal: AbortSignal): Promise<void> {
@@ -75,33 +85,24 @@ export class HomeserverDeliveries {
     if (await this.users.isLinked(userId)) await this.homeserver.restrict(userId, restriction, on, signal);
   }
 
-  private async deleteOnceMore(
-    userId: string,
-    deviceIds: readonly string[],
-    signal: AbortSignal,
-  ): Promise<void> {
-    const left = await this.secondLooks.find(userId, deviceIds);
-    if (left.length > 0) await this.delete(userId, left, signal);
-    await this.secondLooks.forget(userId, left);
-  }
-
   private async delete(userId: string, deviceIds: readonly string[], signal: AbortSignal): Promise<void> {
     const kept = async () => (await this.devices.list(userId)).map(({ deviceId }) => deviceId);
     await this.homeserver.deleteDevices(userId, deviceIds, kept, signal);
   }
 
   /**
-   * Devices that were made after a deletion which comes very late, such as one that an administrator replays. Their
-   * creation has been delivered, so the deletion would end them.
+   * The devices without those that were born again and whose creation has been delivered: an administrator replays
+   * their deletion. Usually the creation comes behind the deletion, and nothing is left out.
    */
-  private async rebornSince(userId: string, deletedTs: number): Promise<ReadonlySet<string>> {
-    const known = this.clock.now().getTime() - KNOWN_AFTER_MS;
-    if (deletedTs > known) return new Set();
-    const devices = await this.devices.list(userId);
-    return new Set(
-      devices
-        .filter(({ createdAt }) => createdAt.getTime() >= deletedTs && createdAt.getTime() < known)
-        .map(({ deviceId }) => deviceId),
-    );
+  private async withoutReborn(userId: string, devices: readonly DeletedDevice[]): Promise<string[]> {
+    const deleted = new Map(devices.map(({ deviceId, createdTs }) => [deviceId, createdTs]));
+    const reborn = (await this.devices.list(userId)).filter(({ deviceId, createdAt }) => {
+      const createdTs = deleted.get(deviceId);
+      return createdTs !== undefined && createdAt.getTime() !== createdTs;
+    });
+    if (reborn.length === 0 || (await this.outbox.isPending(SUBSCRIBER, userId, DeviceCreated.eventName)))
+      return [...deleted.keys()];
+    for (const { deviceId } of reborn) deleted.delete(deviceId);
+    return [...deleted.keys()];
   }
 }

@@ -17,9 +17,10 @@ import {
 } from '../../outbox/subscribers.js';
 import { HomeserverDeliveries } from './homeserver.deliveries.js';
 import { Homeserver, HomeserverRefusal } from '../homeserver.port.js';
-import { HomeserverWaits, SUBSCRIBER } from './homeserver-waits.js';
+import { HomeserverWaits } from './homeserver-waits.js';
 import { SecondLook } from './second-look.event.js';
 import { UserMissing } from './user-missing.event.js';
+import { SUBSCRIBER } from './subscriber-name.js';
 
 /** A call that hangs holds up its own user only, unless this many users hang. */
 const AT_ONCE = 64;

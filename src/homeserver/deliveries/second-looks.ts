@@ -9,6 +9,7 @@ import type { DeviceRef } from '../../events/devices-deleted.event.js';
 import { EventBus } from '../../events/event-bus.js';
 import { Clock } from '../../system/clock.js';
 import { warnUnlessOutage } from '../../system/outage.js';
+import { Homeserver } from '../homeserver.port.js';
 import { HomeserverStore } from '../homeserver.store.js';
 import { SecondLook } from './second-look.event.js';
 
@@ -29,6 +30,7 @@ export class SecondLooks implements OnApplicationBootstrap, BeforeApplicationShu
   private running: Promise<void> | undefined;
 
   constructor(
+    private readonly homeserver: Homeserver,
     private readonly store: HomeserverStore,
     private readonly events: EventBus,
     private readonly unitOfWork: UnitOfWork,
@@ -36,6 +38,7 @@ export class SecondLooks implements OnApplicationBootstrap, BeforeApplicationShu
   ) {}
 
   onApplicationBootstrap(): void {
+    if (!this.homeserver.exists) return;
     this.timer = setInterval(() => {
       this.running ??= this.begin()
         .catch((error: unknown) => warnUnlessOutage(this.logger, 'Second deletions wait', error))

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { AccountsService } from '../../accounts/accounts.service.js';
+import type { ImportedAccount } from '../../accounts/accounts.store.js';
 import { EnvironmentError } from '../../config/environment.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { serverNameOf } from '../../matrix/user-id.js';
@@ -31,6 +32,8 @@ export interface ImportOptions {
 export interface ImportProgress extends Imported {
   /** Users that were looked at. */
   readonly users: number;
+  /** People who have no password at Synapse, because they sign in by SSO there. */
+  readonly withoutPassword: number;
   /** Users who have an account here that was not imported: nothing of theirs is. */
   readonly conflicts: readonly string[];
   /** The last user of the batch, behind whom another import may begin. */
@@ -70,7 +73,8 @@ export class SynapseImport {
       devices: 0,
       accessTokens: 0,
       refreshTokens: 0,
-      skipped: 0,
+      incomplete: [],
+      withoutPassword: 0,
       conflicts: [],
       last: after,
     };
@@ -104,7 +108,8 @@ export class SynapseImport {
       devices: before.devices + imported.devices,
       accessTokens: before.accessTokens + imported.accessTokens,
       refreshTokens: before.refreshTokens + imported.refreshTokens,
-      skipped: before.skipped + imported.skipped,
+      incomplete: [...before.incomplete, ...imported.incomplete],
+      withoutPassword: before.withoutPassword + batch.accounts.filter(hasNoPassword).length,
       conflicts: [...before.conflicts, ...conflicts],
       last: batch.accounts.at(-1)!.userId,
     };
@@ -127,14 +132,22 @@ export class SynapseImport {
     }
   }
 
-  /** Users who have registered here, or were made here in some other way. */
+  /** Users who have an account here that is not the imported one. */
   private async conflictsOf({ accounts }: SessionImport): Promise<Set<string>> {
     const userIds = accounts.map(({ userId }) => userId);
-    const [existing, linked] = [await this.accounts.existing(userIds), await this.store.linked(userIds)];
-    // The users of application services belong to them on both sides.
-    const shared = new Set(accounts.filter(({ kind }) => kind === 'appservice').map(({ userId }) => userId));
-    return new Set([...existing].filter((userId) => !linked.has(userId) && !shared.has(userId)));
+    const [kinds, linked] = [await this.accounts.kindsOf(userIds), await this.store.linked(userIds)];
+    const conflicts = accounts.filter(({ userId, kind }) => {
+      const here = kinds.get(userId);
+      // The users of application services belong to them on both sides.
+      const isShared = here === 'appservice' && kind === 'appservice';
+      return here !== undefined && !linked.has(userId) && !isShared;
+    });
+    return new Set(conflicts.map(({ userId }) => userId));
   }
+}
+
+function hasNoPassword({ kind, passwordHash, isDeactivated }: ImportedAccount): boolean {
+  return kind === 'user' && passwordHash === null && !isDeactivated;
 }
 
 async function requireServer(source: SynapseSource, serverName: string): Promise<void> {

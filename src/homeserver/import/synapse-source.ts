@@ -4,6 +4,8 @@ import type { ImportedAccount } from '../../accounts/accounts.store.js';
 import type { ImportedDevice } from '../../device-rows/device-rows.js';
 import type { ForeignToken, SessionImport } from '../../session/import/session-import.service.js';
 
+const IS_SYNAPSES = `SELECT to_regclass('applied_schema_deltas') IS NOT NULL AS "isSynapses"`;
+const COUNT = 'SELECT count(*)::int AS count FROM users WHERE COALESCE(is_guest, 0) = 0';
 const USERS = `
   SELECT name, password_hash, appservice_id IS NOT NULL AS is_appservices, to_timestamp(creation_ts) AS created_at,
     deactivated = 1 AS is_deactivated, locked AS is_locked, suspended AS is_suspended
@@ -46,9 +48,13 @@ export class SynapseSource {
   /** @throws {EnvironmentError} if it cannot be reached */
   static async open(url: string): Promise<SynapseSource> {
     const client = new Client({ connectionString: url, application_name: 'matrix-session import' });
+    // The query that needs the connection reports that it is lost.
+    client.on('error', () => {});
     try {
       await client.connect();
       await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+      const { rows } = await client.query<{ isSynapses: boolean }>(IS_SYNAPSES);
+      if (!rows[0]!.isSynapses) throw new Error('it is no database of Synapse');
       return new SynapseSource(client);
     } catch (error) {
       throw new EnvironmentError([`--from cannot be read: ${(error as Error).message}`]);
@@ -57,8 +63,9 @@ export class SynapseSource {
 
   private constructor(private readonly client: Client) {}
 
+  /** Without guests. */
   async countUsers(): Promise<number> {
-    const { rows } = await this.client.query<{ count: number }>('SELECT count(*)::int AS count FROM users');
+    const { rows } = await this.client.query<{ count: number }>(COUNT);
     return rows[0]!.count;
   }
 

@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { AccountsService } from '../../accounts/accounts.service.js';
 import { Environment } from '../../config/environment.js';
 import type { DeviceRef } from '../../events/devices-deleted.event.js';
@@ -15,6 +15,8 @@ const POSITION = 'homeserver';
 /** Finds users and devices that differ from those of the homeserver. What is here is right. */
 @Injectable()
 export class HomeserverCheck implements Check {
+  private readonly logger = new Logger(HomeserverCheck.name);
+
   constructor(
     private readonly homeserver: Homeserver,
     private readonly accounts: AccountsService,
@@ -29,7 +31,9 @@ export class HomeserverCheck implements Check {
 
   async look(repair: boolean, positions: Positions): Promise<Finding[]> {
     const from = positions[POSITION];
-    if (from === null || !this.homeserver.isUp) return [];
+    if (from === null) return [];
+    if (!this.homeserver.isUp)
+      return [toFinding('homeserver_unreachable', [{ userId: '', deviceId: '' }], 0)];
     const accounts = await this.accounts.page(from?.userId ?? '', PAGE);
     const last = accounts.at(-1);
     const differences = await this.compare(accounts.filter(({ isActive }) => isActive));
@@ -39,12 +43,15 @@ export class HomeserverCheck implements Check {
 
   private async compare(accounts: readonly { readonly userId: string }[]): Promise<Difference[]> {
     const differences: Difference[] = [];
-    for (let at = 0; at < accounts.length; at += AT_ONCE)
-      differences.push(
-        ...(await Promise.all(
-          accounts.slice(at, at + AT_ONCE).map(({ userId }) => this.comparison.of(userId)),
-        )),
-      );
+    for (let at = 0; at < accounts.length; at += AT_ONCE) {
+      const few = accounts.slice(at, at + AT_ONCE);
+      const outcomes = await Promise.allSettled(few.map(({ userId }) => this.comparison.of(userId)));
+      // One user who cannot be compared must not keep the others from it.
+      outcomes.forEach((outcome, nth) => {
+        if (outcome.status === 'fulfilled') differences.push(outcome.value);
+        else this.logger.warn(`${few[nth]!.userId} could not be compared: ${String(outcome.reason)}`);
+      });
+    }
     return differences;
   }
 

@@ -5,7 +5,7 @@ import {
   type CircuitBreakerPolicy,
   CircuitState,
   ConsecutiveBreaker,
-  handleWhen,
+  handleAll,
 } from 'cockatiel';
 import { type Dispatcher, Pool } from 'undici';
 import type { Metrics } from '../../metrics/metrics.js';
@@ -25,7 +25,7 @@ export interface SynapseCall {
   readonly method: 'GET' | 'POST' | 'PUT';
   readonly path: string;
   readonly authorization: string;
-  /** Whether only this service may make the call, so that a refusal means a wrong configuration. */
+  /** Whether this service calls for itself. A refusal then means a wrong configuration. */
   readonly isTrusted?: boolean;
   readonly body?: object | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -57,12 +57,12 @@ export class SynapseConnection {
       connect: { timeout: timeoutMs },
       maxResponseSize: MOST_BYTES,
     });
-    this.breaker = circuitBreaker(
-      handleWhen((error) => error instanceof HomeserverUnavailable),
-      { halfOpenAfter: PROBE_MS / 2, breaker: new ConsecutiveBreaker(FAILURES_IN_A_ROW) },
-    );
-    this.breaker.onBreak(() => this.went(false));
-    this.breaker.onReset(() => this.went(true));
+    this.breaker = circuitBreaker(handleAll, {
+      halfOpenAfter: PROBE_MS / 2,
+      breaker: new ConsecutiveBreaker(FAILURES_IN_A_ROW),
+    });
+    this.breaker.onBreak(() => this.wentDown());
+    this.breaker.onReset(() => this.wentUp());
     metrics.addGauge({ name: 'session_homeserver_up', help: 'Whether the homeserver answers.' }, async () => [
       { labels: {}, value: this.isUp ? 1 : 0 },
     ]);
@@ -87,7 +87,9 @@ export class SynapseConnection {
    */
   async call(call: SynapseCall): Promise<ForwardedAnswer> {
     try {
-      const answer = await this.breaker.execute(() => this.send(call));
+      const answer = call.isTrusted
+        ? await this.breaker.execute(() => this.send(call))
+        : await this.onBehalf(call);
       this.count(call, answer.status < 400 ? 'ok' : 'refused');
       return answer;
     } catch (error) {
@@ -99,6 +101,12 @@ export class SynapseConnection {
   async close(): Promise<void> {
     clearInterval(this.probe);
     await this.pool.destroy();
+  }
+
+  /** What one client or token meets there says nothing about others, so it does not open the breaker. */
+  private onBehalf(call: SynapseCall): Promise<ForwardedAnswer> {
+    if (!this.isUp) throw new HomeserverUnavailable();
+    return this.send(call);
   }
 
   private async send({
@@ -133,15 +141,18 @@ export class SynapseConnection {
     }
   }
 
-  private went(up: boolean): void {
-    if (up) {
-      clearInterval(this.probe);
-      this.logger.log('The homeserver answers again');
-      return this.up();
-    }
+  /** Also called when a probe has failed. */
+  private wentDown(): void {
+    if (this.probe !== undefined) return;
     this.logger.error('The homeserver does not answer: logins on new devices fail, logouts reach it later');
-    clearInterval(this.probe);
     this.probe = setInterval(() => void this.ping().catch(() => {}), PROBE_MS).unref();
+  }
+
+  private wentUp(): void {
+    clearInterval(this.probe);
+    this.probe = undefined;
+    this.logger.log('The homeserver answers again');
+    this.up();
   }
 
   private count({ name }: SynapseCall, outcome: string): void {

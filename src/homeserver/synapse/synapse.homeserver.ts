@@ -21,7 +21,7 @@ const AT_ONCE = 8;
 /** The first minor version with `matrix_authentication_service`. */
 const OLDEST = 136;
 /** A dead token is only shown so that it is forgotten; no answer to a client should wait long for that. */
-const FORGET_MS = 500;
+const FORGET_MS = 250;
 
 /** Tells a Synapse that delegates its authentication to this service: `/_synapse/mas` and its admin API. */
 @Injectable()
@@ -60,13 +60,20 @@ export class SynapseHomeserver extends Homeserver implements OnApplicationShutdo
   override async problems(): Promise<readonly string[]> {
     try {
       await this.ping();
-      const [, version] = /^Synapse\/1\.(\d+)/.exec(this.connection.server ?? '') ?? [];
-      if (version !== undefined && Number(version) < OLDEST)
-        return [`${this.connection.server} is older than 1.${OLDEST}, the oldest version that works`];
+    } catch (error) {
+      return [`Synapse cannot be called: ${causeOf(error)}`];
+    }
+    const [, version] = /^Synapse\/1\.(\d+)/.exec(this.connection.server ?? '') ?? [];
+    if (version !== undefined && Number(version) < OLDEST)
+      return [`${this.connection.server} is older than 1.${OLDEST}, the oldest version that works`];
+    try {
       await this.listDevices(toUserId(this.adminUser, this.serverName));
       return [];
     } catch (error) {
-      return [[...causesOf(error)].map(({ message }) => message).join(': ')];
+      return [
+        'Synapse does not accept a token of this service. Is `endpoint` in its matrix_authentication_service the ' +
+          `address of this service, and is its server_name ${this.serverName}? ${causeOf(error)}`,
+      ];
     }
   }
 
@@ -76,6 +83,8 @@ export class SynapseHomeserver extends Homeserver implements OnApplicationShutdo
   }
 
   async requireFree(userId: string): Promise<void> {
+    if (localpartOf(userId) === this.adminUser)
+      throw new MatrixError(400, 'M_EXCLUSIVE', 'This user ID is reserved for the service itself');
     const localpart = encodeURIComponent(localpartOf(userId));
     const { status, body } = await this.ask('is_localpart_available', `?localpart=${localpart}`);
     if (status === 200) return;
@@ -258,6 +267,11 @@ export class SynapseHomeserver extends Homeserver implements OnApplicationShutdo
       signal,
     });
   }
+}
+
+/** What has really happened, below the error that clients get. */
+function causeOf(error: unknown): string {
+  return [...causesOf(error)].at(-1)?.message ?? String(error);
 }
 
 /** @throws {HomeserverRefusal} for an answer that another attempt would not change */

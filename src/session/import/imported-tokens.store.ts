@@ -43,7 +43,7 @@ const IMPORT_REFRESH_TOKENS: Statement = {
 /** The SQL of imported tokens. */
 @Injectable()
 export class ImportedTokensStore {
-  /** Stores access tokens, unless they are stored. Returns how many are new. */
+  /** Stores the access tokens of new devices. Returns how many. */
   async importAccessTokens(tx: Tx, tokens: readonly ImportedToken[]): Promise<number> {
     const columns = [
       tokens.map(({ userId }) => userId),
@@ -55,7 +55,7 @@ export class ImportedTokensStore {
     return (await tx.query(IMPORT_ACCESS_TOKENS, [...columns, tx.startedAt])).length;
   }
 
-  /** Stores the refresh tokens of devices that have none. Returns how many are new. */
+  /** Stores the refresh tokens of new devices. Returns how many. */
   async importRefreshTokens(tx: Tx, tokens: readonly Omit<ImportedToken, 'expiresAt'>[]): Promise<number> {
     const columns = [
       tokens.map(({ userId }) => userId),

@@ -29,8 +29,8 @@ export interface Imported {
   readonly devices: number;
   readonly accessTokens: number;
   readonly refreshTokens: number;
-  /** Devices and tokens that this service could not serve. */
-  readonly skipped: number;
+  /** Users with devices or tokens that this service cannot serve, which are left out. */
+  readonly incomplete: readonly string[];
 }
 
 /** Imports the sessions of another server. Nobody hears of it by events: the homeserver has all of them already. */
@@ -43,8 +43,19 @@ export class SessionImportService {
     private readonly tokens: TokenIssuer,
   ) {}
 
-  /** Imports users with their devices and tokens. What was imported before is not changed. */
-  async import(tx: Tx, { accounts, devices, accessTokens, refreshTokens }: SessionImport): Promise<Imported> {
+  /**
+   * Imports users with their devices and tokens. Nothing is imported for users who have an account already: what has
+   * ended here since an earlier import must not come back.
+   */
+  async import(tx: Tx, batch: SessionImport): Promise<Imported> {
+    const made = new Set(await this.accounts.import(tx, batch.accounts));
+    const ofMade = <Row extends { readonly userId: string }>(rows: readonly Row[]) =>
+      rows.filter(({ userId }) => made.has(userId));
+    const [devices, accessTokens, refreshTokens] = [
+      ofMade(batch.devices),
+      ofMade(batch.accessTokens),
+      ofMade(batch.refreshTokens),
+    ];
     const usable = devices
       .filter(({ deviceId }) => isDeviceId(deviceId) && deviceId !== '')
       .map((device) => ({
@@ -52,21 +63,23 @@ export class SessionImportService {
         displayName: device.displayName === null ? null : shortened(device.displayName),
       }));
     const known = new Set(usable.map(deviceKey));
+    const isServed = (kind: 'mxa' | 'mxr', foreign: ForeignToken) =>
+      this.tokens.read(kind, foreign.token)?.userId === foreign.userId && known.has(deviceKey(foreign));
     const read = (kind: 'mxa' | 'mxr', tokens: readonly ForeignToken[]) =>
-      tokens.flatMap(({ token: text, ...rest }) => {
-        const token = this.tokens.read(kind, text);
-        const isServed = token?.userId === rest.userId && known.has(deviceKey(rest));
-        return isServed ? [{ ...rest, token }] : [];
-      });
-    const access = read('mxa', accessTokens);
-    const refresh = read('mxr', refreshTokens);
-    const made = {
-      accounts: await this.accounts.import(tx, accounts),
+      tokens
+        .filter((foreign) => isServed(kind, foreign))
+        .map((foreign) => ({ ...foreign, token: this.tokens.read(kind, foreign.token)! }));
+    const imported = {
+      accounts: made.size,
       devices: await this.devices.import(tx, usable),
-      accessTokens: await this.store.importAccessTokens(tx, access),
-      refreshTokens: await this.store.importRefreshTokens(tx, refresh),
+      accessTokens: await this.store.importAccessTokens(tx, read('mxa', accessTokens)),
+      refreshTokens: await this.store.importRefreshTokens(tx, read('mxr', refreshTokens)),
     };
-    const given = devices.length + accessTokens.length + refreshTokens.length;
-    return { ...made, skipped: given - usable.length - access.length - refresh.length };
+    const left = [
+      ...devices.filter((device) => !known.has(deviceKey(device))),
+      ...accessTokens.filter((token) => !isServed('mxa', token)),
+      ...refreshTokens.filter((token) => !isServed('mxr', token)),
+    ];
+    return { ...imported, incomplete: [...new Set(left.map(({ userId }) => userId))] };
   }
 }

@@ -1,7 +1,7 @@
 import { Controller, Get } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { Public } from '../auth/auth.decorators.js';
-import { Environment } from '../config/environment.js';
+import { Public } from '../../auth/auth.decorators.js';
+import { Environment } from '../../config/environment.js';
 
 /** What a homeserver asks about the server that issues the tokens. Keep it off the public proxy. */
 @Controller('.well-known')
