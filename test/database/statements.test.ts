@@ -47,7 +47,8 @@ const ROW_OF: Record<string, string> = {
   access_tokens: `(user_id, token_digest, device_id, confirms_rotation, created_at) SELECT ${USER}, ${DIGEST}, 'D', false, now()`,
   refresh_tokens: `(user_id, device_id, family, current_digest, created_at, rotated_at) SELECT ${USER}, 'D', ${DIGEST}, ${DIGEST}, now(), now()`,
   session_families: `(user_id, family, device_id, started_at) SELECT ${USER}, ${DIGEST}, 'D', now()`,
-  login_tokens: `(user_id, token_digest, device_id, expires_at) SELECT ${USER}, ${DIGEST}, 'D', now()`,
+  // Not expired: housekeeping would empty the table, and the planner would then read it as a whole.
+  login_tokens: `(user_id, token_digest, device_id, expires_at) SELECT ${USER}, ${DIGEST}, 'D', now() + interval '1 day'`,
   device_keys: `(user_id, device_id, keys, uploaded_at) SELECT ${USER}, 'D', '{}', now()`,
   one_time_keys: `(user_id, device_id, algorithm, key_id, key, uploaded_at, batch) SELECT ${USER}, 'D', 'a', 'K', '{}', now(), 1`,
   fallback_keys: `(user_id, device_id, algorithm, key_id, key, used, uploaded_at) SELECT ${USER}, 'D', 'a', 'K', '{}', false, now()`,
