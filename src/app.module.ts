@@ -70,6 +70,8 @@ export class AppModule {
         // Guards run in the order of this list: a body is read only after its sender has been authenticated.
         AuthModule.verifiedBy(SessionModule, SessionTokenVerifier),
         MatrixModule,
+        // Early, because a homeserver asks more often than anybody else, and routes are tried in this order.
+        ...(mayBeAsked(known) ? [IntrospectionModule] : []),
         DiscoveryModule,
         HealthModule,
         AppservicesModule,
@@ -82,7 +84,6 @@ export class AppModule {
         ...(parts.has('keys') ? [KeysModule] : []),
         ...(extensions.length === 0 ? [] : [DeletionLimitModule, ...extensions]),
         ReconcilerModule,
-        ...(mayBeAsked(known) ? [IntrospectionModule] : []),
         // Where the setup is not known yet, the module finds out.
         ...(known === undefined || hasHomeserver(known) ? [HomeserverModule] : []),
       ],
