@@ -51,9 +51,19 @@ export class HomeserverUsers {
       await this.requireOurs(userId);
       await this.store.intend(userId);
     }
-    await this.homeserver.provision(userId, asToken, signal);
+    await this.provision(userId, asToken, signal);
     await this.store.link(userId);
     this.remember(userId);
+  }
+
+  private async provision(userId: string, asToken: string | null, signal: AbortSignal): Promise<void> {
+    try {
+      await this.homeserver.provision(userId, asToken, signal);
+    } catch (error) {
+      // It was not made, so whoever is called so there one day is somebody else.
+      if (error instanceof HomeserverRefusal) await this.store.abandon(userId);
+      throw error;
+    }
   }
 
   private tokenOfAppservice(userId: string): string | null {

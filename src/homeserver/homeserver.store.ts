@@ -12,6 +12,10 @@ const INTEND: Statement = {
   name: 'homeserver_intend',
   text: 'INSERT INTO homeserver_users (user_id) VALUES ($1) ON CONFLICT (user_id) DO NOTHING',
 };
+const ABANDON: Statement = {
+  name: 'homeserver_abandon',
+  text: 'DELETE FROM homeserver_users WHERE user_id = $1 AND linked_at IS NULL',
+};
 const LINK: Statement = {
   name: 'homeserver_link',
   text: `
@@ -68,6 +72,11 @@ export class HomeserverStore {
   /** Records that the user is about to be made there: from now on, a user of that name there is ours. */
   async intend(userId: string): Promise<void> {
     await this.unitOfWork.runOne(INTEND, [userId]);
+  }
+
+  /** Takes back what {@link intend} has recorded. */
+  async abandon(userId: string): Promise<void> {
+    await this.unitOfWork.runOne(ABANDON, [userId]);
   }
 
   /** Records that the homeserver has the user. */
