@@ -37,13 +37,14 @@ export class HomeserverUsers {
   /**
    * Creates the user at the homeserver, unless that has been done. Call it for one user at a time.
    * @param again also if that has been done, because the homeserver has lost the user
+   * @returns whether the homeserver may be told about the user; not of one who has been deactivated
    * @throws {HomeserverRefusal} for a name that somebody else has there, or that the homeserver does not allow
    */
-  async ensure(userId: string, signal: AbortSignal, again = false): Promise<void> {
-    if (!again && (await this.isLinked(userId))) return;
+  async ensure(userId: string, signal: AbortSignal, again = false): Promise<boolean> {
+    if (!again && (await this.isLinked(userId))) return true;
     const account = await this.accounts.findExactly(userId);
     // Making a user who is deactivated could bring them back to life.
-    if (account === null || account.deactivatedAt !== null) return;
+    if (account === null || account.deactivatedAt !== null) return false;
     const asToken = account.kind === 'appservice' ? this.tokenOfAppservice(userId) : null;
     // The names of an application service are its own. Of any other user who exists there, only the record of an
     // earlier attempt says that it is ours.
@@ -54,6 +55,19 @@ export class HomeserverUsers {
     await this.provision(userId, asToken, signal);
     await this.store.link(userId);
     this.remember(userId);
+    return true;
+  }
+
+  /** Whether the user could be linked, or is: nobody else has the name there. */
+  async isPossible(userId: string): Promise<boolean> {
+    if ((await this.store.findUser(userId)) !== null) return true;
+    try {
+      await this.requireOurs(userId);
+      return true;
+    } catch (error) {
+      if (error instanceof HomeserverRefusal) return false;
+      throw error;
+    }
   }
 
   private async provision(userId: string, asToken: string | null, signal: AbortSignal): Promise<void> {

@@ -43,7 +43,7 @@ const LOOK_AGAIN: Statement = {
 const QUEUE_DUE: Statement = {
   name: 'homeserver_queue_due',
   text: `
-    UPDATE homeserver_second_looks l SET due_at = 'infinity' FROM (
+    UPDATE homeserver_second_looks l SET due_at = $1::timestamptz + interval '1 hour' FROM (
       SELECT user_id, device_id FROM homeserver_second_looks WHERE due_at <= $1
       ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED) AS due
     WHERE l.user_id = due.user_id AND l.device_id = due.device_id
@@ -100,7 +100,7 @@ export class HomeserverStore {
     await this.unitOfWork.runOne(LOOK_AGAIN, [...deviceColumns(devices), dueAt]);
   }
 
-  /** Returns devices that are due, and once only. Other nodes get others. */
+  /** Returns devices that are due; if they are not forgotten, again an hour later. Other nodes get others. */
   queueDue(tx: Tx, now: Date, limit: number): Promise<DeviceRef[]> {
     return tx.query(QUEUE_DUE, [now, limit]);
   }

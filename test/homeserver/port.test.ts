@@ -240,21 +240,46 @@ describe('A login that the homeserver', () => {
     expect(await app().matrix.devices(own)).toHaveLength(1);
   });
 
-  it('on a known device waits for what the homeserver was told before', async () => {
+  it('on a device that another login has just made waits until the homeserver knows the device', async () => {
     const own = await app().matrix.register();
     let release = () => {};
     const released = new Promise<void>((resolve) => (release = resolve));
+    let begin = () => {};
+    const begun = new Promise<void>((resolve) => (begin = resolve));
     await misbehaving(
-      () => released,
+      () => {
+        begin();
+        return released;
+      },
       async () => {
-        const first = login(own.userId, { device_id: 'TABLET' });
-        const both = Promise.all([first, first.then(() => login(own.userId, { device_id: 'TABLET' }))]);
-        setTimeout(release, 200);
-        expect((await both).map(({ status }) => status)).toEqual([200, 200]);
+        let isAnswered = false;
+        const first = login(own.userId, { device_id: 'TABLET' }).then(({ status }) => status);
+        await begun;
+        const second = login(own.userId, { device_id: 'TABLET' }).then(({ status }) => {
+          isAnswered = true;
+          return status;
+        });
+        await expect
+          .poll(() =>
+            app().sql(`SELECT FROM event_deliveries WHERE event = 'sessions.ended' AND state = 'pending'`),
+          )
+          .toHaveLength(1);
+        expect(isAnswered).toBe(false);
+        release();
+        expect(await Promise.all([first, second])).toEqual([200, 200]);
       },
     );
     const told = await toldWhile(() => login(own.userId, { device_id: 'TABLET' }).expect(200));
     expect(told).toEqual([]);
+  });
+
+  it('on a device that another login could not make fails, too', async () => {
+    const own = await app().matrix.register();
+    await misbehaving(nothing, async () => {
+      const both = [0, 1].map(() => login(own.userId, { device_id: 'NEVER' }).then(({ status }) => status));
+      expect(await Promise.all(both)).toEqual([503, 503]);
+    });
+    expect(await app().matrix.devices(own)).toHaveLength(1);
   });
 });
 

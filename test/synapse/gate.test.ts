@@ -73,6 +73,8 @@ describe.each(PROXIES)('The gate of %s', (proxy) => {
         token,
       ],
     ],
+    ['behind a semicolon', (token: string) => [`/_matrix/client/v3/sync?timeout=0;access_token=${token}`]],
+    ['behind a fragment', (token: string) => [`/_matrix/client/v3/sync?x#&access_token=${token}`]],
     ['under the old prefix', (token: string) => ['/_matrix/client/r0/sync?timeout=0', token]],
     ['on a path that begins otherwise', (token: string) => ['/%5Fmatrix/client/v3/sync?timeout=0', token]],
     ['on a path that begins twice', (token: string) => ['//_matrix/client/v3/sync?timeout=0', token]],
@@ -80,8 +82,18 @@ describe.each(PROXIES)('The gate of %s', (proxy) => {
     const { accessToken } = await dead();
     const [path, token] = toRequest(accessToken) as [string, string | undefined];
     const { status, body } = await get(urlOf(proxy), path, token);
-    expect([401, 404]).toContain(status);
-    expect(body['errcode']).toMatch(/^M_(UNKNOWN_TOKEN|MISSING_TOKEN|UNRECOGNIZED)$/);
+    expect([400, 401, 404]).toContain(status);
+    expect(body['errcode']).toMatch(/^M_(UNKNOWN_TOKEN|MISSING_TOKEN|UNRECOGNIZED|INVALID_PARAM)$/);
+  });
+
+  it('lets no replaced token pass in a form', async () => {
+    const { accessToken } = await dead();
+    const response = await fetch(`${urlOf(proxy)}/_matrix/client/v3/createRoom`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
+      body: JSON.stringify({ a: `&access_token=${accessToken}&` }),
+    });
+    expect(await response.json()).toMatchObject({ errcode: 'M_MISSING_TOKEN' });
   });
 
   it('says of a replaced token what the service says', async () => {
@@ -108,5 +120,7 @@ describe.each(PROXIES)('The gate of %s', (proxy) => {
       '/health/ready',
     ])
       expect([path, (await get(urlOf(proxy), path)).status]).toEqual([path, 404]);
+    for (const path of ['/_synapse/mas/query_user?localpart=alice', '/_synapse/admin/v1/server_version'])
+      expect([400, 404]).toContain((await get(urlOf(proxy), `${urlOf(proxy)}${path}`)).status);
   });
 });

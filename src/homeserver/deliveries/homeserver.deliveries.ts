@@ -13,6 +13,9 @@ import type { SecondLook } from './second-look.event.js';
 import { SecondLooks } from './second-looks.js';
 import { SUBSCRIBER } from './subscriber-name.js';
 
+/** How many devices of a missing user are made at a time. A next attempt goes on with those that are left. */
+const AT_ONCE = 8;
+
 /**
  * What the homeserver is told about each event, one event of a user at a time and in their order. So a deletion and a
  * creation of the same device never overlap there.
@@ -38,7 +41,7 @@ export class HomeserverDeliveries {
     // It has ended meanwhile, perhaps because the homeserver did not hear of it in time.
     const createdAt = await this.devices.createdAt({ userId, deviceId });
     if (createdAt?.getTime() !== createdTs) return;
-    await this.users.ensure(userId, signal);
+    if (!(await this.users.ensure(userId, signal))) return;
     // The earlier device of this ID may have been brought back by a late upload; its keys must not be the new one's.
     const left = await this.secondLooks.find(userId, [deviceId]);
     if (left.length > 0) await this.delete(userId, left, signal);
@@ -48,9 +51,17 @@ export class HomeserverDeliveries {
 
   /** The homeserver does not have the user, or was never told of them. */
   async userMissing({ userId }: UserMissing, signal: AbortSignal): Promise<void> {
-    await this.users.ensure(userId, signal, true);
-    for (const { deviceId, displayName } of await this.devices.list(userId))
-      await this.homeserver.putDevice({ userId, deviceId, displayName }, signal);
+    if (!(await this.users.ensure(userId, signal, true))) return;
+    const there = new Set(await this.homeserver.listDevices(userId));
+    const missing = (await this.devices.list(userId)).filter(({ deviceId }) => !there.has(deviceId));
+    for (let at = 0; at < missing.length; at += AT_ONCE) {
+      const few = missing.slice(at, at + AT_ONCE);
+      await Promise.all(
+        few.map(({ deviceId, displayName }) =>
+          this.homeserver.putDevice({ userId, deviceId, displayName }, signal),
+        ),
+      );
+    }
   }
 
   async deviceRenamed({ userId, deviceId, displayName }: DeviceRenamed, signal: AbortSignal): Promise<void> {

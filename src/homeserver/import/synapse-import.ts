@@ -29,7 +29,9 @@ export interface ImportOptions {
 }
 
 /** How far an import has come. */
-export interface ImportProgress extends Imported {
+export interface ImportProgress extends Omit<Imported, 'userIds'> {
+  /** Accounts that were made. */
+  readonly accounts: number;
   /** Users that were looked at. */
   readonly users: number;
   /** People who have no password at Synapse, because they sign in by SSO there. */
@@ -104,7 +106,7 @@ export class SynapseImport {
     );
     return {
       users: before.users + batch.accounts.length,
-      accounts: before.accounts + imported.accounts,
+      accounts: before.accounts + imported.userIds.length,
       devices: before.devices + imported.devices,
       accessTokens: before.accessTokens + imported.accessTokens,
       refreshTokens: before.refreshTokens + imported.refreshTokens,
@@ -119,10 +121,7 @@ export class SynapseImport {
     try {
       return await this.unitOfWork.run(async (tx) => {
         const imported = await this.sessions.import(tx, batch);
-        await this.store.linkAll(
-          tx,
-          batch.accounts.map(({ userId }) => userId),
-        );
+        await this.store.linkAll(tx, imported.userIds);
         if (dryRun) throw new DryRun(imported);
         return imported;
       });

@@ -14,6 +14,8 @@ export interface Difference {
   readonly userId: string;
   /** Whether the homeserver has no such user, or was never told that the user is ours. */
   readonly isMissing: boolean;
+  /** Whether the homeserver has such a user, who is somebody else. */
+  readonly isTaken: boolean;
   /** Devices that are only there. */
   readonly left: readonly string[];
   /** Devices that are only here. */
@@ -32,8 +34,11 @@ export class Comparison {
   ) {}
 
   async of(userId: string): Promise<Difference> {
-    const nothing = { userId, isMissing: false, left: [], missing: [] };
-    if (!(await this.users.isLinked(userId))) return { ...nothing, isMissing: true };
+    const nothing = { userId, isMissing: false, isTaken: false, left: [], missing: [] };
+    if (!(await this.users.isLinked(userId))) {
+      const isPossible = await this.users.isPossible(userId);
+      return { ...nothing, isMissing: isPossible, isTaken: !isPossible };
+    }
     // There first: what is made meanwhile is then young, and what is deleted meanwhile may be deleted again.
     const there = await this.homeserver.listDevices(userId);
     if (there === null) return { ...nothing, isMissing: true };

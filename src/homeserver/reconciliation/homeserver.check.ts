@@ -72,6 +72,11 @@ export class HomeserverCheck implements Check {
         missingUsers.map(({ userId }) => ({ userId, deviceId: '' })),
         repair ? missingUsers.length : 0,
       ),
+      toFinding(
+        'homeserver_users_taken',
+        differences.filter(({ isTaken }) => isTaken).map(({ userId }) => ({ userId, deviceId: '' })),
+        0,
+      ),
       toFinding('homeserver_devices_left', left, repair ? left.length : 0),
       toFinding('homeserver_devices_missing', missing, ended),
     ];

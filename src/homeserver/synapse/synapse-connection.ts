@@ -5,7 +5,7 @@ import {
   type CircuitBreakerPolicy,
   CircuitState,
   ConsecutiveBreaker,
-  handleAll,
+  handleWhen,
 } from 'cockatiel';
 import { type Dispatcher, Pool } from 'undici';
 import type { Metrics } from '../../metrics/metrics.js';
@@ -57,10 +57,10 @@ export class SynapseConnection {
       connect: { timeout: timeoutMs },
       maxResponseSize: MOST_BYTES,
     });
-    this.breaker = circuitBreaker(handleAll, {
-      halfOpenAfter: PROBE_MS / 2,
-      breaker: new ConsecutiveBreaker(FAILURES_IN_A_ROW),
-    });
+    this.breaker = circuitBreaker(
+      handleWhen((error) => error instanceof HomeserverUnavailable),
+      { halfOpenAfter: PROBE_MS / 2, breaker: new ConsecutiveBreaker(FAILURES_IN_A_ROW) },
+    );
     this.breaker.onBreak(() => this.wentDown());
     this.breaker.onReset(() => this.wentUp());
     metrics.addGauge({ name: 'session_homeserver_up', help: 'Whether the homeserver answers.' }, async () => [

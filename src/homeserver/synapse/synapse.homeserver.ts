@@ -15,8 +15,11 @@ import {
 import { HomeserverSecret } from '../homeserver-secret.js';
 import { SynapseConnection } from './synapse-connection.js';
 
-/** Beyond this many devices, one `sync_devices` is faster than a call for each. */
-const ONE_BY_ONE = 50;
+/**
+ * Beyond this many devices, one `sync_devices` is faster than a call for each. Few enough for two rounds, so that a
+ * slow Synapse gets through them within the time of a delivery.
+ */
+const ONE_BY_ONE = 16;
 const AT_ONCE = 8;
 /** The first minor version with `matrix_authentication_service`. */
 const OLDEST = 136;

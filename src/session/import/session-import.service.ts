@@ -25,7 +25,8 @@ export interface SessionImport {
 
 /** How many rows an import has made or changed. */
 export interface Imported {
-  readonly accounts: number;
+  /** The users who have an account since. */
+  readonly userIds: readonly string[];
   readonly devices: number;
   readonly accessTokens: number;
   readonly refreshTokens: number;
@@ -70,7 +71,7 @@ export class SessionImportService {
         .filter((foreign) => isServed(kind, foreign))
         .map((foreign) => ({ ...foreign, token: this.tokens.read(kind, foreign.token)! }));
     const imported = {
-      accounts: made.size,
+      userIds: [...made],
       devices: await this.devices.import(tx, usable),
       accessTokens: await this.store.importAccessTokens(tx, read('mxa', accessTokens)),
       refreshTokens: await this.store.importRefreshTokens(tx, read('mxr', refreshTokens)),
