@@ -26,7 +26,7 @@ interface Waiter {
 export class Arrivals implements BeforeApplicationShutdown {
   private readonly waiters = new Set<Waiter>();
   private readonly byEvent = new Map<string, Waiter[]>();
-  private looking: Promise<void> | undefined;
+  private isLooking = false;
   private isStopping = false;
   private hastened: () => void = () => {};
 
@@ -54,7 +54,7 @@ export class Arrivals implements BeforeApplicationShutdown {
         this.waiters.add(waiter);
         for (const id of eventIds) this.byEvent.set(id, [...(this.byEvent.get(id) ?? []), waiter]);
         timer = setTimeout(resolve, limitMs, 'late');
-        this.looking ??= this.look().finally(() => (this.looking = undefined));
+        void this.look();
       });
     } finally {
       clearTimeout(timer);
@@ -91,15 +91,18 @@ export class Arrivals implements BeforeApplicationShutdown {
 
   /** Looks for all who wait, with one statement for each subscriber, as long as anybody waits. */
   private async look(): Promise<void> {
+    if (this.isLooking) return;
+    this.isLooking = true;
     for (;;) {
       await sleep(LOOK_MS);
-      if (this.waiters.size === 0 || this.isStopping) return;
+      if (this.waiters.size === 0 || this.isStopping) break;
       for (const subscriber of new Set([...this.waiters].map((waiter) => waiter.subscriber))) {
         const own = [...this.waiters].filter((waiter) => waiter.subscriber === subscriber);
         // During an outage of the database, what was committed is on its way all the same.
         await this.lookFor(subscriber, own).catch(() => {});
       }
     }
+    this.isLooking = false;
   }
 
   private async lookFor(subscriber: string, waiters: readonly Waiter[]): Promise<void> {

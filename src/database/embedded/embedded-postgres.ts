@@ -19,6 +19,8 @@ const PORT = 5432;
 const USER = 'postgres';
 /** After a crash, the previous server may need this long to finish, or the new one to replay its log. */
 const PATIENCE_MS = 10_000;
+/** How soon a server refuses connections after its Node has died. */
+const STOPS_WITHIN_MS = 300;
 /**
  * What a server logs if its directory is in use. Worth another try, because the other server may be about to stop.
  */
@@ -142,12 +144,17 @@ async function createCluster(
   await moveUnlessThere(unfinished, cluster);
 }
 
-/** The socket directory of the server that runs on `cluster` and answers, if there is one. */
+/**
+ * The socket directory of the server that runs on `cluster` and answers, if there is one. A server whose Node was just
+ * killed may still answer while it begins to stop, so this asks twice.
+ */
 async function liveServer(cluster: string): Promise<string | null> {
   const SOCKET_LINE = 4;
   const lock = await readFile(join(cluster, 'postmaster.pid'), 'utf8').catch(() => '');
   const sockets = lock.split('\n')[SOCKET_LINE];
-  return sockets && (await isReady(sockets)) ? sockets : null;
+  if (!sockets || !(await isReady(sockets))) return null;
+  await sleep(STOPS_WITHIN_MS);
+  return (await isReady(sockets)) ? sockets : null;
 }
 
 interface Launched {
