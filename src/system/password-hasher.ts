@@ -1,6 +1,5 @@
 import { availableParallelism } from 'node:os';
 import { hash, verify } from '@node-rs/argon2';
-import bcrypt from '@node-rs/bcrypt';
 import pLimit from 'p-limit';
 
 /** What a hash costs. */
@@ -54,7 +53,7 @@ export class PasswordHasher {
   matches(passwordHash: string | null, password: string): Promise<boolean> {
     // Imported hashes cost what they cost: their users are known, and each is replaced at its next login.
     if (passwordHash !== null && isBcrypt(passwordHash))
-      return this.inTurn(() => bcrypt.verify(password + (this.options.bcryptPepper ?? ''), passwordHash));
+      return this.inTurn(() => isBcryptOf(passwordHash, password + (this.options.bcryptPepper ?? '')));
     return this.inTurn(async () => {
       // Made by the first caller, whether the user exists or not, so that the delay reveals nothing.
       this.decoy ??= hashWith(this.imitated, DECOY);
@@ -89,6 +88,12 @@ export class PasswordHasher {
     if (this.turn.pendingCount >= this.options.queue) return Promise.reject(new PasswordQueueFull());
     return this.turn(work);
   }
+}
+
+/** Loaded here, because only imported hashes need it. */
+async function isBcryptOf(passwordHash: string, password: string): Promise<boolean> {
+  const { default: bcrypt } = await import('@node-rs/bcrypt');
+  return bcrypt.verify(password, passwordHash);
 }
 
 function isBcrypt(passwordHash: string): boolean {

@@ -7,7 +7,7 @@ import {
   ConsecutiveBreaker,
   handleWhen,
 } from 'cockatiel';
-import { type Dispatcher, Pool } from 'undici';
+import type { Dispatcher, Pool } from 'undici';
 import type { Metrics } from '../../metrics/metrics.js';
 import { type ForwardedAnswer, HomeserverUnavailable } from '../homeserver.port.js';
 
@@ -34,7 +34,7 @@ export interface SynapseCall {
 /** Connections to Synapse, kept alive and bounded, with a time limit for each call and a circuit breaker. */
 export class SynapseConnection {
   private readonly logger = new Logger('Homeserver');
-  private readonly pool: Pool;
+  private readonly pool: Promise<Pool>;
   private readonly basePath: string;
   private readonly breaker: CircuitBreakerPolicy;
   private probe: NodeJS.Timeout | undefined;
@@ -50,13 +50,7 @@ export class SynapseConnection {
   ) {
     const { origin, pathname } = new URL(url);
     this.basePath = pathname.replace(/\/$/, '');
-    this.pool = new Pool(origin, {
-      connections: CONNECTIONS,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      keepAliveMaxTimeout: KEEP_ALIVE_MS,
-      connect: { timeout: timeoutMs },
-      maxResponseSize: MOST_BYTES,
-    });
+    this.pool = openPool(origin, timeoutMs);
     this.breaker = circuitBreaker(
       handleWhen((error) => error instanceof HomeserverUnavailable),
       { halfOpenAfter: PROBE_MS / 2, breaker: new ConsecutiveBreaker(FAILURES_IN_A_ROW) },
@@ -100,7 +94,7 @@ export class SynapseConnection {
 
   async close(): Promise<void> {
     clearInterval(this.probe);
-    await this.pool.destroy();
+    await (await this.pool).destroy();
   }
 
   /** What one client or token meets there says nothing about others, so it does not open the breaker. */
@@ -126,7 +120,7 @@ export class SynapseConnection {
       signal: signal === undefined ? limit : AbortSignal.any([limit, signal]),
     };
     try {
-      const { statusCode: status, headers, body: answer } = await this.pool.request(options);
+      const { statusCode: status, headers, body: answer } = await (await this.pool).request(options);
       const text = await answer.text();
       const { server } = headers;
       if (typeof server === 'string') this.server = server;
@@ -158,6 +152,18 @@ export class SynapseConnection {
   private count({ name }: SynapseCall, outcome: string): void {
     this.metrics.count('session_homeserver_calls_total', { call: name, outcome });
   }
+}
+
+/** Loaded here, because a service without a homeserver does not need it. */
+async function openPool(origin: string, timeoutMs: number): Promise<Pool> {
+  const undici = await import('undici');
+  return new undici.Pool(origin, {
+    connections: CONNECTIONS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    keepAliveMaxTimeout: KEEP_ALIVE_MS,
+    connect: { timeout: timeoutMs },
+    maxResponseSize: MOST_BYTES,
+  });
 }
 
 /** A wrong secret or another kind of server is no refusal: the call succeeds once the configuration is mended. */
