@@ -3,7 +3,6 @@ import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { ForServerAdmins } from '../admin-api/server-admin.decorator.js';
 import { ApiAccessToken } from '../matrix/api.decorators.js';
 import { OutboxService } from '../outbox/outbox.service.js';
-import { Clock } from '../system/clock.js';
 import { Homeserver } from './homeserver.port.js';
 import { SUBSCRIBER } from './deliveries/subscriber-name.js';
 
@@ -19,7 +18,6 @@ export class HomeserverStatusController implements OnApplicationBootstrap {
   constructor(
     private readonly homeserver: Homeserver,
     private readonly outbox: OutboxService,
-    private readonly clock: Clock,
   ) {}
 
   /** Either server may be started first, so nothing waits for this. Synapse asks back, once this one listens. */
@@ -47,8 +45,6 @@ export class HomeserverStatusController implements OnApplicationBootstrap {
   })
   async status(): Promise<object> {
     const problems = await this.homeserver.problems();
-    const oldest = await this.outbox.oldestPending(SUBSCRIBER);
-    const lag = oldest === null ? 0 : this.clock.now().getTime() - oldest.getTime();
-    return { up: this.homeserver.isUp, problems, lag_ms: lag };
+    return { up: this.homeserver.isUp, problems, lag_ms: await this.outbox.lagMs(SUBSCRIBER) };
   }
 }

@@ -79,9 +79,10 @@ export class OutboxService implements EventRecorder {
     return this.store.isPending(subscriber, userId, event);
   }
 
-  /** When the oldest event happened that a subscriber has not received; `null` if there is none. */
-  oldestPending(subscriber: string): Promise<Date | null> {
-    return this.store.oldestPending(subscriber);
+  /** The age in milliseconds of the oldest event that a subscriber has not received; 0 if there is none. */
+  async lagMs(subscriber: string): Promise<number> {
+    const oldest = await this.store.oldestPending(subscriber);
+    return oldest === null ? 0 : this.clock.now().getTime() - oldest.getTime();
   }
 
   /** Tries to deliver what is due, and returns how many of these events have been delivered. */

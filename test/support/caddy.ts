@@ -1,13 +1,13 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { vi } from 'vitest';
 import { temporaryDirectory } from '../../src/testing/test-postgres.js';
+import { ProxyProgram } from './proxy-program.js';
 import { freePort } from './service-process.js';
 
 /** The Caddyfile of deploy/synapse, with other ports and without TLS. `CADDY` names the program. */
-export class Caddy {
+export class Caddy extends ProxyProgram {
   static async start(sessions: number, homeserver: number): Promise<Caddy> {
     const [directory, port] = [await temporaryDirectory(), await freePort()];
     const example = await readFile('deploy/synapse/Caddyfile', 'utf8');
@@ -24,17 +24,5 @@ export class Caddy {
     const caddy = new Caddy(child, directory, `http://127.0.0.1:${port}`);
     await vi.waitFor(() => fetch(caddy.url), { timeout: 10_000 });
     return caddy;
-  }
-
-  private constructor(
-    private readonly child: ChildProcess,
-    private readonly directory: string,
-    readonly url: string,
-  ) {}
-
-  async stop(): Promise<void> {
-    this.child.kill('SIGTERM');
-    if (this.child.exitCode === null) await once(this.child, 'exit');
-    await rm(this.directory, { recursive: true, force: true });
   }
 }

@@ -1,13 +1,13 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { vi } from 'vitest';
 import { temporaryDirectory } from '../../src/testing/test-postgres.js';
+import { ProxyProgram } from './proxy-program.js';
 import { freePort } from './service-process.js';
 
 /** An nginx configuration that the repository shows, with other ports and without TLS, for any number of nodes. */
-export class Nginx {
+export class Nginx extends ProxyProgram {
   static async start(
     sessions: readonly number[],
     homeserver: number,
@@ -41,17 +41,5 @@ export class Nginx {
     const nginx = new Nginx(child, directory, `http://127.0.0.1:${port}`);
     await vi.waitFor(() => fetch(nginx.url), { timeout: 5_000 });
     return nginx;
-  }
-
-  private constructor(
-    private readonly child: ChildProcess,
-    private readonly directory: string,
-    readonly url: string,
-  ) {}
-
-  async stop(): Promise<void> {
-    this.child.kill('SIGTERM');
-    if (this.child.exitCode === null) await once(this.child, 'exit');
-    await rm(this.directory, { recursive: true, force: true });
   }
 }

@@ -30,6 +30,18 @@ const well = async () => {
     )
     .toBe(401);
 };
+/** A login, which fails while Synapse is ill. */
+const login = (userId: string, device: object = {}) =>
+  pair()
+    .app.http.post(`${V3}/login`)
+    .send({
+      type: 'm.login.password',
+      identifier: { type: 'm.id.user', user: userId },
+      password: PASSWORD,
+      ...device,
+    });
+const loginStatus = async (userId: string, deviceId: string) =>
+  (await login(userId, { device_id: deviceId })).status;
 const ILL: [Mood][] = [['down'], ['hanging'], ['broken'], ['slow']];
 
 afterEach(well);
@@ -58,15 +70,7 @@ describe('While Synapse is ill', () => {
     async (mood) => {
       const own = await matrix().register();
       become(mood);
-      const login = () =>
-        pair()
-          .app.http.post(`${V3}/login`)
-          .send({
-            type: 'm.login.password',
-            identifier: { type: 'm.id.user', user: own.userId },
-            password: PASSWORD,
-          });
-      const answer = await login();
+      const answer = await login(own.userId);
       if (mood === 'slow') expect([200, 503]).toContain(answer.status);
       else {
         expect([answer.status, answer.body.errcode]).toEqual([503, 'M_UNKNOWN']);
@@ -74,7 +78,7 @@ describe('While Synapse is ill', () => {
         expect(await pair().app.matrix.devices(own)).toEqual([{ device_id: own.deviceId }]);
       }
       await well();
-      expect((await login()).status).toBe(200);
+      expect((await login(own.userId)).status).toBe(200);
     },
     60_000,
   );
@@ -110,21 +114,7 @@ describe('While Synapse is ill', () => {
     await matrix().logout(own).expect(200);
     become('well');
     // The deletion still waits for its next attempt; the login makes it due.
-    await expect
-      .poll(
-        () =>
-          pair()
-            .app.http.post(`${V3}/login`)
-            .send({
-              type: 'm.login.password',
-              identifier: { type: 'm.id.user', user: own.userId },
-              password: PASSWORD,
-              device_id: own.deviceId,
-            })
-            .then(({ status }) => status),
-        { timeout: 20_000 },
-      )
-      .toBe(200);
+    await expect.poll(() => loginStatus(own.userId, own.deviceId), { timeout: 20_000 }).toBe(200);
     expect(await devicesThere(stays)).toEqual([own.deviceId, stays.deviceId].toSorted());
     const claim = { one_time_keys: { [own.userId]: { [own.deviceId]: 'signed_curve25519' } } };
     const { body } = await matrix().call(stays, 'post', '/keys/claim').send(claim).expect(200);
@@ -144,21 +134,7 @@ describe('While Synapse is ill', () => {
       // Some attempts time out before it goes on.
       await new Promise((resolve) => setTimeout(resolve, 2_500));
       pair().synapse.resume();
-      await expect
-        .poll(
-          () =>
-            pair()
-              .app.http.post(`${V3}/login`)
-              .send({
-                type: 'm.login.password',
-                identifier: { type: 'm.id.user', user: own.userId },
-                password: PASSWORD,
-                device_id: 'PHONE',
-              })
-              .then(({ status }) => status),
-          { timeout: 30_000 },
-        )
-        .toBe(200);
+      await expect.poll(() => loginStatus(own.userId, 'PHONE'), { timeout: 30_000 }).toBe(200);
       await new Promise((resolve) => setTimeout(resolve, 500));
       expect(await devicesThere(stays)).toContain('PHONE');
     }
