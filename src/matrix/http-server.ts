@@ -24,7 +24,7 @@ const CHECK_MS = 1_000;
  * While the server stops: once no request has come for this long, nobody uses the connections that are left. A proxy
  * that is still sending requests uses up its connections, since each gets one more answer.
  */
-const QUIET_MS = 200;
+const QUIET_MS = 1_000;
 
 /** The backlog that Node asks the kernel for, and some more. */
 const MOST_PENDING = 1_024;
