@@ -1,4 +1,5 @@
 import { type DynamicModule, Module } from '@nestjs/common';
+import { AccountPagesModule } from './account-pages/account-pages.module.js';
 import { AccountsModule } from './accounts/accounts.module.js';
 import { AdminModule } from './admin/admin.module.js';
 import { AppservicesModule } from './appservices/appservices.module.js';
@@ -19,6 +20,7 @@ import { KeysModule } from './keys/keys.module.js';
 import { MatrixModule } from './matrix/matrix.module.js';
 import { MetricsModule } from './metrics/metrics.module.js';
 import { NatsModule } from './nats/nats.module.js';
+import { OAuthModule } from './oauth/oauth.module.js';
 import { OutboxModule } from './outbox/outbox.module.js';
 import { AdmissionModule } from './admission/admission.module.js';
 import { ReconcilerModule } from './reconciler/reconciler.module.js';
@@ -81,6 +83,8 @@ export class AppModule {
         SessionModule,
         ...(parts.has('register') ? [RegisterModule] : []),
         DevicesModule,
+        OAuthModule.forRoot(mayUseOAuth(known)),
+        AccountPagesModule.forRoot(mayUseOAuth(known)),
         ...(parts.has('keys') ? [KeysModule] : []),
         ...(extensions.length === 0 ? [] : [DeletionLimitModule, ...extensions]),
         ReconcilerModule,
@@ -96,6 +100,11 @@ function mayBeAsked(known: Setup | undefined): boolean {
   if (known === undefined) return true;
   const { secret, secretFile } = known.environment.homeserver;
   return secret !== null || secretFile !== null;
+}
+
+/** Whether clients may sign in by OAuth 2.0. */
+function mayUseOAuth(known: Setup | undefined): boolean {
+  return known === undefined || known.environment.oauth.isOn;
 }
 
 function hasHomeserver(known: Setup | undefined): boolean {

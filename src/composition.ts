@@ -18,6 +18,7 @@ import { type DatabaseLocation, DatabaseSetup, type MigrationClass } from './dat
 import { Homeserver, NoHomeserver } from './homeserver/homeserver.port.js';
 import { SynapseHomeserver } from './homeserver/synapse/synapse.homeserver.js';
 import { NoSharedRooms, SharedRooms } from './keys/device-lists/shared-rooms.port.js';
+import { PageTemplates } from './account-pages/page-templates.js';
 import { Clock, SystemClock } from './system/clock.js';
 import { Entropy, SystemEntropy } from './system/entropy.js';
 import { PasswordHasher } from './system/password-hasher.js';
@@ -37,6 +38,8 @@ export interface Ports {
   readonly entropy?: Given<Entropy>;
   /** Default: the Synapse at `HOMESERVER_URL`, or none. */
   readonly homeserver?: Given<Homeserver>;
+  /** Default: the pages of the service. */
+  readonly pageTemplates?: Given<PageTemplates>;
   /** Default: `PASSWORD_MIN_LENGTH`, and lists of common passwords. */
   readonly passwordPolicy?: Given<PasswordPolicy>;
   /** Default: this service keeps all passwords. */
@@ -98,6 +101,7 @@ export class CompositionModule {
       port(Clock, ({ clock }) => clock ?? new SystemClock()),
       port(Entropy, ({ entropy }) => entropy ?? new SystemEntropy()),
       port(Homeserver, ({ homeserver, environment }) => homeserver ?? homeserverOf(environment)),
+      port(PageTemplates, ({ pageTemplates }) => pageTemplates ?? new PageTemplates()),
       port(
         PasswordPolicy,
         ({ passwordPolicy, environment }) =>

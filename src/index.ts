@@ -76,7 +76,31 @@ export { type GaugeValue, type MetricDescription, Metrics } from './metrics/metr
 export { type Attempt, type OwnRateLimit, RateLimiter } from './admission/rate-limiter.js';
 export { Clock, SystemClock } from './system/clock.js';
 export { Entropy, SystemEntropy } from './system/entropy.js';
-export { type LoginContext, LoginFlow, LoginFlows } from './session/login/login-flow.port.js';
+export { html, Html, type Part as HtmlPart } from './account-pages/html.js';
+export { PageTemplates } from './account-pages/page-templates.js';
+export type {
+  AccountView,
+  ActivityView,
+  AppView,
+  BrowserView,
+  ChangePasswordView,
+  ConsentView,
+  DeactivateView,
+  EndView,
+  LinkView,
+  Look,
+  OtherSignIn,
+  PageContext,
+  ProofView,
+  RegisterView,
+  ResetView,
+  SessionView,
+  SignInView,
+  StageView,
+} from './account-pages/templates/views.js';
+export type { Texts } from './account-pages/texts/en.js';
+export type { OAuthSettings } from './config/oauth.js';
+export { type LoginContext, LoginFlow, type LoginForm, LoginFlows } from './session/login/login-flow.port.js';
 export { type Flow, type GuardedCall, OwnFlows, UiaFlows } from './uia/uia-flows.port.js';
 export { type Proven, type StageAttempt, UiaRefusal, UiaStage } from './uia/uia-stage.port.js';
 export { UiaStages } from './uia/uia-stages.js';

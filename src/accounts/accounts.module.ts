@@ -29,6 +29,6 @@ import { PasswordsService } from './passwords.service.js';
     PasswordsService,
     PasswordStage,
   ],
-  exports: [AccountsService, PasswordProofs, PasswordsService],
+  exports: [AccountManagementService, AccountsService, PasswordProofs, PasswordsService],
 })
 export class AccountsModule {}

@@ -12,6 +12,13 @@ export const AUDIT_ACTIONS = [
   'account_suspended',
   'account_unsuspended',
   'password_changed',
+  'browser_login',
+  'browser_logout',
+  'consent_given',
+  'consent_refused',
+  'device_approved',
+  'device_refused',
+  'reset_approved',
 ] as const;
 export type AuditAction = (typeof AUDIT_ACTIONS)[number];
 
@@ -50,6 +57,10 @@ export class AuditEntryEntity {
   /** The administrator who did it; `null` if it was the user. */
   @Column({ name: 'actor', type: 'text', nullable: true })
   actor!: string | null;
+
+  /** The OAuth 2.0 client that a session began with, or that the user decided on. */
+  @Column({ name: 'client_id', type: 'text', nullable: true })
+  clientId!: string | null;
 
   @Column({ name: 'address', type: 'text', nullable: true })
   address!: string | null;

@@ -76,5 +76,6 @@ function toAnswer(entry: AuditEntryEntity): object {
     actor: entry.actor,
     address: entry.address,
     user_agent: entry.userAgent,
+    client_id: entry.clientId,
   };
 }

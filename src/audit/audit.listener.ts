@@ -18,22 +18,22 @@ export class AuditListener {
 
   @InTransaction(SessionStarted)
   async onSessionStarted(event: SessionStarted, tx: Tx, originOf: OriginOf): Promise<void> {
-    this.audit.record(tx, 'session_started', [event], originOf);
+    this.audit.record(tx, 'session_started', [event], originOf, { clientId: event.clientId });
   }
 
   @InTransaction(SessionsEnded)
   async onSessionsEnded({ sessions, reason }: SessionsEnded, tx: Tx, originOf: OriginOf): Promise<void> {
-    this.audit.record(tx, 'session_ended', sessions, originOf, reason);
+    this.audit.record(tx, 'session_ended', sessions, originOf, { reason });
   }
 
   @InTransaction(DevicesDeleted)
   async onDevicesDeleted({ devices, reason }: DevicesDeleted, tx: Tx, originOf: OriginOf): Promise<void> {
-    this.audit.record(tx, 'session_ended', devices, originOf, reason);
+    this.audit.record(tx, 'session_ended', devices, originOf, { reason });
   }
 
   @InTransaction(AccountRegistered)
   async onAccountRegistered({ userId, kind }: AccountRegistered, tx: Tx, originOf: OriginOf): Promise<void> {
-    this.audit.record(tx, 'account_registered', [{ userId }], originOf, kind);
+    this.audit.record(tx, 'account_registered', [{ userId }], originOf, { reason: kind });
   }
 
   @InTransaction(AccountDeactivated)

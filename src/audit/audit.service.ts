@@ -50,7 +50,7 @@ export class AuditService implements BeforeApplicationShutdown {
     action: Exclude<AuditAction, 'refused'>,
     about: readonly About[],
     originOf: OriginOf,
-    reason: string | null = null,
+    { reason = null, clientId = null }: { reason?: string | null; clientId?: string | null } = {},
   ): void {
     if (!this.environment.audit) return;
     const entries = this.entriesOf(tx);
@@ -64,6 +64,7 @@ export class AuditService implements BeforeApplicationShutdown {
         reason,
         operation: null,
         actor,
+        clientId,
         address,
         userAgent: userAgent?.slice(0, USER_AGENT_LIMIT) ?? null,
       });
@@ -81,6 +82,7 @@ export class AuditService implements BeforeApplicationShutdown {
       entryId: this.entryId(0),
       action: 'refused',
       actor: null,
+      clientId: null,
       address,
       userAgent: userAgent?.slice(0, USER_AGENT_LIMIT) ?? null,
     };

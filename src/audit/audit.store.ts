@@ -8,21 +8,24 @@ import type { AuditAction, AuditEntryEntity } from './audit-entry.entity.js';
 const INSERT: Statement = {
   name: 'audit_insert',
   text: `
-    INSERT INTO audit_entries (at, user_id, entry_id, action, reason, operation, device_id, actor, address, user_agent)
+    INSERT INTO audit_entries (at, user_id, entry_id, action, reason, operation, device_id, actor, address, user_agent,
+      client_id)
     SELECT $1, * FROM unnest
-      ($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])`,
+      ($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
+        $11::text[])`,
 };
 // Users sometimes type their password into the name field, so the names of unknown users are not stored.
 const INSERT_REFUSAL: Statement = {
   name: 'audit_insert_refusal',
   text: `
-    INSERT INTO audit_entries (at, user_id, entry_id, action, reason, operation, device_id, actor, address, user_agent)
-    SELECT $1, coalesce(a.user_id, ''), $3, $4, $5, $6, $7, $8, $9, $10
+    INSERT INTO audit_entries (at, user_id, entry_id, action, reason, operation, device_id, actor, address, user_agent,
+      client_id)
+    SELECT $1, coalesce(a.user_id, ''), $3, $4, $5, $6, $7, $8, $9, $10, $11
     FROM (SELECT $2::text AS user_id) AS named LEFT JOIN accounts a USING (user_id)`,
 };
 const COLUMNS = `
   user_id AS "userId", at, entry_id AS "entryId", action, reason, operation, device_id AS "deviceId", actor, address,
-  user_agent AS "userAgent"`;
+  user_agent AS "userAgent", client_id AS "clientId"`;
 // Two statements, so that each can read its own index backwards.
 const LIST_OF_USER: Statement = {
   name: 'audit_list_of_user',
@@ -61,6 +64,7 @@ const COLUMN_NAMES = [
   'actor',
   'address',
   'userAgent',
+  'clientId',
 ] as const;
 
 export interface AuditQuery {

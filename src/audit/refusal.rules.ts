@@ -7,6 +7,8 @@ import { toUserId } from '../matrix/user-id.js';
 /** Endpoints that begin a session, ask for a proof of identity, or are for administrators. */
 const OPERATIONS: readonly RegExp[] = [
   /^POST \/login$/,
+  /^POST \/oauth2\/(?:token|device|auth)$/,
+  /^POST \/account\/(?:login|register|link|end|reset|password|deactivate)$/,
   /^POST \/login\/get_token$/,
   /^POST \/refresh$/,
   /^POST \/register$/,
@@ -24,6 +26,12 @@ const ERRCODES: ReadonlySet<unknown> = new Set([
   'M_USER_LOCKED',
   'M_LIMIT_EXCEEDED',
   'M_EXCLUSIVE',
+  // Of OAuth 2.0.
+  'access_denied',
+  'expired_token',
+  'invalid_client',
+  'invalid_grant',
+  'unauthorized_client',
 ]);
 const USER_ID_LIMIT = 255;
 
@@ -39,7 +47,8 @@ export interface Refusal {
 export function refusalOf(request: Request, answer: ErrorAnswer, serverName: string): Refusal | null {
   const { method, path } = request;
   const operation = `${method} ${path.replace(/^\/_matrix\/client\/(?:r0|v1|v3)(?=\/)/, '')}`;
-  const { errcode: reason } = answer.toBody();
+  const { errcode, error } = answer.toBody();
+  const reason = errcode ?? error;
   if (typeof reason !== 'string' || !ERRCODES.has(reason)) return null;
   if (!OPERATIONS.some((pattern) => pattern.test(operation))) return null;
   const requester = (request.user as Requester | undefined) ?? null;

@@ -10,6 +10,8 @@ export interface Requester {
   readonly isGuest: boolean;
   /** An application service acts for the user. */
   readonly isAppservice: boolean;
+  /** The session belongs to an OAuth 2.0 client, which proves nothing by a password. */
+  readonly isOAuth: boolean;
   /** Locked by an administrator: the user may call nothing but the two logouts. */
   readonly isLocked: boolean;
   /** Suspended by an administrator: the user may not act on others, but may call every endpoint of this service. */

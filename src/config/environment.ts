@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { duration, interval, milliseconds } from './durations.js';
 import { homeserverOf, type HomeserverSettings, homeserverVariables, problemsOf } from './homeserver.js';
 import { type Limits, limitsOf, limitVariables } from './limits.js';
+import { oauthOf, type OAuthSettings, oauthVariables } from './oauth.js';
 import { type RateLimit, rateLimitsOf, rateLimitVariables } from './rate-limits.js';
 
 const { compile: compileProxyList } = proxyAddress;
@@ -224,6 +225,7 @@ export const environmentSchema = z.object({
     .regex(/^https?(,https?)?$/, '"https", "http" or both, separated by a comma')
     .default('https')
     .describe('URL schemes that webhooks may have.'),
+  ...oauthVariables,
   ...homeserverVariables,
   RECONCILE: z
     .enum(['repair', 'dry_run', 'off'], { error: '"repair", "dry_run" or "off"' })
@@ -370,6 +372,7 @@ export class Environment {
   readonly apiDocs: boolean;
   readonly limits: Limits;
   readonly homeserver: HomeserverSettings;
+  readonly oauth: OAuthSettings;
   /** Empty if rate limits are off. */
   readonly rateLimits: readonly RateLimit[];
   readonly logLevel: Parsed['LOG_LEVEL'];
@@ -474,6 +477,7 @@ export class Environment {
     this.apiDocs =
       parsed.API_DOCS === undefined ? parsed.NODE_ENV !== 'production' : parsed.API_DOCS === 'on';
     this.homeserver = homeserverOf(parsed);
+    this.oauth = oauthOf(parsed, this.publicBaseUrl);
     this.limits = limitsOf(parsed);
     this.rateLimits = rateLimitsOf(parsed);
     this.logLevel = parsed.LOG_LEVEL;

@@ -23,9 +23,19 @@ export const rateLimitVariables = {
     'Requests from one address that may start interactive authentication: registrations, password changes, deactivations, device deletions, new cross-signing keys, login tokens. Application services are not counted.',
   ),
   RATE_LIMIT_AVAILABLE: rateLimit('60/1m').describe(
-    'Checks of whether a username is available, from one address.',
+    'Checks of whether a username is available, or a new password good enough, from one address.',
   ),
   RATE_LIMIT_REFRESH: rateLimit('300/1m').describe('Refreshes from one address.'),
+  RATE_LIMIT_OAUTH_CLIENTS: rateLimit('60/1m').describe(
+    'Registrations of OAuth 2.0 clients from one address.',
+  ),
+  RATE_LIMIT_OAUTH_CODES: rateLimit('60/1m').describe('Exchanges of authorization codes from one address.'),
+  RATE_LIMIT_OAUTH_DEVICE: rateLimit('20/1m').describe('Device authorization requests from one address.'),
+  RATE_LIMIT_USER_CODE_ADDRESS: rateLimit('10/10m').describe('Wrong user codes typed at one address.'),
+  RATE_LIMIT_USER_CODE_USER: rateLimit('10/10m').describe('Wrong user codes typed by one user.'),
+  RATE_LIMIT_DEVICE_SIGNING: rateLimit('300/1m').describe(
+    'Uploads of cross-signing keys by one user, counted by each node; clients repeat them until the user has agreed.',
+  ),
   RATE_LIMIT_GET_TOKEN: rateLimit('1/1m').describe('Login tokens requested by one user.'),
   RATE_LIMIT_VALIDITY: rateLimit('10/1m').describe('Checks of registration tokens from one address.'),
   RATE_LIMIT_KEYS_UPLOAD: rateLimit('120/1m').describe(
@@ -51,6 +61,12 @@ const RATE_LIMITS = {
   available: { by: 'address', variable: 'RATE_LIMIT_AVAILABLE' },
   refresh: { by: 'address', variable: 'RATE_LIMIT_REFRESH' },
   validity: { by: 'address', variable: 'RATE_LIMIT_VALIDITY' },
+  oauth_clients: { by: 'address', variable: 'RATE_LIMIT_OAUTH_CLIENTS' },
+  oauth_codes: { by: 'address', variable: 'RATE_LIMIT_OAUTH_CODES' },
+  oauth_device: { by: 'address', variable: 'RATE_LIMIT_OAUTH_DEVICE' },
+  user_code_address: { by: 'address', variable: 'RATE_LIMIT_USER_CODE_ADDRESS' },
+  user_code_user: { by: 'user', variable: 'RATE_LIMIT_USER_CODE_USER' },
+  device_signing: { by: 'user', variable: 'RATE_LIMIT_DEVICE_SIGNING', isPerNode: true },
   get_token: { by: 'user', variable: 'RATE_LIMIT_GET_TOKEN' },
   // Clients send these requests all the time, so a counter in the database would cost as much as the request itself.
   keys_upload: { by: 'user', variable: 'RATE_LIMIT_KEYS_UPLOAD', isPerNode: true },

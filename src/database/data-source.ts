@@ -13,6 +13,7 @@ import { AuditActor1764040000000 } from './migrations/1764040000000-audit-actor.
 import { SecondThoughts1764070000000 } from './migrations/1764070000000-second-thoughts.js';
 import { SessionsByUser1764080000000 } from './migrations/1764080000000-sessions-by-user.js';
 import { Homeserver1764090000000 } from './migrations/1764090000000-homeserver.js';
+import { OAuth1764100000000 } from './migrations/1764100000000-oauth.js';
 import { Bounds1764060000000 } from './migrations/1764060000000-bounds.js';
 import { ReconcilerRounds1764050000000 } from './migrations/1764050000000-reconciler-rounds.js';
 
@@ -104,6 +105,7 @@ export const migrations: readonly MigrationClass[] = [
   SecondThoughts1764070000000,
   SessionsByUser1764080000000,
   Homeserver1764090000000,
+  OAuth1764100000000,
 ];
 
 /** Options that differ between callers. */

@@ -1,6 +1,7 @@
 import { Body, Delete, Get, HttpStatus, Param, Put, Res } from '@nestjs/common';
 import { ApiCreatedResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { Response } from 'express';
+import { OnAccountPage } from '../auth/account-page.guard.js';
 import { CurrentRequester, GuestsAllowed } from '../auth/auth.decorators.js';
 import type { Requester } from '../auth/requester.js';
 import {
@@ -81,6 +82,7 @@ export class DevicesController {
   }
 
   @Delete('devices/:deviceId')
+  @OnAccountPage()
   @ApiDeviceId()
   @OptionalBody()
   @ApiOperation({
@@ -114,6 +116,7 @@ export class DevicesController {
   }
 
   @MatrixPost('delete_devices')
+  @OnAccountPage()
   @ApiOperation({
     operationId: 'deleteDevices',
     summary: 'Bulk deletion of devices',

@@ -23,6 +23,6 @@ import { Sessions } from './sessions.js';
     Sessions,
     { provide: APP_GUARD, useClass: LastSeenGuard },
   ],
-  exports: [LastSeenService, Sessions],
+  exports: [DevicesService, LastSeenService, Sessions],
 })
 export class DevicesModule {}

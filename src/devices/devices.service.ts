@@ -82,6 +82,15 @@ export class DevicesService {
     });
   }
 
+  /**
+   * Renames a device of a user.
+   * @throws {MatrixError} `M_NOT_FOUND`; `M_TOO_LARGE` for a long name
+   */
+  async renameFor(device: DeviceRef, displayName: string, origin: Origin): Promise<void> {
+    requireShortName(displayName);
+    await this.unitOfWork.run((tx) => this.rename(tx, device, displayName, origin));
+  }
+
   private async rename(tx: Tx, device: DeviceRef, displayName: string | null, origin: Origin): Promise<void> {
     const { userId, deviceId } = device;
     const found = await this.store.findForChange(tx, device);

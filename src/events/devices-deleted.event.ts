@@ -7,6 +7,13 @@ export type DeletionReason =
   | 'device_deleted'
   | 'password_changed'
   | 'deactivated'
+  /** The OAuth 2.0 client revoked a token of the session, or somebody else did who had it. */
+  | 'revoked'
+  | 'revoked_by_other'
+  /** An authorization code was used twice; its second user may have stolen it. */
+  | 'code_replay'
+  /** The user ended the session on the account page. */
+  | 'account_page'
   /** An administrator ended the session. */
   | 'admin'
   /** The device had no usable token for longer than `DEVICE_WITHOUT_TOKEN_TTL`. */

@@ -24,6 +24,8 @@ export class SessionStarted extends SessionEvent {
     readonly initialDeviceDisplayName: string | null,
     /** When, in milliseconds since the epoch. */
     readonly startedTs: number,
+    /** The OAuth 2.0 client that begins it; `null` for the login API. */
+    readonly clientId: string | null = null,
   ) {
     super();
   }

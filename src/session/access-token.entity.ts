@@ -26,6 +26,10 @@ export class AccessTokenEntity {
   @Column({ name: 'created_at', type: 'timestamptz' })
   createdAt!: Date;
 
+  /** Whether the session belongs to an OAuth 2.0 client. */
+  @Column({ name: 'is_oauth', type: 'boolean', default: false })
+  isOAuth!: boolean;
+
   /** `null`: it does not expire. */
   @Column({ name: 'expires_at', type: 'timestamptz', nullable: true })
   expiresAt!: Date | null;

@@ -41,6 +41,7 @@ export class AppserviceVerifier implements OnApplicationBootstrap {
       tokenDigest: null,
       isGuest: false,
       isAppservice: true,
+      isOAuth: false,
       isLocked: account.lockedAt !== null,
       isSuspended: account.suspendedAt !== null,
     };

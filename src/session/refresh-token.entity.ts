@@ -6,10 +6,12 @@ import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
  */
 @Entity('refresh_tokens')
 @Index('refresh_tokens_family_idx', ['userId', 'family'], { unique: true })
+@Index('refresh_tokens_client_idx', ['oauthClientId'], { where: 'oauth_client_id IS NOT NULL' })
 @ForeignKey('DeviceEntity', ['userId', 'deviceId'], ['userId', 'deviceId'], {
   name: 'refresh_tokens_device_fkey',
   onDelete: 'CASCADE',
 })
+@ForeignKey('OAuthClientEntity', ['oauthClientId'], ['clientId'], { name: 'refresh_tokens_client_fkey' })
 export class RefreshTokenEntity {
   @PrimaryColumn({ name: 'user_id', type: 'text', primaryKeyConstraintName: 'refresh_tokens_pkey' })
   userId!: string;
@@ -50,6 +52,18 @@ export class RefreshTokenEntity {
   /** When the session was last refreshed, or when it ended. */
   @Column({ name: 'rotated_at', type: 'timestamptz' })
   rotatedAt!: Date;
+
+  /** The OAuth 2.0 client of the session; `null`: it began by the login API. */
+  @Column({ name: 'oauth_client_id', type: 'text', nullable: true })
+  oauthClientId!: string | null;
+
+  /** The scope of an OAuth 2.0 session, as its client asked for it. */
+  @Column({ name: 'oauth_scope', type: 'text', nullable: true })
+  oauthScope!: string | null;
+
+  /** The session in `session_families`; only OAuth 2.0 sessions have it. */
+  @Column({ name: 'session_digest', type: 'bytea', nullable: true })
+  sessionDigest!: Buffer | null;
 
   /** Why the session ended although its device stayed; `null` while the session is alive. */
   @Column({ name: 'ended_reason', type: 'text', nullable: true })

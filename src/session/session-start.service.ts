@@ -83,11 +83,11 @@ export class SessionStartService {
       () =>
         this.events.publish(
           tx,
-          new SessionStarted(userId, deviceId, name, tx.startedAt.getTime()),
+          new SessionStarted(userId, deviceId, name, tx.startedAt.getTime(), start.client?.clientId ?? null),
           start.origin,
         ),
       isOnNewDevice ? undefined : () => this.endEarlier(tx, device, start.origin),
-      () => this.store.insertSession(tx, device, pair),
+      () => this.store.insertSession(tx, device, pair, start.client),
     );
   }
 

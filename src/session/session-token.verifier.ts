@@ -53,7 +53,7 @@ export class SessionTokenVerifier extends TokenVerifier {
 }
 
 function toRequester({ userId, digest }: WireToken, found: FoundAccessToken): Requester {
-  const { deviceId, deviceCreatedAt, expiresAt, kind, isLocked, isSuspended } = found;
+  const { deviceId, deviceCreatedAt, expiresAt, kind, isOAuth, isLocked, isSuspended } = found;
   return {
     userId,
     device: { userId, deviceId, createdAt: deviceCreatedAt },
@@ -61,6 +61,7 @@ function toRequester({ userId, digest }: WireToken, found: FoundAccessToken): Re
     tokenDigest: digest,
     isGuest: kind === 'guest',
     isAppservice: false,
+    isOAuth,
     isLocked,
     isSuspended,
   };

@@ -18,6 +18,7 @@ import { SessionImportService } from './import/session-import.service.js';
 import { LoginController } from './login/login.controller.js';
 import { LoginService } from './login/login.service.js';
 import { RefreshTokenEntity } from './refresh-token.entity.js';
+import { OAuthSessionsService } from './oauth-sessions.service.js';
 import { RefreshController } from './refresh/refresh.controller.js';
 import { RefreshService } from './refresh/refresh.service.js';
 import { SessionAccountsListener } from './session-accounts.listener.js';
@@ -71,6 +72,7 @@ import { WhoamiController } from './whoami/whoami.controller.js';
     SessionImportService,
     StaleSessionsService,
     UnservedSessionsService,
+    OAuthSessionsService,
     SessionService,
     SessionStartService,
     LogoutTransaction,
@@ -91,12 +93,18 @@ import { WhoamiController } from './whoami/whoami.controller.js';
   ],
   exports: [
     AppserviceLogin,
+    EndingService,
     ExpiredSessionsService,
     LoginFlows,
+    LoginProofs,
+    LoginService,
+    OAuthSessionsService,
+    RefreshService,
     SessionImportService,
     SessionService,
     SessionStartService,
     SessionTokenVerifier,
+    TokenIssuer,
     UnservedSessionsService,
   ],
 })

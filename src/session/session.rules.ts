@@ -2,6 +2,13 @@ import type { RefreshTokenEntity } from './refresh-token.entity.js';
 import type { Origin } from '../matrix/client-origin.decorator.js';
 import type { WireToken } from './token.rules.js';
 
+/** The OAuth 2.0 client that a session belongs to. */
+export interface SessionClient {
+  readonly clientId: string;
+  /** As the client asked for it. */
+  readonly scope: string;
+}
+
 /** What is needed to start a session. */
 export interface SessionStart {
   readonly userId: string;
@@ -12,6 +19,8 @@ export interface SessionStart {
   readonly refreshable: boolean;
   /** Where the request came from. */
   readonly origin: Origin;
+  /** `null`: the session begins by the login API. */
+  readonly client: SessionClient | null;
 }
 
 /** The tokens of a session. They are handed out only once. */

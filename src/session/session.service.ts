@@ -97,10 +97,15 @@ export class SessionService {
    * @returns how many of the devices existed
    */
   endNamed(userId: string, deviceIds: readonly string[], origin: Origin | null = null): Promise<number> {
-    const wanted = [...new Set(deviceIds)].filter(isDeviceId).map((deviceId) => ({ userId, deviceId }));
     return this.unitOfWork.run((tx) =>
-      this.endings.endWanted(tx, wanted, { reason: 'admin', origins: origin }),
+      this.endSome(tx, userId, deviceIds, { reason: 'admin', origins: origin }),
     );
+  }
+
+  /** Same as {@link endNamed}, in a transaction and for any cause. */
+  endSome(tx: Tx, userId: string, deviceIds: readonly string[], cause: Cause): Promise<number> {
+    const wanted = [...new Set(deviceIds)].filter(isDeviceId).map((deviceId) => ({ userId, deviceId }));
+    return this.endings.endWanted(tx, wanted, cause);
   }
 
   /** Ends every session of a user, except that of `keptDeviceId`, on behalf of somebody else. */

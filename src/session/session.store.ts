@@ -6,7 +6,7 @@ import { UnitOfWork } from '../database/unit-of-work.js';
 import { deletionFrom, DeviceTables } from '../device-rows/device-tables.js';
 import { deviceColumns, type DeviceRef } from '../events/devices-deleted.event.js';
 import type { RefreshTokenEntity } from './refresh-token.entity.js';
-import type { TokenPair } from './session.rules.js';
+import type { SessionClient, TokenPair } from './session.rules.js';
 import type { WireToken } from './token.rules.js';
 
 /** What the guard reads about an access token. */
@@ -15,6 +15,7 @@ export interface FoundAccessToken {
   readonly deviceCreatedAt: Date;
   readonly expiresAt: Date | null;
   readonly confirmsRotation: boolean;
+  readonly isOAuth: boolean;
   readonly kind: AccountKind;
   readonly isLocked: boolean;
   readonly isSuspended: boolean;
@@ -23,6 +24,12 @@ export interface FoundAccessToken {
 interface LookUp {
   readonly userId: string;
   readonly digest: Buffer;
+}
+
+/** A device whose session belongs to an OAuth 2.0 client. */
+export interface OAuthSession {
+  readonly deviceId: string;
+  readonly clientId: string;
 }
 
 /** A refresh token that is being replaced by a new pair. */
@@ -38,7 +45,7 @@ const FIND_ACCESS_TOKENS: Statement = {
   name: 'session_find_access_tokens',
   text: `
     SELECT presented.n::int, t.device_id AS "deviceId", d.created_at AS "deviceCreatedAt", t.expires_at AS "expiresAt",
-      t.confirms_rotation AS "confirmsRotation", a.kind, a.locked_at IS NOT NULL AS "isLocked",
+      t.confirms_rotation AS "confirmsRotation", t.is_oauth AS "isOAuth", a.kind, a.locked_at IS NOT NULL AS "isLocked",
       a.suspended_at IS NOT NULL AS "isSuspended"
     FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS presented (user_id, token_digest, n)
     JOIN access_tokens t USING (user_id, token_digest)
@@ -118,11 +125,13 @@ const INSERT_SESSION: Statement = {
         (SELECT family FROM session_families WHERE user_id = $1 AND device_id = $2
          ORDER BY started_at DESC, family OFFSET $5::int - 1)
     ), refresh AS (
-      INSERT INTO refresh_tokens (user_id, device_id, family, current_digest, created_at, rotated_at)
-      SELECT $1, $2, $6, $7, $4, $4 WHERE $7::bytea IS NOT NULL
+      INSERT INTO refresh_tokens (user_id, device_id, family, current_digest, created_at, rotated_at, oauth_client_id,
+        oauth_scope, session_digest)
+      SELECT $1, $2, $6, $7, $4, $4, $10, $11, CASE WHEN $10::text IS NOT NULL THEN $3::bytea END
+      WHERE $7::bytea IS NOT NULL
     )
-    INSERT INTO access_tokens (user_id, token_digest, device_id, confirms_rotation, created_at, expires_at)
-    VALUES ($1, $8, $2, false, $4, $9)`,
+    INSERT INTO access_tokens (user_id, token_digest, device_id, confirms_rotation, created_at, expires_at, is_oauth)
+    VALUES ($1, $8, $2, false, $4, $9, $10::text IS NOT NULL)`,
 };
 /** Deletes the tokens of devices; returns a row for each deleted access token. */
 const DELETE_TOKENS = deletionFrom('session_delete_tokens', [
@@ -155,8 +164,10 @@ const ROTATE: Statement = {
   name: 'session_rotate',
   text: `
     WITH rotation AS (
-      SELECT * FROM unnest($1::text[], $2::text[], $3::bool[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bytea[])
-        AS rotation (user_id, device_id, is_retry, current_digest, previous_digest, superseded_digest, access_digest)
+      SELECT * FROM unnest
+        ($1::text[], $2::text[], $3::bool[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bytea[], $11::bool[])
+        AS rotation (user_id, device_id, is_retry, current_digest, previous_digest, superseded_digest, access_digest,
+          is_oauth)
     ), forgotten AS (
       DELETE FROM access_tokens t USING rotation r
       WHERE t.user_id = r.user_id AND t.device_id = r.device_id
@@ -172,8 +183,8 @@ const ROTATE: Statement = {
         retired_at = (array_fill($9::timestamptz, ARRAY[cardinality(${SPENT})]) || t.retired_at)[1:${KEPT_RETIRED}]
       FROM rotation r WHERE t.user_id = r.user_id AND t.device_id = r.device_id
     )
-    INSERT INTO access_tokens (user_id, token_digest, device_id, confirms_rotation, created_at, expires_at)
-    SELECT user_id, access_digest, device_id, true, $9, $10 FROM rotation`,
+    INSERT INTO access_tokens (user_id, token_digest, device_id, confirms_rotation, created_at, expires_at, is_oauth)
+    SELECT user_id, access_digest, device_id, true, $9, $10, is_oauth FROM rotation`,
 };
 // Also locks the sessions: the last holder of the device may have changed them, and PostgreSQL reads the newest
 // version of locked rows.
@@ -183,11 +194,27 @@ const LOCK_FAMILIES: Statement = {
     SELECT user_id AS "userId", device_id AS "deviceId", r.family, r.current_digest AS "currentDigest",
       r.previous_digest AS "previousDigest", r.superseded_digest AS "supersededDigest", r.created_at AS "createdAt",
       r.rotated_at AS "rotatedAt", r.ended_reason AS "endedReason",
-      r.retired_digests AS "retiredDigests", r.retired_at AS "retiredAt"
+      r.retired_digests AS "retiredDigests", r.retired_at AS "retiredAt", r.oauth_client_id AS "oauthClientId",
+      r.oauth_scope AS "oauthScope"
     FROM unnest($1::text[], $2::bytea[]) AS presented (user_id, family)
     JOIN refresh_tokens r USING (user_id, family) JOIN devices d USING (user_id, device_id)
     ORDER BY user_id, device_id
     FOR UPDATE OF d, r`,
+};
+// A later login on the device replaces the row of `refresh_tokens`, so only the newest session of a device is found.
+const FIND_OAUTH: Statement = {
+  name: 'session_find_oauth',
+  text: `
+    SELECT r.device_id AS "deviceId", r.oauth_client_id AS "clientId"
+    FROM session_families f JOIN refresh_tokens r
+      ON r.user_id = f.user_id AND r.device_id = f.device_id AND r.session_digest = f.family
+    WHERE f.user_id = $1 AND f.family = $2`,
+};
+const LIST_CLIENTS: Statement = {
+  name: 'session_list_clients',
+  text: `
+    SELECT device_id AS "deviceId", oauth_client_id AS "clientId" FROM refresh_tokens
+    WHERE user_id = $1 AND oauth_client_id IS NOT NULL`,
 };
 const CONFIRM_ACCESS_TOKENS: Statement = {
   name: 'session_confirm_access_tokens',
@@ -278,7 +305,12 @@ export class SessionStore {
    * Stores the tokens of a session. The session is remembered while its device exists and it is one of the newest on
    * it.
    */
-  async insertSession(tx: Tx, { userId, deviceId }: DeviceRef, pair: TokenPair): Promise<void> {
+  async insertSession(
+    tx: Tx,
+    { userId, deviceId }: DeviceRef,
+    pair: TokenPair,
+    client: SessionClient | null,
+  ): Promise<void> {
     const { access, refresh, expiresAt } = pair;
     await tx.query(INSERT_SESSION, [
       userId,
@@ -290,7 +322,20 @@ export class SessionStore {
       refresh?.digest ?? null,
       access.digest,
       expiresAt,
+      client?.clientId ?? null,
+      client?.scope ?? null,
     ]);
+  }
+
+  /** Finds the OAuth 2.0 session of this family, if no later login on its device has replaced it. */
+  async findOAuth(tx: Tx, userId: string, family: Buffer): Promise<OAuthSession | null> {
+    const [session] = await tx.query<OAuthSession>(FIND_OAUTH, [userId, family]);
+    return session ?? null;
+  }
+
+  /** The devices of a user whose sessions belong to OAuth 2.0 clients. */
+  listClients(userId: string): Promise<OAuthSession[]> {
+    return this.unitOfWork.query(LIST_CLIENTS, [userId]);
   }
 
   /** Whether a session of this family began on a device that still exists. */
@@ -374,6 +419,7 @@ export class SessionStore {
       forgetBefore,
       tx.startedAt,
       expiresAt,
+      rotations.map(({ session }) => session.oauthClientId !== null),
     ]);
   }
 

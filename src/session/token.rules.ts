@@ -9,10 +9,11 @@ import { localpartOf, toUserId } from '../matrix/user-id.js';
  * The checksum refuses garbage without a query. The kind lets scanners find leaked secrets. Everything after the user
  * has a fixed length, so that the parts may contain any base64url character.
  */
-const TOKEN = /^(?<kind>mxa|mxr|mxl)_(?<user>[\w-]*)_(?<family>[\w-]{22})(?<secret>[\w-]{32})_[0-9a-f]{8}$/;
+const TOKEN =
+  /^(?<kind>mxa|mxr|mxl|mxc|mxb)_(?<user>[\w-]*)_(?<family>[\w-]{22})(?<secret>[\w-]{32})_[0-9a-f]{8}$/;
 
-/** Access, refresh and login tokens. */
-export type TokenKind = 'mxa' | 'mxr' | 'mxl';
+/** Access, refresh and login tokens, authorization codes, and cookies of browsers. */
+export type TokenKind = 'mxa' | 'mxr' | 'mxl' | 'mxc' | 'mxb';
 
 /** The numbers of bytes that fill the lengths above in base64url. */
 export const SECRET_BYTES = 24;

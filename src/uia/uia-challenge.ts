@@ -12,6 +12,7 @@ export class UiaChallenge extends ErrorAnswer {
     private readonly flows: readonly Flow[],
     private readonly completed: readonly string[],
     private readonly failure: MatrixError | null = null,
+    private readonly params: Readonly<Record<string, object>> = {},
   ) {
     super('User-interactive authentication is needed');
   }
@@ -21,7 +22,7 @@ export class UiaChallenge extends ErrorAnswer {
       ...(this.failure === null ? {} : { errcode: this.failure.errcode, error: this.failure.message }),
       ...(this.completed.length === 0 ? {} : { completed: this.completed }),
       flows: this.flows.map((stages) => ({ stages })),
-      params: {},
+      params: this.params,
       session: this.session,
     };
   }

@@ -21,6 +21,11 @@ export interface Operation extends GuardedCall {
   readonly secret?: (() => Promise<string>) | null;
   /** The `auth` of the request. */
   readonly auth: Readonly<Record<string, unknown>> | undefined;
+  /**
+   * What the user agrees to on the account page, instead of proving anything in the call: an action of that page. The
+   * call may be repeated without naming its session until they have. `null`, and while there is no such page: `flows`.
+   */
+  readonly action?: string | null;
   /** The address of the client. */
   readonly address: string;
 }
@@ -43,6 +48,16 @@ export interface Authorised {
 
 /** The result of a call. */
 export type Result = Readonly<Record<string, string | null>>;
+
+/** The stages of a call that its user agrees to on a page: that of the specification, and an older one (MSC4312). */
+export const PAGE_FLOWS: readonly Flow[] = [['m.oauth'], ['org.matrix.cross_signing_reset']];
+
+/** How long a client may repeat a request that was authorised. */
+export const REPEATABLE_MS = 10 * 60 * 1_000;
+
+export function earlierOf(one: Date, otherMs: number): Date {
+  return new Date(Math.min(one.getTime(), otherMs));
+}
 
 /** For callers who need no proof, such as application services. */
 export function withoutProof(parameters: object, userId: string): Authorised {

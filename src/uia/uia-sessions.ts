@@ -26,6 +26,11 @@ export class UiaSessions {
     return this.store.limits;
   }
 
+  /** The page where the user agrees to the operation; `null` if they prove something in the call. */
+  pageOf({ action = null }: Pick<Operation, 'action'>): string | null {
+    return action === null ? null : this.store.accountPageOf(action);
+  }
+
   /**
    * The session that the request names; `null` if it names none.
    * @throws {MatrixError} `M_FORBIDDEN` if the session belongs to another request
@@ -33,13 +38,26 @@ export class UiaSessions {
   async find(operation: Operation): Promise<UiaSessionEntity | null> {
     const { auth, name, userId, deviceId, parameters, isFixed = false } = operation;
     const sessionId = auth?.['session'];
-    if (sessionId === undefined || sessionId === null) return null;
+    if (sessionId === undefined || sessionId === null) return this.findWaiting(operation);
     if (typeof sessionId !== 'string') throw MatrixError.badJson('auth.session must be a string');
     const session = await this.store.find(userId ?? sessionId, sessionId, this.clock.now());
     if (session === null) throw await this.whyGone(operation);
     if (session.operation !== name || session.deviceId !== deviceId) throw another();
     if (isFixed || session.result !== null) requireSame(parameters, session.parameters);
     return session;
+  }
+
+  /**
+   * The open session of a call that is repeated until its user agrees on a page: some clients never name the session,
+   * and would otherwise open another one with each call.
+   */
+  private async findWaiting(operation: Operation): Promise<UiaSessionEntity | null> {
+    const { name, userId, deviceId, parameters } = operation;
+    if (this.pageOf(operation) === null || userId === null || deviceId === null) return null;
+    const waiting = await this.store.findWaiting(userId, name, this.clock.now());
+    const isSame = (one: UiaSessionEntity) =>
+      one.deviceId === deviceId && orderedJson(one.parameters) === orderedJson(parameters);
+    return waiting.find(isSame) ?? null;
   }
 
   /**

@@ -7,6 +7,8 @@ import { UiaSessionEntity } from './uia-session.entity.js';
 import { UiaSessions } from './uia-sessions.js';
 import { UiaStages } from './uia-stages.js';
 import { UiaHousekeeping } from './uia.housekeeping.js';
+import { UiaApprovals } from './uia-approvals.js';
+import { UiaFallback } from './uia-fallback.js';
 import { UiaService } from './uia.service.js';
 import { UiaStore } from './uia.store.js';
 
@@ -15,6 +17,8 @@ import { UiaStore } from './uia.store.js';
 @Module({
   imports: [TypeOrmModule.forFeature([UiaSessionEntity])],
   providers: [
+    UiaApprovals,
+    UiaFallback,
     UiaService,
     UiaSessions,
     UiaStore,
@@ -24,6 +28,6 @@ import { UiaStore } from './uia.store.js';
     RegistrationTokenStage,
     RegistrationTokens,
   ],
-  exports: [UiaService, UiaStages, RegistrationTokens],
+  exports: [UiaApprovals, UiaFallback, UiaService, UiaStages, RegistrationTokens],
 })
 export class UiaModule {}

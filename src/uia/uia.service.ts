@@ -5,15 +5,19 @@ import { UnitOfWork } from '../database/unit-of-work.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { UiaChallenge } from './uia-challenge.js';
 import { type Flow, UiaFlows } from './uia-flows.port.js';
-import type { Authorised, Operation, Result } from './uia-operation.js';
+import {
+  type Authorised,
+  earlierOf,
+  type Operation,
+  PAGE_FLOWS,
+  REPEATABLE_MS,
+  type Result,
+} from './uia-operation.js';
 import type { UiaSessionEntity } from './uia-session.entity.js';
 import { UiaSessions } from './uia-sessions.js';
 import { type Proven, UiaRefusal } from './uia-stage.port.js';
 import { UiaStages } from './uia-stages.js';
 import { UiaStore } from './uia.store.js';
-
-/** How long a client may repeat a request whose answer was lost. */
-const REPEATABLE_MS = 10 * 60 * 1_000;
 
 /** A stage that this request completed. */
 interface Done {
@@ -51,7 +55,9 @@ export class UiaService {
       JSON.stringify(asked.parameters),
       challengeParametersBytes,
     );
-    const operation = { ...asked, flows: await this.flows.flowsOf({ name, userId }, asked.flows) };
+    const isOnPage = this.sessions.pageOf(asked) !== null;
+    const flows = isOnPage ? PAGE_FLOWS : await this.flows.flowsOf({ name, userId }, asked.flows);
+    const operation = { ...asked, flows };
     const session = await this.sessions.find(operation);
     // Outside any transaction, because checking a password is slow and must not occupy a connection.
     const attempt = await this.attempt(session?.completed ?? [], operation);
@@ -111,7 +117,7 @@ export class UiaService {
     const proven = (attempt instanceof MatrixError ? null : attempt?.proven) ?? session.proven;
     const isDone = isComplete(flows, completed);
     const expiresAt = isDone
-      ? earlier(session.expiresAt, tx.startedAt.getTime() + REPEATABLE_MS)
+      ? earlierOf(session.expiresAt, tx.startedAt.getTime() + REPEATABLE_MS)
       : session.expiresAt;
     if (found !== null) await this.store.complete(tx, { ...session, completed, proven, expiresAt });
     if (isDone) {
@@ -132,6 +138,7 @@ export class UiaService {
       flows,
       completed,
       attempt instanceof MatrixError ? attempt : null,
+      paramsOf(flows, this.sessions.pageOf(operation)),
     );
   }
 
@@ -142,6 +149,8 @@ export class UiaService {
   ): Promise<Done | MatrixError | null> {
     const { auth, flows, userId, address } = operation;
     if ((auth?.['type'] ?? undefined) === undefined) return null;
+    // The client asks whether the user has agreed. That they have not yet is no failure.
+    if (this.sessions.pageOf(operation) !== null) return null;
     const stage = this.stages.find(auth!['type']);
     if (stage === null || !flows.flat().includes(stage.type)) {
       return MatrixError.invalidParam('This type of authentication is not offered here');
@@ -167,6 +176,6 @@ function isComplete(flows: readonly Flow[], completed: readonly string[]): boole
   return flows.some((flow) => flow.every((stage) => completed.includes(stage)));
 }
 
-function earlier(one: Date, otherMs: number): Date {
-  return new Date(Math.min(one.getTime(), otherMs));
+function paramsOf(flows: readonly Flow[], page: string | null): Record<string, object> {
+  return page === null ? {} : Object.fromEntries(flows.flat().map((stage) => [stage, { url: page }]));
 }

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { Environment } from '../config/environment.js';
+import { accountPageOf } from '../config/oauth.js';
 import type { Limits } from '../config/limits.js';
 import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
@@ -26,6 +27,21 @@ const FIND: Statement = {
     SELECT session_id AS "sessionId", operation, user_id AS "userId", device_id AS "deviceId", parameters, completed,
       secret, proven, result, expires_at AS "expiresAt"
     FROM uia_sessions WHERE user_id = $1 AND session_id = $2 AND expires_at > $3`,
+};
+const FIND_WAITING: Statement = {
+  name: 'uia_find_waiting',
+  text: `
+    SELECT session_id AS "sessionId", operation, user_id AS "userId", device_id AS "deviceId", parameters, completed,
+      secret, proven, result, expires_at AS "expiresAt"
+    FROM uia_sessions WHERE user_id = $1 AND operation = $2 AND result IS NULL AND expires_at > $3
+    ORDER BY expires_at DESC`,
+};
+const FIND_BY_ID: Statement = {
+  name: 'uia_find_by_id',
+  text: FIND.text.replace(
+    'user_id = $1 AND session_id = $2 AND expires_at > $3',
+    'session_id = $1 AND expires_at > $2',
+  ),
 };
 const LOCK: Statement = { name: 'uia_lock', text: `${FIND.text} FOR UPDATE` };
 const COMPLETE: Statement = {
@@ -56,6 +72,11 @@ export class UiaStore {
     return this.environment.limits;
   }
 
+  /** @see accountPageOf */
+  accountPageOf(action: string): string | null {
+    return accountPageOf(this.environment.oauth, action);
+  }
+
   /** Inserts a session and deletes the device's oldest ones beyond the limit. */
   async insert(tx: Tx, session: UiaSessionEntity): Promise<void> {
     const { sessionId, operation, userId, deviceId, parameters, completed, secret, proven } = session;
@@ -70,6 +91,17 @@ export class UiaStore {
   /** The session, unless it has expired. */
   async find(userId: string, sessionId: string, now: Date): Promise<UiaSessionEntity | null> {
     const [session] = await this.unitOfWork.query<UiaSessionEntity>(FIND, [userId, sessionId, now]);
+    return session ?? null;
+  }
+
+  /** The sessions of a user for this call that have no result yet, the newest first. */
+  findWaiting(userId: string, operation: string, now: Date): Promise<UiaSessionEntity[]> {
+    return this.unitOfWork.query(FIND_WAITING, [userId, operation, now]);
+  }
+
+  /** The session of this ID, whoever has opened it. */
+  async findById(sessionId: string, now: Date): Promise<UiaSessionEntity | null> {
+    const [session] = await this.unitOfWork.query<UiaSessionEntity>(FIND_BY_ID, [sessionId, now]);
     return session ?? null;
   }
 

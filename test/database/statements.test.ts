@@ -44,6 +44,9 @@ beforeAll(async () => {
 const USER = `'@u' || n || ':x'`;
 const DIGEST = 'sha256(n::text::bytea)';
 const ROW_OF: Record<string, string> = {
+  oauth_clients: `(client_id, metadata, registered_at, last_used_at) SELECT 'c' || n, '{}', now(), now()`,
+  oauth_grants: `(user_id, grant_digest, client_id, scope, device_id, issued_at, expires_at) SELECT ${USER}, ${DIGEST}, 'c1', 's', 'D', now(), now() + interval '1 day'`,
+  browser_sessions: `(user_id, session_digest, created_at, authenticated_at, seen_at, expires_at) SELECT ${USER}, ${DIGEST}, now(), now(), now(), now() + interval '1 day'`,
   access_tokens: `(user_id, token_digest, device_id, confirms_rotation, created_at) SELECT ${USER}, ${DIGEST}, 'D', false, now()`,
   refresh_tokens: `(user_id, device_id, family, current_digest, created_at, rotated_at) SELECT ${USER}, 'D', ${DIGEST}, ${DIGEST}, now(), now()`,
   session_families: `(user_id, family, device_id, started_at) SELECT ${USER}, ${DIGEST}, 'D', now()`,

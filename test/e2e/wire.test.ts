@@ -257,6 +257,9 @@ describe('The guard', () => {
       'RegisterController.available',
       'RegisterController.register',
       'RegistrationTokenController.validity',
+      // Of a homeserver or of OAuth 2.0; unknown without either.
+      'WellKnownController.getOpenIdConfiguration',
+      'WellKnownController.getServerMetadata',
     ]);
   });
 });

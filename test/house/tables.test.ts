@@ -12,6 +12,7 @@ const ALLOWED: Record<string, string> = {
   'session FIND_USABLE accounts': 'application services log in without a token',
   'session LOCK_FAMILIES devices': 'a refresh locks its device and its session with one statement',
   'session MARK_ALL devices': 'a user may have more devices than a statement can have values',
+  'oauth PURGE refresh_tokens': 'a client with a session must not be forgotten',
   'keys QUERY devices': 'the name of a device is part of its keys',
   'keys QUERY accounts': 'users without keys are part of the answer, too',
   'keys CLAIM devices': 'a claim holds the devices whose keys it takes',

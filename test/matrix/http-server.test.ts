@@ -7,7 +7,7 @@ import { MatrixHttpServer } from '../../src/matrix/http-server.js';
 
 const REQUEST = 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n';
 /** Longer than a stopping server waits for another request. */
-const LONG_MS = 250;
+const LONG_MS = 1_250;
 
 let service: MatrixHttpServer;
 

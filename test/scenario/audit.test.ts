@@ -75,6 +75,7 @@ describe('The audit', () => {
       device_id: 'PHONE',
       operation: null,
       actor: null,
+      client_id: null,
       ts: expect.any(Number),
     };
     expect(entries).toEqual([

@@ -231,6 +231,7 @@ describe('The JSON of events', () => {
         device_id: 'PHONE',
         initial_device_display_name: null,
         started_ts: time,
+        client_id: null,
       }),
     );
     expect(login.get('device.created')).toEqual(

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { Requester } from '../../auth/requester.js';
+import type { Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { AccountDeactivated } from '../../events/account-deactivated.event.js';
 import { EventBus } from '../../events/event-bus.js';
@@ -7,6 +8,7 @@ import { PasswordChanged } from '../../events/password-changed.event.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { type Authorised, type Operation, type Result, withoutProof } from '../../uia/uia-operation.js';
+import type { Proven } from '../../uia/uia-stage.port.js';
 import { UiaService } from '../../uia/uia.service.js';
 import { requireUnchanged } from '../accounts.service.js';
 import { OwnAccount } from './own-account.js';
@@ -14,6 +16,14 @@ import { PasswordsService } from '../passwords.service.js';
 import type { ChangePasswordDto, DeactivateDto } from './account.dto.js';
 
 const FLOWS = [['m.login.password']];
+
+/** A new password, and which sessions stay. */
+interface PasswordChange {
+  readonly passwordHash: string;
+  readonly logoutDevices: boolean;
+  /** The device that stays in any case. */
+  readonly keptDeviceId: string | null;
+}
 
 /** What users may do to their own account. */
 @Injectable()
@@ -65,12 +75,11 @@ export class AccountManagementService {
       const made = await this.uia.hold(tx, proof);
       if (made !== null) return made;
       requireUnchanged(account, proof.credential);
-      const { userId } = account;
-      await this.own.setPassword(tx, userId, passwordHash);
       const keptDeviceId = requester?.device?.deviceId ?? null;
-      await this.events.publish(
+      await this.setPassword(
         tx,
-        new PasswordChanged(userId, logout_devices, keptDeviceId, tx.startedAt.getTime()),
+        account.userId,
+        { passwordHash, logoutDevices: logout_devices, keptDeviceId },
         origin,
       );
       await this.uia.finish(tx, proof, { passwordHash }, { logout_devices });
@@ -97,13 +106,52 @@ export class AccountManagementService {
       if (requester?.isAppservice && account.kind !== 'appservice') {
         throw MatrixError.forbidden('This user does not belong to the application service');
       }
-      await this.own.deactivate(tx, account.userId);
-      await this.events.publish(
-        tx,
-        new AccountDeactivated(account.userId, erase, tx.startedAt.getTime()),
-        origin,
-      );
+      await this.end(tx, account.userId, erase, origin);
     });
+  }
+
+  /**
+   * Sets the new password of a user who has proven the old one elsewhere. It ends every session, unless they are kept.
+   * @throws {MatrixError} `M_FORBIDDEN` if the password has changed since the proof
+   */
+  async changeProven(
+    tx: Tx,
+    { userId, credential }: Proven,
+    change: Pick<PasswordChange, 'passwordHash' | 'logoutDevices'>,
+    origin: Origin,
+  ): Promise<void> {
+    requireUnchanged(await this.own.lock(tx, userId, null), credential);
+    await this.setPassword(tx, userId, { ...change, keptDeviceId: null }, origin);
+  }
+
+  /**
+   * Deactivates the account of a user who has proven their password elsewhere.
+   * @throws {MatrixError} `M_FORBIDDEN` if the password has changed since the proof
+   */
+  async deactivateProven(
+    tx: Tx,
+    { userId, credential }: Proven,
+    erase: boolean,
+    origin: Origin,
+  ): Promise<void> {
+    requireUnchanged(await this.own.lock(tx, userId, null), credential);
+    await this.end(tx, userId, erase, origin);
+  }
+
+  private async setPassword(
+    tx: Tx,
+    userId: string,
+    { passwordHash, logoutDevices, keptDeviceId }: PasswordChange,
+    origin: Origin,
+  ): Promise<void> {
+    await this.own.setPassword(tx, userId, passwordHash);
+    const changed = new PasswordChanged(userId, logoutDevices, keptDeviceId, tx.startedAt.getTime());
+    await this.events.publish(tx, changed, origin);
+  }
+
+  private async end(tx: Tx, userId: string, erase: boolean, origin: Origin): Promise<void> {
+    await this.own.deactivate(tx, userId);
+    await this.events.publish(tx, new AccountDeactivated(userId, erase, tx.startedAt.getTime()), origin);
   }
 
   private async prove(

@@ -1,5 +1,6 @@
 import { Body } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { OnAccountPage } from '../../auth/account-page.guard.js';
 import { CurrentRequester, PresentedToken, TokenOptional } from '../../auth/auth.decorators.js';
 import type { Requester } from '../../auth/requester.js';
 import {
@@ -28,6 +29,7 @@ export class AccountController {
   ) {}
 
   @MatrixPost('account/password')
+  @OnAccountPage()
   @ApiOperation({
     operationId: 'changePassword',
     summary: "Changes a user's password",
@@ -58,6 +60,7 @@ export class AccountController {
   }
 
   @MatrixPost('account/deactivate')
+  @OnAccountPage()
   @ApiOperation({
     operationId: 'deactivateAccount',
     summary: "Deactivate a user's account",

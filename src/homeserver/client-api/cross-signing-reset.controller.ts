@@ -22,7 +22,7 @@ export class CrossSigningResetController {
   constructor(private readonly resets: CrossSigningResetService) {}
 
   @MatrixPost('keys/device_signing/upload')
-  @RateLimited('keys_upload')
+  @RateLimited('device_signing')
   @ApiOperation({
     operationId: 'uploadCrossSigningKeys',
     summary: 'Upload cross-signing keys to the homeserver',

@@ -10,6 +10,7 @@ import { type ForwardedAnswer, Homeserver } from '../homeserver.port.js';
 
 const PATH = '/_matrix/client/v3/keys/device_signing/upload';
 const FLOWS = [['m.login.password']];
+const RESET = 'org.matrix.cross_signing_reset';
 
 /** What a client sends to upload cross-signing keys. */
 export interface KeysForwarded {
@@ -57,8 +58,9 @@ export class CrossSigningResetService {
       const answer = await this.send(token, keys);
       if (!asksForProof(answer)) return bodyOf(answer);
     }
-    await this.limiter.count('challenge', address);
-    const { userId, device } = requester;
+    const { userId, device, isOAuth } = requester;
+    // Clients repeat the call every half a second until the user has agreed on the page.
+    if (!isOAuth) await this.limiter.count('challenge', address);
     const authorised = await this.uia.authorise({
       name: 'POST /keys/device_signing/upload',
       userId,
@@ -66,6 +68,7 @@ export class CrossSigningResetService {
       flows: FLOWS,
       parameters: keys,
       isFixed: true,
+      action: isOAuth ? RESET : null,
       auth: proof,
       address,
     });

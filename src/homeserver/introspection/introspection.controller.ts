@@ -5,10 +5,13 @@ import { Public } from '../../auth/auth.decorators.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { WithoutBody } from '../../matrix/json-body.guard.js';
 import { HomeserverSecret } from '../homeserver-secret.js';
-import { readForm } from './form-body.js';
+import { MalformedParameters, readForm } from '../../matrix/form-body.js';
 import type { Introspection } from './introspection.rules.js';
 import { IntrospectionService } from './introspection.service.js';
-import { OAuthError } from './oauth-error.js';
+import { OAuthError } from '../../matrix/oauth-error.js';
+
+/** Far more than a token and its hint have. */
+const MOST_BYTES = 16 * 1_024;
 
 /** Where a homeserver asks whose a token is. Keep it off the public proxy. */
 @Controller('oauth2')
@@ -54,9 +57,13 @@ export class IntrospectionController {
       throw new OAuthError(401, 'invalid_token', 'The secret of the homeserver is needed', {
         'WWW-Authenticate': 'Bearer',
       });
-    const tokens = (await readForm(request)).getAll('token');
-    if (tokens.length !== 1 || tokens[0] === '')
-      throw new OAuthError(400, 'invalid_request', 'The parameter token is needed, once');
-    return this.introspection.introspect(tokens[0]!);
+    try {
+      const form = (await readForm(request, MOST_BYTES)).requireUnrepeated();
+      return await this.introspection.introspect(form.need('token'));
+    } catch (error) {
+      // Clients may have sent this to the homeserver. It is no token of anybody.
+      if (error instanceof MalformedParameters) return { active: false };
+      throw error;
+    }
   }
 }

@@ -8,12 +8,11 @@ import { HomeserverUsers } from '../homeserver-users.js';
 import { Administrators } from './administrators.js';
 import { IntrospectionController } from './introspection.controller.js';
 import { IntrospectionService } from './introspection.service.js';
-import { ProviderMetadataController } from './provider-metadata.controller.js';
 
 /** What a homeserver asks that trusts the tokens of this service. */
 @Module({
   imports: [TypeOrmModule.forFeature([HomeserverUserEntity])],
-  controllers: [IntrospectionController, ProviderMetadataController],
+  controllers: [IntrospectionController],
   providers: [
     Administrators,
     HomeserverStore,

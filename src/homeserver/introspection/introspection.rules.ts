@@ -1,6 +1,6 @@
 import type { Verdict } from '../../auth/token-verifier.port.js';
 import { localpartOf } from '../../matrix/user-id.js';
-import { OAuthError } from './oauth-error.js';
+import { OAuthError } from '../../matrix/oauth-error.js';
 
 const API_SCOPE = 'urn:matrix:client:api:*';
 const DEVICE_SCOPE = 'urn:matrix:client:device:';

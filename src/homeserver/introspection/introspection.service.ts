@@ -6,7 +6,7 @@ import { Clock } from '../../system/clock.js';
 import { HomeserverUsers } from '../homeserver-users.js';
 import { Administrators } from './administrators.js';
 import { type Introspection, toIntrospection } from './introspection.rules.js';
-import { OAuthError } from './oauth-error.js';
+import { OAuthError } from '../../matrix/oauth-error.js';
 
 /** A homeserver may wait for an answer without end, and its client with it. */
 const LIMIT_MS = 2_000;

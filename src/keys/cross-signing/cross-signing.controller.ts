@@ -25,7 +25,7 @@ export class CrossSigningController {
   constructor(private readonly crossSigning: CrossSigningService) {}
 
   @MatrixPost('keys/device_signing/upload')
-  @RateLimited('keys_upload')
+  @RateLimited('device_signing')
   @ApiOperation({
     operationId: 'uploadCrossSigningKeys',
     summary: 'Upload cross-signing keys',

@@ -9,6 +9,7 @@ import { needsProof, toKeySet } from './cross-signing.rules.js';
 import { CrossSigningStore } from './cross-signing.store.js';
 
 const FLOWS = [['m.login.password']];
+const RESET = 'org.matrix.cross_signing_reset';
 
 /** What a client sends to upload cross-signing keys. */
 export interface KeysUpload extends Pick<Operation, 'auth' | 'address'> {
@@ -48,7 +49,8 @@ export class CrossSigningService {
 
   private async uploadProven(requester: Requester, { keys, auth, address }: KeysUpload): Promise<void> {
     const { userId, device } = requester;
-    await this.limiter.count('challenge', address);
+    // Clients repeat the call every half a second until the user has agreed on the page.
+    if (!requester.isOAuth) await this.limiter.count('challenge', address);
     const proof = await this.uia.authorise({
       name: 'POST /keys/device_signing/upload',
       userId,
@@ -56,6 +58,7 @@ export class CrossSigningService {
       flows: FLOWS,
       parameters: keys,
       isFixed: true,
+      action: requester.isOAuth ? RESET : null,
       auth,
       address,
     });

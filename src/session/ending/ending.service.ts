@@ -32,6 +32,7 @@ export const ONE_COMMIT = { devices: 2_000, rows: 200_000 };
 @Injectable()
 export class EndingService {
   private marked: () => void = () => {};
+  private readonly companions: ((tx: Tx, userId: string) => Promise<void>)[] = [];
 
   constructor(
     private readonly sessions: SessionStore,
@@ -44,6 +45,14 @@ export class EndingService {
   /** Registers `work` to be called after each commit that marked devices. */
   whenMarked(work: () => void): void {
     this.marked = work;
+  }
+
+  /**
+   * Registers `work` for each transaction that ends every session of a user: for what belongs to no device, but may
+   * begin a session.
+   */
+  whenAllEnd(work: (tx: Tx, userId: string) => Promise<void>): void {
+    this.companions.push(work);
   }
 
   /**
@@ -80,6 +89,7 @@ export class EndingService {
       keptDeviceId === null
         ? undefined
         : () => this.sessions.deleteLoginTokens(tx, [{ userId, deviceId: keptDeviceId }]),
+      ...this.companions.map((work) => () => work(tx, userId)),
     );
     if (isMuch || devices.length > ONE_COMMIT.devices)
       return this.endAllInSteps(tx, userId, keptDeviceId, cause);

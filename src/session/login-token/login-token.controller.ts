@@ -1,5 +1,6 @@
 import { Body, Controller } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { OnAccountPage } from '../../auth/account-page.guard.js';
 import { CurrentDevice, CurrentRequester } from '../../auth/auth.decorators.js';
 import type { Requester, RequesterDevice } from '../../auth/requester.js';
 import {
@@ -31,6 +32,7 @@ export class LoginTokenController {
   ) {}
 
   @MatrixPost('login/get_token')
+  @OnAccountPage()
   @ApiOperation({
     operationId: 'generateLoginToken',
     summary: 'A token with which another client of the user logs in',

@@ -16,6 +16,28 @@ export interface LoginContext extends Origin {
 }
 
 /**
+ * A form of the sign-in page.
+ *
+ * @example
+ * ```ts
+ * const form: LoginForm = {
+ *   title: 'Sign in with your badge',
+ *   fields: [{ name: 'badge', label: 'Number of your badge', type: 'text' }],
+ * };
+ * ```
+ */
+export interface LoginForm {
+  /** The text of its button. */
+  readonly title: string;
+  /** Names, as `prove` gets them; `csrf`, `continue` and `type` are taken. */
+  readonly fields: readonly {
+    readonly name: string;
+    readonly label: string;
+    readonly type: 'text' | 'password';
+  }[];
+}
+
+/**
  * A login type that a team adds, such as `org.example.login.jwt` (client-server API, "Login"). The service counts
  * failed attempts per address, refuses locked or deactivated accounts, and starts the session.
  *
@@ -42,6 +64,12 @@ export abstract class LoginFlow {
 
   /** What `GET /login` returns for it besides its type. */
   readonly details: Readonly<Record<string, unknown>> = {};
+
+  /**
+   * How the sign-in page of the service asks for it: a form with these fields, whose values `prove` gets as strings.
+   * `null`: clients alone offer it.
+   */
+  readonly form: LoginForm | null = null;
 
   /**
    * Checks the login and resolves with the user ID, in lower case. If there is no such account, it is created; the

@@ -39,6 +39,7 @@ export class LoginService {
       initialDeviceDisplayName: request.initial_device_display_name ?? null,
       refreshable: request.refresh_token ?? false,
       origin: context,
+      client: null,
     });
     if (request.type === 'm.login.token') return this.loginByToken(request.token, startOf);
     const { userId, ...proof } = await this.proofs.prove(request, context);

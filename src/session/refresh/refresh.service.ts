@@ -8,7 +8,18 @@ import { MatrixError } from '../../matrix/matrix-error.js';
 import type { TokenPair } from '../session.rules.js';
 import { SessionStore } from '../session.store.js';
 import { TokenIssuer } from '../token-issuer.js';
-import { pairOf, type Refresh, type Refreshed, RefreshTransaction } from './refresh.transaction.js';
+import {
+  pairOf,
+  type Refresh,
+  type Refreshed,
+  type RefreshingClient,
+  RefreshTransaction,
+} from './refresh.transaction.js';
+
+/** What an OAuth 2.0 client gets for a refresh token. */
+export type ClientRefresh =
+  | { readonly kind: 'rotated'; readonly pair: TokenPair; readonly scope: string }
+  | { readonly kind: 'refused' | 'beyond_scope' };
 
 /** Refreshes sessions: exchanges a refresh token for a new pair of tokens. */
 @Injectable()
@@ -35,11 +46,25 @@ export class RefreshService {
   async rotate(refreshToken: string, origin: Origin): Promise<TokenPair> {
     const presented = this.tokens.read('mxr', refreshToken);
     if (presented === null) throw MatrixError.unknownToken();
-    const pair = pairOf(await this.refreshes.together({ presented, origin }));
+    const pair = pairOf(await this.refreshes.together({ presented, origin, client: null }));
     const { userId, sessionDigest } = presented;
     // The end of a replayed session must be committed, so the refusal comes after the commit.
     if (pair === null) throw MatrixError.unknownToken(await this.store.isFamilyKnown(userId, sessionDigest));
     return pair;
+  }
+
+  /**
+   * The same for an OAuth 2.0 client, by the same rules and in the same shared transactions. A token of another client
+   * or of the refresh API is refused, and nothing happens to its session. A locked account is no reason to refuse.
+   */
+  async rotateFor(client: RefreshingClient, refreshToken: string, origin: Origin): Promise<ClientRefresh> {
+    const presented = this.tokens.read('mxr', refreshToken);
+    if (presented === null) return { kind: 'refused' };
+    const refreshed = await this.refreshes.together({ presented, origin, client });
+    if (refreshed.kind === 'beyond_scope') return refreshed;
+    if (refreshed.kind !== 'rotated') return { kind: 'refused' };
+    const { pair, session } = refreshed.rotation;
+    return { kind: 'rotated', pair, scope: session.oauthScope! };
   }
 
   /**

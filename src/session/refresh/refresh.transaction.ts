@@ -17,12 +17,23 @@ import type { WireToken } from '../token.rules.js';
 export interface Refresh {
   readonly presented: WireToken;
   readonly origin: Origin;
+  /** The OAuth 2.0 client that asks; `null` for the refresh API. */
+  readonly client: RefreshingClient | null;
+}
+
+/** An OAuth 2.0 client that refreshes a session of its own. */
+export interface RefreshingClient {
+  readonly clientId: string;
+  /** The scope tokens that it asks for; `null`: those of the session. */
+  readonly scope: readonly string[] | null;
 }
 
 /** The outcome: a new pair, a refusal, or the end of a session whose token was stolen. */
 export type Refreshed =
   | { readonly kind: 'rotated'; readonly rotation: Rotated }
   | { readonly kind: 'refused' }
+  /** The client asks for a scope that the session does not have. */
+  | { readonly kind: 'beyond_scope' }
   | { readonly kind: 'replayed'; readonly session: RefreshTokenEntity; readonly origin: Origin };
 
 type Replayed = Extract<Refreshed, { kind: 'replayed' }>;
@@ -66,10 +77,16 @@ export class RefreshTransaction implements SharedTransaction<Refresh, Locked, Re
   }
 
   decide(refresh: Refresh, { accounts, sessions }: Locked, tx: Tx): Refreshed {
-    const { presented, origin } = refresh;
+    const { presented, origin, client } = refresh;
     const session = sessions.get(this.keyOf(refresh));
-    if (session === undefined) return REFUSED;
-    requireActive(accounts.get(session.userId) ?? null);
+    // The token of another client is refused, and nothing else happens: this is no replay.
+    if (session === undefined || session.oauthClientId !== (client?.clientId ?? null)) return REFUSED;
+    const account = accounts.get(session.userId) ?? null;
+    // An OAuth 2.0 client would take any refusal for the end of its session, and a lock must not cost a session. The
+    // new access token is refused while the lock lasts.
+    if (client === null) requireActive(account);
+    else if (account === null || account.deactivatedAt !== null) return REFUSED;
+    if (client !== null && isBeyond(client, session)) return { kind: 'beyond_scope' };
     if (!this.tokens.isRefreshable(session, tx.startedAt)) return REFUSED;
     const rotation = this.tokens.rotationOf(session, presented.digest, tx.startedAt);
     if (rotation === 'replay') return { kind: 'replayed', session, origin };
@@ -117,6 +134,11 @@ export class RefreshTransaction implements SharedTransaction<Refresh, Locked, Re
 /** Returns the new pair, or `null` if the refresh issued none. */
 export function pairOf(refreshed: Refreshed): TokenPair | null {
   return refreshed.kind === 'rotated' ? refreshed.rotation.pair : null;
+}
+
+function isBeyond({ scope }: RefreshingClient, { oauthScope }: RefreshTokenEntity): boolean {
+  const own = oauthScope?.split(' ') ?? [];
+  return scope !== null && !scope.every((token) => own.includes(token));
 }
 
 function familyKey(userId: string, family: Buffer): string {

@@ -167,5 +167,6 @@ function startOf(userId: string, wanted: WantedAccount, origin: Origin): Session
     initialDeviceDisplayName: wanted.initial_device_display_name ?? null,
     refreshable: wanted.refresh_token ?? false,
     origin,
+    client: null,
   };
 }

@@ -14,7 +14,8 @@ import { type RegisterDto, toWantedAccount, type WantedAccount, type WantedGuest
 const GENERATED_LENGTH = 11;
 const GENERATED_ALPHABET = 'abcdefghijklmnopqrstuvwxyz0123456789';
 
-const FLOWS = { open: [['m.login.dummy']], token: [['m.login.registration_token']] };
+/** The proofs that the service itself wants, by `REGISTRATION`. */
+export const REGISTRATION_FLOWS = { open: [['m.login.dummy']], token: [['m.login.registration_token']] };
 
 /** A registration that passed the gate. */
 export interface Admitted {
@@ -31,7 +32,8 @@ export interface Registered {
   readonly passwordHash: string;
 }
 
-const NAME = 'POST /register';
+/** The call that the proofs are for. */
+export const REGISTER_CALL = 'POST /register';
 
 /** Decides who may register and what they must prove. */
 @Injectable()
@@ -87,10 +89,10 @@ export class RegistrationGate {
     if (hash === null && isAttempt && typeof auth?.['session'] !== 'string')
       throw MatrixError.missingParam('password');
     const proof = await this.uia.authorise({
-      name: NAME,
+      name: REGISTER_CALL,
       userId: null,
       deviceId: null,
-      flows: registration === 'token' ? FLOWS.token : FLOWS.open,
+      flows: registration === 'token' ? REGISTRATION_FLOWS.token : REGISTRATION_FLOWS.open,
       parameters: toWantedAccount(request, guest),
       secret: hash,
       auth,
@@ -109,7 +111,7 @@ export class RegistrationGate {
   async earlier(request: RegisterDto): Promise<(Registered & { readonly wanted: WantedAccount }) | null> {
     const { auth, username, password } = request;
     const parameters = { ...toWantedAccount(request), username: undefined };
-    const found = await this.uia.earlier({ name: NAME, auth, parameters });
+    const found = await this.uia.earlier({ name: REGISTER_CALL, auth, parameters });
     if (found === null) return null;
     const registered = found.result as unknown as Registered;
     const isSame =

@@ -1,0 +1,31 @@
+import { Get, Header, Res } from '@nestjs/common';
+import type { Response } from 'express';
+import { LookService } from './look.service.js';
+import { PageController } from './page-controller.decorator.js';
+import { PageRefusal } from './page.js';
+import { PAGES_SCRIPT } from './templates/script.js';
+
+/** The files that the pages load. */
+@PageController('account')
+export class AssetsController {
+  constructor(private readonly looks: LookService) {}
+
+  @Get('pages.js')
+  @Header('Content-Type', 'text/javascript; charset=utf-8')
+  @Header('Cache-Control', 'public, max-age=3600')
+  @Header('X-Content-Type-Options', 'nosniff')
+  script(): string {
+    return PAGES_SCRIPT;
+  }
+
+  @Get('logo')
+  @Header('Cache-Control', 'public, max-age=3600')
+  @Header('X-Content-Type-Options', 'nosniff')
+  // An image of type SVG that is opened by itself could otherwise run scripts.
+  @Header('Content-Security-Policy', "default-src 'none'; style-src 'unsafe-inline'; sandbox")
+  logo(@Res() response: Response): void {
+    const { logo } = this.looks;
+    if (logo === null) throw new PageRefusal(404, 'notFound');
+    response.type(logo.type).send(logo.bytes);
+  }
+}

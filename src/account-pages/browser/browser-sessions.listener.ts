@@ -1,0 +1,24 @@
+import { Injectable, type OnModuleInit } from '@nestjs/common';
+import type { Tx } from '../../database/tx.js';
+import { InTransaction } from '../../events/in-transaction.decorator.js';
+import { PasswordChanged } from '../../events/password-changed.event.js';
+import { EndingService } from '../../session/ending/ending.service.js';
+import { BrowserSessions } from './browser-sessions.service.js';
+
+/** Signs browsers out with all other sessions of a user, and when the password changes. */
+@Injectable()
+export class BrowserSessionsListener implements OnModuleInit {
+  constructor(
+    private readonly browsers: BrowserSessions,
+    private readonly endings: EndingService,
+  ) {}
+
+  onModuleInit(): void {
+    this.endings.whenAllEnd((tx, userId) => this.browsers.endAll(tx, userId));
+  }
+
+  @InTransaction(PasswordChanged)
+  async onPasswordChanged({ userId }: PasswordChanged, tx: Tx): Promise<void> {
+    await this.browsers.endAll(tx, userId);
+  }
+}

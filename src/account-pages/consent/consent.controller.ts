@@ -1,0 +1,77 @@
+import { Get, Post, Req, Res } from '@nestjs/common';
+import type { Request, Response } from 'express';
+import { UnitOfWork } from '../../database/unit-of-work.js';
+import { Parameters } from '../../matrix/form-body.js';
+import { WithoutBody } from '../../matrix/json-body.guard.js';
+import { OAuthError } from '../../matrix/oauth-error.js';
+import type { AuthorizationRequest, Checked } from '../../oauth/authorization/authorization.rules.js';
+import { AuthorizationService } from '../../oauth/authorization/authorization.service.js';
+import { callbackOf } from '../../oauth/authorization/callback.rules.js';
+import { BrowserSessions } from '../browser/browser-sessions.service.js';
+import { PageController } from '../page-controller.decorator.js';
+import { PageRefusal } from '../page.js';
+import { isSignedIn, Visits } from '../visits.service.js';
+import type { Visit } from '../visit.js';
+import { ConsentPages } from './consent.pages.js';
+
+/**
+ * The authorization endpoint (RFC 6749, section 3.1). The request stays in the URL until the user has decided, and is
+ * checked anew each time, so that nothing is stored for strangers.
+ */
+@PageController('oauth2')
+export class ConsentController {
+  constructor(
+    private readonly visits: Visits,
+    private readonly authorizations: AuthorizationService,
+    private readonly browsers: BrowserSessions,
+    private readonly pages: ConsentPages,
+    private readonly unitOfWork: UnitOfWork,
+  ) {}
+
+  @Get('auth')
+  async ask(@Req() request: Request, @Res() response: Response): Promise<void> {
+    const visit = await this.visits.open(request, response);
+    const asked = this.requireTrusted(visit, await this.authorizations.check(visit.query));
+    if (asked === null) return;
+    if (isSignedIn(visit)) return this.pages.ask(visit, asked);
+    await this.pages.signInFirst(visit, asked);
+  }
+
+  @Post('auth')
+  @WithoutBody()
+  async decide(@Req() request: Request, @Res() response: Response): Promise<void> {
+    const { visit, form } = await this.visits.postSignedIn(request, response);
+    const asked = this.requireTrusted(
+      visit,
+      await this.authorizations.check(parse(form.get('request') ?? '')),
+    );
+    if (asked === null) return;
+    const decision = form.get('decision');
+    if (decision !== 'allow' && decision !== 'refuse') throw new PageRefusal(400, 'badRequest');
+    const { session } = visit.signedIn;
+    const url = await this.unitOfWork.run(async (tx) => {
+      await this.browsers.hold(tx, session);
+      return decision === 'allow'
+        ? this.authorizations.allow(tx, session.userId, asked, visit.origin)
+        : this.authorizations.refuse(tx, session.userId, asked, visit.origin);
+    });
+    this.pages.goOn(visit, url);
+  }
+
+  /** The request, if the user may decide on it. Otherwise the app is told, and there is no more to do. */
+  private requireTrusted(visit: Visit, checked: Checked): AuthorizationRequest | null {
+    if (checked.kind === 'untrusted') throw new PageRefusal(400, 'unknownClient');
+    if (checked.kind === 'valid') return checked.request;
+    const { target, error, description } = checked;
+    this.pages.goOn(visit, callbackOf(target, { error, error_description: description }));
+    return null;
+  }
+}
+
+function parse(query: string): Parameters {
+  try {
+    return Parameters.parse(query);
+  } catch (error) {
+    throw error instanceof OAuthError ? new PageRefusal(400, 'badRequest') : error;
+  }
+}

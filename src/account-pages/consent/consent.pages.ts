@@ -1,0 +1,60 @@
+import { Injectable } from '@nestjs/common';
+import type { AuthorizationRequest } from '../../oauth/authorization/authorization.rules.js';
+import { formActionOf } from '../../oauth/authorization/callback.rules.js';
+import { hostOf, titleOf } from '../../oauth/clients/client-metadata.rules.js';
+import type { Client } from '../../oauth/clients/clients.store.js';
+import { PageSender } from '../page-sender.js';
+import { PageTemplates } from '../page-templates.js';
+import { SignInPages } from '../sign-in/sign-in.pages.js';
+import type { AppView } from '../templates/views.js';
+import type { SignedInVisit, Visit } from '../visit.js';
+
+/** The pages of an app that asks for access. */
+@Injectable()
+export class ConsentPages {
+  constructor(
+    private readonly sender: PageSender,
+    private readonly templates: PageTemplates,
+    private readonly signIns: SignInPages,
+  ) {}
+
+  /** Asks whether the app may use the account. */
+  ask(visit: SignedInVisit, { client, scope, target }: AuthorizationRequest): void {
+    const { context, texts, url, signedIn } = visit;
+    const { redirectUri } = target;
+    const app = appViewOf(client);
+    const action = formActionOf(redirectUri);
+    this.sender.show(visit, {
+      title: texts.consent.title(app.title),
+      formAction: action,
+      content: this.templates.consent(
+        {
+          app,
+          userId: signedIn.account.userId,
+          deviceId: scope.deviceId,
+          target: action,
+          request: url.slice(url.indexOf('?') + 1),
+          url,
+        },
+        context,
+      ),
+    });
+  }
+
+  /** Lets the user sign in or register, and then come back. */
+  async signInFirst(visit: Visit, { wantsAccount }: AuthorizationRequest): Promise<void> {
+    const page = wantsAccount && (await this.signIns.mayRegister()) ? 'register' : 'login';
+    this.sender.redirect(visit, `/account/${page}?continue=${encodeURIComponent(visit.url)}`);
+  }
+
+  /** Sends the browser back to the app. */
+  goOn(visit: Visit, url: string): void {
+    this.sender.redirect(visit, url);
+  }
+}
+
+/** An app, as it describes itself. */
+export function appViewOf({ metadata }: Client): AppView {
+  const { tos_uri: termsUrl = null, policy_uri: policyUrl = null } = metadata;
+  return { title: titleOf(metadata), host: hostOf(metadata), termsUrl, policyUrl };
+}

@@ -1,0 +1,99 @@
+import { Get, Param, Post, Req, Res } from '@nestjs/common';
+import type { Request, Response } from 'express';
+import { CLIENT_R0, CLIENT_V3 } from '../../matrix/client-api.decorators.js';
+import type { Parameters } from '../../matrix/form-body.js';
+import { WithoutBody } from '../../matrix/json-body.guard.js';
+import { MatrixError } from '../../matrix/matrix-error.js';
+import { Refusals } from '../../matrix/refusals.js';
+import { UiaFallback } from '../../uia/uia-fallback.js';
+import { PageController } from '../page-controller.decorator.js';
+import { PageSender } from '../page-sender.js';
+import { PageTemplates } from '../page-templates.js';
+import type { StageView } from '../templates/views.js';
+import type { Visit } from '../visit.js';
+import { Visits } from '../visits.service.js';
+
+const PATHS = [CLIENT_V3, CLIENT_R0].map((base) => `${base}/auth/:stage/fallback/web`);
+
+/** What a client would send for a stage, made of the fields of the form. */
+const AUTHS: Readonly<Record<StageView['stage'], (form: Parameters) => Record<string, unknown>>> = {
+  'm.login.password': (form) => ({
+    identifier: { type: 'm.id.user', user: form.get('username') ?? '' },
+    password: form.get('password') ?? '',
+  }),
+  'm.login.registration_token': (form) => ({ token: form.get('token') ?? '' }),
+  'm.login.dummy': () => ({}),
+};
+
+/** Where users complete a stage of interactive authentication that their client cannot show ("Fallback"). */
+@PageController()
+export class StageFallbackController {
+  constructor(
+    private readonly visits: Visits,
+    private readonly uia: UiaFallback,
+    private readonly templates: PageTemplates,
+    private readonly sender: PageSender,
+    private readonly refusals: Refusals,
+  ) {}
+
+  @Get(PATHS)
+  async show(
+    @Req() request: Request,
+    @Res() response: Response,
+    @Param('stage') type: string,
+  ): Promise<void> {
+    const visit = await this.visits.open(request, response);
+    // This stage is the account page itself.
+    if (type === 'm.oauth' || type === 'org.matrix.cross_signing_reset')
+      return this.sender.redirect(visit, '/account?action=org.matrix.cross_signing_reset');
+    const session = visit.query.get('session') ?? '';
+    if (!isStage(type) || (await this.uia.find(session)) === null) return this.gone(visit);
+    this.ask(visit, type, session, null);
+  }
+
+  @Post(PATHS)
+  @WithoutBody()
+  async attempt(
+    @Req() request: Request,
+    @Res() response: Response,
+    @Param('stage') type: string,
+  ): Promise<void> {
+    const { visit, form } = await this.visits.post(request, response);
+    const session = form.get('session') ?? '';
+    if (!isStage(type) || (await this.uia.find(session)) === null) return this.gone(visit);
+    try {
+      await this.uia.attempt(session, type, AUTHS[type](form), visit.origin.address);
+    } catch (error) {
+      if (!(error instanceof MatrixError) || error.status === 429 || error.status >= 500) throw error;
+      this.refusals.refused(request, error);
+      const { signIn, register } = visit.texts;
+      const text = type === 'm.login.registration_token' ? register.badToken : signIn.failed;
+      return this.ask(visit, type, session, text);
+    }
+    const { context, texts } = visit;
+    this.sender.show(visit, {
+      title: texts.fallback.proveDone,
+      content: this.templates.stageDone(context),
+    });
+  }
+
+  private ask(visit: Visit, stage: StageView['stage'], session: string, error: string | null): void {
+    const { context, texts, url } = visit;
+    const [action = url] = url.split('?');
+    this.sender.show(visit, {
+      title: texts.fallback.proveTitle,
+      status: error === null ? 200 : 401,
+      content: this.templates.stage({ action, session, stage, error }, context),
+    });
+  }
+
+  private gone(visit: Visit): void {
+    const { problems, fallback } = visit.texts;
+    const [title = ''] = problems.notFound;
+    this.sender.show(visit, { title, status: 404, content: this.templates.message(title, fallback.gone) });
+  }
+}
+
+function isStage(type: string): type is StageView['stage'] {
+  return Object.hasOwn(AUTHS, type);
+}

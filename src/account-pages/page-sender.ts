@@ -1,0 +1,58 @@
+import { createHash } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+import type { Response } from 'express';
+import { CORS_HEADERS } from '../matrix/cors.middleware.js';
+import { LookService } from './look.service.js';
+import type { Page } from './page.js';
+import { PageTemplates } from './page-templates.js';
+import type { Visit } from './visit.js';
+
+/** Sends pages and redirects, with the headers that keep others out of them. */
+@Injectable()
+export class PageSender {
+  private readonly policy: string;
+
+  constructor(
+    private readonly templates: PageTemplates,
+    { look }: LookService,
+  ) {
+    const style = createHash('sha256').update(templates.style(look)).digest('base64');
+    this.policy = [
+      "default-src 'none'",
+      `style-src 'sha256-${style}'`,
+      `script-src ${look.scriptUrl}`,
+      "connect-src 'self'",
+      ...(look.logoUrl === null ? [] : [`img-src ${look.logoUrl}`]),
+      "frame-ancestors 'none'",
+      "base-uri 'none'",
+    ].join('; ');
+  }
+
+  show({ context, response }: Pick<Visit, 'context' | 'response'>, page: Page): void {
+    const { title, content, status = 200, formAction, headers = {} } = page;
+    harden(response, `${this.policy}; form-action 'self'${formAction === undefined ? '' : ` ${formAction}`}`);
+    const html = this.templates.layout(title, content, context).toString();
+    response
+      .status(status)
+      .set({ ...headers, 'Content-Type': 'text/html; charset=utf-8' })
+      .send(html);
+  }
+
+  /** Sends the browser on with a GET. */
+  redirect({ response }: Pick<Visit, 'response'>, url: string): void {
+    harden(response, "default-src 'none'; frame-ancestors 'none'");
+    response.status(303).set('Location', url).end();
+  }
+}
+
+function harden(response: Response, policy: string): void {
+  for (const name of Object.keys(CORS_HEADERS)) response.removeHeader(name);
+  response.set({
+    'Cache-Control': 'no-store',
+    'Content-Security-Policy': policy,
+    'Cross-Origin-Opener-Policy': 'same-origin-allow-popups',
+    'Referrer-Policy': 'no-referrer',
+    'X-Content-Type-Options': 'nosniff',
+    'X-Frame-Options': 'DENY',
+  });
+}

@@ -1,0 +1,72 @@
+import { Get, Post, Req, Res } from '@nestjs/common';
+import type { Request, Response } from 'express';
+import { UnitOfWork } from '../../database/unit-of-work.js';
+import { WithoutBody } from '../../matrix/json-body.guard.js';
+import { MatrixError } from '../../matrix/matrix-error.js';
+import { Refusals } from '../../matrix/refusals.js';
+import { BrowserSessions } from '../browser/browser-sessions.service.js';
+import { continueOf } from '../continue.rules.js';
+import { PageController } from '../page-controller.decorator.js';
+import { PageSender } from '../page-sender.js';
+import { SignInPages } from './sign-in.pages.js';
+import { SignInService } from './sign-in.service.js';
+import { Visits } from '../visits.service.js';
+
+/** Where people sign in and out. */
+@PageController('account')
+export class SignInController {
+  constructor(
+    private readonly visits: Visits,
+    private readonly pages: SignInPages,
+    private readonly signIns: SignInService,
+    private readonly sender: PageSender,
+    private readonly refusals: Refusals,
+  ) {}
+
+  @Get('login')
+  async show(@Req() request: Request, @Res() response: Response): Promise<void> {
+    const visit = await this.visits.open(request, response);
+    const next = continueOf(visit.query.get('continue'));
+    this.sender.show(visit, await this.pages.signIn(visit, next));
+  }
+
+  @Post('login')
+  @WithoutBody()
+  async signIn(@Req() request: Request, @Res() response: Response): Promise<void> {
+    const { visit, form } = await this.visits.post(request, response);
+    const next = continueOf(form.get('continue'));
+    try {
+      this.visits.signIn(response, await this.signIns.signIn(form, visit));
+    } catch (error) {
+      if (!(error instanceof MatrixError) || error.status === 429 || error.status >= 500) throw error;
+      this.refusals.refused(request, error);
+      this.sender.show(visit, await this.pages.signIn(visit, next, form));
+      return;
+    }
+    this.sender.redirect(visit, next);
+  }
+}
+
+/** Where people sign out. */
+@PageController('account')
+export class SignOutController {
+  constructor(
+    private readonly visits: Visits,
+    private readonly browsers: BrowserSessions,
+    private readonly pages: SignInPages,
+    private readonly sender: PageSender,
+    private readonly unitOfWork: UnitOfWork,
+  ) {}
+
+  @Post('logout')
+  @WithoutBody()
+  async signOut(@Req() request: Request, @Res() response: Response): Promise<void> {
+    const { visit, form } = await this.visits.post(request, response);
+    const { signedIn, origin } = visit;
+    if (signedIn !== null) await this.unitOfWork.run((tx) => this.browsers.end(tx, signedIn.session, origin));
+    this.visits.signOut(response);
+    const next = form.get('continue');
+    if (next === null) this.sender.show(visit, this.pages.signedOut(visit));
+    else this.sender.redirect(visit, `/account/login?continue=${encodeURIComponent(continueOf(next))}`);
+  }
+}

@@ -1,0 +1,58 @@
+import { Injectable } from '@nestjs/common';
+import { Clock } from '../../system/clock.js';
+import { OAuthError } from '../../matrix/oauth-error.js';
+import { type ClientMetadata, clientIdOf, toClientMetadata } from './client-metadata.rules.js';
+import { type Client, ClientsStore } from './clients.store.js';
+
+/** Far longer than the IDs that this service gives. */
+const ID_LIMIT = 100;
+
+/** A registration, as the client gets it (RFC 7591, section 3.2.1). */
+export interface Registered extends ClientMetadata {
+  readonly client_id: string;
+  /** In seconds since the epoch. */
+  readonly client_id_issued_at: number;
+}
+
+/** Registers and finds clients. */
+@Injectable()
+export class ClientsService {
+  constructor(
+    private readonly store: ClientsStore,
+    private readonly clock: Clock,
+  ) {}
+
+  /**
+   * Registers a client. The second call with equal metadata gives the same client.
+   * @throws {OAuthError} 400 `invalid_client_metadata` or `invalid_redirect_uri`
+   */
+  async register(body: Readonly<Record<string, unknown>>): Promise<Registered> {
+    const metadata = toClientMetadata(body);
+    const client_id = clientIdOf(metadata);
+    const registeredAt = await this.store.register(client_id, metadata, this.clock.now());
+    return { client_id, client_id_issued_at: Math.floor(registeredAt.getTime() / 1_000), ...metadata };
+  }
+
+  async find(clientId: string): Promise<Client | null> {
+    return clientId.length > ID_LIMIT ? null : this.store.find(clientId);
+  }
+
+  /** The clients of these IDs that exist, by ID. */
+  async findAll(clientIds: readonly string[]): Promise<ReadonlyMap<string, Client>> {
+    const clients = clientIds.length === 0 ? [] : await this.store.findAll([...new Set(clientIds)]);
+    return new Map(clients.map((client) => [client.clientId, client]));
+  }
+
+  /** @throws {OAuthError} 401 `invalid_client` */
+  async need(clientId: string): Promise<Client> {
+    const client = await this.find(clientId);
+    if (client === null)
+      throw new OAuthError(401, 'invalid_client', 'There is no such client: register it first');
+    return client;
+  }
+
+  /** Keeps a client that begins sessions from being forgotten. */
+  async touch({ clientId }: Client): Promise<void> {
+    await this.store.touch(clientId, this.clock.now());
+  }
+}

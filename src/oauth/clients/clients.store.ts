@@ -1,0 +1,78 @@
+import { Injectable } from '@nestjs/common';
+import { purging } from '../../database/housekeeping.js';
+import type { Statement } from '../../database/tx.js';
+import { UnitOfWork } from '../../database/unit-of-work.js';
+import type { ClientMetadata } from './client-metadata.rules.js';
+import type { OAuthClientEntity } from './oauth-client.entity.js';
+
+/** A client, as those know it who serve it. */
+export type Client = Pick<OAuthClientEntity, 'clientId' | 'metadata'>;
+
+const COLUMNS = 'client_id AS "clientId", metadata';
+// Each login of a web client registers it again, so the row is read often and written once a day.
+const REGISTER: Statement = {
+  name: 'oauth_register_client',
+  text: `
+    WITH known AS (
+      INSERT INTO oauth_clients (client_id, metadata, registered_at, last_used_at) VALUES ($1, $2, $3, $3)
+      ON CONFLICT (client_id) DO UPDATE SET last_used_at = $3
+        WHERE oauth_clients.last_used_at < $3::timestamptz - interval '1 day'
+      RETURNING registered_at
+    )
+    SELECT registered_at AS "registeredAt" FROM known
+    UNION ALL SELECT registered_at FROM oauth_clients WHERE client_id = $1 LIMIT 1`,
+};
+const FIND: Statement = {
+  name: 'oauth_find_client',
+  text: `SELECT ${COLUMNS} FROM oauth_clients WHERE client_id = $1`,
+};
+const FIND_ALL: Statement = {
+  name: 'oauth_find_clients',
+  text: `SELECT ${COLUMNS} FROM oauth_clients WHERE client_id = ANY ($1::text[])`,
+};
+const TOUCH: Statement = {
+  name: 'oauth_touch_client',
+  text: `
+    UPDATE oauth_clients SET last_used_at = $2
+    WHERE client_id = $1 AND last_used_at < $2::timestamptz - interval '1 day'`,
+};
+const PURGE = purging(
+  'oauth_clients',
+  ['client_id'],
+  `last_used_at < $1
+    AND NOT EXISTS (SELECT FROM refresh_tokens r WHERE r.oauth_client_id = oauth_clients.client_id)
+    AND NOT EXISTS (SELECT FROM oauth_grants g WHERE g.client_id = oauth_clients.client_id)
+    AND NOT EXISTS (SELECT FROM oauth_device_grants g WHERE g.client_id = oauth_clients.client_id)`,
+);
+
+/** The SQL of clients. */
+@Injectable()
+export class ClientsStore {
+  constructor(private readonly unitOfWork: UnitOfWork) {}
+
+  /** Stores the client unless it is known; returns when it was first registered. */
+  async register(clientId: string, metadata: ClientMetadata, now: Date): Promise<Date> {
+    const values = [clientId, JSON.stringify(metadata), now];
+    const [row] = await this.unitOfWork.runOne<{ registeredAt: Date }>(REGISTER, values);
+    return row?.registeredAt ?? now;
+  }
+
+  async find(clientId: string): Promise<Client | null> {
+    const [client] = await this.unitOfWork.query<Client>(FIND, [clientId]);
+    return client ?? null;
+  }
+
+  findAll(clientIds: readonly string[]): Promise<Client[]> {
+    return this.unitOfWork.query<Client>(FIND_ALL, [clientIds]);
+  }
+
+  /** Records that the client is in use. */
+  async touch(clientId: string, now: Date): Promise<void> {
+    await this.unitOfWork.runOne(TOUCH, [clientId, now]);
+  }
+
+  /** Deletes at most `limit` clients that nobody has used since `before`, and returns their number. */
+  async purge(before: Date, limit: number): Promise<number> {
+    return (await this.unitOfWork.runOne(PURGE, [before, limit])).length;
+  }
+}

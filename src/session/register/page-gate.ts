@@ -1,0 +1,41 @@
+import { Injectable } from '@nestjs/common';
+import { Environment } from '../../config/environment.js';
+import { MatrixError } from '../../matrix/matrix-error.js';
+import { RegistrationTokens } from '../../uia/registration-tokens.js';
+import { UiaFlows } from '../../uia/uia-flows.port.js';
+import { REGISTER_CALL, REGISTRATION_FLOWS, RegistrationGate } from './registration-gate.js';
+
+/** Decides who may register on a page and what they must prove. */
+@Injectable()
+export class PageGate {
+  constructor(
+    private readonly environment: Environment,
+    private readonly flows: UiaFlows,
+    private readonly tokens: RegistrationTokens,
+    private readonly gate: RegistrationGate,
+  ) {}
+
+  /** Whether people need a registration token. */
+  get needsToken(): boolean {
+    return this.environment.registration === 'token';
+  }
+
+  /** Whether people may register, and a page can ask for the proofs: those of teams, it cannot. */
+  async isOpen(): Promise<boolean> {
+    if (this.environment.registration === 'closed') return false;
+    const own = this.needsToken ? REGISTRATION_FLOWS.token : REGISTRATION_FLOWS.open;
+    const wanted = await this.flows.flowsOf({ name: REGISTER_CALL, userId: null }, own);
+    return wanted.some((flow) => own[0]!.toString() === flow.toString());
+  }
+
+  /**
+   * Counts a registration and checks its token.
+   * @throws {MatrixError} `M_FORBIDDEN` for a wrong token and while registration is closed; `M_LIMIT_EXCEEDED`
+   */
+  async admit(token: string | null, address: string): Promise<void> {
+    if (!(await this.isOpen())) throw MatrixError.forbidden('Registration is closed');
+    await this.gate.count(address);
+    if (this.needsToken && (token === null || !this.tokens.isValid(token)))
+      throw MatrixError.forbidden('Invalid registration token');
+  }
+}
