@@ -9,7 +9,7 @@ export function welcome(
   embedded: EmbeddedPostgres | null,
   isTerminal: boolean,
 ): string {
-  const { serverName, registration, apiDocs } = environment;
+  const { serverName, registration, apiDocs, oauth } = environment;
   const bold = (text: string) => (isTerminal ? `\u001B[1m${text}\u001B[0m` : text);
   const api = `${url}/_matrix/client/v3`;
   const lines = [
@@ -18,6 +18,7 @@ export function welcome(
     `  listens on  ${url}`,
     `  data in     ${whereDataIs(embedded)}`,
     ...(apiDocs ? [`  API docs    ${url}/docs`] : []),
+    ...(oauth.isOn ? [`  accounts    ${oauth.pagesUrl}/account`] : []),
   ];
   if (registration === 'open') {
     lines.push(

@@ -41,7 +41,7 @@ export function accountTemplate(view: AccountView, context: PageContext): Html {
       ${view.browsers.map((browser) => browserCard(browser, context))}
     </ul>
     <h2>${account.security}</h2>
-    <ul>
+    <ul class="links">
       ${view.hasPassword && link('password', account.password)}
       ${link('org.matrix.cross_signing_reset', account.reset)}
       ${link('org.matrix.account_deactivate', account.deactivate)}
@@ -221,8 +221,7 @@ function sessionCard(session: SessionView, context: PageContext): Html {
       <p class="soft">${session.app ?? account.legacyApp}</p>
       <p class="soft">
         ${account.lastSeen}:
-        ${session.lastSeenAt === null ? account.never : time(session.lastSeenAt, context)}
-        ${session.lastSeenAddress}
+        ${session.lastSeenAt === null ? account.never : time(session.lastSeenAt, context)}${from(session.lastSeenAddress)}
       </p>
     </div>
   </li>`;
@@ -236,10 +235,7 @@ function sessionFacts(session: SessionView, context: PageContext): Html {
     [account.lastSeen, session.lastSeenAt === null ? account.never : time(session.lastSeenAt, context)],
     [account.address, session.lastSeenAddress],
     [account.browser, session.userAgent],
-    [
-      account.begun,
-      html`${time(session.begunAt, context)}${session.begunAddress !== null && html`, ${session.begunAddress}`}`,
-    ],
+    [account.begun, html`${time(session.begunAt, context)}${from(session.begunAddress)}`],
   ]);
 }
 
@@ -248,7 +244,7 @@ function browserCard(browser: BrowserView, context: PageContext): Html {
   return html`<li>
     <div>
       <h3>${browser.isThis ? account.thisBrowser : (browser.userAgent ?? account.browser)}</h3>
-      <p class="soft">${account.lastSeen}: ${time(browser.seenAt, context)} ${browser.address}</p>
+      <p class="soft">${account.lastSeen}: ${time(browser.seenAt, context)}${from(browser.address)}</p>
     </div>
     ${
       !browser.isThis &&
@@ -261,10 +257,14 @@ function activityCard({ at, action, detail, address, userAgent }: ActivityView, 
   return html`<li>
     <div>
       <h3>${action}${detail !== null && html` <span class="soft">(${detail})</span>`}</h3>
-      <p class="soft">${time(at, context)} ${address}</p>
+      <p class="soft">${time(at, context)}${from(address)}</p>
       <p class="hint">${userAgent}</p>
     </div>
   </li>`;
+}
+
+function from(address: string | null): Html | null {
+  return address === null ? null : html` · ${address}`;
 }
 
 function nameOf({ name }: SessionView, { texts }: PageContext): string {

@@ -18,6 +18,7 @@ export function consentTemplate(view: ConsentView, context: PageContext): Html {
       ${consent.mayList.map((one) => html`<li>${one}</li>`)}
     </ul>
     <p class="soft">${consent.mayNot}</p>
+    ${appLinks(app, context)}
     ${form(
       context,
       '/oauth2/auth',
@@ -57,6 +58,7 @@ export function linkTemplate({ device, userCode, userId, error }: LinkView, cont
     <ul>
       ${consent.mayList.map((one) => html`<li>${one}</li>`)}
     </ul>
+    ${appLinks(app, context)}
     ${form(
       context,
       '/account/link',
@@ -74,20 +76,30 @@ function otherAccount(url: string, context: PageContext): Html {
     context,
     '/account/logout',
     hidden('continue', url),
-    html`<div class="actions">${button(context.texts.consent.other, 'plain')}</div>`,
+    html`<div class="actions">${button(context.texts.consent.other, 'quiet')}</div>`,
   );
 }
 
 /** The name is only what the app claims, so its host stands below it. */
-function appFacts(app: AppView, { texts: { consent } }: PageContext): [string, Html | string | null][] {
+function appFacts(app: AppView, { texts: { consent } }: PageContext): [string, string][] {
   return [
     [consent.name, app.title],
     [consent.host, app.host],
-    [consent.terms, linkTo(app.termsUrl)],
-    [consent.policy, linkTo(app.policyUrl)],
   ];
 }
 
-function linkTo(url: string | null): Html | null {
-  return url === null ? null : html`<a href="${url}" rel="noopener noreferrer" target="_blank">${url}</a>`;
+/** What the app wants its users to read. */
+function appLinks({ termsUrl, policyUrl }: AppView, { texts: { consent } }: PageContext): Html | null {
+  const links = [
+    ...(termsUrl === null ? [] : [linkTo(termsUrl, consent.terms)]),
+    ...(policyUrl === null ? [] : [linkTo(policyUrl, consent.policy)]),
+  ];
+  if (links.length === 0) return null;
+  return html`<ul class="links">
+    ${links.map((link) => html`<li>${link}</li>`)}
+  </ul>`;
+}
+
+function linkTo(url: string, text: string): Html {
+  return html`<a href="${url}" rel="noopener noreferrer" target="_blank">${text}</a>`;
 }

@@ -54,7 +54,11 @@ export function hidden(name: string, value: string): Html {
 }
 
 /** A button that sends its form. */
-export function button(text: string, kind: 'main' | 'plain' | 'danger' = 'main', more: Part = null): Html {
+export function button(
+  text: string,
+  kind: 'main' | 'plain' | 'danger' | 'quiet' = 'main',
+  more: Part = null,
+): Html {
   return html`<button type="submit" class="${kind}" ${more}>${text}</button>`;
 }
 

@@ -38,6 +38,8 @@ for (const form of document.querySelectorAll('form[method=post]')) {
   form.addEventListener('submit', (event) => {
     if (form.dataset.sent) event.preventDefault();
     form.dataset.sent = 'yes';
+    // The page stays where an app takes over that the browser opens.
+    setTimeout(() => delete form.dataset.sent, 3000);
   });
 }
 addEventListener('pageshow', () => {
