@@ -11,6 +11,9 @@
  * ```
  */
 export abstract class PasswordPolicy {
-  /** Returns why the password is too weak, in words for the user; `null` if it is good enough. */
-  abstract weakness(password: string, userId: string): Promise<string | null>;
+  /**
+   * Returns why the password is too weak, in words for the user; `null` if it is good enough.
+   * @param language of these words, such as `de`; the pages know the user's, clients do not say it
+   */
+  abstract weakness(password: string, userId: string, language?: string): Promise<string | null>;
 }

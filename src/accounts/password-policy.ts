@@ -1,6 +1,18 @@
 import { localpartOf } from '../matrix/user-id.js';
 import { PasswordPolicy } from './password-policy.port.js';
 
+/** What is wrong with a password, in the languages of the pages. */
+const WORDS: Readonly<Record<string, { tooShort(least: number): string; tooEasy: string }>> = {
+  en: {
+    tooShort: (least) => `A password needs ${least} characters or more`,
+    tooEasy: 'This password is too easy to guess',
+  },
+  de: {
+    tooShort: (least) => `Ein Passwort braucht mindestens ${least} Zeichen`,
+    tooEasy: 'Dieses Passwort ist zu leicht zu erraten',
+  },
+};
+
 /** zxcvbn's scale goes from 0, "too guessable", to 4; from 2 on a guesser needs more than a million tries. */
 const LOWEST_SCORE = 2;
 
@@ -28,11 +40,12 @@ export class ListPasswordPolicy extends PasswordPolicy {
     super();
   }
 
-  async weakness(password: string, userId: string): Promise<string | null> {
-    if ([...password].length < this.minLength) return `A password needs ${this.minLength} characters or more`;
+  async weakness(password: string, userId: string, language = 'en'): Promise<string | null> {
+    const words = WORDS[language] ?? WORDS['en']!;
+    if ([...password].length < this.minLength) return words.tooShort(this.minLength);
     this.estimate ??= loadEstimate();
     const { score } = (await this.estimate)(password.slice(0, ESTIMATED_LENGTH), [localpartOf(userId)]);
-    return score < LOWEST_SCORE ? 'This password is too easy to guess' : null;
+    return score < LOWEST_SCORE ? words.tooEasy : null;
   }
 }
 

@@ -28,10 +28,11 @@ export class PasswordsService {
   /**
    * Checks that a new password is good enough.
    * @param userId the user that it is for, if already known
+   * @param language of the error
    * @throws {MatrixError} `M_WEAK_PASSWORD`
    */
-  async requireStrong(password: string, userId: string): Promise<void> {
-    const weakness = await this.policy.weakness(normalized(password), userId);
+  async requireStrong(password: string, userId: string, language?: string): Promise<void> {
+    const weakness = await this.policy.weakness(normalized(password), userId, language);
     if (weakness !== null) throw new MatrixError(400, 'M_WEAK_PASSWORD', weakness);
   }
 

@@ -26,11 +26,12 @@ export class CapabilitiesController {
   })
   @ApiMatrixError(503, 'The homeserver does not answer.', ['M_UNKNOWN'])
   async capabilities(
-    @CurrentRequester() { userId, isGuest, isAppservice }: Requester,
+    @CurrentRequester() { userId, isGuest, isAppservice, isOAuth }: Requester,
     @PresentedToken() token: string | null,
   ): Promise<object> {
     const theirs = await this.ofHomeserver(token!);
-    const hasPassword = !isGuest && !isAppservice;
+    // Users of OAuth 2.0 clients have a page for this.
+    const hasPassword = !isGuest && !isAppservice && !isOAuth;
     const isAdmin = this.environment.serverAdmins.includes(userId);
     return {
       capabilities: {

@@ -58,11 +58,11 @@ export class AccountActions {
    * @throws {MatrixError} `M_WEAK_PASSWORD`
    */
   async changePassword(
-    { signedIn: { session }, origin }: SignedInVisit,
+    { signedIn: { session }, origin, texts }: SignedInVisit,
     proven: Proven,
     change: { readonly password: string; readonly logoutDevices: boolean },
   ): Promise<void> {
-    await this.passwords.requireStrong(change.password, session.userId);
+    await this.passwords.requireStrong(change.password, session.userId, texts.language);
     const passwordHash = await this.passwords.hash(change.password);
     await this.unitOfWork.run(async (tx) => {
       await this.browsers.lock(tx, session);

@@ -109,6 +109,11 @@ export class BrowserSessions {
       this.audit.record(tx, 'browser_logout', [{ userId: session.userId }], () => origin);
   }
 
+  /** Ends the session that the browser had before this one. */
+  async endPrevious(tx: Tx, previous: SignedIn | null, origin: Origin): Promise<void> {
+    if (previous !== null) await this.end(tx, previous.session, origin);
+  }
+
   /** Lets a session outlive the end of all others in this transaction. */
   keep(tx: Tx, { sessionDigest }: BrowserSessionRef): void {
     keptOf(tx, this).digest = sessionDigest;

@@ -43,10 +43,16 @@ export class RegisterPageController {
     const next = continueOf(form.get('continue'));
     const username = form.get('username') ?? '';
     try {
-      const wanted = { username, password: form.get('password') ?? '', token: form.get('token') };
-      const cookie = await registrations.register(wanted, visit.origin, (tx, userId) =>
-        this.browsers.begin(tx, userId, visit.origin),
-      );
+      const wanted = {
+        username,
+        password: form.get('password') ?? '',
+        token: form.get('token'),
+        language: visit.texts.language,
+      };
+      const cookie = await registrations.register(wanted, visit.origin, async (tx, userId) => {
+        await this.browsers.endPrevious(tx, visit.signedIn, visit.origin);
+        return this.browsers.begin(tx, userId, visit.origin);
+      });
       this.visits.signIn(response, cookie);
     } catch (error) {
       const problem = error instanceof MatrixError ? problemOf(error, form, visit.texts) : null;
@@ -93,7 +99,7 @@ export class PasswordAdviceController {
     const { signedIn, texts } = visit;
     try {
       const userId = signedIn?.account.userId ?? form.get('username') ?? '';
-      await this.passwords.requireStrong(form.get('password') ?? '', userId);
+      await this.passwords.requireStrong(form.get('password') ?? '', userId, texts.language);
       return { advice: texts.register.strong };
     } catch (error) {
       if (error instanceof MatrixError && error.errcode === 'M_WEAK_PASSWORD')

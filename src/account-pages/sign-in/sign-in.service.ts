@@ -35,10 +35,14 @@ export class SignInService {
    * @throws {MatrixError} `M_FORBIDDEN` alike for an unknown user, a wrong password, and a user who may not sign in
    *   here; `M_LIMIT_EXCEEDED`
    */
-  async signIn(form: Parameters, { origin }: Visit): Promise<string> {
+  async signIn(form: Parameters, { origin, signedIn }: Visit): Promise<string> {
     const type = form.get('type') ?? 'm.login.password';
     const proof = await this.prove(type, form, { ...origin, token: null });
-    return this.unitOfWork.run((tx) => this.browsers.beginProven(tx, proof, origin));
+    return this.unitOfWork.run(async (tx) => {
+      const cookie = await this.browsers.beginProven(tx, proof, origin);
+      await this.browsers.endPrevious(tx, signedIn, origin);
+      return cookie;
+    });
   }
 
   private async prove(

@@ -46,6 +46,7 @@ export function accountTemplate(view: AccountView, context: PageContext): Html {
       ${link('org.matrix.cross_signing_reset', account.reset)}
       ${link('org.matrix.account_deactivate', account.deactivate)}
     </ul>
+    ${form(context, '/account/logout', html`<div class="actions">${button(account.signOut, 'plain')}</div>`)}
     <h2>${account.activity}</h2>
     ${
       view.activity.length === 0
@@ -53,8 +54,7 @@ export function accountTemplate(view: AccountView, context: PageContext): Html {
         : html`<ul class="cards">
             ${view.activity.map((one) => activityCard(one, context))}
           </ul>`
-    }
-    ${form(context, '/account/logout', html`<div class="actions">${button(account.signOut, 'plain')}</div>`)}`;
+    }`;
 }
 
 export function sessionTemplate(session: SessionView, saved: string | null, context: PageContext): Html {
@@ -220,8 +220,11 @@ function sessionCard(session: SessionView, context: PageContext): Html {
       <h3><a href="${view}">${name}</a></h3>
       <p class="soft">${session.app ?? account.legacyApp}</p>
       <p class="soft">
-        ${account.lastSeen}:
-        ${session.lastSeenAt === null ? account.never : time(session.lastSeenAt, context)}${from(session.lastSeenAddress)}
+        ${
+          session.lastSeenAt === null
+            ? html`${account.begun}: ${time(session.begunAt, context)}${from(session.begunAddress)}`
+            : html`${account.lastSeen}: ${time(session.lastSeenAt, context)}${from(session.lastSeenAddress)}`
+        }
       </p>
     </div>
   </li>`;

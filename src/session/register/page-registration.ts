@@ -13,6 +13,8 @@ export interface WantedOnPage {
   readonly password: string;
   /** `null`: none was typed. */
   readonly token: string | null;
+  /** Of the page. */
+  readonly language: string;
 }
 
 /** Creates accounts for people who register on a page, by the rules of `POST /register`. */
@@ -42,12 +44,12 @@ export class PageRegistration {
    *   a wrong token; `M_LIMIT_EXCEEDED`
    */
   async register<Result>(
-    { username, password, token }: WantedOnPage,
+    { username, password, token, language }: WantedOnPage,
     origin: Origin,
     alongside: (tx: Tx, userId: string) => Promise<Result>,
   ): Promise<Result> {
     const userId = await this.names.forPerson(username);
-    await this.passwords.requireStrong(password, userId);
+    await this.passwords.requireStrong(password, userId, language);
     await this.gate.admit(token, origin.address);
     const passwordHash = await this.passwords.hash(password);
     return this.unitOfWork.run(async (tx) => {
