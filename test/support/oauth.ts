@@ -83,13 +83,18 @@ export async function statusOf(app: TestApp, accessToken: string): Promise<numbe
 /** An OAuth 2.0 client of the service. */
 export class OAuthClient {
   private constructor(
-    private readonly app: TestApp,
+    private readonly app: Pick<TestApp, 'http'>,
     readonly clientId: string,
   ) {}
 
-  static async register(app: TestApp, metadata: object = CLIENT): Promise<OAuthClient> {
+  static async register(app: Pick<TestApp, 'http'>, metadata: object = CLIENT): Promise<OAuthClient> {
     const { body } = await app.http.post('/oauth2/clients').send(metadata).expect(201);
     return new OAuthClient(app, body.client_id as string);
+  }
+
+  /** A client that has been registered already. */
+  static known(app: TestApp, clientId: string): OAuthClient {
+    return new OAuthClient(app, clientId);
   }
 
   /** The path of a request for a code; further parameters replace the usual ones, `undefined` leaves one out. */

@@ -8,7 +8,7 @@ export class Visitor {
   private readonly cookies = new Map<string, string>();
 
   constructor(
-    private readonly app: TestApp,
+    private readonly app: Pick<TestApp, 'http'>,
     private readonly headers: Record<string, string> = {},
   ) {}
 
