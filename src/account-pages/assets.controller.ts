@@ -1,4 +1,5 @@
 import { Get, Header, Res } from '@nestjs/common';
+import { ApiExcludeEndpoint } from '@nestjs/swagger';
 import type { Response } from 'express';
 import { LookService } from './look.service.js';
 import { PageController } from './page-controller.decorator.js';
@@ -11,6 +12,7 @@ export class AssetsController {
   constructor(private readonly looks: LookService) {}
 
   @Get('pages.js')
+  @ApiExcludeEndpoint()
   @Header('Content-Type', 'text/javascript; charset=utf-8')
   @Header('Cache-Control', 'public, max-age=3600')
   @Header('X-Content-Type-Options', 'nosniff')
@@ -19,6 +21,7 @@ export class AssetsController {
   }
 
   @Get('logo')
+  @ApiExcludeEndpoint()
   @Header('Cache-Control', 'public, max-age=3600')
   @Header('X-Content-Type-Options', 'nosniff')
   // An image of type SVG that is opened by itself could otherwise run scripts.

@@ -11,6 +11,8 @@ const ROOT_HERE = { url: '/', description: 'This service' };
 const TAGS = [
   'Session management',
   'Account management',
+  'OAuth 2.0',
+  'Account pages',
   'Device management',
   'End-to-end encryption',
   'Capabilities',

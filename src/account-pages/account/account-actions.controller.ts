@@ -1,4 +1,5 @@
 import { Post, Req, Res } from '@nestjs/common';
+import { ApiExcludeEndpoint } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { DevicesService } from '../../devices/devices.service.js';
 import type { Parameters } from '../../matrix/form-body.js';
@@ -23,6 +24,7 @@ export class SessionActionsController {
     private readonly devices: DevicesService,
   ) {}
 
+  @ApiExcludeEndpoint()
   @Post('rename')
   @WithoutBody()
   async rename(@Req() request: Request, @Res() response: Response): Promise<void> {
@@ -33,6 +35,7 @@ export class SessionActionsController {
     this.pages.backToSession(visit, deviceId);
   }
 
+  @ApiExcludeEndpoint()
   @Post('end')
   @WithoutBody()
   async end(@Req() request: Request, @Res() response: Response): Promise<void> {
@@ -51,6 +54,7 @@ export class SessionActionsController {
     );
   }
 
+  @ApiExcludeEndpoint()
   @Post('browser')
   @WithoutBody()
   async endBrowser(@Req() request: Request, @Res() response: Response): Promise<void> {
@@ -70,6 +74,7 @@ export class AccountActionsController {
     private readonly proofs: Proofs,
   ) {}
 
+  @ApiExcludeEndpoint()
   @Post('password')
   @WithoutBody()
   async changePassword(@Req() request: Request, @Res() response: Response): Promise<void> {
@@ -89,6 +94,7 @@ export class AccountActionsController {
     this.pages.done(visit, texts.password.done, texts.account.done);
   }
 
+  @ApiExcludeEndpoint()
   @Post('deactivate')
   @WithoutBody()
   async deactivate(@Req() request: Request, @Res() response: Response): Promise<void> {

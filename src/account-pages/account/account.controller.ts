@@ -1,6 +1,8 @@
 import { Get, Req, Res } from '@nestjs/common';
+import { ApiQuery } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
-import { PageController } from '../page-controller.decorator.js';
+import { ApiPage, PageController } from '../page-controller.decorator.js';
+import { ACCOUNT_ACTIONS } from '../../oauth/metadata/provider-metadata.service.js';
 import { PageSender } from '../page-sender.js';
 import { isSignedIn, Visits } from '../visits.service.js';
 import { AccountPages } from './account.pages.js';
@@ -15,6 +17,9 @@ export class AccountPageController {
   ) {}
 
   @Get()
+  @ApiPage('showAccount', 'The page of an account', 'Shows the overview for an action that is not known.')
+  @ApiQuery({ name: 'action', required: false, enum: ACCOUNT_ACTIONS })
+  @ApiQuery({ name: 'device_id', required: false })
   async show(@Req() request: Request, @Res() response: Response): Promise<void> {
     const visit = await this.visits.open(request, response);
     if (!isSignedIn(visit))

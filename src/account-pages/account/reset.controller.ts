@@ -1,4 +1,5 @@
 import { Post, Req, Res } from '@nestjs/common';
+import { ApiExcludeEndpoint } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { WithoutBody } from '../../matrix/json-body.guard.js';
 import { PageController } from '../page-controller.decorator.js';
@@ -18,6 +19,7 @@ export class ResetController {
     private readonly proofs: Proofs,
   ) {}
 
+  @ApiExcludeEndpoint()
   @Post('reset')
   @WithoutBody()
   async approve(@Req() request: Request, @Res() response: Response): Promise<void> {

@@ -1,4 +1,5 @@
 import { Get, Post, Req, Res } from '@nestjs/common';
+import { ApiExcludeEndpoint, ApiQuery } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { Parameters } from '../../matrix/form-body.js';
@@ -8,7 +9,7 @@ import type { AuthorizationRequest, Checked } from '../../oauth/authorization/au
 import { AuthorizationService } from '../../oauth/authorization/authorization.service.js';
 import { callbackOf } from '../../oauth/authorization/callback.rules.js';
 import { BrowserSessions } from '../browser/browser-sessions.service.js';
-import { PageController } from '../page-controller.decorator.js';
+import { ApiPage, PageController } from '../page-controller.decorator.js';
 import { PageRefusal } from '../page.js';
 import { isSignedIn, Visits } from '../visits.service.js';
 import type { Visit } from '../visit.js';
@@ -29,6 +30,23 @@ export class ConsentController {
   ) {}
 
   @Get('auth')
+  @ApiPage(
+    'authorize',
+    'The authorization endpoint (RFC 6749, section 3.1)',
+    'The user signs in and agrees. The browser then goes to `redirect_uri`, with `code` or `error`. A client or a ' +
+      '`redirect_uri` that is not registered gets a page with 400, and no redirect.',
+  )
+  @ApiQuery({ name: 'client_id', example: 'q3vK…' })
+  @ApiQuery({ name: 'redirect_uri', example: 'https://app.example.org/callback' })
+  @ApiQuery({ name: 'response_type', enum: ['code'] })
+  @ApiQuery({ name: 'scope', example: 'urn:matrix:client:api:* urn:matrix:client:device:AAABBBCCCDDD' })
+  @ApiQuery({ name: 'code_challenge', description: 'Of a code verifier (RFC 7636).' })
+  @ApiQuery({ name: 'code_challenge_method', enum: ['S256'] })
+  @ApiQuery({ name: 'state', required: false })
+  @ApiQuery({ name: 'response_mode', required: false, enum: ['query', 'fragment'] })
+  @ApiQuery({ name: 'prompt', required: false, enum: ['create'] })
+  @ApiQuery({ name: 'login_hint', required: false })
+  @ApiQuery({ name: 'ui_locales', required: false, example: 'de' })
   async ask(@Req() request: Request, @Res() response: Response): Promise<void> {
     const visit = await this.visits.open(request, response);
     const asked = this.requireTrusted(visit, await this.authorizations.check(visit.query));
@@ -37,6 +55,7 @@ export class ConsentController {
     await this.pages.signInFirst(visit, asked);
   }
 
+  @ApiExcludeEndpoint()
   @Post('auth')
   @WithoutBody()
   async decide(@Req() request: Request, @Res() response: Response): Promise<void> {

@@ -1,4 +1,5 @@
 import { Get, Post, Req, Res } from '@nestjs/common';
+import { ApiExcludeEndpoint, ApiQuery } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { Environment } from '../../config/environment.js';
 import { WithoutBody } from '../../matrix/json-body.guard.js';
@@ -6,7 +7,7 @@ import { MatrixError } from '../../matrix/matrix-error.js';
 import { Refusals } from '../../matrix/refusals.js';
 import { LoginService } from '../../session/login/login.service.js';
 import { toSession } from '../../session/session.dto.js';
-import { PageController } from '../page-controller.decorator.js';
+import { ApiPage, PageController } from '../page-controller.decorator.js';
 import { Visits } from '../visits.service.js';
 import { LoginFallbackPages } from './login-fallback.pages.js';
 
@@ -27,11 +28,15 @@ export class LoginFallbackController {
   ) {}
 
   @Get(PATH)
+  @ApiPage('loginFallback', 'Where clients log in that know none of the login types')
+  @ApiQuery({ name: 'device_id', required: false })
+  @ApiQuery({ name: 'initial_device_display_name', required: false })
   async show(@Req() request: Request, @Res() response: Response): Promise<void> {
     const visit = await this.visits.open(request, response);
     this.pages.ask(visit, null);
   }
 
+  @ApiExcludeEndpoint()
   @Post(PATH)
   @WithoutBody()
   async logIn(@Req() request: Request, @Res() response: Response): Promise<void> {

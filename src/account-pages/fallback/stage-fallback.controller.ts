@@ -1,4 +1,5 @@
 import { Get, Param, Post, Req, Res } from '@nestjs/common';
+import { ApiExcludeEndpoint, ApiParam, ApiQuery } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { CLIENT_R0, CLIENT_V3 } from '../../matrix/client-api.decorators.js';
 import type { Parameters } from '../../matrix/form-body.js';
@@ -6,7 +7,7 @@ import { WithoutBody } from '../../matrix/json-body.guard.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { Refusals } from '../../matrix/refusals.js';
 import { UiaFallback } from '../../uia/uia-fallback.js';
-import { PageController } from '../page-controller.decorator.js';
+import { ApiPage, PageController } from '../page-controller.decorator.js';
 import { PageSender } from '../page-sender.js';
 import { PageTemplates } from '../page-templates.js';
 import type { StageView } from '../templates/views.js';
@@ -37,6 +38,9 @@ export class StageFallbackController {
   ) {}
 
   @Get(PATHS)
+  @ApiPage('stageFallback', 'Where users complete a stage that their client cannot show')
+  @ApiParam({ name: 'stage', example: 'm.login.password' })
+  @ApiQuery({ name: 'session' })
   async show(
     @Req() request: Request,
     @Res() response: Response,
@@ -51,6 +55,7 @@ export class StageFallbackController {
     this.ask(visit, type, session, null);
   }
 
+  @ApiExcludeEndpoint()
   @Post(PATHS)
   @WithoutBody()
   async attempt(

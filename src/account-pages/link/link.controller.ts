@@ -1,8 +1,9 @@
 import { Get, Post, Req, Res } from '@nestjs/common';
+import { ApiExcludeEndpoint, ApiQuery } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { WithoutBody } from '../../matrix/json-body.guard.js';
 import { readUserCode, shownUserCode } from '../../oauth/device-grant/user-code.rules.js';
-import { PageController } from '../page-controller.decorator.js';
+import { ApiPage, PageController } from '../page-controller.decorator.js';
 import { PageRefusal } from '../page.js';
 import { PageSender } from '../page-sender.js';
 import { PageTemplates } from '../page-templates.js';
@@ -22,6 +23,8 @@ export class LinkController {
   ) {}
 
   @Get('link')
+  @ApiPage('showLink', 'Where people type the code of another device (RFC 8628, section 3.3)')
+  @ApiQuery({ name: 'user_code', required: false, example: 'WDJB-MJHT' })
   async show(@Req() request: Request, @Res() response: Response): Promise<void> {
     const visit = await this.visits.open(request, response);
     if (!isSignedIn(visit))
@@ -36,6 +39,7 @@ export class LinkController {
     this.send(visit, 200, { device: view, userCode: view.userCode, error: null });
   }
 
+  @ApiExcludeEndpoint()
   @Post('link')
   @WithoutBody()
   async decide(@Req() request: Request, @Res() response: Response): Promise<void> {

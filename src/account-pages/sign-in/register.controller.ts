@@ -1,4 +1,5 @@
 import { Get, HttpCode, Optional, Post, Req, Res } from '@nestjs/common';
+import { ApiExcludeEndpoint, ApiQuery } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { PasswordsService } from '../../accounts/passwords.service.js';
 import { RateLimited } from '../../admission/rate-limited.decorator.js';
@@ -8,7 +9,7 @@ import { MatrixError } from '../../matrix/matrix-error.js';
 import { PageRegistration } from '../../session/register/page-registration.js';
 import { BrowserSessions } from '../browser/browser-sessions.service.js';
 import { continueOf } from '../continue.rules.js';
-import { PageController } from '../page-controller.decorator.js';
+import { ApiPage, PageController } from '../page-controller.decorator.js';
 import { PageRefusal } from '../page.js';
 import { PageSender } from '../page-sender.js';
 import { PageTemplates } from '../page-templates.js';
@@ -29,12 +30,19 @@ export class RegisterPageController {
   ) {}
 
   @Get('register')
+  @ApiPage('showRegistration', 'Where people create an account')
+  @ApiQuery({
+    name: 'continue',
+    required: false,
+    description: 'Where the browser goes on: a page of this service.',
+  })
   async show(@Req() request: Request, @Res() response: Response): Promise<void> {
     const visit = await this.visits.open(request, response);
     await this.requireOpen();
     this.send(visit, 200, { continue: continueOf(visit.query.get('continue')), username: '', error: null });
   }
 
+  @ApiExcludeEndpoint()
   @Post('register')
   @WithoutBody()
   async register(@Req() request: Request, @Res() response: Response): Promise<void> {
@@ -89,6 +97,7 @@ export class PasswordAdviceController {
     private readonly passwords: PasswordsService,
   ) {}
 
+  @ApiExcludeEndpoint()
   @Post('register/advice')
   @HttpCode(200)
   @WithoutBody()

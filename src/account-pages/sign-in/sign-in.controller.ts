@@ -1,4 +1,5 @@
 import { Get, Post, Req, Res } from '@nestjs/common';
+import { ApiExcludeEndpoint, ApiQuery } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { WithoutBody } from '../../matrix/json-body.guard.js';
@@ -6,7 +7,7 @@ import { MatrixError } from '../../matrix/matrix-error.js';
 import { Refusals } from '../../matrix/refusals.js';
 import { BrowserSessions } from '../browser/browser-sessions.service.js';
 import { continueOf } from '../continue.rules.js';
-import { PageController } from '../page-controller.decorator.js';
+import { ApiPage, PageController } from '../page-controller.decorator.js';
 import { PageSender } from '../page-sender.js';
 import { SignInPages } from './sign-in.pages.js';
 import { SignInService } from './sign-in.service.js';
@@ -24,12 +25,19 @@ export class SignInController {
   ) {}
 
   @Get('login')
+  @ApiPage('showSignIn', 'Where people sign in')
+  @ApiQuery({
+    name: 'continue',
+    required: false,
+    description: 'Where the browser goes on: a page of this service.',
+  })
   async show(@Req() request: Request, @Res() response: Response): Promise<void> {
     const visit = await this.visits.open(request, response);
     const next = continueOf(visit.query.get('continue'));
     this.sender.show(visit, await this.pages.signIn(visit, next));
   }
 
+  @ApiExcludeEndpoint()
   @Post('login')
   @WithoutBody()
   async signIn(@Req() request: Request, @Res() response: Response): Promise<void> {
@@ -58,6 +66,7 @@ export class SignOutController {
     private readonly unitOfWork: UnitOfWork,
   ) {}
 
+  @ApiExcludeEndpoint()
   @Post('logout')
   @WithoutBody()
   async signOut(@Req() request: Request, @Res() response: Response): Promise<void> {
