@@ -14,6 +14,7 @@ export default defineConfig({
       ...(process.env['NATS_SERVER'] ? [] : ['test/nats/**']),
       ...(process.env['PGBOUNCER'] ? [] : ['test/pooler/**']),
       ...(process.env['SYNAPSE'] && process.env['NGINX'] ? [] : ['test/synapse/**']),
+      ...(process.env['CHROMIUM'] ? [] : ['test/chromium/**']),
     ],
     // Examples know the package by its name: what was built stands for what would be installed.
     alias: {

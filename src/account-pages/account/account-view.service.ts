@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { AuditService } from '../../audit/audit.service.js';
-import type { AuditEntryEntity } from '../../audit/audit-entry.entity.js';
+import type { AuditAction, AuditEntryEntity } from '../../audit/audit-entry.entity.js';
 import { DevicesService } from '../../devices/devices.service.js';
 import { titleOf } from '../../oauth/clients/client-metadata.rules.js';
 import { ClientsService } from '../../oauth/clients/clients.service.js';
@@ -10,8 +10,9 @@ import type { AccountView, ActivityView, SessionView } from '../templates/views.
 import type { Texts } from '../texts/en.js';
 import type { SignedInVisit } from '../visit.js';
 
-const MOST_ENTRIES = 200;
 const SHOWN_ENTRIES = 20;
+/** Sessions that began earlier than these have no address any more. */
+const MOST_BEGINNINGS = 1_000;
 
 /** Puts together what the account page shows. */
 @Injectable()
@@ -26,36 +27,31 @@ export class AccountViewService {
 
   async overview({ signedIn, texts }: SignedInVisit): Promise<Omit<AccountView, 'notice' | 'hasPassword'>> {
     const { userId, sessionDigest } = signedIn.session;
-    const entries = await this.entriesOf(userId);
+    const entries = await this.entriesOf(userId, null, SHOWN_ENTRIES);
     const browsers = await this.browsers.list(userId);
     return {
       userId,
-      sessions: await this.sessionsOf(userId, entries),
+      sessions: await this.list(userId),
       browsers: browsers.map((one) => ({
         ...one,
         id: one.sessionDigest.toString('base64url'),
         isThis: one.sessionDigest.equals(sessionDigest),
       })),
-      activity: entries.slice(0, SHOWN_ENTRIES).map((entry) => toActivity(entry, texts)),
+      activity: entries.map((entry) => toActivity(entry, texts)),
     };
   }
 
   /** The sessions of clients that the user has, the last seen first. */
   async list(userId: string): Promise<SessionView[]> {
-    return this.sessionsOf(userId, await this.entriesOf(userId));
-  }
-
-  private async sessionsOf(userId: string, entries: readonly AuditEntryEntity[]): Promise<SessionView[]> {
-    const [devices, clientIds] = await Promise.all([
+    const [devices, clientIds, beginnings] = await Promise.all([
       this.devices.list(userId),
       this.sessions.clientsOf(userId),
+      this.entriesOf(userId, 'session_started', MOST_BEGINNINGS),
     ]);
     const clients = await this.clients.findAll([...clientIds.values()]);
     const views = devices.map((device): SessionView => {
       const client = clients.get(clientIds.get(device.deviceId) ?? '');
-      const begin = entries.find(
-        (one) => one.action === 'session_started' && one.deviceId === device.deviceId,
-      );
+      const begin = beginnings.find((one) => one.deviceId === device.deviceId);
       return {
         deviceId: device.deviceId,
         name: device.displayName,
@@ -71,9 +67,9 @@ export class AccountViewService {
     return views.toSorted((one, other) => seenAt(other) - seenAt(one));
   }
 
-  private entriesOf(userId: string): Promise<AuditEntryEntity[]> {
+  private entriesOf(userId: string, action: AuditAction | null, limit: number): Promise<AuditEntryEntity[]> {
     const before = { at: new Date('9999-12-31T00:00:00Z'), id: '' };
-    return this.audit.list({ userId, action: null, before, limit: MOST_ENTRIES });
+    return this.audit.list({ userId, action, before, limit });
   }
 }
 

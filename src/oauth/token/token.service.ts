@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { RateLimiter } from '../../admission/rate-limiter.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
 import type { Parameters } from '../../matrix/form-body.js';
 import { OAuthError } from '../../matrix/oauth-error.js';
@@ -30,6 +31,7 @@ export class TokenService {
     private readonly codes: CodeExchange,
     private readonly devices: DeviceGrantsService,
     private readonly refreshes: RefreshService,
+    private readonly limiter: RateLimiter,
   ) {}
 
   /** @throws {OAuthError} 400 or 401, as RFC 6749, section 5.2 has it */
@@ -61,6 +63,7 @@ export class TokenService {
   }
 
   private async byRefreshToken(form: Parameters, origin: Origin): Promise<TokenAnswer> {
+    await this.limiter.count('refresh', origin.address);
     const clientId = form.need('client_id');
     const asked = form.get('scope');
     const client = { clientId, scope: asked === null ? null : tokensOf(asked) };
