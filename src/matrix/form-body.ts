@@ -26,7 +26,9 @@ export class Parameters {
       const name = decode(at === -1 ? pair : pair.slice(0, at));
       const value = at === -1 ? '' : decode(pair.slice(at + 1));
       if (value === '') continue;
-      values.set(name, [...(values.get(name) ?? []), value]);
+      const before = values.get(name);
+      if (before === undefined) values.set(name, [value]);
+      else before.push(value);
     }
     const repeated = [...values].filter(([, all]) => all.length > 1).map(([name]) => name);
     return new Parameters(values, new Set(repeated));

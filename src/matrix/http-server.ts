@@ -140,6 +140,8 @@ export class MatrixHttpServer {
 /** Writes a Matrix error where neither a route nor Express handles the request. */
 export function send(response: ServerResponse, answer: ErrorAnswer): void {
   const body = JSON.stringify(answer.toBody());
+  // Meant for the answer that there would have been: nobody may keep an error.
+  response.removeHeader('Cache-Control');
   response.writeHead(answer.status, { ...CORS_HEADERS, ...answer.headers, ...jsonHeaders(body) }).end(body);
 }
 

@@ -66,9 +66,12 @@ function isJson(value: unknown): boolean {
   return !(value instanceof StreamableFile) && !(value instanceof Uint8Array);
 }
 
+/** OAuth 2.0 and its pages read their parameters themselves, and have errors of their own. */
+const READ_ELSEWHERE = /^\/(?:oauth2|account)(?:\/[a-z]*)?\?/;
+
 /** Identifiers never contain NUL, and PostgreSQL cannot store it. */
 function refuseNul(request: Request, _response: Response, next: NextFunction): void {
-  if (!request.url.includes('%00')) next();
+  if (!request.url.includes('%00') || READ_ELSEWHERE.test(request.url)) next();
   else if (/[?&]username=[^&]*%00/.test(request.url))
     next(new MatrixError(400, 'M_INVALID_USERNAME', 'A username may not hold NUL'));
   else next(MatrixError.invalidParam('The path and its parameters may not hold NUL'));

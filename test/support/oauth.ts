@@ -54,18 +54,20 @@ export function sendForm(app: TestApp, path: string, body: string | Buffer): req
   return asItIs(app.http.post(path).type('form')).send(body as string);
 }
 
-/** Expects an error of OAuth 2.0 that no client and no cache can misunderstand. */
-export function expectOAuthError(answer: request.Response, status: number, error: string): void {
-  expect({ status: answer.status, body: answer.body as unknown }).toEqual({
-    status,
-    body: { error, error_description: expect.stringMatching(/^[\x20-\x21\x23-\x5B\x5D-\x7E]+$/) },
-  });
-  expect(answer.headers).toMatchObject({
-    'content-type': expect.stringMatching(/^application\/json/),
-    'cache-control': 'no-store',
-    'access-control-allow-origin': '*',
-  });
-}
+export const oauthError = {
+  /** Expects an error of OAuth 2.0 that no client and no cache can misunderstand. */
+  expect(answer: request.Response, status: number, error: string): void {
+    expect({ status: answer.status, body: answer.body as unknown }).toEqual({
+      status,
+      body: { error, error_description: expect.stringMatching(/^[\x20-\x21\x23-\x5B\x5D-\x7E]+$/) },
+    });
+    expect(answer.headers).toMatchObject({
+      'content-type': expect.stringMatching(/^application\/json/),
+      'cache-control': 'no-store',
+      'access-control-allow-origin': '*',
+    });
+  },
+};
 
 /** Locks or unlocks an account, as an administrator would. */
 export async function lockAccount(app: TestApp, userId: string, isLocked = true): Promise<void> {

@@ -73,7 +73,9 @@ export class GrantsService {
     if (redeemed === null) throw invalidGrant();
     if ('session' in redeemed) return redeemed;
     const { again, after } = redeemed;
-    if (after > TWICE_BY_MISTAKE_MS && again.sessionDigest !== null)
+    // A device that asks once more is no thief: nobody else has seen its code.
+    const isStolen = again.codeChallenge !== null && after > TWICE_BY_MISTAKE_MS;
+    if (isStolen && again.sessionDigest !== null)
       await this.sessions.end(
         { userId: again.userId, sessionDigest: again.sessionDigest },
         origin,

@@ -13,13 +13,15 @@ const COLUMNS = 'client_id AS "clientId", metadata';
 const REGISTER: Statement = {
   name: 'oauth_register_client',
   text: `
-    WITH known AS (
+    WITH made AS (
       INSERT INTO oauth_clients (client_id, metadata, registered_at, last_used_at) VALUES ($1, $2, $3, $3)
-      ON CONFLICT (client_id) DO UPDATE SET last_used_at = $3
-        WHERE oauth_clients.last_used_at < $3::timestamptz - interval '1 day'
+      ON CONFLICT (client_id) DO NOTHING
       RETURNING registered_at
+    ), touched AS (
+      UPDATE oauth_clients SET last_used_at = $3
+      WHERE client_id = $1 AND last_used_at < $3::timestamptz - interval '1 day'
     )
-    SELECT registered_at AS "registeredAt" FROM known
+    SELECT registered_at AS "registeredAt" FROM made
     UNION ALL SELECT registered_at FROM oauth_clients WHERE client_id = $1 LIMIT 1`,
 };
 const FIND: Statement = {

@@ -44,11 +44,17 @@ export function isRedirectUri(uri: string, type: ApplicationType, clientHost: st
  * take any port.
  */
 export function isRegistered(uri: string, registered: readonly string[], type: ApplicationType): boolean {
-  if (registered.includes(uri)) return true;
+  const wanted = withPath(uri);
+  if (registered.some((one) => withPath(one) === wanted)) return true;
   if (type !== 'native' || !isLoopback(uri)) return false;
   const { port, host, rest } = partsOf(uri);
   const isPort = port === null || (Number(port) > 0 && Number(port) <= 65_535);
   return isPort && registered.some((one) => isLoopback(one) && isSame(partsOf(one), { host, rest }));
+}
+
+/** An empty path is `/`, which many libraries write by themselves. */
+function withPath(uri: string): string {
+  return uri.replace(/^(https?:\/\/[^/?]+)(?=$|\?)/, '$1/');
 }
 
 function isSame(one: { host: string; rest: string }, other: { host: string; rest: string }): boolean {

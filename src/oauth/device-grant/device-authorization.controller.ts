@@ -9,6 +9,7 @@ import { OAuthError } from '../../matrix/oauth-error.js';
 import { DEVICE_GRANT } from '../clients/client-metadata.rules.js';
 import { ClientsService } from '../clients/clients.service.js';
 import { ApiOAuthError, NotStored, OAuthController } from '../oauth-controller.decorator.js';
+import { requirePublicClient } from '../public-client.rules.js';
 import { OAuthUrls } from '../oauth-urls.js';
 import { readScope } from '../scope.rules.js';
 import { DEVICE_CODE_LIFE_MS, DeviceGrantsService, POLL_INTERVAL_MS } from './device-grants.service.js';
@@ -62,6 +63,7 @@ export class DeviceAuthorizationController {
   @RateLimited('oauth_device')
   async authorize(@Req() request: Request, @ClientOrigin() origin: Origin): Promise<object> {
     const form = (await readForm(request)).requireUnrepeated();
+    requirePublicClient(request, form);
     const client = await this.clients.need(form.need('client_id'));
     if (!client.metadata.grant_types.includes(DEVICE_GRANT))
       throw new OAuthError(
@@ -76,6 +78,7 @@ export class DeviceAuthorizationController {
         'invalid_scope',
         'The scope must have the client API and one device, and nothing else',
       );
+    await this.clients.touch(client);
     const { deviceCode, userCode } = await this.grants.begin(client, scope, origin);
     const shown = shownUserCode(userCode);
     const verification_uri = this.urls.page('/account/link');

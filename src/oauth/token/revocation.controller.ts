@@ -50,7 +50,8 @@ export class RevocationController {
     const ended = await this.sessions.endByToken(token, origin, (own) =>
       own === clientId ? 'revoked' : 'revoked_by_other',
     );
-    if (ended !== null) await this.homeserver.forgetToken(token);
+    // The homeserver has never seen a refresh token.
+    if (ended !== null && !token.startsWith('mxr_')) await this.homeserver.forgetToken(token);
     return {};
   }
 }

@@ -4,8 +4,8 @@ import type { Request } from 'express';
 import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.js';
 import { readForm } from '../../matrix/form-body.js';
 import { WithoutBody } from '../../matrix/json-body.guard.js';
-import { OAuthError } from '../../matrix/oauth-error.js';
 import { ApiOAuthError, NotStored, OAuthController } from '../oauth-controller.decorator.js';
+import { requirePublicClient } from '../public-client.rules.js';
 import { OAuthMetrics } from '../oauth-metrics.js';
 import { type TokenAnswer, TokenService } from './token.service.js';
 
@@ -67,10 +67,7 @@ export class TokenController {
   ])
   async token(@Req() request: Request, @ClientOrigin() origin: Origin): Promise<TokenAnswer> {
     const form = (await readForm(request)).requireUnrepeated();
-    if (request.headers.authorization !== undefined || form.get('client_secret') !== null)
-      throw new OAuthError(401, 'invalid_client', 'Clients have no secret here', {
-        'WWW-Authenticate': 'Basic',
-      });
+    requirePublicClient(request, form);
     const grantType = form.need('grant_type');
     return this.metrics.count(grantType, () => this.tokens.answer(grantType, form, origin));
   }

@@ -50,15 +50,15 @@ export class TokenService {
 
   private async byCode(form: Parameters, origin: Origin): Promise<TokenAnswer> {
     const client = await this.clientOf(form, CODE_GRANT);
-    const { session, scope } = await this.codes.redeem(form, client, origin);
+    // Before the commit, because an error after it would lose the tokens.
     await this.clients.touch(client);
+    const { session, scope } = await this.codes.redeem(form, client, origin);
     return toAnswer(session.pair, scope);
   }
 
   private async byDeviceCode(form: Parameters, origin: Origin): Promise<TokenAnswer> {
     const client = await this.clientOf(form, DEVICE_GRANT);
     const { session, scope } = await this.devices.redeem(form.need('device_code'), client, origin);
-    await this.clients.touch(client);
     return toAnswer(session.pair, scope);
   }
 
