@@ -18,6 +18,7 @@ import { ConsentPages } from './consent/consent.pages.js';
 import { LoginFallbackController } from './fallback/login-fallback.controller.js';
 import { LoginFallbackPages } from './fallback/login-fallback.pages.js';
 import { StageFallbackController } from './fallback/stage-fallback.controller.js';
+import { StageFallbackPages } from './fallback/stage-fallback.pages.js';
 import { LinkController } from './link/link.controller.js';
 import { LinkService } from './link/link.service.js';
 import { UserCodes } from './link/user-codes.js';
@@ -72,6 +73,7 @@ export class AccountPagesModule {
         ResetService,
         SignInPages,
         SignInService,
+        StageFallbackPages,
         UserCodes,
         Visits,
       ],

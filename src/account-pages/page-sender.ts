@@ -38,6 +38,12 @@ export class PageSender {
       .send(html);
   }
 
+  /** Answers the script of the pages. */
+  tell({ response }: Pick<Visit, 'response'>, body: object): void {
+    harden(response, "default-src 'none'; frame-ancestors 'none'");
+    response.status(200).json(body);
+  }
+
   /** Sends the browser on with a GET. */
   redirect({ response }: Pick<Visit, 'response'>, url: string): void {
     harden(response, "default-src 'none'; frame-ancestors 'none'");
@@ -50,7 +56,6 @@ function harden(response: Response, policy: string): void {
   response.set({
     'Cache-Control': 'no-store',
     'Content-Security-Policy': policy,
-    'Cross-Origin-Opener-Policy': 'same-origin-allow-popups',
     'Referrer-Policy': 'no-referrer',
     'X-Content-Type-Options': 'nosniff',
     'X-Frame-Options': 'DENY',

@@ -3,6 +3,7 @@ import { PasswordProofs } from '../accounts/password-proofs.js';
 import { PasswordVerifier } from '../accounts/password-verifier.port.js';
 import type { Parameters } from '../matrix/form-body.js';
 import { MatrixError } from '../matrix/matrix-error.js';
+import { Refusals } from '../matrix/refusals.js';
 import { Clock } from '../system/clock.js';
 import type { Proven } from '../uia/uia-stage.port.js';
 import { BrowserSessions } from './browser/browser-sessions.service.js';
@@ -11,6 +12,9 @@ import type { SignedInVisit } from './visit.js';
 
 /** How long a sign-in is proof enough for what cannot be undone ("Account management", MSC4191). */
 const FRESH_MS = 5 * 60_000;
+
+/** The user has just proven who they are. */
+export const NO_PROOF: ProofView = { kind: 'none', url: '', error: null };
 
 /** The user has not proven who they are: the form is shown again, with this. */
 export class ProofNeeded extends Error {
@@ -26,12 +30,18 @@ export class Proofs {
     private readonly passwords: PasswordProofs,
     private readonly verifier: PasswordVerifier,
     private readonly browsers: BrowserSessions,
+    private readonly refusals: Refusals,
     private readonly clock: Clock,
   ) {}
 
   /** Whether the user has a password, here or elsewhere. */
   async hasPassword({ signedIn: { account } }: SignedInVisit): Promise<boolean> {
     return account.passwordHash !== null || this.verifier.keeps(account.userId);
+  }
+
+  /** Whether the password cannot be changed here: there is none, or it is kept elsewhere. */
+  async isElsewhere({ signedIn: { account } }: SignedInVisit): Promise<boolean> {
+    return account.passwordHash === null || this.verifier.keeps(account.userId);
   }
 
   /**
@@ -65,13 +75,15 @@ export class Proofs {
    * Checks the password of who is signed in. Failures are counted as those of logins.
    * @returns `null` if it is wrong
    */
-  async verify({ signedIn: { account }, origin }: SignedInVisit, password: string): Promise<Proven | null> {
+  async verify(visit: SignedInVisit, password: string): Promise<Proven | null> {
+    const { signedIn, origin, request } = visit;
     try {
-      const login = { type: 'm.id.user', user: account.userId } as const;
+      const login = { type: 'm.id.user', user: signedIn.account.userId } as const;
       return await this.passwords.verify(login, password, origin.address);
     } catch (error) {
-      if (error instanceof MatrixError && error.errcode === 'M_FORBIDDEN') return null;
-      throw error;
+      if (!(error instanceof MatrixError) || error.errcode !== 'M_FORBIDDEN') throw error;
+      this.refusals.refused(request, error);
+      return null;
     }
   }
 

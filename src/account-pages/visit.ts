@@ -1,4 +1,4 @@
-import type { Response } from 'express';
+import type { Request, Response } from 'express';
 import type { Origin } from '../matrix/client-origin.decorator.js';
 import type { Parameters } from '../matrix/form-body.js';
 import type { SignedIn } from './browser/browser-sessions.service.js';
@@ -15,6 +15,7 @@ export interface Visit {
   readonly texts: Texts;
   /** What the templates get. */
   readonly context: PageContext;
+  readonly request: Request;
   readonly response: Response;
   /** The path and the query of this page. */
   readonly url: string;

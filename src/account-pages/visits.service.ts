@@ -44,7 +44,7 @@ export class Visits {
   }
 
   /** Opens a page. Gives the browser a cookie, so that the forms of the page can be told from those of others. */
-  async open(request: Request, response: Response): Promise<Visit> {
+  async open(request: Request, response: Response, form?: Parameters): Promise<Visit> {
     const cookie = this.cookies.read(request, 'session');
     const signedIn = cookie === null ? null : await this.browsers.find(cookie);
     let secret = signedIn === null ? this.cookies.read(request, 'visitor') : cookie;
@@ -53,13 +53,14 @@ export class Visits {
       this.cookies.set(response, 'visitor', secret, null);
     }
     const query = readQuery(request);
-    const texts = textsFor(localesIn(query), request.headers['accept-language']);
+    const texts = textsFor(localesIn(query) ?? localesIn(form), request.headers['accept-language']);
     return {
       query,
       signedIn,
       origin: originOfRequest(request),
       texts,
       context: { texts, look: this.looks.look, csrf: csrfOf(secret) },
+      request,
       response,
       url: request.originalUrl,
     };
@@ -70,10 +71,10 @@ export class Visits {
    * @throws {PageRefusal} 403 if it comes from elsewhere, or is older than the browser's cookie
    */
   async post(request: Request, response: Response): Promise<Posted> {
-    const visit = await this.open(request, response);
     const form = await readForm(request);
-    // The audit names the user that a refused request names.
-    request.body = { username: form.get('username') };
+    const visit = await this.open(request, response, form);
+    // The audit names the user of a refused request.
+    request.body = { username: visit.signedIn?.account.userId ?? form.get('username') };
     if (!this.isFromHere(request) || !isSame(form.get('csrf') ?? '', visit.context.csrf))
       throw new PageRefusal(403, 'forbidden');
     return { visit, form };
@@ -116,9 +117,9 @@ export function userOf({ account }: SignedIn): string {
 }
 
 /** The languages that an app asks for, in its own request or in the one that goes on after this page. */
-function localesIn(query: Parameters): string | null {
-  const direct = query.get('ui_locales');
-  const next = query.get('continue');
+function localesIn(parameters: Parameters | undefined): string | null {
+  const direct = parameters?.get('ui_locales') ?? null;
+  const next = parameters?.get('continue') ?? null;
   if (direct !== null || next === null || !next.includes('?')) return direct;
   try {
     return Parameters.parse(next.slice(next.indexOf('?') + 1)).get('ui_locales');

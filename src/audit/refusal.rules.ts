@@ -8,7 +8,10 @@ import { toUserId } from '../matrix/user-id.js';
 const OPERATIONS: readonly RegExp[] = [
   /^POST \/login$/,
   /^POST \/oauth2\/(?:token|device|auth)$/,
-  /^POST \/account\/(?:login|register|link|end|reset|password|deactivate)$/,
+  /^POST \/account\/(?:login|register|end|reset|password|deactivate)$/,
+  /^(?:GET|POST) \/account\/link$/,
+  /^POST \/_matrix\/static\/client\/login\/?$/,
+  /^POST \/auth\/[^/]+\/fallback\/web$/,
   /^POST \/login\/get_token$/,
   /^POST \/refresh$/,
   /^POST \/register$/,

@@ -25,7 +25,8 @@ export class UiaApprovals {
    */
   async approve(tx: Tx, ref: UiaSessionRef, name: string): Promise<UiaSessionEntity | null> {
     const session = await this.store.lock(tx, ref);
-    if (session === null || session.operation !== name || session.completed.length > 0) return null;
+    if (session === null || session.operation !== name || !session.isOnPage || session.completed.length > 0)
+      return null;
     const expiresAt = earlierOf(session.expiresAt, tx.startedAt.getTime() + REPEATABLE_MS);
     await this.store.complete(tx, { ...session, completed: PAGE_FLOWS.flat(), expiresAt });
     return session;

@@ -20,7 +20,7 @@ export class UiaFallback {
   /** The session that waits for a proof; `null` if it does not exist, or its call was made already. */
   async find(sessionId: string): Promise<UiaSessionEntity | null> {
     const session = await this.store.findById(sessionId, this.clock.now());
-    return session?.result === null ? session : null;
+    return session?.result === null && !session.isOnPage ? session : null;
   }
 
   /**

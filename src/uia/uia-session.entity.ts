@@ -46,6 +46,10 @@ export class UiaSessionEntity {
   @Column({ name: 'result', type: 'jsonb', nullable: true })
   result!: Readonly<Record<string, string | null>> | null;
 
+  /** Whether its user agrees on a page, instead of proving anything in the call. */
+  @Column({ name: 'is_on_page', type: 'boolean', default: false })
+  isOnPage!: boolean;
+
   @Column({ name: 'expires_at', type: 'timestamptz' })
   expiresAt!: Date;
 }

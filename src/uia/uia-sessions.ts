@@ -57,7 +57,9 @@ export class UiaSessions {
     const waiting = await this.store.findWaiting(userId, name, this.clock.now());
     const isSame = (one: UiaSessionEntity) =>
       one.deviceId === deviceId && orderedJson(one.parameters) === orderedJson(parameters);
-    return waiting.find(isSame) ?? null;
+    const same = waiting.filter(isSame);
+    // Calls that came at the same time have a session each. The user agrees to one of them.
+    return same.find(({ completed }) => completed.length > 0) ?? same[0] ?? null;
   }
 
   /**
@@ -91,7 +93,8 @@ export class UiaSessions {
   }
 
   /** A new session, which is not stored yet. */
-  open(tx: Tx, { name, userId, deviceId, parameters }: Operation, secret: string | null): UiaSessionEntity {
+  open(tx: Tx, operation: Operation, secret: string | null): UiaSessionEntity {
+    const { name, userId, deviceId, parameters } = operation;
     const sessionId = this.entropy.bytes(18).toString('base64url');
     return {
       sessionId,
@@ -103,6 +106,7 @@ export class UiaSessions {
       secret,
       proven: null,
       result: null,
+      isOnPage: this.pageOf(operation) !== null,
       expiresAt: new Date(tx.startedAt.getTime() + LIFETIME_MS),
     };
   }

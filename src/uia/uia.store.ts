@@ -12,8 +12,8 @@ const INSERT: Statement = {
   name: 'uia_insert',
   text: `
     INSERT INTO uia_sessions
-      (session_id, operation, user_id, device_id, parameters, completed, secret, proven, expires_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+      (session_id, operation, user_id, device_id, parameters, completed, secret, proven, expires_at, is_on_page)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 };
 const FORGET_OLD: Statement = {
   name: 'uia_forget_old',
@@ -25,15 +25,15 @@ const FIND: Statement = {
   name: 'uia_find',
   text: `
     SELECT session_id AS "sessionId", operation, user_id AS "userId", device_id AS "deviceId", parameters, completed,
-      secret, proven, result, expires_at AS "expiresAt"
+      secret, proven, result, is_on_page AS "isOnPage", expires_at AS "expiresAt"
     FROM uia_sessions WHERE user_id = $1 AND session_id = $2 AND expires_at > $3`,
 };
 const FIND_WAITING: Statement = {
   name: 'uia_find_waiting',
   text: `
     SELECT session_id AS "sessionId", operation, user_id AS "userId", device_id AS "deviceId", parameters, completed,
-      secret, proven, result, expires_at AS "expiresAt"
-    FROM uia_sessions WHERE user_id = $1 AND operation = $2 AND result IS NULL AND expires_at > $3
+      secret, proven, result, is_on_page AS "isOnPage", expires_at AS "expiresAt"
+    FROM uia_sessions WHERE user_id = $1 AND operation = $2 AND is_on_page AND result IS NULL AND expires_at > $3
     ORDER BY expires_at DESC`,
 };
 const FIND_BY_ID: Statement = {
@@ -81,7 +81,17 @@ export class UiaStore {
   async insert(tx: Tx, session: UiaSessionEntity): Promise<void> {
     const { sessionId, operation, userId, deviceId, parameters, completed, secret, proven } = session;
     const json = [JSON.stringify(parameters), JSON.stringify(completed)];
-    const values = [sessionId, operation, userId, deviceId, ...json, secret, proven, session.expiresAt];
+    const values = [
+      sessionId,
+      operation,
+      userId,
+      deviceId,
+      ...json,
+      secret,
+      proven,
+      session.expiresAt,
+      session.isOnPage,
+    ];
     await tx.inOrder(
       () => tx.query(INSERT, values),
       () => tx.query(FORGET_OLD, [userId, deviceId, this.limits.challenges]),
@@ -94,7 +104,7 @@ export class UiaStore {
     return session ?? null;
   }
 
-  /** The sessions of a user for this call that have no result yet, the newest first. */
+  /** The sessions of a user for this call that wait for the user on a page, or were approved there, the newest first. */
   findWaiting(userId: string, operation: string, now: Date): Promise<UiaSessionEntity[]> {
     return this.unitOfWork.query(FIND_WAITING, [userId, operation, now]);
   }

@@ -147,7 +147,7 @@ export function unescaped(text: string): string {
 
 function encoded(fields: Fields): string {
   const pairs = Object.entries(fields).flatMap(([name, value]) =>
-    [value].flat().map((one): [string, string] => [name, one as string]),
+    [value].flat().map((one): [string, string] => [name, one]),
   );
   return new URLSearchParams(pairs).toString();
 }

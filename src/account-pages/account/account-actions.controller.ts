@@ -7,7 +7,7 @@ import { WithoutBody } from '../../matrix/json-body.guard.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { PageController } from '../page-controller.decorator.js';
 import { PageRefusal } from '../page.js';
-import { ProofNeeded, Proofs } from '../proof.service.js';
+import { NO_PROOF, ProofNeeded, Proofs } from '../proof.service.js';
 import type { SignedInVisit } from '../visit.js';
 import { Visits } from '../visits.service.js';
 import { AccountActions, type Ending } from './account-actions.service.js';
@@ -80,7 +80,7 @@ export class AccountActionsController {
   async changePassword(@Req() request: Request, @Res() response: Response): Promise<void> {
     const { visit, form } = await this.visits.postSignedIn(request, response);
     const { texts } = visit;
-    if (visit.signedIn.account.passwordHash === null) return this.pages.changePassword(visit);
+    if (await this.proofs.isElsewhere(visit)) return this.pages.changePassword(visit);
     const proven = await this.proofs.verify(visit, form.get('password') ?? '');
     if (proven === null) return this.pages.changePassword(visit, { field: 'old', text: texts.prove.wrong });
     try {
@@ -102,7 +102,8 @@ export class AccountActionsController {
     const { deactivate } = visit.texts;
     try {
       const proven = await this.proofs.require(visit, form, '/account?action=org.matrix.account_deactivate');
-      if (!isNameOf(visit, form)) return await this.pages.deactivate(visit, { error: deactivate.wrong });
+      if (!isNameOf(visit, form))
+        return await this.pages.deactivate(visit, { proof: NO_PROOF, error: deactivate.wrong });
       await this.actions.deactivate(visit, proven, form.get('erase') !== null);
     } catch (error) {
       if (error instanceof ProofNeeded) return this.pages.deactivate(visit, { proof: error.proof });
@@ -121,7 +122,7 @@ function endingOf(form: Parameters): Ending {
   const mode = modeOf(form);
   const deviceIds = form.getAll('device_id');
   if (mode === 'all') return { mode };
-  const [keptDeviceId] = deviceIds;
-  if (keptDeviceId === undefined) throw new PageRefusal(400, 'badRequest');
-  return mode === 'others' ? { mode, keptDeviceId } : { mode, deviceIds };
+  const [first, ...more] = deviceIds;
+  if (first === undefined || (mode === 'others' && more.length > 0)) throw new PageRefusal(400, 'badRequest');
+  return mode === 'others' ? { mode, keptDeviceId: first } : { mode, deviceIds };
 }

@@ -37,7 +37,7 @@ export class AccountPages {
     if (session === null) return this.overview(visit);
     const { context, texts } = visit;
     this.sender.show(visit, {
-      title: session.name ?? texts.account.unnamed,
+      title: session.name?.trim() || texts.account.unnamed,
       content: this.templates.session(session, noticeOf(visit), context),
     });
   }
@@ -48,7 +48,7 @@ export class AccountPages {
     const all = await this.views.list(visit.signedIn.account.userId);
     const wanted = new Set(asked.getAll('device_id'));
     const sessions = mode === 'all' ? all : all.filter(({ deviceId }) => wanted.has(deviceId));
-    if (sessions.length === 0) return this.overview(visit);
+    if (sessions.length === 0 || (mode === 'others' && sessions.length > 1)) return this.overview(visit);
     const proof = refused ?? (await this.proofs.viewFor(visit, endUrlOf(mode, sessions)));
     this.sender.show(visit, {
       title: visit.texts.end.title,
@@ -69,7 +69,7 @@ export class AccountPages {
   }
 
   async changePassword(visit: SignedInVisit, error: ChangePasswordView['error'] = null): Promise<void> {
-    const isElsewhere = visit.signedIn.account.passwordHash === null;
+    const isElsewhere = await this.proofs.isElsewhere(visit);
     this.sender.show(visit, {
       title: visit.texts.password.title,
       status: error === null ? 200 : error.field === 'old' ? 401 : 400,
@@ -86,7 +86,7 @@ export class AccountPages {
       refused ?? (await this.proofs.viewFor(visit, '/account?action=org.matrix.account_deactivate'));
     this.sender.show(visit, {
       title: visit.texts.deactivate.title,
-      status: refused !== undefined ? 401 : error !== null ? 400 : 200,
+      status: error !== null ? 400 : refused === undefined ? 200 : 401,
       content: this.templates.deactivate({ userId, proof, error }, visit.context),
     });
   }

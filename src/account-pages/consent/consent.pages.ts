@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { AuthorizationRequest } from '../../oauth/authorization/authorization.rules.js';
-import { formActionOf } from '../../oauth/authorization/callback.rules.js';
+import { formActionOf, targetOf } from '../../oauth/authorization/callback.rules.js';
 import { hostOf, titleOf } from '../../oauth/clients/client-metadata.rules.js';
 import type { Client } from '../../oauth/clients/clients.store.js';
 import { PageSender } from '../page-sender.js';
@@ -23,16 +23,15 @@ export class ConsentPages {
     const { context, texts, url, signedIn } = visit;
     const { redirectUri } = target;
     const app = appViewOf(client);
-    const action = formActionOf(redirectUri);
     this.sender.show(visit, {
       title: texts.consent.title(app.title),
-      formAction: action,
+      formAction: formActionOf(redirectUri),
       content: this.templates.consent(
         {
           app,
           userId: signedIn.account.userId,
           deviceId: scope.deviceId,
-          target: action,
+          target: targetOf(redirectUri),
           request: url.slice(url.indexOf('?') + 1),
           url,
         },

@@ -57,7 +57,7 @@ export class LoginFallbackController {
       );
       this.pages.done(visit, toSession(session, this.environment.serverName));
     } catch (error) {
-      if (!(error instanceof MatrixError) || error.status === 429 || error.status >= 500) throw error;
+      if (!(error instanceof MatrixError) || (error.status !== 401 && error.status !== 403)) throw error;
       this.refusals.refused(request, error);
       this.pages.ask(visit, form);
     }

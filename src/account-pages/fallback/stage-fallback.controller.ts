@@ -8,11 +8,9 @@ import { MatrixError } from '../../matrix/matrix-error.js';
 import { Refusals } from '../../matrix/refusals.js';
 import { UiaFallback } from '../../uia/uia-fallback.js';
 import { ApiPage, PageController } from '../page-controller.decorator.js';
-import { PageSender } from '../page-sender.js';
-import { PageTemplates } from '../page-templates.js';
 import type { StageView } from '../templates/views.js';
-import type { Visit } from '../visit.js';
 import { Visits } from '../visits.service.js';
+import { StageFallbackPages } from './stage-fallback.pages.js';
 
 const PATHS = [CLIENT_V3, CLIENT_R0].map((base) => `${base}/auth/:stage/fallback/web`);
 
@@ -32,8 +30,7 @@ export class StageFallbackController {
   constructor(
     private readonly visits: Visits,
     private readonly uia: UiaFallback,
-    private readonly templates: PageTemplates,
-    private readonly sender: PageSender,
+    private readonly pages: StageFallbackPages,
     private readonly refusals: Refusals,
   ) {}
 
@@ -48,11 +45,10 @@ export class StageFallbackController {
   ): Promise<void> {
     const visit = await this.visits.open(request, response);
     // This stage is the account page itself.
-    if (type === 'm.oauth' || type === 'org.matrix.cross_signing_reset')
-      return this.sender.redirect(visit, '/account?action=org.matrix.cross_signing_reset');
+    if (type === 'm.oauth' || type === 'org.matrix.cross_signing_reset') return this.pages.goToAccount(visit);
     const session = visit.query.get('session') ?? '';
-    if (!isStage(type) || (await this.uia.find(session)) === null) return this.gone(visit);
-    this.ask(visit, type, session, null);
+    if (!isStage(type) || (await this.uia.find(session)) === null) return this.pages.gone(visit);
+    this.pages.ask(visit, type, session, null);
   }
 
   @ApiExcludeEndpoint()
@@ -65,7 +61,7 @@ export class StageFallbackController {
   ): Promise<void> {
     const { visit, form } = await this.visits.post(request, response);
     const session = form.get('session') ?? '';
-    if (!isStage(type) || (await this.uia.find(session)) === null) return this.gone(visit);
+    if (!isStage(type) || (await this.uia.find(session)) === null) return this.pages.gone(visit);
     try {
       await this.uia.attempt(session, type, AUTHS[type](form), visit.origin.address);
     } catch (error) {
@@ -73,29 +69,9 @@ export class StageFallbackController {
       this.refusals.refused(request, error);
       const { signIn, register } = visit.texts;
       const text = type === 'm.login.registration_token' ? register.badToken : signIn.failed;
-      return this.ask(visit, type, session, text);
+      return this.pages.ask(visit, type, session, text);
     }
-    const { context, texts } = visit;
-    this.sender.show(visit, {
-      title: texts.fallback.proveDone,
-      content: this.templates.stageDone(context),
-    });
-  }
-
-  private ask(visit: Visit, stage: StageView['stage'], session: string, error: string | null): void {
-    const { context, texts, url } = visit;
-    const [action = url] = url.split('?');
-    this.sender.show(visit, {
-      title: texts.fallback.proveTitle,
-      status: error === null ? 200 : 401,
-      content: this.templates.stage({ action, session, stage, error }, context),
-    });
-  }
-
-  private gone(visit: Visit): void {
-    const { problems, fallback } = visit.texts;
-    const [title = ''] = problems.notFound;
-    this.sender.show(visit, { title, status: 404, content: this.templates.message(title, fallback.gone) });
+    this.pages.done(visit);
   }
 }
 

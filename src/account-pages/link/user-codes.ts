@@ -3,6 +3,7 @@ import { type Attempt, RateLimiter } from '../../admission/rate-limiter.js';
 import { AuditService } from '../../audit/audit.service.js';
 import type { Tx } from '../../database/tx.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
+import { Refusals } from '../../matrix/refusals.js';
 import type { SignedInVisit } from '../visit.js';
 
 /** Keeps people from guessing user codes, and records what they decide. */
@@ -11,16 +12,15 @@ export class UserCodes {
   constructor(
     private readonly limiter: RateLimiter,
     private readonly audit: AuditService,
+    private readonly refusals: Refusals,
   ) {}
 
   /**
    * Counts an attempt that finds nothing, for the user and for the address.
    * @throws {MatrixError} `M_LIMIT_EXCEEDED`
    */
-  async count<Found>(
-    { origin, signedIn }: SignedInVisit,
-    find: () => Promise<Found | null>,
-  ): Promise<Found | null> {
+  async count<Found>(visit: SignedInVisit, find: () => Promise<Found | null>): Promise<Found | null> {
+    const { origin, signedIn, request } = visit;
     const attempts: Attempt[] = [
       ['user_code_address', origin.address],
       ['user_code_user', signedIn.account.userId],
@@ -32,8 +32,9 @@ export class UserCodes {
         return found;
       });
     } catch (error) {
-      if (error instanceof WrongCode) return null;
-      throw error;
+      if (!(error instanceof WrongCode)) throw error;
+      this.refusals.refused(request, error);
+      return null;
     }
   }
 

@@ -1,6 +1,7 @@
-import { Get, HttpCode, Optional, Post, Req, Res } from '@nestjs/common';
+import { Get, Optional, Post, Req, Res } from '@nestjs/common';
 import { ApiExcludeEndpoint, ApiQuery } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
+import { AccountsService } from '../../accounts/accounts.service.js';
 import { PasswordsService } from '../../accounts/passwords.service.js';
 import { RateLimited } from '../../admission/rate-limited.decorator.js';
 import type { Parameters } from '../../matrix/form-body.js';
@@ -95,25 +96,24 @@ export class PasswordAdviceController {
   constructor(
     private readonly visits: Visits,
     private readonly passwords: PasswordsService,
+    private readonly accounts: AccountsService,
+    private readonly sender: PageSender,
   ) {}
 
   @ApiExcludeEndpoint()
   @Post('register/advice')
-  @HttpCode(200)
   @WithoutBody()
   @RateLimited('available')
-  async advise(@Req() request: Request, @Res({ passthrough: true }) response: Response): Promise<object> {
+  async advise(@Req() request: Request, @Res() response: Response): Promise<void> {
     const { visit, form } = await this.visits.post(request, response);
-    response.set('Cache-Control', 'no-store');
     const { signedIn, texts } = visit;
+    const userId = signedIn?.account.userId ?? this.accounts.canonicalName(form.get('username') ?? '');
     try {
-      const userId = signedIn?.account.userId ?? form.get('username') ?? '';
       await this.passwords.requireStrong(form.get('password') ?? '', userId, texts.language);
-      return { advice: texts.register.strong };
+      this.sender.tell(visit, { advice: texts.register.strong });
     } catch (error) {
-      if (error instanceof MatrixError && error.errcode === 'M_WEAK_PASSWORD')
-        return { advice: error.message };
-      throw error;
+      if (!(error instanceof MatrixError) || error.errcode !== 'M_WEAK_PASSWORD') throw error;
+      this.sender.tell(visit, { advice: error.message });
     }
   }
 }

@@ -13,11 +13,13 @@ export interface Field {
   /** Names the advice that the script shows below the field. */
   readonly advice?: string;
   readonly isOptional?: boolean;
+  /** Tells fields of the same name apart, where a page has several forms. */
+  readonly of?: string;
 }
 
 /** An input with its label, a hint and an error, tied together for screen readers. */
-export function field({ name, label, hint, error, ...input }: Field): Html {
-  const id = `field-${name}`;
+export function field({ name, label, hint, error, of = 'field', ...input }: Field): Html {
+  const id = `${of}-${name}`;
   const describedBy = [
     ...(hint ? [`${id}-hint`] : []),
     ...(error ? [`${id}-error`] : []),

@@ -25,6 +25,8 @@ for (const input of document.querySelectorAll('input[data-advice]')) {
       }
     }, 400);
   });
+  // The answer would come too late, and the form's token may have changed by then.
+  input.form.addEventListener('submit', () => clearTimeout(timer));
 }
 for (const input of document.querySelectorAll('input[name=user_code]')) {
   input.addEventListener('input', () => {

@@ -25,13 +25,13 @@ export function signInTemplate(view: SignInView, context: PageContext): Html {
       )
     }
     ${view.others.length > 0 && view.hasPasswords && html`<h2>${signIn.other}</h2>`}
-    ${view.others.map(({ type, title, fields }) =>
+    ${view.others.map(({ type, title, fields }, at) =>
       form(
         context,
         view.action,
         hidden('continue', view.continue),
         hidden('type', type),
-        fields.map((one) => field({ ...one, name: one.name })),
+        fields.map((one) => field({ ...one, of: `other-${at}` })),
         html`<div class="actions">${button(title, 'plain')}</div>`,
       ),
     )}

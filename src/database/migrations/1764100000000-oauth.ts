@@ -21,6 +21,7 @@ export class OAuth1764100000000 implements MigrationInterface {
       CREATE INDEX refresh_tokens_client_idx ON refresh_tokens (oauth_client_id) WHERE oauth_client_id IS NOT NULL;
       ALTER TABLE access_tokens ADD COLUMN is_oauth boolean NOT NULL DEFAULT false;
       ALTER TABLE audit_entries ADD COLUMN client_id text;
+      ALTER TABLE uia_sessions ADD COLUMN is_on_page boolean NOT NULL DEFAULT false;
 
       CREATE TABLE oauth_grants (
         user_id text NOT NULL,
@@ -81,6 +82,7 @@ export class OAuth1764100000000 implements MigrationInterface {
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(`
       DROP TABLE browser_sessions, oauth_device_grants, oauth_grants;
+      ALTER TABLE uia_sessions DROP COLUMN is_on_page;
       ALTER TABLE audit_entries DROP COLUMN client_id;
       ALTER TABLE access_tokens DROP COLUMN is_oauth;
       ALTER TABLE refresh_tokens DROP COLUMN oauth_client_id, DROP COLUMN oauth_scope, DROP COLUMN session_digest;

@@ -26,6 +26,14 @@ export function callbackOf(
  * of an app. Browsers hold redirects after a form against it.
  */
 export function formActionOf(redirectUri: string): string {
+  const { protocol, hostname, port } = new URL(redirectUri);
+  // A policy cannot name an IPv6 address.
+  if (hostname.startsWith('[')) return `${protocol}//*${port === '' ? '' : `:${port}`}`;
+  return targetOf(redirectUri);
+}
+
+/** Where the browser goes on, as people can check it. */
+export function targetOf(redirectUri: string): string {
   const { protocol, origin } = new URL(redirectUri);
   return protocol === 'https:' || protocol === 'http:' ? origin : protocol;
 }

@@ -29,6 +29,14 @@ export class PageGate {
   }
 
   /**
+   * Counts a try, so that names cannot be tried without a limit.
+   * @throws {MatrixError} `M_LIMIT_EXCEEDED`
+   */
+  async countTry(address: string): Promise<void> {
+    await this.gate.countChallenge(address);
+  }
+
+  /**
    * Counts a registration and checks its token.
    * @throws {MatrixError} `M_FORBIDDEN` for a wrong token and while registration is closed; `M_LIMIT_EXCEEDED`
    */

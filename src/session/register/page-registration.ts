@@ -48,6 +48,7 @@ export class PageRegistration {
     origin: Origin,
     alongside: (tx: Tx, userId: string) => Promise<Result>,
   ): Promise<Result> {
+    await this.gate.countTry(origin.address);
     const userId = await this.names.forPerson(username);
     await this.passwords.requireStrong(password, userId, language);
     await this.gate.admit(token, origin.address);
