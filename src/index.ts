@@ -87,6 +87,7 @@ export type {
   ConsentView,
   DeactivateView,
   EndView,
+  LinkTo,
   LinkView,
   Look,
   OtherSignIn,

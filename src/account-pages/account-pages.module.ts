@@ -7,7 +7,7 @@ import { AccountPages } from './account/account.pages.js';
 import { AccountViewService } from './account/account-view.service.js';
 import { ResetController } from './account/reset.controller.js';
 import { ResetService } from './account/reset.service.js';
-import { AssetsController } from './assets.controller.js';
+import { AssetsController, NoPageController } from './assets.controller.js';
 import { BrowserSessionEntity } from './browser/browser-session.entity.js';
 import { BrowserSessionsHousekeeping } from './browser/browser-sessions.housekeeping.js';
 import { BrowserSessionsListener } from './browser/browser-sessions.listener.js';
@@ -54,6 +54,7 @@ export class AccountPagesModule {
             AssetsController,
             LoginFallbackController,
             StageFallbackController,
+            NoPageController,
           ]
         : [],
       providers: [

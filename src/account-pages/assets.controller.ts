@@ -32,3 +32,13 @@ export class AssetsController {
     response.type(logo.type).send(logo.bytes);
   }
 }
+
+/** Says in a page that there is none. It must come after all other controllers of pages. */
+@PageController('account')
+export class NoPageController {
+  @Get('*path')
+  @ApiExcludeEndpoint()
+  refuse(): never {
+    throw new PageRefusal(404, 'notFound');
+  }
+}

@@ -10,6 +10,7 @@ import { PageRefusal } from './page.js';
 import { PageSender } from './page-sender.js';
 import { PageTemplates } from './page-templates.js';
 import { textsFor } from './texts/languages.js';
+import type { LinkTo } from './templates/views.js';
 import type { Texts } from './texts/en.js';
 
 /** An error, as a page shows it. */
@@ -44,7 +45,7 @@ export class PageExceptionFilter implements ExceptionFilter {
     const [title, text] = texts.problems[problem] as readonly [string, string];
     this.sender.show(
       { response, context: { texts, look: this.looks.look, csrf: '' } },
-      { title, content: this.templates.message(title, text), status, headers },
+      { title, content: this.templates.message(title, text, linkOf(problem, texts)), status, headers },
     );
   }
 }
@@ -62,6 +63,11 @@ function problemOf(exception: unknown): Problem {
   // The user may not act any more, or has been signed out meanwhile.
   if (status === 401 || status === 403) return { status: 403, problem: 'gone' };
   return { status: status === 413 ? 413 : 400, problem: 'badRequest' };
+}
+
+/** Who was signed out can sign in again. */
+function linkOf(problem: Problem['problem'], { signIn }: Texts): LinkTo | null {
+  return problem === 'gone' ? { url: '/account/login', text: signIn.title } : null;
 }
 
 function later(retryAfter: string): Problem {

@@ -18,6 +18,7 @@ import type {
   ConsentView,
   DeactivateView,
   EndView,
+  LinkTo,
   LinkView,
   Look,
   PageContext,
@@ -127,9 +128,12 @@ export class PageTemplates {
     return stageDoneTemplate(context);
   }
 
-  /** A page that only says something. */
-  message(title: string, text: string): Html {
-    return message(title, text);
+  /**
+   * A page that only says something.
+   * @param link where people may go on; `null`: nowhere
+   */
+  message(title: string, text: string, link: LinkTo | null = null): Html {
+    return message(title, text, link);
   }
 
   private styleElement(look: Look): Html {

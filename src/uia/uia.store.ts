@@ -104,7 +104,7 @@ export class UiaStore {
     return session ?? null;
   }
 
-  /** The sessions of a user for this call that wait for the user on a page, or were approved there, the newest first. */
+  /** The sessions for this call that wait for the user on a page, or were approved there; the newest first. */
   findWaiting(userId: string, operation: string, now: Date): Promise<UiaSessionEntity[]> {
     return this.unitOfWork.query(FIND_WAITING, [userId, operation, now]);
   }

@@ -104,6 +104,7 @@ describe('The public API', () => {
         "Html",
         "InTransaction",
         "Limits",
+        "LinkTo",
         "LinkView",
         "ListPasswordPolicy",
         "LockedUserAllowed",

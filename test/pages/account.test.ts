@@ -896,3 +896,16 @@ describe('The look of the pages', () => {
     });
   });
 });
+
+describe('The overview', () => {
+  it('says so if nothing was selected', async () => {
+    const { visitor } = await somebody();
+    const page = await visitor.get('/account?action=org.matrix.device_delete&mode=selected');
+    expect(textOf(page)).toContain('Select the devices that you want to sign out first.');
+  });
+
+  it('is not what is shown for a path that does not exist', async () => {
+    const page = await new Visitor(app()).get('/account/nothing');
+    expect([page.status, textOf(page)]).toEqual([404, expect.stringContaining('There is no such page')]);
+  });
+});

@@ -1,7 +1,14 @@
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /** Files that take much longer than all others. A worker that began one last would work on alone at the end. */
-const LONGEST = ['package/extending', 'scenario/endings', 'scenario/database-outage', 'package/peers'];
+const LONGEST = [
+  'package/extending',
+  'chromium/flows',
+  'chromium/looks',
+  'scenario/endings',
+  'scenario/database-outage',
+  'package/peers',
+];
 
 /** Starts the longest files first, so that all workers end at about the same time. */
 export default class LongestFirst extends BaseSequencer {

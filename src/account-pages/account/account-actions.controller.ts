@@ -91,7 +91,8 @@ export class AccountActionsController {
       if (!(error instanceof MatrixError) || error.errcode !== 'M_WEAK_PASSWORD') throw error;
       return this.pages.changePassword(visit, { field: 'next', text: error.message });
     }
-    this.pages.done(visit, texts.password.done, texts.account.done);
+    const back = { url: '/account', text: texts.account.back };
+    this.pages.done(visit, texts.password.done, texts.account.done, back);
   }
 
   @ApiExcludeEndpoint()

@@ -3,7 +3,14 @@ import type { Parameters } from '../../matrix/form-body.js';
 import { PageSender } from '../page-sender.js';
 import { PageTemplates } from '../page-templates.js';
 import { Proofs } from '../proof.service.js';
-import type { ChangePasswordView, EndView, ProofView, ResetView, SessionView } from '../templates/views.js';
+import type {
+  ChangePasswordView,
+  EndView,
+  LinkTo,
+  ProofView,
+  ResetView,
+  SessionView,
+} from '../templates/views.js';
 import type { SignedInVisit } from '../visit.js';
 import { AccountViewService } from './account-view.service.js';
 import { ResetService } from './reset.service.js';
@@ -21,12 +28,13 @@ export class AccountPages {
     private readonly sender: PageSender,
   ) {}
 
-  async overview(visit: SignedInVisit): Promise<void> {
+  /** @param notice what to say above it; default: what was just done */
+  async overview(visit: SignedInVisit, notice = noticeOf(visit)): Promise<void> {
     const { context, texts } = visit;
     const view = {
       ...(await this.views.overview(visit)),
       hasPassword: await this.proofs.hasPassword(visit),
-      notice: noticeOf(visit),
+      notice,
     };
     this.sender.show(visit, { title: texts.account.title, content: this.templates.account(view, context) });
   }
@@ -48,6 +56,8 @@ export class AccountPages {
     const all = await this.views.list(visit.signedIn.account.userId);
     const wanted = new Set(asked.getAll('device_id'));
     const sessions = mode === 'all' ? all : all.filter(({ deviceId }) => wanted.has(deviceId));
+    if (asked.get('mode') === 'selected' && wanted.size === 0)
+      return this.overview(visit, visit.texts.account.noneSelected);
     if (sessions.length === 0 || (mode === 'others' && sessions.length > 1)) return this.overview(visit);
     const proof = refused ?? (await this.proofs.viewFor(visit, endUrlOf(mode, sessions)));
     this.sender.show(visit, {
@@ -73,7 +83,10 @@ export class AccountPages {
     this.sender.show(visit, {
       title: visit.texts.password.title,
       status: error === null ? 200 : error.field === 'old' ? 401 : 400,
-      content: this.templates.changePassword({ isElsewhere, error }, visit.context),
+      content: this.templates.changePassword(
+        { userId: visit.signedIn.account.userId, isElsewhere, error },
+        visit.context,
+      ),
     });
   }
 
@@ -92,8 +105,8 @@ export class AccountPages {
   }
 
   /** A page that only says that something is done. */
-  done(visit: SignedInVisit, title: string, text: string): void {
-    this.sender.show(visit, { title, content: this.templates.message(title, text) });
+  done(visit: SignedInVisit, title: string, text: string, link: LinkTo | null = null): void {
+    this.sender.show(visit, { title, content: this.templates.message(title, text, link) });
   }
 
   /** Back to the overview, which says what was done. */

@@ -131,7 +131,7 @@ export function resetTemplate({ waiting, proof }: ResetView, context: PageContex
 }
 
 export function changePasswordTemplate(
-  { isElsewhere, error }: ChangePasswordView,
+  { userId, isElsewhere, error }: ChangePasswordView,
   context: PageContext,
 ): Html {
   const { password } = context.texts;
@@ -142,6 +142,8 @@ export function changePasswordTemplate(
         : form(
             context,
             '/account/password',
+            // Tells password managers whose password changes.
+            html`<input type="text" autocomplete="username" value="${userId}" readonly hidden />`,
             field({
               name: 'password',
               label: password.old,

@@ -1,5 +1,5 @@
 import { html, type Html, type Part } from '../html.js';
-import type { PageContext } from './views.js';
+import type { LinkTo, PageContext } from './views.js';
 
 /** A field with its label. */
 export interface Field {
@@ -98,7 +98,8 @@ export function time(at: Date, { texts }: PageContext): Html {
 }
 
 /** A page that only says something. */
-export function message(title: string, text: Part): Html {
+export function message(title: string, text: Part, link: LinkTo | null): Html {
   return html`<h1>${title}</h1>
-    <p>${text}</p>`;
+    <p>${text}</p>
+    ${link !== null && html`<p><a href="${link.url}">${link.text}</a></p>`}`;
 }

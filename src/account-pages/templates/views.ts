@@ -31,6 +31,12 @@ export interface OtherSignIn {
   }[];
 }
 
+/** A link below a message. */
+export interface LinkTo {
+  readonly url: string;
+  readonly text: string;
+}
+
 /** Signing in. */
 export interface SignInView {
   /** Where the form goes. */
@@ -159,6 +165,7 @@ export interface ResetView {
 
 /** A form of the account with fields of its own. */
 export interface ChangePasswordView {
+  readonly userId: string;
   readonly isElsewhere: boolean;
   readonly error: { readonly field: 'old' | 'next'; readonly text: string } | null;
 }
