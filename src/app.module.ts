@@ -1,5 +1,5 @@
 import { type DynamicModule, Module } from '@nestjs/common';
-import { AccountPagesModule } from './account-pages/account-pages.module.js';
+import { BrowserSessionsModule } from './account-pages/browser/browser-sessions.module.js';
 import { AccountsModule } from './accounts/accounts.module.js';
 import { AdminModule } from './admin/admin.module.js';
 import { AppservicesModule } from './appservices/appservices.module.js';
@@ -84,7 +84,8 @@ export class AppModule {
         ...(parts.has('register') ? [RegisterModule] : []),
         DevicesModule,
         OAuthModule.forRoot(mayUseOAuth(known)),
-        AccountPagesModule.forRoot(mayUseOAuth(known)),
+        BrowserSessionsModule,
+        ...(mayUseOAuth(known) ? [accountPages()] : []),
         ...(parts.has('keys') ? [KeysModule] : []),
         ...(extensions.length === 0 ? [] : [DeletionLimitModule, ...extensions]),
         ReconcilerModule,
@@ -100,6 +101,12 @@ function mayBeAsked(known: Setup | undefined): boolean {
   if (known === undefined) return true;
   const { secret, secretFile } = known.environment.homeserver;
   return secret !== null || secretFile !== null;
+}
+
+/** Loaded only where there are pages, because they take memory. */
+async function accountPages(): Promise<DynamicModule> {
+  const { AccountPagesModule } = await import('./account-pages/account-pages.module.js');
+  return { module: AccountPagesModule };
 }
 
 /** Whether clients may sign in by OAuth 2.0. */

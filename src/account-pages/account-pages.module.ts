@@ -1,5 +1,4 @@
-import { type DynamicModule, Module } from '@nestjs/common';
-import { TypeOrmModule } from '@nestjs/typeorm';
+import { Module } from '@nestjs/common';
 import { AccountActions } from './account/account-actions.service.js';
 import { AccountActionsController, SessionActionsController } from './account/account-actions.controller.js';
 import { AccountPageController } from './account/account.controller.js';
@@ -8,11 +7,7 @@ import { AccountViewService } from './account/account-view.service.js';
 import { ResetController } from './account/reset.controller.js';
 import { ResetService } from './account/reset.service.js';
 import { AssetsController, NoPageController } from './assets.controller.js';
-import { BrowserSessionEntity } from './browser/browser-session.entity.js';
-import { BrowserSessionsHousekeeping } from './browser/browser-sessions.housekeeping.js';
-import { BrowserSessionsListener } from './browser/browser-sessions.listener.js';
 import { BrowserSessions } from './browser/browser-sessions.service.js';
-import { BrowserSessionsStore } from './browser/browser-sessions.store.js';
 import { ConsentController } from './consent/consent.controller.js';
 import { ConsentPages } from './consent/consent.pages.js';
 import { LoginFallbackController } from './fallback/login-fallback.controller.js';
@@ -32,52 +27,40 @@ import { SignInService } from './sign-in/sign-in.service.js';
 import { Visits } from './visits.service.js';
 
 /** The pages where people sign in, let apps and devices in, and look after their account. */
-@Module({})
-export class AccountPagesModule {
-  /** @param mayBeOn whether there are pages, or that is not known yet */
-  static forRoot(mayBeOn: boolean): DynamicModule {
-    return {
-      module: AccountPagesModule,
-      imports: [TypeOrmModule.forFeature([BrowserSessionEntity])],
-      controllers: mayBeOn
-        ? [
-            SignInController,
-            SignOutController,
-            RegisterPageController,
-            PasswordAdviceController,
-            ConsentController,
-            LinkController,
-            AccountPageController,
-            SessionActionsController,
-            AccountActionsController,
-            ResetController,
-            AssetsController,
-            LoginFallbackController,
-            StageFallbackController,
-            NoPageController,
-          ]
-        : [],
-      providers: [
-        AccountActions,
-        AccountPages,
-        AccountViewService,
-        BrowserSessions,
-        BrowserSessionsHousekeeping,
-        BrowserSessionsListener,
-        BrowserSessionsStore,
-        ConsentPages,
-        LinkService,
-        LoginFallbackPages,
-        LookService,
-        PageSender,
-        Proofs,
-        ResetService,
-        SignInPages,
-        SignInService,
-        StageFallbackPages,
-        UserCodes,
-        Visits,
-      ],
-    };
-  }
-}
+@Module({
+  controllers: [
+    SignInController,
+    SignOutController,
+    RegisterPageController,
+    PasswordAdviceController,
+    ConsentController,
+    LinkController,
+    AccountPageController,
+    SessionActionsController,
+    AccountActionsController,
+    ResetController,
+    AssetsController,
+    LoginFallbackController,
+    StageFallbackController,
+    NoPageController,
+  ],
+  providers: [
+    AccountActions,
+    AccountPages,
+    AccountViewService,
+    BrowserSessions,
+    ConsentPages,
+    LinkService,
+    LoginFallbackPages,
+    LookService,
+    PageSender,
+    Proofs,
+    ResetService,
+    SignInPages,
+    SignInService,
+    StageFallbackPages,
+    UserCodes,
+    Visits,
+  ],
+})
+export class AccountPagesModule {}

@@ -115,20 +115,11 @@ export class BrowserSessions {
   }
 
   /** Lets a session outlive the end of all others in this transaction. */
-  keep(tx: Tx, { sessionDigest }: BrowserSessionRef): void {
-    keptOf(tx, this).digest = sessionDigest;
-  }
-
-  /** Ends all sessions of a user, but the one that is kept in this transaction. */
-  endAll(tx: Tx, userId: string): Promise<void> {
-    return this.store.deleteOthers(tx, userId, keptOf(tx, this).digest);
+  keep(tx: Tx, session: BrowserSessionRef): void {
+    this.store.keep(tx, session);
   }
 
   private async requireAlive(tx: Tx, session: BrowserSessionRef): Promise<void> {
     if (!(await this.store.hold(tx, session))) throw MatrixError.forbidden('You have been signed out');
   }
-}
-
-function keptOf(tx: Tx, owner: object): { digest: Buffer | null } {
-  return tx.local(owner, () => ({ digest: null as Buffer | null }));
 }

@@ -94,8 +94,17 @@ export class BrowserSessionsStore {
     return (await tx.query(DELETE, [userId, sessionDigest])).length === 1;
   }
 
-  /** Deletes every session of a user but one. */
-  async deleteOthers(tx: Tx, userId: string, kept: Buffer | null): Promise<void> {
-    await tx.query(DELETE_OTHERS, [userId, kept]);
+  /** Lets a session outlive {@link deleteAll} in this transaction. */
+  keep(tx: Tx, { sessionDigest }: BrowserSessionRef): void {
+    this.keptOf(tx).digest = sessionDigest;
+  }
+
+  /** Deletes every session of a user, but the one that is kept in this transaction. */
+  async deleteAll(tx: Tx, userId: string): Promise<void> {
+    await tx.query(DELETE_OTHERS, [userId, this.keptOf(tx).digest]);
+  }
+
+  private keptOf(tx: Tx): { digest: Buffer | null } {
+    return tx.local(this, () => ({ digest: null as Buffer | null }));
   }
 }
