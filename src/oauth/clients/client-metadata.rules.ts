@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { z } from 'zod';
 import { orderedJson } from '../../matrix/canonical-json.js';
 import { isStorable } from '../../matrix/json-body.js';
 import { OAuthError } from '../../matrix/oauth-error.js';
@@ -27,47 +28,88 @@ export interface ClientMetadata {
   readonly application_type: ApplicationType;
 }
 
+const uri = z.string().max(URI_LIMIT).refine(isStorable);
+const list = z.array(z.string()).transform((values) => [...new Set(values)]);
+
+/** Characters that are not seen, or change the place or the direction of the text around them. */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
+/** Joins the parts of an emoji. */
+const JOINER = '\u200D';
+
+const registration = z
+  .object({
+    client_uri: uri.refine((value) => publicHostOf(value) !== null),
+    client_name: z
+      .string()
+      .refine((name) => name.trim() !== '' && [...name].length <= NAME_LIMIT && isStorable(name))
+      .refine((name) => !UNSEEN.test(name.replaceAll(JOINER, '')))
+      .nullish(),
+    logo_uri: uri.nullish(),
+    tos_uri: uri.nullish(),
+    policy_uri: uri.nullish(),
+    redirect_uris: list.pipe(z.array(uri).max(MOST_REDIRECT_URIS)).nullish(),
+    response_types: list.nullish(),
+    grant_types: list.nullish(),
+    token_endpoint_auth_method: z.literal('none').nullish(),
+    application_type: z.enum(['web', 'native']).nullish(),
+  })
+  .superRefine((given, context) => {
+    const host = publicHostOf(given.client_uri)!;
+    const refuse = (field: keyof typeof given) => context.addIssue({ code: 'custom', path: [field] });
+    for (const field of ['logo_uri', 'tos_uri', 'policy_uri'] as const) {
+      const linked = given[field] ?? null;
+      if (linked !== null && !isAtOrBelow(publicHostOf(linked) ?? '', host)) refuse(field);
+    }
+    const { grant_types, response_types } = grantsOf(given);
+    const redirects = given.redirect_uris ?? [];
+    const byCode = grant_types.includes(CODE_GRANT);
+    if (!byCode && !grant_types.includes(DEVICE_GRANT)) refuse('grant_types');
+    if (byCode && response_types.length === 0) refuse('response_types');
+    const type = given.application_type ?? 'web';
+    if ((byCode && redirects.length === 0) || !redirects.every((one) => isRedirectUri(one, type, host)))
+      refuse('redirect_uris');
+  });
+
+type Registration = z.output<typeof registration>;
+
+/** What each field must be, in words for the developer of a client. */
+const RULES: Readonly<Record<string, string>> = {
+  client_uri: 'client_uri must be an https URL of a public host, without a user',
+  client_name: `client_name must have 1 to ${NAME_LIMIT} characters, without control characters`,
+  logo_uri: 'logo_uri must be an https URL at the host of client_uri, or below it',
+  tos_uri: 'tos_uri must be an https URL at the host of client_uri, or below it',
+  policy_uri: 'policy_uri must be an https URL at the host of client_uri, or below it',
+  redirect_uris: `redirect_uris must be 1 to ${MOST_REDIRECT_URIS} URIs that belong to the host of client_uri, in a form for this application_type`,
+  response_types: 'response_types must be a list with code, for the grant authorization_code',
+  grant_types: 'grant_types must be a list with authorization_code or the device code grant',
+  token_endpoint_auth_method: 'token_endpoint_auth_method must be none: clients have no secret here',
+  application_type: 'application_type must be web or native',
+};
+
 /**
  * Reads the registration of a client ("Client registration"). What is unknown is left out.
  * @throws {OAuthError} 400 `invalid_client_metadata` or `invalid_redirect_uri`
  */
 export function toClientMetadata(body: Readonly<Record<string, unknown>>): ClientMetadata {
-  const client_uri = need(text(body, 'client_uri', URI_LIMIT), 'client_uri is needed');
-  const host = publicHostOf(client_uri);
-  if (host === null) throw invalid('client_uri must be an https URL of a public host, without a user');
-  const application_type = body['application_type'] ?? 'web';
-  if (application_type !== 'web' && application_type !== 'native')
-    throw invalid('application_type must be web or native');
-  if ((body['token_endpoint_auth_method'] ?? 'none') !== 'none')
-    throw invalid('token_endpoint_auth_method must be none: clients have no secret here');
-  const grants = grantsOf(body);
-  const redirect_uris = list(body, 'redirect_uris') ?? [];
-  if (grants.grant_types.includes(CODE_GRANT) && redirect_uris.length === 0)
-    throw new OAuthError(400, 'invalid_redirect_uri', 'The code grant needs a redirect URI');
-  if (redirect_uris.length > MOST_REDIRECT_URIS)
+  const { data, error } = registration.safeParse(body);
+  if (error !== undefined) {
+    const [{ path, code }] = error.issues as [z.core.$ZodIssue];
+    const field = String(path[0]);
+    const isAboutUris = field === 'redirect_uris' && code !== 'invalid_type';
     throw new OAuthError(
       400,
-      'invalid_redirect_uri',
-      `There may be at most ${MOST_REDIRECT_URIS} redirect URIs`,
+      isAboutUris ? 'invalid_redirect_uri' : 'invalid_client_metadata',
+      RULES[field]!,
     );
-  for (const uri of redirect_uris) {
-    if (uri.length > URI_LIMIT || !isRedirectUri(uri, application_type, host))
-      throw new OAuthError(
-        400,
-        'invalid_redirect_uri',
-        'A redirect URI does not belong to the host of client_uri, or is not of the form for this application_type',
-      );
   }
+  const { client_uri, client_name, logo_uri, tos_uri, policy_uri, redirect_uris, application_type } = data;
   return {
     client_uri,
-    ...optional('client_name', nameOf(body)),
-    ...optional('logo_uri', linkOf(body, 'logo_uri', host)),
-    ...optional('tos_uri', linkOf(body, 'tos_uri', host)),
-    ...optional('policy_uri', linkOf(body, 'policy_uri', host)),
-    redirect_uris,
-    ...grants,
+    ...present({ client_name, logo_uri, tos_uri, policy_uri }),
+    redirect_uris: redirect_uris ?? [],
+    ...grantsOf(data),
     token_endpoint_auth_method: 'none',
-    application_type,
+    application_type: application_type ?? 'web',
   };
 }
 
@@ -90,71 +132,22 @@ export function titleOf(metadata: ClientMetadata): string {
   return metadata.client_name ?? hostOf(metadata);
 }
 
+/** The grants that are known here; every client gets refresh tokens. */
 function grantsOf(
-  body: Readonly<Record<string, unknown>>,
+  asked: Pick<Registration, 'grant_types' | 'response_types'>,
 ): Pick<ClientMetadata, 'grant_types' | 'response_types'> {
-  const asked = list(body, 'grant_types') ?? [CODE_GRANT];
-  const known = new Set(GRANT_TYPES.filter((type) => asked.includes(type)));
-  const types = list(body, 'response_types') ?? (known.has(CODE_GRANT) ? ['code'] : []);
-  const response_types = types.includes('code') ? ['code'] : [];
-  if (!known.has(CODE_GRANT) && !known.has(DEVICE_GRANT))
-    throw invalid('grant_types must have authorization_code or the device code grant');
-  if (known.has(CODE_GRANT) && response_types.length === 0)
-    throw invalid('response_types must have code for the grant authorization_code');
-  // Every client gets refresh tokens.
+  const wanted = new Set(asked.grant_types ?? [CODE_GRANT]);
+  const types = asked.response_types ?? (wanted.has(CODE_GRANT) ? ['code'] : []);
   return {
-    grant_types: GRANT_TYPES.filter((type) => type === REFRESH_GRANT || known.has(type)),
-    response_types,
+    grant_types: GRANT_TYPES.filter((type) => type === REFRESH_GRANT || wanted.has(type)),
+    response_types: types.includes('code') ? ['code'] : [],
   };
 }
 
-function nameOf(body: Readonly<Record<string, unknown>>): string | null {
-  const name = text(body, 'client_name', NAME_LIMIT * 4);
-  if (name === null) return null;
-  // Control characters, and those that change the direction or the place of the text around them.
-  if (
-    name.trim() === '' ||
-    [...name].length > NAME_LIMIT ||
-    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(name.replaceAll('\u200D', ''))
-  )
-    throw invalid(`client_name must have 1 to ${NAME_LIMIT} characters, without control characters`);
-  return name;
-}
-
-function linkOf(body: Readonly<Record<string, unknown>>, field: string, clientHost: string): string | null {
-  const uri = text(body, field, URI_LIMIT);
-  if (uri === null) return null;
-  const host = publicHostOf(uri);
-  if (host === null || !isAtOrBelow(host, clientHost))
-    throw invalid(`${field} must be an https URL at the host of client_uri, or below it`);
-  return uri;
-}
-
-function text(body: Readonly<Record<string, unknown>>, field: string, most: number): string | null {
-  const value = body[field] ?? null;
-  if (value === null) return null;
-  if (typeof value !== 'string' || value.length > most || !isStorable(value))
-    throw invalid(`${field} must be a string of at most ${most} characters`);
-  return value;
-}
-
-function list(body: Readonly<Record<string, unknown>>, field: string): string[] | null {
-  const value = body[field] ?? null;
-  if (value === null) return null;
-  const isList = Array.isArray(value) && value.every((one): one is string => typeof one === 'string');
-  if (!isList) throw invalid(`${field} must be a list of strings`);
-  return [...new Set(value)];
-}
-
-function optional<Name extends string>(name: Name, value: string | null): { readonly [_ in Name]?: string } {
-  return value === null ? {} : ({ [name]: value } as { readonly [_ in Name]?: string });
-}
-
-function need<Value>(value: Value | null, problem: string): Value {
-  if (value === null) throw invalid(problem);
-  return value;
-}
-
-function invalid(problem: string): OAuthError {
-  return new OAuthError(400, 'invalid_client_metadata', problem);
+/** The fields that have a value. */
+function present<Fields extends Record<string, string | null | undefined>>(
+  fields: Fields,
+): { [Name in keyof Fields]?: string } {
+  const entries = Object.entries(fields).filter(([, value]) => (value ?? null) !== null);
+  return Object.fromEntries(entries) as { [Name in keyof Fields]?: string };
 }
