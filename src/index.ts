@@ -96,12 +96,19 @@ export type {
   RegisterView,
   ResetView,
   SessionView,
+  SignInElsewhere,
   SignInView,
   StageView,
 } from './account-pages/templates/views.js';
 export type { Texts } from './account-pages/texts/en.js';
 export type { OAuthSettings } from './config/oauth.js';
-export { type LoginContext, LoginFlow, type LoginForm, LoginFlows } from './session/login/login-flow.port.js';
+export {
+  type LoginContext,
+  LoginFlow,
+  type LoginElsewhere,
+  type LoginForm,
+  LoginFlows,
+} from './session/login/login-flow.port.js';
 export { type Flow, type GuardedCall, OwnFlows, UiaFlows } from './uia/uia-flows.port.js';
 export { type Proven, type StageAttempt, UiaRefusal, UiaStage } from './uia/uia-stage.port.js';
 export { UiaStages } from './uia/uia-stages.js';

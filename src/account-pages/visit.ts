@@ -13,6 +13,8 @@ export interface Visit {
   readonly signedIn: SignedIn | null;
   readonly origin: Origin;
   readonly texts: Texts;
+  /** Names this browser to a place that sends it back. Others who know it cannot send forms with it. */
+  readonly state: string;
   /** What the templates get. */
   readonly context: PageContext;
   readonly request: Request;

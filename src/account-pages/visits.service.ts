@@ -59,7 +59,8 @@ export class Visits {
       signedIn,
       origin: originOfRequest(request),
       texts,
-      context: { texts, look: this.looks.look, csrf: csrfOf(secret) },
+      context: { texts, look: this.looks.look, csrf: digestOf('csrf', secret) },
+      state: digestOf('state', secret),
       request,
       response,
       url: request.originalUrl,
@@ -129,11 +130,12 @@ function localesIn(parameters: Parameters | undefined): string | null {
   }
 }
 
-function csrfOf(secret: string): string {
-  return createHash('sha256').update(`csrf ${secret}`).digest('base64url');
+function digestOf(purpose: 'csrf' | 'state', secret: string): string {
+  return createHash('sha256').update(`${purpose} ${secret}`).digest('base64url');
 }
 
-function isSame(one: string, other: string): boolean {
+/** Compares without telling by the time how much is alike. */
+export function isSame(one: string, other: string): boolean {
   const [a, b] = [Buffer.from(one), Buffer.from(other)];
   return a.length === b.length && timingSafeEqual(a, b);
 }

@@ -10,6 +10,7 @@ const OPERATIONS: readonly RegExp[] = [
   /^POST \/oauth2\/(?:token|device|auth)$/,
   /^POST \/account\/(?:login|register|end|reset|password|deactivate)$/,
   /^(?:GET|POST) \/account\/link$/,
+  /^GET \/account\/login\/return$/,
   /^POST \/_matrix\/static\/client\/login\/?$/,
   /^POST \/auth\/[^/]+\/fallback\/web$/,
   /^POST \/login\/get_token$/,

@@ -39,6 +39,11 @@ export class Parameters {
     return this.values.get(name)?.[0] ?? null;
   }
 
+  /** The first value of each parameter. */
+  toObject(): Record<string, string> {
+    return Object.fromEntries([...this.values].map(([name, [first]]) => [name, first!]));
+  }
+
   /** All values of a parameter that may stand there more than once. */
   getAll(name: string): readonly string[] {
     return this.values.get(name) ?? [];

@@ -8,7 +8,7 @@ import { LoginFlow, LoginFlows, MatrixError } from '../../src/index.js';
 import { type ClientSession, PASSWORD, passwordOf, uniqueUsername, V3 } from '../../src/testing/index.js';
 import { newPkce, OAUTH_VARIABLES, OAuthClient } from '../support/oauth.js';
 import { TestApp, useApp } from '../support/test-app.js';
-import { formsOf, textOf, valueOf, Visitor } from '../support/visitor.js';
+import { formsOf, textOf, unescaped, valueOf, Visitor } from '../support/visitor.js';
 
 const NEW_PASSWORD = 'another quite long phrase';
 const WRONG = 'The user name or the password is wrong.';
@@ -70,7 +70,32 @@ class SilentLogin extends LoginFlow implements OnModuleInit {
   }
 }
 
-@Module({ providers: [BadgeLogin, SilentLogin] })
+/** Single sign-on: people prove at another place who they are. */
+@Injectable()
+class CompanyLogin extends LoginFlow implements OnModuleInit {
+  readonly type = 'org.example.company';
+  override readonly elsewhere = {
+    title: 'Sign in with <Company>',
+    url: 'https://id.example.org/start?app=matrix',
+  };
+  private readonly used = new Set<unknown>();
+
+  constructor(private readonly flows: LoginFlows) {
+    super();
+  }
+
+  onModuleInit(): void {
+    this.flows.add(this);
+  }
+
+  async prove({ code }: Readonly<Record<string, unknown>>): Promise<string> {
+    if (typeof code !== 'string' || this.used.has(code)) throw MatrixError.forbidden('This code is not good');
+    this.used.add(code);
+    return `@${code}:localhost`;
+  }
+}
+
+@Module({ providers: [BadgeLogin, CompanyLogin, SilentLogin] })
 class BadgeModule {}
 
 let directory: string;
@@ -138,7 +163,7 @@ describe('The sign-in page', () => {
     const wrong = await attempt(new Visitor(app), userId, 'my secret "typo"');
     const unknown = await attempt(new Visitor(app), '@nobody-here:localhost', 'my secret "typo"');
     const normal = (text: string, name: string) =>
-      text.replaceAll(name, 'NAME').replaceAll(/name="csrf" value="[^"]*"/g, '');
+      text.replaceAll(name, 'NAME').replaceAll(/name="csrf" value="[^"]*"|state=[\w-]*/g, '');
     expect([wrong.status, unknown.status]).toEqual([401, 401]);
     expect(textOf(wrong)).toContain(WRONG);
     expect(normal(wrong.text, userId)).toBe(normal(unknown.text, '@nobody-here:localhost'));
@@ -625,5 +650,48 @@ describe('The limits of failed sign-ins', () => {
     const visitor = from();
     for (let times = 0; times < 7; times += 1)
       expect((await attempt(visitor, userId, PASSWORD)).status).toBe(303);
+  });
+});
+
+describe('Single sign-on', () => {
+  const type = 'org.example.company';
+  const back = (parameters: Record<string, string>) =>
+    `/account/login/return?${new URLSearchParams(parameters).toString()}`;
+  /** What the other place gets. */
+  async function sentAway(visitor: Visitor, next = '/account/link'): Promise<URLSearchParams> {
+    const page = await visitor.get(`/account/login?continue=${encodeURIComponent(next)}`);
+    const [, url = ''] = /href="(https:\/\/id[^"]*)">Sign in with &lt;Company&gt;/.exec(page.text) ?? [];
+    return new URL(unescaped(url)).searchParams;
+  }
+
+  it('signs in who comes back, once for each proof, and goes on', async () => {
+    const visitor = new Visitor(app);
+    const { state, ...sent } = Object.fromEntries(await sentAway(visitor)) as { state: string };
+    expect(sent).toEqual({ app: 'matrix', continue: '/account/link' });
+    const given = { type, state, continue: '/account/link', code: uniqueUsername() };
+    const answer = await visitor.get(back(given));
+    expect([answer.status, answer.headers['location']]).toEqual([303, '/account/link']);
+    expect((await visitor.get('/account')).text).toContain(`@${given.code}:localhost`);
+    const other = new Visitor(app);
+    const { state: another } = Object.fromEntries(await sentAway(other)) as { state: string };
+    expect((await other.get(back({ ...given, state: another }))).status).toBe(401);
+  });
+
+  it('refuses a link that was made for another browser, and flows that have no such place', async () => {
+    const visitor = new Visitor(app);
+    const state = (await sentAway(new Visitor(app))).get('state')!;
+    const own = (await sentAway(visitor)).get('state')!;
+    const code = uniqueUsername();
+    for (const wrong of [
+      { type, state, code },
+      { type, code },
+      { type, state: '', code },
+    ])
+      expect((await visitor.get(back(wrong))).status).toBe(403);
+    for (const other of ['org.example.badge', 'org.example.silent', 'm.login.password', 'nothing'])
+      expect((await visitor.get(back({ type: other, state: own, code, badge: code }))).status).toBe(401);
+    expect((await visitor.get('/account')).status).toBe(303);
+    const forged = await visitor.post('/account/login', { csrf: own, username: 'x', password: 'y' });
+    expect(forged.status).toBe(403);
   });
 });

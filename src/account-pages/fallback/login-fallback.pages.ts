@@ -28,6 +28,7 @@ export class LoginFallbackPages {
           username: refused?.get('username') ?? '',
           hasPasswords: this.signIns.hasPasswords,
           others: [],
+          elsewhere: [],
           registerUrl: null,
           error: refused === null ? null : texts.signIn.failed,
         },

@@ -2,16 +2,19 @@ import { Get, Post, Req, Res } from '@nestjs/common';
 import { ApiExcludeEndpoint, ApiQuery } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { UnitOfWork } from '../../database/unit-of-work.js';
+import type { Parameters } from '../../matrix/form-body.js';
 import { WithoutBody } from '../../matrix/json-body.guard.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { Refusals } from '../../matrix/refusals.js';
 import { BrowserSessions } from '../browser/browser-sessions.service.js';
 import { continueOf } from '../continue.rules.js';
 import { ApiPage, PageController } from '../page-controller.decorator.js';
+import { PageRefusal } from '../page.js';
 import { PageSender } from '../page-sender.js';
 import { SignInPages } from './sign-in.pages.js';
+import type { Visit } from '../visit.js';
 import { SignInService } from './sign-in.service.js';
-import { Visits } from '../visits.service.js';
+import { isSame, Visits } from '../visits.service.js';
 
 /** Where people sign in and out. */
 @PageController('account')
@@ -37,18 +40,39 @@ export class SignInController {
     this.sender.show(visit, await this.pages.signIn(visit, next));
   }
 
+  /** The end of single sign-on: see `LoginElsewhere`. */
+  @Get('login/return')
+  @ApiExcludeEndpoint()
+  async comeBack(@Req() request: Request, @Res() response: Response): Promise<void> {
+    const visit = await this.visits.open(request, response);
+    const { query, state } = visit;
+    if (!isSame(query.get('state') ?? '', state)) throw new PageRefusal(403, 'forbidden');
+    await this.answer(visit, continueOf(query.get('continue')), query, () =>
+      this.signIns.comeBack(query, visit),
+    );
+  }
+
   @ApiExcludeEndpoint()
   @Post('login')
   @WithoutBody()
   async signIn(@Req() request: Request, @Res() response: Response): Promise<void> {
     const { visit, form } = await this.visits.post(request, response);
-    const next = continueOf(form.get('continue'));
+    await this.answer(visit, continueOf(form.get('continue')), form, () => this.signIns.signIn(form, visit));
+  }
+
+  /** Signs the browser in and sends it on, or shows the page again. */
+  private async answer(
+    visit: Visit,
+    next: string,
+    given: Parameters,
+    signIn: () => Promise<string>,
+  ): Promise<void> {
     try {
-      this.visits.signIn(response, await this.signIns.signIn(form, visit));
+      this.visits.signIn(visit.response, await signIn());
     } catch (error) {
       if (!(error instanceof MatrixError) || error.status === 429 || error.status >= 500) throw error;
-      this.refusals.refused(request, error);
-      this.sender.show(visit, await this.pages.signIn(visit, next, form));
+      this.refusals.refused(visit.request, error);
+      this.sender.show(visit, await this.pages.signIn(visit, next, given));
       return;
     }
     this.sender.redirect(visit, next);

@@ -3,10 +3,10 @@ import { RateLimiter } from '../../admission/rate-limiter.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import type { Parameters } from '../../matrix/form-body.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
-import { type LoginContext, LoginFlows } from '../../session/login/login-flow.port.js';
-import { LoginProofs } from '../../session/login/login-proofs.js';
+import { type LoginFlow, LoginFlows } from '../../session/login/login-flow.port.js';
+import { type LoginProof, LoginProofs } from '../../session/login/login-proofs.js';
 import { BrowserSessions } from '../browser/browser-sessions.service.js';
-import type { OtherSignIn } from '../templates/views.js';
+import type { OtherSignIn, SignInElsewhere } from '../templates/views.js';
 import type { Visit } from '../visit.js';
 
 /** Signs people in on the pages, by the same proofs as `POST /login`. */
@@ -29,15 +29,44 @@ export class SignInService {
     return this.flows.all().flatMap(({ type, form }) => (form === null ? [] : [{ type, ...form }]));
   }
 
+  /** The places of teams where people prove who they are. */
+  elsewhere(state: string, next: string): SignInElsewhere[] {
+    return this.flows.all().flatMap(({ elsewhere }) => {
+      if (elsewhere === null) return [];
+      const url = new URL(elsewhere.url);
+      url.searchParams.set('state', state);
+      url.searchParams.set('continue', next);
+      return [{ title: elsewhere.title, url: url.href }];
+    });
+  }
+
+  /**
+   * Begins a session of the browser for somebody who comes back from elsewhere.
+   * @returns the value of the cookie
+   * @throws {MatrixError} as {@link signIn} does
+   */
+  async comeBack(query: Parameters, visit: Visit): Promise<string> {
+    const flow = this.flows.find(query.get('type') ?? '');
+    if (flow === null || flow.elsewhere === null) throw wrong();
+    return this.begin(await this.proveBy(flow, query.toObject(), visit), visit);
+  }
+
   /**
    * Checks the form, and begins a session of the browser.
    * @returns the value of the cookie
    * @throws {MatrixError} `M_FORBIDDEN` alike for an unknown user, a wrong password, and a user who may not sign in
    *   here; `M_LIMIT_EXCEEDED`
    */
-  async signIn(form: Parameters, { origin, signedIn }: Visit): Promise<string> {
+  async signIn(form: Parameters, visit: Visit): Promise<string> {
     const type = form.get('type') ?? 'm.login.password';
-    const proof = await this.prove(type, form, { ...origin, token: null });
+    if (type === 'm.login.password') return this.begin(await this.proveByPassword(form, visit), visit);
+    const flow = this.flows.find(type);
+    if (flow === null || flow.form === null) throw wrong();
+    const fields = Object.fromEntries(flow.form.fields.map(({ name }) => [name, form.get(name) ?? '']));
+    return this.begin(await this.proveBy(flow, fields, visit), visit);
+  }
+
+  private async begin(proof: LoginProof, { origin, signedIn }: Visit): Promise<string> {
     return this.unitOfWork.run(async (tx) => {
       const cookie = await this.browsers.beginProven(tx, proof, origin);
       await this.browsers.endPrevious(tx, signedIn, origin);
@@ -45,22 +74,20 @@ export class SignInService {
     });
   }
 
-  private async prove(
-    type: string,
-    form: Parameters,
-    context: LoginContext,
-  ): ReturnType<LoginProofs['prove']> {
-    if (type === 'm.login.password') {
-      if (!this.hasPasswords) throw wrong();
-      const [user, password] = [form.get('username'), form.get('password')];
-      if (user === null || password === null) throw wrong();
-      return this.proofs.prove({ type, identifier: { type: 'm.id.user', user }, password }, context);
-    }
-    const other = this.others.find((one) => one.type === type);
-    if (other === undefined) throw wrong();
-    const fields = Object.fromEntries(other.fields.map(({ name }) => [name, form.get(name) ?? '']));
-    return this.limiter.countFailures([['login_failed_address', context.address]], () =>
-      this.proofs.prove({ ...fields, type }, context),
+  private async proveByPassword(form: Parameters, { origin }: Visit): Promise<LoginProof> {
+    const [user, password] = [form.get('username'), form.get('password')];
+    if (!this.hasPasswords || user === null || password === null) throw wrong();
+    const identifier = { type: 'm.id.user', user };
+    return this.proofs.prove({ type: 'm.login.password', identifier, password }, { ...origin, token: null });
+  }
+
+  private proveBy(
+    { type }: LoginFlow,
+    fields: Record<string, string>,
+    { origin }: Visit,
+  ): Promise<LoginProof> {
+    return this.limiter.countFailures([['login_failed_address', origin.address]], () =>
+      this.proofs.prove({ ...fields, type }, { ...origin, token: null }),
     );
   }
 }

@@ -24,7 +24,7 @@ export function signInTemplate(view: SignInView, context: PageContext): Html {
         html`<div class="actions">${button(signIn.submit)}</div>`,
       )
     }
-    ${view.others.length > 0 && view.hasPasswords && html`<h2>${signIn.other}</h2>`}
+    ${view.others.length + view.elsewhere.length > 0 && view.hasPasswords && html`<h2>${signIn.other}</h2>`}
     ${view.others.map(({ type, title, fields }, at) =>
       form(
         context,
@@ -34,6 +34,9 @@ export function signInTemplate(view: SignInView, context: PageContext): Html {
         fields.map((one) => field({ ...one, of: `other-${at}` })),
         html`<div class="actions">${button(title, 'plain')}</div>`,
       ),
+    )}
+    ${view.elsewhere.map(
+      ({ title, url }) => html`<div class="actions"><a class="button" href="${url}">${title}</a></div>`,
     )}
     ${view.registerUrl !== null && html`<p><a href="${view.registerUrl}">${signIn.create}</a></p>`}`;
 }

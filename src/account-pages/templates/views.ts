@@ -37,6 +37,13 @@ export interface LinkTo {
   readonly text: string;
 }
 
+/** Another place where people prove who they are. */
+export interface SignInElsewhere {
+  readonly title: string;
+  /** With the state of this browser. */
+  readonly url: string;
+}
+
 /** Signing in. */
 export interface SignInView {
   /** Where the form goes. */
@@ -48,6 +55,7 @@ export interface SignInView {
   readonly username: string;
   readonly hasPasswords: boolean;
   readonly others: readonly OtherSignIn[];
+  readonly elsewhere: readonly SignInElsewhere[];
   /** The page for a new account; `null` while nobody may register. */
   readonly registerUrl: string | null;
   readonly error: string | null;

@@ -16,6 +16,26 @@ export interface LoginContext extends Origin {
 }
 
 /**
+ * Single sign-on: a link of the sign-in page to a place of yours. It gets the parameters `state` and `continue`. When
+ * the user has proven who they are, send the browser back to `/account/login/return` with both, the `type` of the
+ * flow, and whatever `prove` needs, such as a code that is good once. Another browser's `state` is refused, so nobody
+ * can be signed in as somebody else by a link.
+ *
+ * @example
+ * ```ts
+ * const elsewhere: LoginElsewhere = { title: 'Sign in with your company', url: 'https://id.example.org/start' };
+ * // The end, at https://id.example.org:
+ * const back = new URLSearchParams({ type, state, continue: next, code });
+ * response.redirect(303, `${pages}/account/login/return?${back}`);
+ * ```
+ */
+export interface LoginElsewhere {
+  /** The text of the link. */
+  readonly title: string;
+  readonly url: string;
+}
+
+/**
  * A form of the sign-in page.
  *
  * @example
@@ -64,6 +84,12 @@ export abstract class LoginFlow {
 
   /** What `GET /login` returns for it besides its type. */
   readonly details: Readonly<Record<string, unknown>> = {};
+
+  /**
+   * Where the sign-in page sends people who prove elsewhere who they are, such as at another identity provider.
+   * `null`: nowhere. See {@link LoginElsewhere}.
+   */
+  readonly elsewhere: LoginElsewhere | null = null;
 
   /**
    * How the sign-in page of the service asks for it: a form with these fields, whose values `prove` gets as strings.
