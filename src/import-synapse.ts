@@ -1,3 +1,4 @@
+import { toUserId } from './matrix/user-id.js';
 import { createApplication } from './application.js';
 import type { Setup } from './composition.js';
 import { EnvironmentError } from './config/environment.js';
@@ -23,7 +24,10 @@ export async function importSynapse(
   const app = await createApplication(setup);
   await app.init();
   try {
-    const source = await SynapseSource.open(from);
+    const source = await SynapseSource.open(
+      from,
+      toUserId(setup.environment.homeserver.adminUser, setup.environment.serverName),
+    );
     try {
       const total = await source.countUsers();
       const report = (progress: ImportProgress) =>

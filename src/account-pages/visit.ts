@@ -13,8 +13,10 @@ export interface Visit {
   readonly signedIn: SignedIn | null;
   readonly origin: Origin;
   readonly texts: Texts;
-  /** Names this browser to a place that sends it back. Others who know it cannot send forms with it. */
-  readonly state: string;
+  /** Names this browser to a place that sends it back to go on with `next`. Nobody can send forms with it. */
+  readonly stateFor: (next: string) => string;
+  /** Whether a state is one of this browser's, for this `next` and not older than an hour. */
+  readonly isState: (state: string, next: string) => boolean;
   /** What the templates get. */
   readonly context: PageContext;
   readonly request: Request;

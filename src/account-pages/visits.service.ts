@@ -5,6 +5,7 @@ import { Environment } from '../config/environment.js';
 import { originOfRequest } from '../matrix/client-origin.decorator.js';
 import { Parameters, readForm, readQuery } from '../matrix/form-body.js';
 import { OAuthError } from '../matrix/oauth-error.js';
+import { Clock } from '../system/clock.js';
 import { Entropy } from '../system/entropy.js';
 import {
   BROWSER_SESSION_LIFE_MS,
@@ -18,6 +19,8 @@ import { textsFor } from './texts/languages.js';
 import type { SignedInVisit, Visit } from './visit.js';
 
 const VISITOR_BYTES = 32;
+/** How long people may take elsewhere to prove who they are. */
+const STATE_LIFE_MS = 60 * 60_000;
 
 /** A form that a page of this service has sent. */
 export interface Posted {
@@ -36,6 +39,7 @@ export class Visits {
     private readonly browsers: BrowserSessions,
     private readonly looks: LookService,
     private readonly entropy: Entropy,
+    private readonly clock: Clock,
   ) {
     const { pagesUrl } = environment.oauth;
     this.cookies = new Cookies(pagesUrl.startsWith('https:'));
@@ -47,11 +51,8 @@ export class Visits {
   async open(request: Request, response: Response, form?: Parameters): Promise<Visit> {
     const cookie = this.cookies.read(request, 'session');
     const signedIn = cookie === null ? null : await this.browsers.find(cookie);
-    let secret = signedIn === null ? this.cookies.read(request, 'visitor') : cookie;
-    if (secret === null) {
-      secret = this.entropy.bytes(VISITOR_BYTES).toString('base64url');
-      this.cookies.set(response, 'visitor', secret, null);
-    }
+    const secret =
+      (signedIn === null ? this.cookies.read(request, 'visitor') : cookie) ?? this.greet(response);
     const query = readQuery(request);
     const texts = textsFor(localesIn(query) ?? localesIn(form), request.headers['accept-language']);
     return {
@@ -60,7 +61,8 @@ export class Visits {
       origin: originOfRequest(request),
       texts,
       context: { texts, look: this.looks.look, csrf: digestOf('csrf', secret) },
-      state: digestOf('state', secret),
+      stateFor: (next) => this.stateOf(secret, next, this.clock.now().getTime()),
+      isState: (state, next) => this.isState(secret, state, next),
       request,
       response,
       url: request.originalUrl,
@@ -100,6 +102,23 @@ export class Visits {
     this.cookies.set(response, 'session', '', 0);
   }
 
+  /** Gives the browser a cookie. */
+  private greet(response: Response): string {
+    const secret = this.entropy.bytes(VISITOR_BYTES).toString('base64url');
+    this.cookies.set(response, 'visitor', secret, null);
+    return secret;
+  }
+
+  private stateOf(secret: string, next: string, at: number): string {
+    return `${at}.${digestOf(`state ${at} ${next}`, secret)}`;
+  }
+
+  private isState(secret: string, state: string, next: string): boolean {
+    const at = Number.parseInt(state, 10);
+    const isRecent = Math.abs(this.clock.now().getTime() - at) < STATE_LIFE_MS;
+    return isRecent && isSame(state, this.stateOf(secret, next, at));
+  }
+
   /** Browsers say where a form comes from. The pages send no referrer, so for these the origin may be `null`. */
   private isFromHere({ headers }: Request): boolean {
     const { origin, 'sec-fetch-site': site = 'same-origin' } = headers;
@@ -130,12 +149,12 @@ function localesIn(parameters: Parameters | undefined): string | null {
   }
 }
 
-function digestOf(purpose: 'csrf' | 'state', secret: string): string {
+function digestOf(purpose: string, secret: string): string {
   return createHash('sha256').update(`${purpose} ${secret}`).digest('base64url');
 }
 
 /** Compares without telling by the time how much is alike. */
-export function isSame(one: string, other: string): boolean {
+function isSame(one: string, other: string): boolean {
   const [a, b] = [Buffer.from(one), Buffer.from(other)];
   return a.length === b.length && timingSafeEqual(a, b);
 }

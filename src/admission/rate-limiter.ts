@@ -137,9 +137,11 @@ export class RateLimiter {
    */
   async countFailures<Result>(attempts: readonly Attempt[], attempt: () => Promise<Result>): Promise<Result> {
     const keys = attempts.map(([name, who]) => `${name} ${who}`);
+    const areRunning = () => keys.some((key) => this.running.has(key));
+    const wereRunning = areRunning();
     await this.countAll(attempts).catch((error: unknown) => {
-      // Those that are running may still be taken back.
-      throw keys.some((key) => this.running.has(key)) ? MatrixError.limitExceeded(WHILE_RUNNING_MS) : error;
+      // Those that are running, or ended while this one was counted, may be taken back.
+      throw wereRunning || areRunning() ? MatrixError.limitExceeded(WHILE_RUNNING_MS) : error;
     });
     for (const key of keys) this.running.set(key, (this.running.get(key) ?? 0) + 1);
     let isCounted = false;

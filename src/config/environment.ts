@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { duration, interval, milliseconds } from './durations.js';
 import { homeserverOf, type HomeserverSettings, homeserverVariables, problemsOf } from './homeserver.js';
 import { type Limits, limitsOf, limitVariables } from './limits.js';
-import { oauthOf, type OAuthSettings, oauthVariables } from './oauth.js';
+import { oauthOf, oauthProblemsOf, type OAuthSettings, oauthVariables } from './oauth.js';
 import { type RateLimit, rateLimitsOf, rateLimitVariables } from './rate-limits.js';
 
 const { compile: compileProxyList } = proxyAddress;
@@ -397,7 +397,7 @@ export class Environment {
     if (data.REGISTRATION === 'token' && data.REGISTRATION_TOKENS === undefined) {
       throw new EnvironmentError(['REGISTRATION_TOKENS must name a token when REGISTRATION is token']);
     }
-    const problems = problemsOf(data, data.GUESTS === 'allowed');
+    const problems = [...problemsOf(data, data.GUESTS === 'allowed'), ...oauthProblemsOf(data)];
     if (problems.length > 0) throw new EnvironmentError(problems);
     const strangers = list(data.SERVER_ADMINS).filter((admin) => !admin.endsWith(`:${data.SERVER_NAME}`));
     if (strangers.length > 0) {

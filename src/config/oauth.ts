@@ -6,7 +6,7 @@ export const oauthVariables = {
     .enum(['on', 'off'], { error: '"on" or "off"' })
     .optional()
     .describe(
-      'Whether clients may sign in by OAuth 2.0, on pages of this service (docs/oauth.md). Default: on if PUBLIC_BASE_URL is set.',
+      'Whether clients may sign in by OAuth 2.0, on pages of this service (docs/oauth.md). Default: on if PUBLIC_BASE_URL is set, and the pages have a host without a path.',
     ),
   ACCOUNT_BASE_URL: z
     .string()
@@ -14,7 +14,7 @@ export const oauthVariables = {
       (value) => URL.canParse(value) && ['http:', 'https:'].includes(new URL(value).protocol),
       'a URL that starts with http:// or https://',
     )
-    .refine((value) => !URL.canParse(value) || new URL(value).pathname === '/', 'a URL without a path')
+    .refine((value) => !URL.canParse(value) || isOrigin(value), 'a URL without a path')
     .optional()
     .describe(
       'Base URL of the pages where people sign in, if they have a host of their own: one that serves no uploaded media. Default: PUBLIC_BASE_URL.',
@@ -38,6 +38,29 @@ export const oauthVariables = {
 
 type Variables = z.infer<z.ZodObject<typeof oauthVariables>>;
 
+/** Whether a URL has nothing behind its host and port: the pages are at the root. */
+function isOrigin(value: string): boolean {
+  const { pathname, search, hash } = new URL(value);
+  return pathname === '/' && search === '' && hash === '';
+}
+
+/** What is wrong with these variables together. */
+export function oauthProblemsOf(
+  variables: Variables & { readonly PUBLIC_BASE_URL?: string | undefined },
+): string[] {
+  const { OAUTH, ACCOUNT_BASE_URL, PUBLIC_BASE_URL } = variables;
+  if (
+    OAUTH !== 'on' ||
+    ACCOUNT_BASE_URL !== undefined ||
+    PUBLIC_BASE_URL === undefined ||
+    isOrigin(PUBLIC_BASE_URL)
+  )
+    return [];
+  return [
+    'ACCOUNT_BASE_URL must be set when PUBLIC_BASE_URL has a path: the pages are at the root of a host',
+  ];
+}
+
 /** The settings of the OAuth 2.0 API and its pages. */
 export interface OAuthSettings {
   readonly isOn: boolean;
@@ -54,9 +77,11 @@ export function oauthOf(
   variables: Variables & { readonly PUBLIC_BASE_URL?: string | undefined; readonly SERVER_NAME: string },
   publicBaseUrl: string,
 ): OAuthSettings {
+  const pages = variables.ACCOUNT_BASE_URL ?? publicBaseUrl;
+  const isByDefault = variables.PUBLIC_BASE_URL !== undefined && isOrigin(pages);
   return {
-    isOn: variables.OAUTH === undefined ? variables.PUBLIC_BASE_URL !== undefined : variables.OAUTH === 'on',
-    pagesUrl: (variables.ACCOUNT_BASE_URL ?? publicBaseUrl).replace(/\/+$/, ''),
+    isOn: variables.OAUTH === undefined ? isByDefault : variables.OAUTH === 'on',
+    pagesUrl: new URL(pages).origin,
     name: variables.PAGES_NAME ?? variables.SERVER_NAME,
     logoFile: variables.PAGES_LOGO ?? null,
     color: variables.PAGES_COLOR,

@@ -29,6 +29,12 @@ export const rateLimitVariables = {
   RATE_LIMIT_OAUTH_CLIENTS: rateLimit('60/1m').describe(
     'Registrations of OAuth 2.0 clients from one address.',
   ),
+  RATE_LIMIT_OAUTH_NEW_CLIENTS: rateLimit('30/1h').describe(
+    'OAuth 2.0 clients from one address that were not registered yet.',
+  ),
+  RATE_LIMIT_OAUTH_POLLS: rateLimit('300/1m').describe(
+    'Exchanges of device codes from one address, counted by each node.',
+  ),
   RATE_LIMIT_OAUTH_CODES: rateLimit('60/1m').describe('Exchanges of authorization codes from one address.'),
   RATE_LIMIT_OAUTH_DEVICE: rateLimit('20/1m').describe('Device authorization requests from one address.'),
   RATE_LIMIT_USER_CODE_ADDRESS: rateLimit('10/10m').describe('Wrong user codes typed at one address.'),
@@ -62,6 +68,8 @@ const RATE_LIMITS = {
   refresh: { by: 'address', variable: 'RATE_LIMIT_REFRESH' },
   validity: { by: 'address', variable: 'RATE_LIMIT_VALIDITY' },
   oauth_clients: { by: 'address', variable: 'RATE_LIMIT_OAUTH_CLIENTS' },
+  oauth_new_clients: { by: 'address', variable: 'RATE_LIMIT_OAUTH_NEW_CLIENTS' },
+  oauth_polls: { by: 'address', variable: 'RATE_LIMIT_OAUTH_POLLS', isPerNode: true },
   oauth_codes: { by: 'address', variable: 'RATE_LIMIT_OAUTH_CODES' },
   oauth_device: { by: 'address', variable: 'RATE_LIMIT_OAUTH_DEVICE' },
   user_code_address: { by: 'address', variable: 'RATE_LIMIT_USER_CODE_ADDRESS' },

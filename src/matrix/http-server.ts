@@ -37,6 +37,8 @@ export class MatrixHttpServer {
   readonly server: Server;
   private readonly open: OpenAnswers = new Set();
   private readonly sockets = new Set<Socket>();
+  /** Sockets whose request is for OAuth 2.0: its clients sign their user out on any error of Matrix. */
+  private readonly ofOAuth = new WeakSet<Socket>();
   /** Sockets whose request was answered before all of it had arrived. */
   private readonly answered = new WeakSet<Socket>();
   private isStopping = false;
@@ -58,6 +60,8 @@ export class MatrixHttpServer {
         this.requests += 1;
         this.open.add(response);
         this.answered.delete(request.socket);
+        if (request.url!.startsWith('/oauth2/')) this.ofOAuth.add(request.socket);
+        else this.ofOAuth.delete(request.socket);
         response.once('close', () => this.open.delete(response));
         response.once('finish', () => request.complete || this.answered.add(request.socket));
         if (request.headers.host === undefined && request.httpVersion === '1.1')
@@ -73,7 +77,7 @@ export class MatrixHttpServer {
     this.server.on('clientError', (error, socket: Socket) => {
       // A client that keeps sending after its answer does not get a second one.
       if (this.answered.has(socket)) socket.destroy();
-      else refuse(error, socket);
+      else refuse(error, socket, this.ofOAuth.has(socket));
     });
     this.server.on('connect', (_request, socket: Socket) =>
       refuseWith(new MatrixError(405, 'M_UNRECOGNIZED', 'This is no proxy'), socket),
@@ -164,18 +168,23 @@ function toAnswer(code: string | undefined): MatrixError {
   }
 }
 
-function refuse(error: NodeJS.ErrnoException, socket: Socket & { _httpMessage?: ServerResponse }): void {
+function refuse(
+  error: NodeJS.ErrnoException,
+  socket: Socket & { _httpMessage?: ServerResponse },
+  isOfOAuth: boolean,
+): void {
   // oxlint-disable-next-line no-underscore-dangle -- Node's own handler reads it, and there is no other way to know.
   const isAnswered = socket._httpMessage?.headersSent === true;
   if (!socket.writable || isAnswered || error.code === 'ECONNRESET') {
     socket.destroy();
     return;
   }
-  refuseWith(toAnswer(error.code), socket);
+  refuseWith(toAnswer(error.code), socket, isOfOAuth);
 }
 
-function refuseWith(answer: MatrixError, socket: Socket): void {
-  const body = JSON.stringify(answer.toBody());
+/** @param isSilent whether the answer has no body, so that its reader takes it for what it is: something broken */
+function refuseWith(answer: MatrixError, socket: Socket, isSilent = false): void {
+  const body = isSilent ? '' : JSON.stringify(answer.toBody());
   const headers = { ...CORS_HEADERS, ...jsonHeaders(body), Connection: 'close' };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   socket.end(`HTTP/1.1 ${answer.status} ${STATUS_CODES[answer.status]}\r\n${lines.join('')}\r\n${body}`, () =>

@@ -49,8 +49,12 @@ export interface Authorised {
 /** The result of a call. */
 export type Result = Readonly<Record<string, string | null>>;
 
+/** The call that replaces cross-signing keys, and what its user agrees to on the account page. */
+export const CROSS_SIGNING_UPLOAD = 'POST /keys/device_signing/upload';
+export const CROSS_SIGNING_RESET = 'org.matrix.cross_signing_reset';
+
 /** The stages of a call that its user agrees to on a page: that of the specification, and an older one (MSC4312). */
-export const PAGE_FLOWS: readonly Flow[] = [['m.oauth'], ['org.matrix.cross_signing_reset']];
+export const PAGE_FLOWS: readonly Flow[] = [['m.oauth'], [CROSS_SIGNING_RESET]];
 
 /** How long a client may repeat a request that was authorised. */
 export const REPEATABLE_MS = 10 * 60 * 1_000;

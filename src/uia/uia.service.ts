@@ -119,7 +119,9 @@ export class UiaService {
     const expiresAt = isDone
       ? earlierOf(session.expiresAt, tx.startedAt.getTime() + REPEATABLE_MS)
       : session.expiresAt;
-    if (found !== null) await this.store.complete(tx, { ...session, completed, proven, expiresAt });
+    // Clients that wait for a page ask twice a second.
+    const isNews = attempt !== null || isDone;
+    if (found !== null && isNews) await this.store.complete(tx, { ...session, completed, proven, expiresAt });
     if (isDone) {
       const { userId = operation.userId, credential = null } = proven ?? {};
       const { parameters, result } = session;

@@ -83,3 +83,30 @@ describe('A server that stops', () => {
     expect(await stopped).toBe(false);
   });
 });
+
+describe('A request that is broken', () => {
+  let silent: MatrixHttpServer;
+  beforeEach(async () => {
+    silent = new MatrixHttpServer(() => {}, { keepAliveMs: 60_000, requestMs: 60_000 });
+    silent.server.listen(0, '127.0.0.1');
+    await once(silent.server, 'listening');
+  });
+  afterEach(() => silent.server.close());
+
+  const send = async (head: string): Promise<string> => {
+    const socket = connect((silent.server.address() as AddressInfo).port, '127.0.0.1');
+    await once(socket, 'connect');
+    socket.write(`${head}Host: x\r\nTransfer-Encoding: chunked\r\n\r\nnot a length\r\n`);
+    let answer = '';
+    socket.on('data', (data: Buffer) => (answer += data.toString()));
+    await once(socket, 'close');
+    return answer;
+  };
+
+  it('gets an error of Matrix, but for OAuth 2.0: its clients would sign their user out', async () => {
+    expect(await send('POST /_matrix/client/v3/login HTTP/1.1\r\n')).toMatch(
+      /^HTTP\/1.1 400 [\s\S]*"errcode"/,
+    );
+    expect(await send('POST /oauth2/token HTTP/1.1\r\n')).toMatch(/^HTTP\/1.1 400 [\s\S]*\r\n\r\n$/);
+  });
+});

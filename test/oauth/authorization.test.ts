@@ -63,16 +63,18 @@ describe('GET /oauth2/auth', () => {
     ['with prompt=none', 'login_required', { prompt: 'none' }],
     ['with a request object', 'request_not_supported', { request: 'x' }],
     ['with an address of one', 'request_uri_not_supported', { request_uri: 'https://a.example/' }],
-  ])('%s tells the app, whoever is there: %s', async (_, error, changes) => {
-    for (const visitor of [browser, new Visitor(app())]) {
-      const { status, headers } = await visitor.get(client.authorizePath(challenge, changes));
-      expect(status).toBe(303);
-      expect(headers).toMatchObject({ 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' });
-      const { origin, pathname, searchParams, hash } = new URL(headers['location']!);
-      expect(origin + pathname).toBe(REDIRECT_URI);
-      expect([searchParams.get('error'), searchParams.get('state'), hash]).toEqual([error, 'state-1', '']);
-      expect(searchParams.has('code')).toBe(false);
-    }
+  ])('%s tells the app, once somebody has signed in: %s', async (_, error, changes) => {
+    const path = client.authorizePath(challenge, changes);
+    // Anybody may register a client: a link to this service must not lead on to it by itself.
+    const stranger = await new Visitor(app()).get(path);
+    expect(stranger.headers['location']).toBe(`/account/login?continue=${encodeURIComponent(path)}`);
+    const { status, headers } = await browser.get(path);
+    expect(status).toBe(303);
+    expect(headers).toMatchObject({ 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' });
+    const { origin, pathname, searchParams, hash } = new URL(headers['location']!);
+    expect(origin + pathname).toBe(REDIRECT_URI);
+    expect([searchParams.get('error'), searchParams.get('state'), hash]).toEqual([error, 'state-1', '']);
+    expect(searchParams.has('code')).toBe(false);
   });
 
   it('tells the app in the fragment if it wants that, with every byte of its state', async () => {

@@ -284,3 +284,31 @@ describe('POST /oauth2/clients', () => {
     expect(await isKnown(client.clientId)).toBe(false);
   });
 });
+
+it('Every registration is answered in the words of RFC 7591, whatever is wrong with it', async () => {
+  const client_uris = ['http://example.org', '', 'x', null, 1, 'https://app.example.net/'];
+  const redirects = [
+    ['org.example:/cb'],
+    ['http://127.0.0.1/'],
+    ['https://app.example.net/'],
+    'x',
+    [1],
+    null,
+  ];
+  for (const client_uri of client_uris)
+    for (const redirect_uris of redirects)
+      for (const application_type of ['web', 'native', 'x']) {
+        const { status, body } = await app()
+          .http.post('/oauth2/clients')
+          .send({ client_uri, redirect_uris, application_type });
+        const isMade = status === 201 && typeof body.client_id === 'string';
+        const isRefused =
+          status === 400 && /^invalid_(client_metadata|redirect_uri)$/.test(body.error as string);
+        expect([client_uri, redirect_uris, application_type, isMade || isRefused]).toEqual([
+          client_uri,
+          redirect_uris,
+          application_type,
+          true,
+        ]);
+      }
+});

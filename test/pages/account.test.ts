@@ -330,7 +330,7 @@ describe('Ending sessions', () => {
     const { verifier, challenge } = newPkce();
     const code = (await client.authorize(other, challenge, { scope: scopeOf(newDeviceId()) })).get('code')!;
     const question = await visitor.submit(await visitor.get('/account'), { mode: 'all' });
-    expect(textOf(question)).toContain('All devices are signed out at once.');
+    expect(textOf(question)).toContain('All devices are signed out at once, and all other browsers');
     const page = await visitor.follow(await end(visitor, question));
     expect(textOf(page)).toContain('All devices are signed out.');
     expect(textOf(page)).toContain('You are signed in on no device.');
@@ -350,7 +350,7 @@ describe('Ending sessions', () => {
     const page = await visitor.get(viewOf(web.deviceId));
     const link = valuesOf(page.text, 'href').find((one) => one.includes('mode=others'))!;
     const question = await visitor.get(link);
-    expect(textOf(question)).toContain('All devices are signed out at once, but this one');
+    expect(textOf(question)).toContain('This device stays:');
     expect(textOf(question)).toContain(web.deviceId);
     await end(visitor, question);
     expect(await alive(session, web)).toEqual([false, true]);

@@ -161,18 +161,19 @@ describe('An app is told what is wrong with its request', () => {
     const client = await OAuthClient.register(app());
     const path = pathOf(client);
     const { session, visitor } = await somebody();
-    for (const who of [new Visitor(app()), visitor]) {
-      const answer = await who.get(path);
-      expect(answer.status).toBe(303);
-      const [target, query = ''] = answer.headers['location']!.split('?');
-      expect(target).toBe(REDIRECT_URI);
-      expect(Object.fromEntries(new URLSearchParams(query))).toEqual({
-        error,
-        // RFC 6749, section 4.1.2.1.
-        error_description: expect.stringMatching(/^[\x20-\x21\x23-\x5B\x5D-\x7E]+$/),
-        state: 'state-1',
-      });
-    }
+    // Anybody may register an app, so nobody is led there who has not signed in.
+    const stranger = await new Visitor(app()).get(path);
+    expect(stranger.headers['location']).toMatch(/^\/account\/login\?/);
+    const told = await visitor.get(path);
+    expect(told.status).toBe(303);
+    const [where, query = ''] = told.headers['location']!.split('?');
+    expect(where).toBe(REDIRECT_URI);
+    expect(Object.fromEntries(new URLSearchParams(query))).toEqual({
+      error,
+      // RFC 6749, section 4.1.2.1.
+      error_description: expect.stringMatching(/^[\x20-\x21\x23-\x5B\x5D-\x7E]+$/),
+      state: 'state-1',
+    });
     // In the fragment, if that is what it asked for.
     if (!path.includes('form_post')) {
       const answer = await visitor.get(path.replace('response_mode=query', 'response_mode=fragment'));
@@ -191,18 +192,20 @@ describe('An app is told what is wrong with its request', () => {
   it('unauthorized_client: an app that has registered for device codes alone', async () => {
     const metadata = { ...CLIENT, grant_types: [DEVICE_CODE], response_types: [] };
     const client = await OAuthClient.register(app(), metadata);
-    const answer = await new Visitor(app()).get(client.authorizePath(challenge));
+    const { visitor } = await somebody();
+    const answer = await visitor.get(client.authorizePath(challenge));
     expect(new URL(answer.headers['location']!).searchParams.get('error')).toBe('unauthorized_client');
   });
 
   it('without a state, if it sent none or two', async () => {
     const client = await OAuthClient.register(app());
+    const { visitor } = await somebody();
     for (const path of [
       client.authorizePath(challenge, { prompt: 'none', state: undefined }),
       client.authorizePath(challenge, { prompt: 'none', state: '' }),
       twice(client.authorizePath(challenge, { prompt: 'none' }), 'state'),
     ]) {
-      const { searchParams } = new URL((await new Visitor(app()).get(path)).headers['location']!);
+      const { searchParams } = new URL((await visitor.get(path)).headers['location']!);
       expect([searchParams.has('error'), searchParams.has('state')]).toEqual([true, false]);
     }
   });

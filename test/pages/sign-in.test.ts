@@ -163,7 +163,7 @@ describe('The sign-in page', () => {
     const wrong = await attempt(new Visitor(app), userId, 'my secret "typo"');
     const unknown = await attempt(new Visitor(app), '@nobody-here:localhost', 'my secret "typo"');
     const normal = (text: string, name: string) =>
-      text.replaceAll(name, 'NAME').replaceAll(/name="csrf" value="[^"]*"|state=[\w-]*/g, '');
+      text.replaceAll(name, 'NAME').replaceAll(/name="csrf" value="[^"]*"|state=[\w.-]*/g, '');
     expect([wrong.status, unknown.status]).toEqual([401, 401]);
     expect(textOf(wrong)).toContain(WRONG);
     expect(normal(wrong.text, userId)).toBe(normal(unknown.text, '@nobody-here:localhost'));
@@ -682,16 +682,23 @@ describe('Single sign-on', () => {
     const state = (await sentAway(new Visitor(app))).get('state')!;
     const own = (await sentAway(visitor)).get('state')!;
     const code = uniqueUsername();
-    for (const wrong of [
-      { type, state, code },
-      { type, code },
-      { type, state: '', code },
-    ])
-      expect((await visitor.get(back(wrong))).status).toBe(403);
+    const goOn = { continue: '/account/link' };
+    const wrongs: Record<string, string>[] = [
+      { type, state, code, ...goOn },
+      { type, code, ...goOn },
+      { type, state: '', code, ...goOn },
+      { type, state: own, code, continue: '/account' },
+      { type, state: own.replace(/^\d/, (digit) => String((Number(digit) + 1) % 10)), code, ...goOn },
+    ];
+    for (const wrong of wrongs) expect((await visitor.get(back(wrong))).status).toBe(403);
     for (const other of ['org.example.badge', 'org.example.silent', 'm.login.password', 'nothing'])
-      expect((await visitor.get(back({ type: other, state: own, code, badge: code }))).status).toBe(401);
+      expect((await visitor.get(back({ type: other, state: own, code, badge: code, ...goOn }))).status).toBe(
+        401,
+      );
     expect((await visitor.get('/account')).status).toBe(303);
     const forged = await visitor.post('/account/login', { csrf: own, username: 'x', password: 'y' });
     expect(forged.status).toBe(403);
+    app.clock.advance(61 * 60_000);
+    expect((await visitor.get(back({ type, state: own, code, ...goOn }))).status).toBe(403);
   });
 });

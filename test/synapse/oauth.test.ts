@@ -1,7 +1,14 @@
 import request from 'supertest';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { type ClientSession, PASSWORD, someKeys, V3 } from '../../src/testing/matrix-client.js';
-import { newDeviceId, OAUTH_VARIABLES, OAuthClient, type OAuthTokens } from '../support/oauth.js';
+import {
+  newDeviceId,
+  newPkce,
+  OAUTH_VARIABLES,
+  scopeOf,
+  OAuthClient,
+  type OAuthTokens,
+} from '../support/oauth.js';
 import { usePair } from '../support/pair.js';
 import { Visitor } from '../support/visitor.js';
 
@@ -67,5 +74,30 @@ describe('A session of OAuth 2.0 that Synapse trusts', () => {
       expect([path, (await http.get(path)).status]).toEqual([path, 200]);
     expect((await http.get('/_matrix/static/client/login/')).text).toContain('<form');
     expect((await http.post('/oauth2/introspect').type('form').send({ token: 'x' })).status).toBe(404);
+  });
+});
+
+describe('An outage', () => {
+  it('of Synapse costs nobody an authorization code', async () => {
+    const { userId } = await matrix().register();
+    const client = await OAuthClient.register(outside());
+    const visitor = new Visitor(outside());
+    await visitor.signIn(userId, PASSWORD);
+    const { verifier, challenge } = newPkce();
+    const code = (await client.authorize(visitor, challenge, { scope: scopeOf(newDeviceId()) })).get('code')!;
+    pair().relay.become('hanging');
+    const { body } = await client.exchange(code, verifier).expect(503);
+    expect(body).toMatchObject({ error: 'temporarily_unavailable' });
+    pair().relay.become('well');
+    await vi.waitFor(() => client.exchange(code, verifier).expect(200), { timeout: 30_000, interval: 1_000 });
+  }, 60_000);
+
+  it('of the service is told in the words of OAuth 2.0, because clients sign out on those of Matrix', async () => {
+    const { http } = outside();
+    await pair().app.nest.close();
+    const { body } = await http.post('/oauth2/token').type('form').send({ grant_type: 'x' }).expect(503);
+    expect(body).toEqual({ error: 'temporarily_unavailable', error_description: expect.any(String) });
+    const { body: other } = await http.get(`${V3}/account/whoami`).expect(503);
+    expect(other.errcode).toBe('M_UNKNOWN');
   });
 });

@@ -48,7 +48,8 @@ export class AccountActions {
   /** Signs another browser out. */
   async endBrowser({ signedIn: { session }, origin }: SignedInVisit, sessionDigest: Buffer): Promise<void> {
     await this.unitOfWork.run(async (tx) => {
-      await this.browsers.hold(tx, session);
+      // The whole account, because two browsers may end each other.
+      await this.browsers.lock(tx, session);
       await this.browsers.end(tx, { userId: session.userId, sessionDigest }, origin);
     });
   }

@@ -49,9 +49,11 @@ export class AccountViewService {
       this.entriesOf(userId, 'session_started', MOST_BEGINNINGS),
     ]);
     const clients = await this.clients.findAll([...clientIds.values()]);
+    // The newest of each device.
+    const begun = new Map(beginnings.toReversed().map((one) => [one.deviceId, one]));
     const views = devices.map((device): SessionView => {
       const client = clients.get(clientIds.get(device.deviceId) ?? '');
-      const begin = beginnings.find((one) => one.deviceId === device.deviceId);
+      const begin = begun.get(device.deviceId);
       return {
         deviceId: device.deviceId,
         name: device.displayName,

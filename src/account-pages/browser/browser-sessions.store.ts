@@ -17,6 +17,12 @@ const INSERT: Statement = {
       (user_id, session_digest, created_at, authenticated_at, seen_at, expires_at, address, user_agent)
     VALUES ($1, $2, $3, $3, $3, $4, $5, $6)`,
 };
+const FORGET_OLD: Statement = {
+  name: 'browser_forget_old',
+  text: `
+    DELETE FROM browser_sessions WHERE user_id = $1 AND session_digest IN
+      (SELECT session_digest FROM browser_sessions WHERE user_id = $1 ORDER BY created_at DESC OFFSET $2)`,
+};
 const FIND: Statement = {
   name: 'browser_find',
   text: `SELECT ${COLUMNS} FROM browser_sessions WHERE user_id = $1 AND session_digest = $2 AND expires_at > $3`,
@@ -27,7 +33,7 @@ const HOLD: Statement = {
 };
 const LIST: Statement = {
   name: 'browser_list',
-  text: `SELECT ${COLUMNS} FROM browser_sessions WHERE user_id = $1 AND expires_at > $2 ORDER BY seen_at DESC LIMIT 100`,
+  text: `SELECT ${COLUMNS} FROM browser_sessions WHERE user_id = $1 AND expires_at > $2 ORDER BY seen_at DESC`,
 };
 const SEE: Statement = {
   name: 'browser_see',
@@ -46,6 +52,9 @@ const DELETE_OTHERS: Statement = {
   text: 'DELETE FROM browser_sessions WHERE user_id = $1 AND session_digest IS DISTINCT FROM $2::bytea',
 };
 
+/** As many browsers as the account page can show. */
+const MOST_SESSIONS = 100;
+
 /** The SQL of browser sessions. */
 @Injectable()
 export class BrowserSessionsStore {
@@ -63,7 +72,10 @@ export class BrowserSessionsStore {
       readonly expiresAt: Date;
     },
   ): Promise<void> {
-    await tx.query(INSERT, [userId, sessionDigest, tx.startedAt, expiresAt, address, userAgent]);
+    await tx.inOrder(
+      () => tx.query(INSERT, [userId, sessionDigest, tx.startedAt, expiresAt, address, userAgent]),
+      () => tx.query(FORGET_OLD, [userId, MOST_SESSIONS]),
+    );
   }
 
   async find({ userId, sessionDigest }: BrowserSessionRef, now: Date): Promise<BrowserSessionEntity | null> {

@@ -49,10 +49,12 @@ export class ConsentController {
   @ApiQuery({ name: 'ui_locales', required: false, example: 'de' })
   async ask(@Req() request: Request, @Res() response: Response): Promise<void> {
     const visit = await this.visits.open(request, response);
-    const asked = this.requireTrusted(visit, await this.authorizations.check(visit.query));
-    if (asked === null) return;
-    if (isSignedIn(visit)) return this.pages.ask(visit, asked);
-    await this.pages.signInFirst(visit, asked);
+    const checked = await this.authorizations.check(visit.query);
+    // Anybody may register a client, so nobody is sent there unasked, with an error either (RFC 9700, section 4.11.2).
+    if (!isSignedIn(visit) && checked.kind !== 'untrusted')
+      return this.pages.signInFirst(visit, checked.kind === 'valid' && checked.request.wantsAccount);
+    const asked = this.requireTrusted(visit, checked);
+    if (asked !== null && isSignedIn(visit)) this.pages.ask(visit, asked);
   }
 
   @ApiExcludeEndpoint()

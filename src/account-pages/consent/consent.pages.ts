@@ -22,7 +22,7 @@ export class ConsentPages {
   ask(visit: SignedInVisit, { client, scope, target }: AuthorizationRequest): void {
     const { context, texts, url, signedIn } = visit;
     const { redirectUri } = target;
-    const app = appViewOf(client);
+    const app = appViewOf(client, redirectUri.startsWith('https:'));
     this.sender.show(visit, {
       title: texts.consent.title(app.title),
       formAction: formActionOf(redirectUri),
@@ -41,7 +41,7 @@ export class ConsentPages {
   }
 
   /** Lets the user sign in or register, and then come back. */
-  async signInFirst(visit: Visit, { wantsAccount }: AuthorizationRequest): Promise<void> {
+  async signInFirst(visit: Visit, wantsAccount: boolean): Promise<void> {
     const page = wantsAccount && (await this.signIns.mayRegister()) ? 'register' : 'login';
     this.sender.redirect(visit, `/account/${page}?continue=${encodeURIComponent(visit.url)}`);
   }
@@ -52,8 +52,11 @@ export class ConsentPages {
   }
 }
 
-/** An app, as it describes itself. */
-export function appViewOf({ metadata }: Client): AppView {
+/**
+ * An app, as it describes itself.
+ * @param isHostProven whether the answer goes to its host; anybody may register any host
+ */
+export function appViewOf({ metadata }: Client, isHostProven: boolean): AppView {
   const { tos_uri: termsUrl = null, policy_uri: policyUrl = null } = metadata;
-  return { title: titleOf(metadata), host: hostOf(metadata), termsUrl, policyUrl };
+  return { title: titleOf(metadata), host: hostOf(metadata), isHostProven, termsUrl, policyUrl };
 }

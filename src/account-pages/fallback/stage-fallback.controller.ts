@@ -46,9 +46,9 @@ export class StageFallbackController {
     const visit = await this.visits.open(request, response);
     // This stage is the account page itself.
     if (type === 'm.oauth' || type === 'org.matrix.cross_signing_reset') return this.pages.goToAccount(visit);
-    const session = visit.query.get('session') ?? '';
-    if (!isStage(type) || (await this.uia.find(session)) === null) return this.pages.gone(visit);
-    this.pages.ask(visit, type, session, null);
+    const waiting = await this.uia.find(visit.query.get('session') ?? '');
+    if (!isStage(type) || waiting === null) return this.pages.gone(visit);
+    this.pages.ask(visit, type, waiting, null);
   }
 
   @ApiExcludeEndpoint()
@@ -60,16 +60,16 @@ export class StageFallbackController {
     @Param('stage') type: string,
   ): Promise<void> {
     const { visit, form } = await this.visits.post(request, response);
-    const session = form.get('session') ?? '';
-    if (!isStage(type) || (await this.uia.find(session)) === null) return this.pages.gone(visit);
+    const waiting = await this.uia.find(form.get('session') ?? '');
+    if (!isStage(type) || waiting === null) return this.pages.gone(visit);
     try {
-      await this.uia.attempt(session, type, AUTHS[type](form), visit.origin.address);
+      await this.uia.attempt(waiting.sessionId, type, AUTHS[type](form), visit.origin.address);
     } catch (error) {
       if (!(error instanceof MatrixError) || error.status === 429 || error.status >= 500) throw error;
       this.refusals.refused(request, error);
       const { signIn, register } = visit.texts;
       const text = type === 'm.login.registration_token' ? register.badToken : signIn.failed;
-      return this.pages.ask(visit, type, session, text);
+      return this.pages.ask(visit, type, waiting, text);
     }
     this.pages.done(visit);
   }

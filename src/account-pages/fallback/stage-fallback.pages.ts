@@ -2,8 +2,17 @@ import { Injectable } from '@nestjs/common';
 import { OAuthUrls } from '../../oauth/oauth-urls.js';
 import { PageSender } from '../page-sender.js';
 import { PageTemplates } from '../page-templates.js';
+import { CROSS_SIGNING_UPLOAD } from '../../uia/uia-operation.js';
 import type { StageView } from '../templates/views.js';
+import type { Texts } from '../texts/en.js';
 import type { Visit } from '../visit.js';
+
+/** The call that waits for the proof. */
+export interface WaitingCall {
+  readonly sessionId: string;
+  /** Method and path. */
+  readonly operation: string;
+}
 
 /** The pages of a stage that a client cannot show. */
 @Injectable()
@@ -15,13 +24,22 @@ export class StageFallbackPages {
   ) {}
 
   /** @param error what was wrong with the last try; `null`: there was none */
-  ask(visit: Visit, stage: StageView['stage'], session: string, error: string | null): void {
+  ask(visit: Visit, stage: StageView['stage'], waiting: WaitingCall, error: string | null): void {
     const { context, texts, url } = visit;
     const [action = url] = url.split('?');
     this.sender.show(visit, {
       title: texts.fallback.proveTitle,
       status: error === null ? 200 : 401,
-      content: this.templates.stage({ action, session, stage, error }, context),
+      content: this.templates.stage(
+        {
+          action,
+          session: waiting.sessionId,
+          operation: texts.fallback.operations[kindOf(waiting.operation)],
+          stage,
+          error,
+        },
+        context,
+      ),
     });
   }
 
@@ -48,4 +66,14 @@ export class StageFallbackPages {
   goToAccount(visit: Visit): void {
     this.sender.redirect(visit, this.urls.page('/account?action=org.matrix.cross_signing_reset'));
   }
+}
+
+/** What is confirmed: somebody else may have begun it, and sent the link. */
+function kindOf(operation: string): keyof Texts['fallback']['operations'] {
+  if (operation === 'POST /register') return 'register';
+  if (operation === 'POST /account/password') return 'password';
+  if (operation === 'POST /account/deactivate') return 'deactivate';
+  if (operation === 'POST /login/get_token') return 'loginToken';
+  if (operation === CROSS_SIGNING_UPLOAD) return 'keys';
+  return /delete_devices$|^DELETE \/devices\//.test(operation) ? 'devices' : 'other';
 }

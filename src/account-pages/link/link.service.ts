@@ -27,7 +27,7 @@ export class LinkService {
     return this.codes.count(visit, async () => {
       const grant = code === null ? null : await this.grants.findOpen(code);
       const client = grant === null ? null : await this.clients.find(grant.clientId);
-      return grant === null || client === null ? null : { ...grant, app: appViewOf(client) };
+      return grant === null || client === null ? null : { ...grant, app: appViewOf(client, false) };
     });
   }
 

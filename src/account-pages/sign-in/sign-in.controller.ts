@@ -14,7 +14,7 @@ import { PageSender } from '../page-sender.js';
 import { SignInPages } from './sign-in.pages.js';
 import type { Visit } from '../visit.js';
 import { SignInService } from './sign-in.service.js';
-import { isSame, Visits } from '../visits.service.js';
+import { Visits } from '../visits.service.js';
 
 /** Where people sign in and out. */
 @PageController('account')
@@ -45,11 +45,10 @@ export class SignInController {
   @ApiExcludeEndpoint()
   async comeBack(@Req() request: Request, @Res() response: Response): Promise<void> {
     const visit = await this.visits.open(request, response);
-    const { query, state } = visit;
-    if (!isSame(query.get('state') ?? '', state)) throw new PageRefusal(403, 'forbidden');
-    await this.answer(visit, continueOf(query.get('continue')), query, () =>
-      this.signIns.comeBack(query, visit),
-    );
+    const { query } = visit;
+    const next = continueOf(query.get('continue'));
+    if (!visit.isState(query.get('state') ?? '', next)) throw new PageRefusal(403, 'forbidden');
+    await this.answer(visit, next, query, () => this.signIns.comeBack(query, visit));
   }
 
   @ApiExcludeEndpoint()

@@ -40,7 +40,7 @@ export class SignInPages {
           username: refused?.get('username') ?? nameIn(asked.get('login_hint')),
           hasPasswords: this.signIns.hasPasswords,
           others: this.signIns.others,
-          elsewhere: this.signIns.elsewhere(visit.state, next),
+          elsewhere: this.signIns.elsewhere(visit.stateFor(next), next),
           registerUrl: (await this.mayRegister())
             ? `/account/register?continue=${encodeURIComponent(next)}`
             : null,

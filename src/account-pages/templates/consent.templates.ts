@@ -80,11 +80,11 @@ function otherAccount(url: string, context: PageContext): Html {
   );
 }
 
-/** The name is only what the app claims, so its host stands below it. */
+/** The name is only what the app claims, so its host stands below it. Without an answer to it, the host is, too. */
 function appFacts(app: AppView, { texts: { consent } }: PageContext): [string, string][] {
   return [
     [consent.name, app.title],
-    [consent.host, app.host],
+    [app.isHostProven ? consent.host : consent.claimedHost, app.host],
   ];
 }
 

@@ -21,6 +21,7 @@ export function stageTemplate(view: StageView, context: PageContext): Html {
     'm.login.dummy': () => [html`<p>${fallback.dummy}</p>`],
   };
   return html`<h1>${fallback.proveTitle}</h1>
+    <p class="box">${view.operation}</p>
     ${alert(view.error)}
     ${form(
       context,

@@ -74,6 +74,8 @@ export interface RegisterView {
 export interface AppView {
   readonly title: string;
   readonly host: string;
+  /** Whether the answer goes to that host, so that nobody else can ask in its name. */
+  readonly isHostProven: boolean;
   readonly termsUrl: string | null;
   readonly policyUrl: string | null;
 }
@@ -189,6 +191,8 @@ export interface DeactivateView {
 export interface StageView {
   readonly action: string;
   readonly session: string;
+  /** What the user confirms, in words. */
+  readonly operation: string;
   readonly stage: 'm.login.password' | 'm.login.registration_token' | 'm.login.dummy';
   readonly error: string | null;
 }

@@ -15,7 +15,6 @@ export const de: Texts = {
     other: 'Andere Wege, sich anzumelden',
     failed: 'Der Benutzername oder das Passwort ist falsch.',
     failedOther: 'Das hat nicht geklappt. Versuche es noch einmal.',
-    again: 'Melde dich noch einmal an, um fortzufahren.',
   },
   register: {
     title: 'Konto erstellen',
@@ -43,6 +42,7 @@ export const de: Texts = {
     asks: 'Diese App möchte dein Konto verwenden:',
     name: 'Name, den sich die App gibt',
     host: 'Website der App',
+    claimedHost: 'Website, die die App nennt',
     account: 'Dein Konto',
     device: 'Neues Gerät',
     target: 'Danach geht es weiter zu',
@@ -91,7 +91,6 @@ export const de: Texts = {
     begun: 'Angemeldet',
     address: 'Adresse',
     browser: 'Browser oder System',
-    details: 'Einzelheiten',
     select: (name) => `${name} auswählen`,
     noneSelected: 'Wähle zuerst die Geräte aus, die du abmelden möchtest.',
     endSelected: 'Ausgewählte abmelden',
@@ -122,8 +121,9 @@ export const de: Texts = {
     title: 'Geräte abmelden',
     one: 'Dieses Gerät wird sofort abgemeldet:',
     some: 'Diese Geräte werden sofort abgemeldet:',
-    others: 'Alle Geräte außer diesem werden sofort abgemeldet:',
-    all: 'Alle Geräte werden sofort abgemeldet.',
+    others:
+      'Alle Geräte und alle anderen Browser auf diesen Seiten werden sofort abgemeldet. Dieses Gerät bleibt:',
+    all: 'Alle Geräte und alle anderen Browser auf diesen Seiten werden sofort abgemeldet.',
     meaning:
       'Ein abgemeldetes Gerät verliert seine Schlüssel. Wenn kein anderes deiner Geräte sie hat und es keine Sicherung ' +
       'gibt, bleiben verschlüsselte Nachrichten, die nur dieses Gerät lesen konnte, für immer unlesbar.',
@@ -177,6 +177,15 @@ export const de: Texts = {
     proveDone: 'Danke',
     gone: 'Diese Anfrage ist abgelaufen. Geh zurück zur App und beginne noch einmal.',
     submit: 'Weiter',
+    operations: {
+      register: 'Du erstellst ein Konto.',
+      password: 'Das Passwort deines Kontos wird geändert.',
+      deactivate: 'Dein Konto wird deaktiviert. Das lässt sich nicht rückgängig machen.',
+      devices: 'Geräte von dir werden abgemeldet und verlieren ihre Schlüssel.',
+      keys: 'Die Schlüssel, die beweisen, wer du bist, werden ersetzt.',
+      loginToken: 'Ein anderes Gerät wird bei deinem Konto angemeldet.',
+      other: 'Deine App fragt danach. Mach nur weiter, wenn du es selbst begonnen hast.',
+    },
     dummy: 'Drücke den Knopf, um fortzufahren.',
   },
   problems: {

@@ -13,7 +13,6 @@ export const en = {
     other: 'Other ways to sign in',
     failed: 'The user name or the password is wrong.',
     failedOther: 'That did not work. Try again.',
-    again: 'Sign in again to go on.',
   },
   register: {
     title: 'Create an account',
@@ -38,6 +37,7 @@ export const en = {
     asks: 'This app wants to use your account:',
     name: 'Name that the app gives itself',
     host: 'Website of the app',
+    claimedHost: 'Website that the app names',
     account: 'Your account',
     device: 'New device',
     target: 'You go on to',
@@ -86,7 +86,6 @@ export const en = {
     begun: 'Signed in',
     address: 'Address',
     browser: 'Browser or system',
-    details: 'Details',
     select: (name: string) => `Select ${name}`,
     noneSelected: 'Select the devices that you want to sign out first.',
     endSelected: 'Sign out the selected',
@@ -118,8 +117,8 @@ export const en = {
     title: 'Sign out devices',
     one: 'This device is signed out at once:',
     some: 'These devices are signed out at once:',
-    others: 'All devices are signed out at once, but this one:',
-    all: 'All devices are signed out at once.',
+    others: 'All devices are signed out at once, and all other browsers on these pages. This device stays:',
+    all: 'All devices are signed out at once, and all other browsers on these pages.',
     meaning:
       'A device that is signed out loses its keys. If no other device of yours has them, and no key backup, encrypted ' +
       'messages that only it could read stay unreadable for ever.',
@@ -173,6 +172,15 @@ export const en = {
     proveDone: 'Thank you',
     gone: 'This request has expired. Go back to the app and begin again.',
     submit: 'Go on',
+    operations: {
+      register: 'You create an account.',
+      password: 'The password of your account is changed.',
+      deactivate: 'Your account is deactivated. This cannot be undone.',
+      devices: 'Devices of yours are signed out and lose their keys.',
+      keys: 'The keys that prove who you are are replaced.',
+      loginToken: 'Another device is signed in to your account.',
+      other: 'Your app asks for it. Go on only if you have begun it yourself.',
+    },
     dummy: 'Press the button to go on.',
   },
   problems: {

@@ -4,13 +4,12 @@ import { RateLimiter } from '../../admission/rate-limiter.js';
 import type { Requester } from '../../auth/requester.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { ErrorAnswer, MatrixError } from '../../matrix/matrix-error.js';
-import type { Authorised } from '../../uia/uia-operation.js';
+import { type Authorised, CROSS_SIGNING_RESET, CROSS_SIGNING_UPLOAD } from '../../uia/uia-operation.js';
 import { UiaService } from '../../uia/uia.service.js';
 import { type ForwardedAnswer, Homeserver } from '../homeserver.port.js';
 
 const PATH = '/_matrix/client/v3/keys/device_signing/upload';
 const FLOWS = [['m.login.password']];
-const RESET = 'org.matrix.cross_signing_reset';
 
 /** What a client sends to upload cross-signing keys. */
 export interface KeysForwarded {
@@ -62,13 +61,13 @@ export class CrossSigningResetService {
     // Clients repeat the call every half a second until the user has agreed on the page.
     if (!isOAuth) await this.limiter.count('challenge', address);
     const authorised = await this.uia.authorise({
-      name: 'POST /keys/device_signing/upload',
+      name: CROSS_SIGNING_UPLOAD,
       userId,
       deviceId: device?.deviceId ?? null,
       flows: FLOWS,
       parameters: keys,
       isFixed: true,
-      action: isOAuth ? RESET : null,
+      action: isOAuth ? CROSS_SIGNING_RESET : null,
       auth: proof,
       address,
     });

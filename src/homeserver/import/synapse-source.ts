@@ -5,11 +5,12 @@ import type { ImportedDevice } from '../../device-rows/device-rows.js';
 import type { ForeignToken, SessionImport } from '../../session/import/session-import.service.js';
 
 const IS_SYNAPSES = `SELECT to_regclass('applied_schema_deltas') IS NOT NULL AS "isSynapses"`;
-const COUNT = 'SELECT count(*)::int AS count FROM users WHERE COALESCE(is_guest, 0) = 0';
+const COUNT = 'SELECT count(*)::int AS count FROM users WHERE COALESCE(is_guest, 0) = 0 AND name <> $1';
 const USERS = `
   SELECT name, password_hash, appservice_id IS NOT NULL AS is_appservices, to_timestamp(creation_ts) AS created_at,
     deactivated = 1 AS is_deactivated, locked AS is_locked, suspended AS is_suspended
-  FROM users WHERE name > $1 COLLATE "C" AND COALESCE(is_guest, 0) = 0 ORDER BY name COLLATE "C" LIMIT $2`;
+  FROM users WHERE name > $1 COLLATE "C" AND COALESCE(is_guest, 0) = 0 AND name <> $3
+  ORDER BY name COLLATE "C" LIMIT $2`;
 /** Hidden ones are no devices, but cross-signing keys. */
 const DEVICES = `
   SELECT user_id, device_id, display_name, to_timestamp(last_seen / 1000.0) AS seen_at, ip, user_agent
@@ -46,7 +47,7 @@ interface TokenRow {
 /** The database of a Synapse, which is only read: in one snapshot, and never written to. */
 export class SynapseSource {
   /** @throws {EnvironmentError} if it cannot be reached */
-  static async open(url: string): Promise<SynapseSource> {
+  static async open(url: string, own: string): Promise<SynapseSource> {
     const client = new Client({ connectionString: url, application_name: 'matrix-session import' });
     // The query that needs the connection reports that it is lost.
     client.on('error', () => {});
@@ -55,17 +56,21 @@ export class SynapseSource {
       await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
       const { rows } = await client.query<{ isSynapses: boolean }>(IS_SYNAPSES);
       if (!rows[0]!.isSynapses) throw new Error('it is no database of Synapse');
-      return new SynapseSource(client);
+      return new SynapseSource(client, own);
     } catch (error) {
       throw new EnvironmentError([`--from cannot be read: ${(error as Error).message}`]);
     }
   }
 
-  private constructor(private readonly client: Client) {}
+  /** @param own the user as whom this service calls the admin API, whom it has made itself */
+  private constructor(
+    private readonly client: Client,
+    private readonly own: string,
+  ) {}
 
   /** Without guests. */
   async countUsers(): Promise<number> {
-    const { rows } = await this.client.query<{ count: number }>(COUNT);
+    const { rows } = await this.client.query<{ count: number }>(COUNT, [this.own]);
     return rows[0]!.count;
   }
 
@@ -77,7 +82,7 @@ export class SynapseSource {
 
   /** The next users after a user ID, without guests, with their devices and tokens; `null` behind the last one. */
   async next(behind: string, limit: number, now: Date): Promise<SessionImport | null> {
-    const { rows: users } = await this.client.query<UserRow>(USERS, [behind, limit]);
+    const { rows: users } = await this.client.query<UserRow>(USERS, [behind, limit, this.own]);
     if (users.length === 0) return null;
     const names = users.map(({ name }) => name);
     const { rows: devices } = await this.client.query(DEVICES, [names]);

@@ -2,14 +2,13 @@ import { Injectable } from '@nestjs/common';
 import { RateLimiter } from '../../admission/rate-limiter.js';
 import type { Requester } from '../../auth/requester.js';
 import type { SignedJson } from '../../matrix/signed-json.js';
-import type { Operation } from '../../uia/uia-operation.js';
+import { type Operation, CROSS_SIGNING_RESET, CROSS_SIGNING_UPLOAD } from '../../uia/uia-operation.js';
 import { UiaService } from '../../uia/uia.service.js';
 import { CrossSigningKeys } from './cross-signing-keys.js';
 import { needsProof, toKeySet } from './cross-signing.rules.js';
 import { CrossSigningStore } from './cross-signing.store.js';
 
 const FLOWS = [['m.login.password']];
-const RESET = 'org.matrix.cross_signing_reset';
 
 /** What a client sends to upload cross-signing keys. */
 export interface KeysUpload extends Pick<Operation, 'auth' | 'address'> {
@@ -52,13 +51,13 @@ export class CrossSigningService {
     // Clients repeat the call every half a second until the user has agreed on the page.
     if (!requester.isOAuth) await this.limiter.count('challenge', address);
     const proof = await this.uia.authorise({
-      name: 'POST /keys/device_signing/upload',
+      name: CROSS_SIGNING_UPLOAD,
       userId,
       deviceId: device?.deviceId ?? null,
       flows: FLOWS,
       parameters: keys,
       isFixed: true,
-      action: requester.isOAuth ? RESET : null,
+      action: requester.isOAuth ? CROSS_SIGNING_RESET : null,
       auth,
       address,
     });

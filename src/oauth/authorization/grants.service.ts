@@ -3,6 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { AccountsService } from '../../accounts/accounts.service.js';
 import type { Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
+import { HomeserverUnavailable } from '../../homeserver/homeserver.port.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { OAuthError } from '../../matrix/oauth-error.js';
@@ -66,7 +67,9 @@ export class GrantsService {
         if (grant.expiresAt <= tx.startedAt) return null;
         return this.begin(tx, grant, client, origin);
       })
-      .catch((error: unknown) => {
+      .catch(async (error: unknown) => {
+        // The homeserver has not heard of the session, which was ended again. The client may try once more.
+        if (error instanceof HomeserverUnavailable) await this.store.giveBack(ref);
         // The account is locked or deactivated, or a listener has refused the session.
         throw error instanceof MatrixError && error.status < 429 ? invalidGrant() : error;
       });

@@ -11,8 +11,8 @@ export const DEVICE_GRANT = 'urn:ietf:params:oauth:grant-type:device_code';
 
 const GRANT_TYPES = [CODE_GRANT, REFRESH_GRANT, DEVICE_GRANT];
 const NAME_LIMIT = 200;
-const URI_LIMIT = 2_048;
-const MOST_REDIRECT_URIS = 50;
+const URI_LIMIT = 512;
+const MOST_REDIRECT_URIS = 20;
 
 /** What is kept of a client's registration, by the names of RFC 7591. */
 export interface ClientMetadata {
@@ -54,7 +54,9 @@ const registration = z
     application_type: z.enum(['web', 'native']).nullish(),
   })
   .superRefine((given, context) => {
-    const host = publicHostOf(given.client_uri)!;
+    const host = publicHostOf(given.client_uri);
+    // Refused above; the other rules need it.
+    if (host === null) return;
     const refuse = (field: keyof typeof given) => context.addIssue({ code: 'custom', path: [field] });
     for (const field of ['logo_uri', 'tos_uri', 'policy_uri'] as const) {
       const linked = given[field] ?? null;

@@ -2,6 +2,7 @@ import { HttpCode, Post, Req } from '@nestjs/common';
 import { ApiBody, ApiCreatedResponse, ApiOperation } from '@nestjs/swagger';
 import type { Request } from 'express';
 import { RateLimited } from '../../admission/rate-limited.decorator.js';
+import { ClientAddress } from '../../matrix/client-address.decorator.js';
 import { WithoutBody } from '../../matrix/json-body.guard.js';
 import { readJsonBody } from '../../matrix/json-body.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
@@ -9,7 +10,7 @@ import { OAuthError } from '../../matrix/oauth-error.js';
 import { ApiOAuthError, NotStored, OAuthController } from '../oauth-controller.decorator.js';
 import { ClientsService, type Registered } from './clients.service.js';
 
-const MOST_BYTES = 64 * 1_024;
+const MOST_BYTES = 16 * 1_024;
 
 const EXAMPLE = {
   client_name: 'Element',
@@ -45,8 +46,8 @@ export class ClientsController {
   @ApiOAuthError(400, 'The metadata is not accepted.', ['invalid_client_metadata', 'invalid_redirect_uri'])
   @ApiOAuthError(503, 'Too many registrations.', ['temporarily_unavailable'])
   @RateLimited('oauth_clients')
-  async register(@Req() request: Request): Promise<Registered> {
-    return this.clients.register({ ...(await read(request)) });
+  async register(@Req() request: Request, @ClientAddress() address: string): Promise<Registered> {
+    return this.clients.register({ ...(await read(request)) }, address);
   }
 }
 

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { RateLimiter } from '../../admission/rate-limiter.js';
 import { Clock } from '../../system/clock.js';
 import { OAuthError } from '../../matrix/oauth-error.js';
 import { type ClientMetadata, clientIdOf, toClientMetadata } from './client-metadata.rules.js';
@@ -20,15 +21,19 @@ export class ClientsService {
   constructor(
     private readonly store: ClientsStore,
     private readonly clock: Clock,
+    private readonly limiter: RateLimiter,
   ) {}
 
   /**
    * Registers a client. The second call with equal metadata gives the same client.
    * @throws {OAuthError} 400 `invalid_client_metadata` or `invalid_redirect_uri`
+   * @throws {MatrixError} `M_LIMIT_EXCEEDED` after too many new clients from this address
    */
-  async register(body: Readonly<Record<string, unknown>>): Promise<Registered> {
+  async register(body: Readonly<Record<string, unknown>>, address: string): Promise<Registered> {
     const metadata = toClientMetadata(body);
     const client_id = clientIdOf(metadata);
+    // What is known takes no room. Strangers who register ever new clients would fill the database.
+    if ((await this.store.find(client_id)) === null) await this.limiter.count('oauth_new_clients', address);
     const registeredAt = await this.store.register(client_id, metadata, this.clock.now());
     return { client_id, client_id_issued_at: Math.floor(registeredAt.getTime() / 1_000), ...metadata };
   }

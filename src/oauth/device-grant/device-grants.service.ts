@@ -11,7 +11,7 @@ import type { Client } from '../clients/clients.store.js';
 import type { Scope } from '../scope.rules.js';
 import type { OAuthDeviceGrantEntity } from './device-grant.entity.js';
 import { DeviceGrantsStore } from './device-grants.store.js';
-import { pollOf, SLOWER_MS } from './poll.rules.js';
+import { pollOf, slower } from './poll.rules.js';
 import { newUserCode } from './user-code.rules.js';
 
 export const DEVICE_CODE_LIFE_MS = 20 * 60_000;
@@ -78,10 +78,14 @@ export class DeviceGrantsService {
     const grantDigest = digestOf(deviceCode);
     const polled = await this.unitOfWork.run(async (tx) => {
       const grant = await this.store.lockPolled(tx, grantDigest, client.clientId);
-      if (grant === null) return null;
+      // Another question is being answered, and none of them may wait for it with a connection.
+      if (grant === null) {
+        const isKnown = await this.store.isKnown(tx, grantDigest, client.clientId);
+        return isKnown ? { poll: 'slow_down' as const, userId: null } : null;
+      }
       const poll = pollOf(grant, tx.startedAt);
       const { userId, intervalMs } = grant;
-      if (poll === 'slow_down') await this.store.poll(tx, grantDigest, intervalMs + SLOWER_MS);
+      if (poll === 'slow_down') await this.store.poll(tx, grantDigest, slower(intervalMs));
       else if (poll === 'authorization_pending') await this.store.poll(tx, grantDigest, intervalMs);
       return { poll, userId };
     });

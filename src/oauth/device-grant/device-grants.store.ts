@@ -21,7 +21,11 @@ const INSERT: Statement = {
 };
 const LOCK_POLLED: Statement = {
   name: 'oauth_lock_polled',
-  text: `SELECT ${COLUMNS} FROM oauth_device_grants WHERE device_code_digest = $1 AND client_id = $2 FOR UPDATE`,
+  text: `SELECT ${COLUMNS} FROM oauth_device_grants WHERE device_code_digest = $1 AND client_id = $2 FOR UPDATE SKIP LOCKED`,
+};
+const IS_KNOWN: Statement = {
+  name: 'oauth_is_device_grant_known',
+  text: 'SELECT FROM oauth_device_grants WHERE device_code_digest = $1 AND client_id = $2',
 };
 const POLL: Statement = {
   name: 'oauth_poll',
@@ -50,7 +54,7 @@ export class DeviceGrantsStore {
     return (await this.unitOfWork.runOne(INSERT, values)).length === 1;
   }
 
-  /** The request of a client with this device code, locked. */
+  /** The request of a client with this device code, locked; `null` also while another question is being answered. */
   async lockPolled(
     tx: Tx,
     deviceCodeDigest: Buffer,
@@ -58,6 +62,10 @@ export class DeviceGrantsStore {
   ): Promise<OAuthDeviceGrantEntity | null> {
     const [grant] = await tx.query<OAuthDeviceGrantEntity>(LOCK_POLLED, [deviceCodeDigest, clientId]);
     return grant ?? null;
+  }
+
+  async isKnown(tx: Tx, deviceCodeDigest: Buffer, clientId: string): Promise<boolean> {
+    return (await tx.query(IS_KNOWN, [deviceCodeDigest, clientId])).length === 1;
   }
 
   /** Records that the client has asked. */

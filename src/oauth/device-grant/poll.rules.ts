@@ -3,7 +3,9 @@ import type { OAuthDeviceGrantEntity } from './device-grant.entity.js';
 /** A client that waits for exactly the interval may arrive a little early. */
 const LENIENCE_MS = 1_000;
 /** What a client that asks too often has to wait from then on, in addition (RFC 8628, section 3.5). */
-export const SLOWER_MS = 5_000;
+const SLOWER_MS = 5_000;
+/** Nobody needs to wait longer. */
+const LONGEST_MS = 60_000;
 
 /** What a client is told that asks for the tokens of a device code. */
 export type Poll = 'approved' | 'access_denied' | 'expired_token' | 'authorization_pending' | 'slow_down';
@@ -16,4 +18,9 @@ export function pollOf(grant: OAuthDeviceGrantEntity, now: Date): Poll {
   const { polledAt, intervalMs } = grant;
   const isEarly = polledAt !== null && now.getTime() - polledAt.getTime() < intervalMs - LENIENCE_MS;
   return isEarly ? 'slow_down' : 'authorization_pending';
+}
+
+/** The interval of a client that has asked too early. */
+export function slower(intervalMs: number): number {
+  return Math.min(intervalMs + SLOWER_MS, LONGEST_MS);
 }

@@ -57,6 +57,7 @@ export class TokenService {
   }
 
   private async byDeviceCode(form: Parameters, origin: Origin): Promise<TokenAnswer> {
+    await this.limiter.count('oauth_polls', origin.address);
     const client = await this.clientOf(form, DEVICE_GRANT);
     const { session, scope } = await this.devices.redeem(form.need('device_code'), client, origin);
     return toAnswer(session.pair, scope);
