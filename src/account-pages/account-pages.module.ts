@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { NoEndpointController } from '../oauth/no-endpoint.controller.js';
 import { AccountActions } from './account/account-actions.service.js';
 import { AccountActionsController, SessionActionsController } from './account/account-actions.controller.js';
 import { AccountPageController } from './account/account.controller.js';
@@ -43,6 +44,7 @@ import { Visits } from './visits.service.js';
     LoginFallbackController,
     StageFallbackController,
     NoPageController,
+    NoEndpointController,
   ],
   providers: [
     AccountActions,

@@ -6,7 +6,7 @@ import { Refusals } from '../matrix/refusals.js';
 import { unavailableIn } from '../system/outage.js';
 import { stackOf } from '../system/stack.js';
 import { LookService } from './look.service.js';
-import { PageRefusal } from './page.js';
+import { PageElsewhere, PageRefusal } from './page.js';
 import { PageSender } from './page-sender.js';
 import { PageTemplates } from './page-templates.js';
 import { textsFor } from './texts/languages.js';
@@ -37,6 +37,7 @@ export class PageExceptionFilter implements ExceptionFilter {
     const http = host.switchToHttp();
     const request = http.getRequest<Request>();
     const response = http.getResponse<Response>();
+    if (exception instanceof PageElsewhere) return this.sender.redirect({ response }, exception.url);
     const { status, problem, headers = {} } = problemOf(exception);
     if (status === 500) this.logger.error(`${request.method} ${request.path} failed`, stackOf(exception));
     if (exception instanceof ErrorAnswer) this.refusals.refused(request, exception);

@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import type { Response } from 'express';
 import { CORS_HEADERS } from '../matrix/cors.middleware.js';
+import type { MatrixError } from '../matrix/matrix-error.js';
+import { Refusals } from '../matrix/refusals.js';
 import { LookService } from './look.service.js';
 import type { Page } from './page.js';
 import { PageTemplates } from './page-templates.js';
@@ -14,6 +16,7 @@ export class PageSender {
 
   constructor(
     private readonly templates: PageTemplates,
+    private readonly refusals: Refusals,
     { look }: LookService,
   ) {
     const style = createHash('sha256').update(templates.style(look)).digest('base64');
@@ -36,6 +39,11 @@ export class PageSender {
       .status(status)
       .set({ ...headers, 'Content-Type': 'text/html; charset=utf-8' })
       .send(html);
+  }
+
+  /** Tells those who want to know that a form was refused, before its page is shown again. */
+  refused({ request }: Pick<Visit, 'request'>, error: MatrixError): void {
+    this.refusals.refused(request, error);
   }
 
   /** Answers the script of the pages. */

@@ -92,9 +92,13 @@ export class PageTemplates {
     return accountTemplate(view, context);
   }
 
-  /** @param saved what was just done, in words; `null`: nothing */
-  session(view: SessionView, saved: string | null, context: PageContext): Html {
-    return sessionTemplate(view, saved, context);
+  /** @param said what was just done, and what was wrong with a new name; `null`: nothing */
+  session(
+    view: SessionView,
+    said: { readonly saved: string | null; readonly error: string | null },
+    context: PageContext,
+  ): Html {
+    return sessionTemplate(view, said, context);
   }
 
   end(view: EndView, context: PageContext): Html {

@@ -21,3 +21,10 @@ export class PageRefusal extends Error {
     super(problem);
   }
 }
+
+/** The page has another host. */
+export class PageElsewhere extends Error {
+  constructor(readonly url: string) {
+    super('The page has another host');
+  }
+}

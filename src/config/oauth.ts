@@ -66,6 +66,8 @@ export interface OAuthSettings {
   readonly isOn: boolean;
   /** Where the pages are, without a slash at its end. */
   readonly pagesUrl: string;
+  /** The host of the API, if the pages have another one; `null`: they share it. */
+  readonly apiHost: string | null;
   readonly name: string;
   /** `null`: none. */
   readonly logoFile: string | null;
@@ -82,6 +84,7 @@ export function oauthOf(
   return {
     isOn: variables.OAUTH === undefined ? isByDefault : variables.OAUTH === 'on',
     pagesUrl: new URL(pages).origin,
+    apiHost: new URL(publicBaseUrl).host === new URL(pages).host ? null : new URL(publicBaseUrl).host,
     name: variables.PAGES_NAME ?? variables.SERVER_NAME,
     logoFile: variables.PAGES_LOGO ?? null,
     color: variables.PAGES_COLOR,

@@ -40,6 +40,11 @@ export function shortened(displayName: string): string {
   return [...displayName].slice(0, DISPLAY_NAME_LIMIT).join('');
 }
 
+/** Whether people can call a device so. */
+export function isShortName(name: string): boolean {
+  return name !== '' && [...name].length <= DISPLAY_NAME_LIMIT;
+}
+
 /** @throws {MatrixError} 400 `M_TOO_LARGE` */
 export function requireShortName(displayName: string | null): void {
   if (displayName !== null && [...displayName].length > DISPLAY_NAME_LIMIT) {

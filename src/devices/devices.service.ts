@@ -31,6 +31,10 @@ export class DevicesService {
     return (await this.store.list(userId)).map((device) => this.lastSeen.upToDate(device));
   }
 
+  async exists(device: DeviceRef): Promise<boolean> {
+    return (await this.store.createdAt(device)) !== null;
+  }
+
   /** @throws {MatrixError} `M_NOT_FOUND` */
   async get(device: DeviceRef): Promise<DeviceEntity> {
     const found = await this.store.find(device);

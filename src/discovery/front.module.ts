@@ -15,6 +15,7 @@ const NAMES: Readonly<Record<string, string>> = {
   docs: 'The API, to read and to try out',
   openapi: 'Its description in OpenAPI',
   versions: 'Versions of the Matrix specification',
+  account: 'Your account',
 };
 
 /** The front page: what the service says about itself at `/`. */
@@ -27,10 +28,11 @@ export class FrontController {
   /** HTML for browsers, JSON for others. */
   @Get()
   front(@Req() request: Request, @Res() response: Response): void {
-    const { apiDocs, serverName } = this.environment;
+    const { apiDocs, oauth, serverName } = this.environment;
     const links = {
       ...(apiDocs ? { docs: '/docs', openapi: '/docs/openapi.json' } : {}),
       versions: '/_matrix/client/versions',
+      ...(oauth.isOn ? { account: `${oauth.pagesUrl}/account` } : {}),
     };
     const { version } = PRODUCT;
     response.vary('Accept');

@@ -19,7 +19,6 @@ import { OAuthAccountsListener } from './oauth-accounts.listener.js';
 import { OAuthHousekeeping } from './oauth.housekeeping.js';
 import { OAuthMetrics } from './oauth-metrics.js';
 import { OAuthUrls } from './oauth-urls.js';
-import { OtherMethodsController } from './other-methods.controller.js';
 import { CodeExchange } from './token/code-exchange.js';
 import { RevocationController } from './token/revocation.controller.js';
 import { TokenController } from './token/token.controller.js';
@@ -44,7 +43,6 @@ export class OAuthModule {
               TokenController,
               RevocationController,
               DeviceAuthorizationController,
-              OtherMethodsController,
             ]
           : []),
       ],

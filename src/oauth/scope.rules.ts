@@ -9,6 +9,10 @@ const SCOPE_TOKEN = /^[\x21\x23-\x5B\x5D-\x7E]+$/;
 /** Shorter device IDs are easily guessed or chosen twice ("Device ID allocation"). */
 const DEVICE_ID = { least: 10, most: 255 };
 
+/** What a scope must be, in words for the developer of a client. */
+export const SCOPE_RULE =
+  'The scope must have the client API and one device, whose ID has 10 to 255 characters, and nothing else';
+
 /** What a client may do, and on which device. */
 export interface Scope {
   /** As the client asked for it. */

@@ -157,3 +157,39 @@ function inWords(value: string | number): unknown {
     typeof value === 'number' ? value.toLocaleString('en') : value.replace(/(\d)([KM]iB)/, '$1 $2');
   return expect.stringMatching(new RegExp(`^(about )?${text}( of JSON| algorithms)?$`));
 }
+
+describe('The address of the pages', () => {
+  const load = (variables: Record<string, string>) => Environment.load(variables).oauth;
+
+  it('is the origin of PUBLIC_BASE_URL, or ACCOUNT_BASE_URL', () => {
+    expect(load({ PUBLIC_BASE_URL: 'HTTPS://Matrix.Example.org/' })).toMatchObject({
+      isOn: true,
+      pagesUrl: 'https://matrix.example.org',
+      apiHost: null,
+    });
+    const own = {
+      PUBLIC_BASE_URL: 'https://example.org/matrix',
+      ACCOUNT_BASE_URL: 'https://account.example.org',
+    };
+    expect(load(own)).toMatchObject({
+      isOn: true,
+      pagesUrl: 'https://account.example.org',
+      apiHost: 'example.org',
+    });
+  });
+
+  it('has no path, so OAuth 2.0 is off without one', () => {
+    const path = { PUBLIC_BASE_URL: 'https://example.org/matrix' };
+    expect(load(path).isOn).toBe(false);
+    expect(() => load({ ...path, OAUTH: 'on' })).toThrow(
+      'ACCOUNT_BASE_URL must be set when PUBLIC_BASE_URL has a path',
+    );
+    for (const ACCOUNT_BASE_URL of [
+      'https://a.example/x',
+      'https://a.example/?x',
+      'https://a.example/#x',
+      'x',
+    ])
+      expect(() => load({ ACCOUNT_BASE_URL })).toThrow('ACCOUNT_BASE_URL must be');
+  });
+});

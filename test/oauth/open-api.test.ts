@@ -39,3 +39,13 @@ it('The API description has the endpoints of OAuth 2.0 and its pages, each once'
   );
   expect(Object.fromEntries(found)).toEqual(expected);
 });
+
+it('The API description says that the endpoints take forms, and promises no error of Matrix', async () => {
+  const { paths } = (await app().http.get('/docs/openapi.json').expect(200)).body as {
+    paths: Record<string, { post: { requestBody: { content: object }; responses: object } }>;
+  };
+  for (const path of ['/oauth2/token', '/oauth2/revoke', '/oauth2/device'])
+    expect(Object.keys(paths[path]!.post.requestBody.content)).toEqual(['application/x-www-form-urlencoded']);
+  for (const path of ['/oauth2/token', '/oauth2/revoke', '/oauth2/device', '/oauth2/clients'])
+    expect(JSON.stringify(paths[path]!.post.responses)).not.toContain('errcode');
+});

@@ -146,7 +146,7 @@ describe('The account page', () => {
     expect(page.status).toBe(200);
     expect(textOf(page)).toContain(`Signed in as ${session.userId}`);
     expect(itemWith(page, 'My phone')).toMatch(
-      /App that signs in with your password Last seen: .* 192\.0\.2\.33$/,
+      /App that signs in with your password · PHONE Last seen: .* 192\.0\.2\.33 Signed in: .* · 127\.0\.0\.1$/,
     );
     expect(itemWith(page, 'Example App Example App')).toMatch(/Last seen: .+/);
     expect(valuesOf(page.text, 'href')).toContain(viewOf(web.deviceId));
@@ -274,7 +274,7 @@ describe('The name of a device', () => {
       const answer = await rename(visitor, session.deviceId, name);
       expect(answer.status).toBe(400);
       expect(answer.headers['content-type']).toMatch(/^text\/html/);
-      expect(textOf(answer)).toContain('That did not work');
+      expect(textOf(answer)).toContain('A name has 1 to 100 characters.');
     }
     expect(await app().matrix.devices(session)).toMatchObject([{ display_name: 'Before' }]);
   });

@@ -247,7 +247,7 @@ describe('The question whether an app may', () => {
     expect(text).toContain('Name that the app gives itself Example App');
     expect(text).toContain('Website of the app app.example.net');
     expect(text).toContain(`Your account ${session.userId}`);
-    expect(text).toContain(`New device ${deviceId}`);
+    expect(text).toContain(`Device ${deviceId}`);
     expect(text).toContain('You go on to https://app.example.net');
     for (const url of ['https://app.example.net/terms', 'https://legal.app.example.net/privacy'])
       expect(page.text).toContain(`<a href="${url}" rel="noopener noreferrer"`);
@@ -443,5 +443,19 @@ describe('A code', () => {
     const { body } = await client.exchange(stolen, theirs.verifier).expect(200);
     const { body: who } = await app().matrix.whoami({ ...victim.session, accessToken: body.access_token });
     expect(who['user_id']).toBe(victim.session.userId);
+  });
+});
+
+describe('A device that the user has already', () => {
+  it('is named as such, because its session ends', async () => {
+    const client = await OAuthClient.register(app());
+    const { session, visitor } = await somebody();
+    const { challenge } = newPkce();
+    const ask = async (deviceId: string) =>
+      textOf(await visitor.get(client.authorizePath(challenge, { scope: scopeOf(deviceId) })));
+    const words = 'You are signed in on this device already.';
+    const known = await app().matrix.login(session.userId, { device_id: 'KNOWNDEVICE' });
+    expect(await ask(known.deviceId)).toContain(words);
+    expect(await ask('ANOTHERDEVICE')).not.toContain(words);
   });
 });

@@ -537,10 +537,15 @@ describe("A team's own way to sign in", () => {
 
   it('says what went wrong, without the text for passwords', async () => {
     const visitor = new Visitor(app);
-    for (const badge of ['forged', '', 'no such name', '12345']) {
+    const words = {
+      forged: 'This badge is forged',
+      '': 'Missing parameter: badge',
+      'no such name': 'is not a user ID',
+    };
+    for (const [badge, said] of Object.entries(words)) {
       const answer = await badgeForm(visitor, badge);
       expect(answer.status).toBe(401);
-      expect(textOf(answer)).toContain('That did not work. Try again.');
+      expect(textOf(answer)).toContain(said);
       expect(textOf(answer)).not.toContain(WRONG);
     }
     expect(await isIn(visitor)).toBe(false);

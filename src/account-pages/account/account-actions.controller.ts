@@ -1,6 +1,7 @@
 import { Post, Req, Res } from '@nestjs/common';
 import { ApiExcludeEndpoint } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
+import { isShortName } from '../../device-rows/device.rules.js';
 import { DevicesService } from '../../devices/devices.service.js';
 import type { Parameters } from '../../matrix/form-body.js';
 import { WithoutBody } from '../../matrix/json-body.guard.js';
@@ -29,8 +30,9 @@ export class SessionActionsController {
   @WithoutBody()
   async rename(@Req() request: Request, @Res() response: Response): Promise<void> {
     const { visit, form } = await this.visits.postSignedIn(request, response);
-    const [deviceId, name] = [form.get('device_id'), form.get('name')];
-    if (deviceId === null || name === null) throw new PageRefusal(400, 'badRequest');
+    const [deviceId, name] = [form.get('device_id'), form.get('name')?.trim() ?? ''];
+    if (deviceId === null) throw new PageRefusal(400, 'badRequest');
+    if (!isShortName(name)) return this.pages.session(visit, deviceId, visit.texts.account.badName);
     await this.devices.renameFor({ userId: visit.signedIn.account.userId, deviceId }, name, visit.origin);
     this.pages.backToSession(visit, deviceId);
   }
@@ -83,16 +85,17 @@ export class AccountActionsController {
     if (await this.proofs.isElsewhere(visit)) return this.pages.changePassword(visit);
     const proven = await this.proofs.verify(visit, form.get('password') ?? '');
     if (proven === null) return this.pages.changePassword(visit, { field: 'old', text: texts.prove.wrong });
+    const logoutDevices = form.get('logout_devices') !== null;
     try {
       const password = form.get('new_password') ?? '';
-      const logoutDevices = form.get('logout_devices') !== null;
       await this.actions.changePassword(visit, proven, { password, logoutDevices });
     } catch (error) {
       if (!(error instanceof MatrixError) || error.errcode !== 'M_WEAK_PASSWORD') throw error;
       return this.pages.changePassword(visit, { field: 'next', text: error.message });
     }
     const back = { url: '/account', text: texts.account.back };
-    this.pages.done(visit, texts.password.done, texts.account.done, back);
+    const done = logoutDevices ? texts.password.doneAll : texts.password.doneBrowsers;
+    this.pages.done(visit, texts.password.done, done, back);
   }
 
   @ApiExcludeEndpoint()

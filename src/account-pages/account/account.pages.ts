@@ -40,13 +40,14 @@ export class AccountPages {
   }
 
   /** The page of one session; the overview for one that the user does not have. */
-  async session(visit: SignedInVisit, deviceId: string | null): Promise<void> {
+  async session(visit: SignedInVisit, deviceId: string | null, error: string | null = null): Promise<void> {
     const session = await this.find(visit, deviceId);
     if (session === null) return this.overview(visit);
     const { context, texts } = visit;
     this.sender.show(visit, {
       title: session.name?.trim() || texts.account.unnamed,
-      content: this.templates.session(session, noticeOf(visit), context),
+      status: error === null ? 200 : 400,
+      content: this.templates.session(session, { saved: noticeOf(visit), error }, context),
     });
   }
 

@@ -54,7 +54,7 @@ export class ConsentController {
     if (!isSignedIn(visit) && checked.kind !== 'untrusted')
       return this.pages.signInFirst(visit, checked.kind === 'valid' && checked.request.wantsAccount);
     const asked = this.requireTrusted(visit, checked);
-    if (asked !== null && isSignedIn(visit)) this.pages.ask(visit, asked);
+    if (asked !== null && isSignedIn(visit)) await this.pages.ask(visit, asked);
   }
 
   @ApiExcludeEndpoint()

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { DevicesService } from '../../devices/devices.service.js';
 import type { AuthorizationRequest } from '../../oauth/authorization/authorization.rules.js';
 import { formActionOf, targetOf } from '../../oauth/authorization/callback.rules.js';
 import { hostOf, titleOf } from '../../oauth/clients/client-metadata.rules.js';
@@ -16,11 +17,14 @@ export class ConsentPages {
     private readonly sender: PageSender,
     private readonly templates: PageTemplates,
     private readonly signIns: SignInPages,
+    private readonly devices: DevicesService,
   ) {}
 
   /** Asks whether the app may use the account. */
-  ask(visit: SignedInVisit, { client, scope, target }: AuthorizationRequest): void {
+  async ask(visit: SignedInVisit, { client, scope, target }: AuthorizationRequest): Promise<void> {
     const { context, texts, url, signedIn } = visit;
+    const { userId } = signedIn.account;
+    const { deviceId } = scope;
     const { redirectUri } = target;
     const app = appViewOf(client, redirectUri.startsWith('https:'));
     this.sender.show(visit, {
@@ -29,8 +33,9 @@ export class ConsentPages {
       content: this.templates.consent(
         {
           app,
-          userId: signedIn.account.userId,
-          deviceId: scope.deviceId,
+          userId,
+          deviceId,
+          isDeviceKnown: await this.devices.exists({ userId, deviceId }),
           target: targetOf(redirectUri),
           request: url.slice(url.indexOf('?') + 1),
           url,

@@ -4,10 +4,10 @@ import type { Request, Response } from 'express';
 import { Environment } from '../../config/environment.js';
 import { WithoutBody } from '../../matrix/json-body.guard.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
-import { Refusals } from '../../matrix/refusals.js';
 import { LoginService } from '../../session/login/login.service.js';
 import { toSession } from '../../session/session.dto.js';
-import { ApiPage, PageController } from '../page-controller.decorator.js';
+import { ApiPage, FallbackController } from '../page-controller.decorator.js';
+import { SignInService } from '../sign-in/sign-in.service.js';
 import { Visits } from '../visits.service.js';
 import { LoginFallbackPages } from './login-fallback.pages.js';
 
@@ -17,14 +17,14 @@ const PATH = '_matrix/static/client/login{/}';
  * Where clients log in that know none of the login types ("Login Fallback"). The page does what `POST /login` does, and
  * hands the answer to the app around it.
  */
-@PageController()
+@FallbackController()
 export class LoginFallbackController {
   constructor(
     private readonly visits: Visits,
     private readonly logins: LoginService,
     private readonly pages: LoginFallbackPages,
     private readonly environment: Environment,
-    private readonly refusals: Refusals,
+    private readonly signIns: SignInService,
   ) {}
 
   @Get(PATH)
@@ -45,9 +45,7 @@ export class LoginFallbackController {
     try {
       const session = await this.logins.login(
         {
-          type: 'm.login.password',
-          identifier: { type: 'm.id.user', user: form.get('username') ?? '' },
-          password: form.get('password') ?? '',
+          ...this.signIns.requestOf(form),
           // What is no credential may stand in the URL.
           device_id: query.get('device_id') ?? undefined,
           initial_device_display_name: query.get('initial_device_display_name') ?? undefined,
@@ -58,8 +56,7 @@ export class LoginFallbackController {
       this.pages.done(visit, toSession(session, this.environment.serverName));
     } catch (error) {
       if (!(error instanceof MatrixError) || (error.status !== 401 && error.status !== 403)) throw error;
-      this.refusals.refused(request, error);
-      this.pages.ask(visit, form);
+      this.pages.refuse(visit, form, error);
     }
   }
 }

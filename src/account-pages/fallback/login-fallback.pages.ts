@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import type { MatrixError } from '../../matrix/matrix-error.js';
 import type { Parameters } from '../../matrix/form-body.js';
 import { PageSender } from '../page-sender.js';
 import { PageTemplates } from '../page-templates.js';
@@ -14,8 +15,11 @@ export class LoginFallbackPages {
     private readonly sender: PageSender,
   ) {}
 
-  /** @param refused the form that was refused; `null`: the page is shown for the first time */
-  ask(visit: Visit, refused: Parameters | null): void {
+  /**
+   * @param refused the form that was refused; `null`: the page is shown for the first time
+   * @param error why it was refused
+   */
+  ask(visit: Visit, refused: Parameters | null, error: string | null = null): void {
     const { context, texts, url } = visit;
     this.sender.show(visit, {
       title: texts.fallback.title,
@@ -27,14 +31,20 @@ export class LoginFallbackPages {
           app: null,
           username: refused?.get('username') ?? '',
           hasPasswords: this.signIns.hasPasswords,
-          others: [],
+          others: this.signIns.others,
           elsewhere: [],
           registerUrl: null,
-          error: refused === null ? null : texts.signIn.failed,
+          error,
         },
         context,
       ),
     });
+  }
+
+  /** Shows the form again, and says why it was refused. */
+  refuse(visit: Visit, form: Parameters, error: MatrixError): void {
+    this.sender.refused(visit, error);
+    this.ask(visit, form, this.signIns.wordsFor(error, form, visit.texts));
   }
 
   done(visit: Visit, session: object): void {

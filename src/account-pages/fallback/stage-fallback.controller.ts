@@ -7,7 +7,7 @@ import { WithoutBody } from '../../matrix/json-body.guard.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { Refusals } from '../../matrix/refusals.js';
 import { UiaFallback } from '../../uia/uia-fallback.js';
-import { ApiPage, PageController } from '../page-controller.decorator.js';
+import { ApiPage, FallbackController } from '../page-controller.decorator.js';
 import type { StageView } from '../templates/views.js';
 import { Visits } from '../visits.service.js';
 import { StageFallbackPages } from './stage-fallback.pages.js';
@@ -25,7 +25,7 @@ const AUTHS: Readonly<Record<StageView['stage'], (form: Parameters) => Record<st
 };
 
 /** Where users complete a stage of interactive authentication that their client cannot show ("Fallback"). */
-@PageController()
+@FallbackController()
 export class StageFallbackController {
   constructor(
     private readonly visits: Visits,

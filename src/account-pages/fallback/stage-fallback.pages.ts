@@ -10,6 +10,7 @@ import type { Visit } from '../visit.js';
 /** The call that waits for the proof. */
 export interface WaitingCall {
   readonly sessionId: string;
+  readonly userId: string;
   /** Method and path. */
   readonly operation: string;
 }
@@ -34,6 +35,8 @@ export class StageFallbackPages {
         {
           action,
           session: waiting.sessionId,
+          // Who is not signed in has the ID of the session for a name.
+          userId: waiting.userId === waiting.sessionId ? null : waiting.userId,
           operation: texts.fallback.operations[kindOf(waiting.operation)],
           stage,
           error,

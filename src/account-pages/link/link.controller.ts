@@ -1,6 +1,7 @@
 import { Get, Post, Req, Res } from '@nestjs/common';
 import { ApiExcludeEndpoint, ApiQuery } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
+import { DevicesService } from '../../devices/devices.service.js';
 import { WithoutBody } from '../../matrix/json-body.guard.js';
 import { readUserCode, shownUserCode } from '../../oauth/device-grant/user-code.rules.js';
 import { ApiPage, PageController } from '../page-controller.decorator.js';
@@ -20,6 +21,7 @@ export class LinkController {
     private readonly links: LinkService,
     private readonly sender: PageSender,
     private readonly templates: PageTemplates,
+    private readonly devices: DevicesService,
   ) {}
 
   @Get('link')
@@ -35,7 +37,12 @@ export class LinkController {
     const code = readUserCode(typed);
     const device = await this.links.find(visit, code);
     if (device === null) return this.wrong(visit, typed);
-    const view = { ...device, userCode: shownUserCode(device.userCode) };
+    const { userId } = visit.signedIn.account;
+    const view = {
+      ...device,
+      userCode: shownUserCode(device.userCode),
+      isDeviceKnown: await this.devices.exists({ userId, deviceId: device.deviceId }),
+    };
     this.send(visit, 200, { device: view, userCode: view.userCode, error: null });
   }
 

@@ -8,6 +8,9 @@ import type { LinkView } from '../templates/views.js';
 import type { SignedInVisit } from '../visit.js';
 import { UserCodes } from './user-codes.js';
 
+/** A device that waits. */
+export type WaitingDevice = Omit<NonNullable<LinkView['device']>, 'isDeviceKnown'>;
+
 /** Finds devices by the code that somebody types, and lets them in. */
 @Injectable()
 export class LinkService {
@@ -23,7 +26,7 @@ export class LinkService {
    * The device that waits with this code; `null` if there is none. Wrong codes are counted.
    * @throws {MatrixError} `M_LIMIT_EXCEEDED`
    */
-  async find(visit: SignedInVisit, code: string | null): Promise<LinkView['device']> {
+  async find(visit: SignedInVisit, code: string | null): Promise<WaitingDevice | null> {
     return this.codes.count(visit, async () => {
       const grant = code === null ? null : await this.grants.findOpen(code);
       const client = grant === null ? null : await this.clients.find(grant.clientId);

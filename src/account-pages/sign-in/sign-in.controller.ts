@@ -5,7 +5,6 @@ import { UnitOfWork } from '../../database/unit-of-work.js';
 import type { Parameters } from '../../matrix/form-body.js';
 import { WithoutBody } from '../../matrix/json-body.guard.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
-import { Refusals } from '../../matrix/refusals.js';
 import { BrowserSessions } from '../browser/browser-sessions.service.js';
 import { continueOf } from '../continue.rules.js';
 import { ApiPage, PageController } from '../page-controller.decorator.js';
@@ -24,7 +23,6 @@ export class SignInController {
     private readonly pages: SignInPages,
     private readonly signIns: SignInService,
     private readonly sender: PageSender,
-    private readonly refusals: Refusals,
   ) {}
 
   @Get('login')
@@ -70,8 +68,9 @@ export class SignInController {
       this.visits.signIn(visit.response, await signIn());
     } catch (error) {
       if (!(error instanceof MatrixError) || error.status === 429 || error.status >= 500) throw error;
-      this.refusals.refused(visit.request, error);
-      this.sender.show(visit, await this.pages.signIn(visit, next, given));
+      this.sender.refused(visit, error);
+      const words = this.signIns.wordsFor(error, given, visit.texts);
+      this.sender.show(visit, await this.pages.signIn(visit, next, { form: given, words }));
       return;
     }
     this.sender.redirect(visit, next);

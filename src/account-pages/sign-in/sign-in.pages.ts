@@ -22,13 +22,16 @@ export class SignInPages {
   /**
    * The sign-in page.
    * @param next where the browser goes on
-   * @param refused the form that was refused; without it, the page is shown for the first time
+   * @param refused the form that was refused, and why; without it, the page is shown for the first time
    */
-  async signIn(visit: Visit, next: string, refused?: Parameters): Promise<Page> {
+  async signIn(
+    visit: Visit,
+    next: string,
+    refused?: { readonly form: Parameters; readonly words: string },
+  ): Promise<Page> {
     const { context, texts } = visit;
     const asked = askedIn(next);
     const { signIn } = texts;
-    const isOther = (refused?.get('type') ?? null) !== null;
     return {
       title: signIn.title,
       status: refused === undefined ? 200 : 401,
@@ -37,14 +40,14 @@ export class SignInPages {
           action: '/account/login',
           continue: next,
           app: await this.appOf(asked.get('client_id')),
-          username: refused?.get('username') ?? nameIn(asked.get('login_hint')),
+          username: refused?.form.get('username') ?? nameIn(asked.get('login_hint')),
           hasPasswords: this.signIns.hasPasswords,
           others: this.signIns.others,
           elsewhere: this.signIns.elsewhere(visit.stateFor(next), next),
           registerUrl: (await this.mayRegister())
             ? `/account/register?continue=${encodeURIComponent(next)}`
             : null,
-          error: refused === undefined ? null : isOther ? signIn.failedOther : signIn.failed,
+          error: refused?.words ?? null,
         },
         context,
       ),

@@ -4,9 +4,11 @@ import { UnitOfWork } from '../../database/unit-of-work.js';
 import type { Parameters } from '../../matrix/form-body.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { type LoginFlow, LoginFlows } from '../../session/login/login-flow.port.js';
+import type { LoginDto } from '../../session/login/login.dto.js';
 import { type LoginProof, LoginProofs } from '../../session/login/login-proofs.js';
 import { BrowserSessions } from '../browser/browser-sessions.service.js';
 import type { OtherSignIn, SignInElsewhere } from '../templates/views.js';
+import type { Texts } from '../texts/en.js';
 import type { Visit } from '../visit.js';
 
 /** Signs people in on the pages, by the same proofs as `POST /login`. */
@@ -58,12 +60,31 @@ export class SignInService {
    *   here; `M_LIMIT_EXCEEDED`
    */
   async signIn(form: Parameters, visit: Visit): Promise<string> {
-    const type = form.get('type') ?? 'm.login.password';
-    if (type === 'm.login.password') return this.begin(await this.proveByPassword(form, visit), visit);
+    const { type, ...fields } = this.requestOf(form);
     const flow = this.flows.find(type);
-    if (flow === null || flow.form === null) throw wrong();
-    const fields = Object.fromEntries(flow.form.fields.map(({ name }) => [name, form.get(name) ?? '']));
-    return this.begin(await this.proveBy(flow, fields, visit), visit);
+    const proof = flow === null ? this.proveByPassword(form, visit) : this.proveBy(flow, fields, visit);
+    return this.begin(await proof, visit);
+  }
+
+  /**
+   * The form as the request that a client would send.
+   * @throws {MatrixError} `M_FORBIDDEN` for a type that no form is shown for
+   */
+  requestOf(form: Parameters): LoginDto {
+    const type = form.get('type') ?? 'm.login.password';
+    if (type === 'm.login.password') {
+      const identifier = { type: 'm.id.user', user: form.get('username') ?? '' };
+      return { type, identifier, password: form.get('password') ?? '' };
+    }
+    const shown = this.flows.find(type)?.form ?? null;
+    if (shown === null) throw wrong();
+    return { ...Object.fromEntries(shown.fields.map(({ name }) => [name, form.get(name) ?? ''])), type };
+  }
+
+  /** What the page says about a refusal. A team's own flow says it itself. */
+  wordsFor({ message }: MatrixError, form: Parameters, { signIn }: Texts): string {
+    const type = form.get('type');
+    return type === null || this.flows.find(type) === null ? signIn.failed : message;
   }
 
   private async begin(proof: LoginProof, { origin, signedIn }: Visit): Promise<string> {
@@ -81,11 +102,7 @@ export class SignInService {
     return this.proofs.prove({ type: 'm.login.password', identifier, password }, { ...origin, token: null });
   }
 
-  private proveBy(
-    { type }: LoginFlow,
-    fields: Record<string, string>,
-    { origin }: Visit,
-  ): Promise<LoginProof> {
+  private proveBy({ type }: LoginFlow, fields: object, { origin }: Visit): Promise<LoginProof> {
     return this.limiter.countFailures([['login_failed_address', origin.address]], () =>
       this.proofs.prove({ ...fields, type }, { ...origin, token: null }),
     );

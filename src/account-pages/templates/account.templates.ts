@@ -43,6 +43,7 @@ export function accountTemplate(view: AccountView, context: PageContext): Html {
     <h2>${account.security}</h2>
     <ul class="links">
       ${view.hasPassword && link('password', account.password)}
+      <li><a href="/account/link">${account.link}</a></li>
       ${link('org.matrix.cross_signing_reset', account.reset)}
       ${link('org.matrix.account_deactivate', account.deactivate)}
     </ul>
@@ -57,7 +58,11 @@ export function accountTemplate(view: AccountView, context: PageContext): Html {
     }`;
 }
 
-export function sessionTemplate(session: SessionView, saved: string | null, context: PageContext): Html {
+export function sessionTemplate(
+  session: SessionView,
+  { saved, error }: { readonly saved: string | null; readonly error: string | null },
+  context: PageContext,
+): Html {
   const { account } = context.texts;
   const id = encodeURIComponent(session.deviceId);
   return html`<h1>${nameOf(session, context)}</h1>
@@ -66,7 +71,7 @@ export function sessionTemplate(session: SessionView, saved: string | null, cont
       context,
       '/account/rename',
       hidden('device_id', session.deviceId),
-      field({ name: 'name', label: account.rename, value: session.name ?? '' }),
+      field({ name: 'name', label: account.rename, value: session.name ?? '', most: 100, error }),
       html`<div class="actions">${button(account.renameSubmit, 'plain')}</div>`,
     )}
     <div class="actions">
@@ -220,14 +225,14 @@ function sessionCard(session: SessionView, context: PageContext): Html {
     />
     <div>
       <h3><a href="${view}">${name}</a></h3>
-      <p class="soft">${session.app ?? account.legacyApp}</p>
-      <p class="soft">
-        ${
-          session.lastSeenAt === null
-            ? html`${account.begun}: ${time(session.begunAt, context)}${from(session.begunAddress)}`
-            : html`${account.lastSeen}: ${time(session.lastSeenAt, context)}${from(session.lastSeenAddress)}`
-        }
-      </p>
+      <p class="soft">${session.app ?? account.legacyApp} · ${session.deviceId}</p>
+      ${
+        session.lastSeenAt !== null &&
+        html`<p class="soft">
+          ${account.lastSeen}: ${time(session.lastSeenAt, context)}${from(session.lastSeenAddress)}
+        </p>`
+      }
+      <p class="soft">${account.begun}: ${time(session.begunAt, context)}${from(session.begunAddress)}</p>
     </div>
   </li>`;
 }

@@ -13,6 +13,7 @@ export function consentTemplate(view: ConsentView, context: PageContext): Html {
       [consent.device, view.deviceId],
       [consent.target, view.target],
     ])}
+    ${view.isDeviceKnown && html`<p class="box">${consent.known}</p>`}
     <p>${consent.may}</p>
     <ul>
       ${consent.mayList.map((one) => html`<li>${one}</li>`)}
@@ -54,6 +55,7 @@ export function linkTemplate({ device, userCode, userId, error }: LinkView, cont
       [link.from, device.address],
       [context.texts.account.browser, device.userAgent],
     ])}
+    ${device.isDeviceKnown && html`<p class="box">${consent.known}</p>`}
     <p>${consent.may}</p>
     <ul>
       ${consent.mayList.map((one) => html`<li>${one}</li>`)}

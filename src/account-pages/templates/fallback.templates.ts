@@ -12,7 +12,12 @@ export function stageTemplate(view: StageView, context: PageContext): Html {
   const { fallback, signIn, register } = context.texts;
   const fields = {
     'm.login.password': () => [
-      field({ name: 'username', label: signIn.username, autocomplete: 'username' }),
+      field({
+        name: 'username',
+        label: signIn.username,
+        value: view.userId ?? '',
+        autocomplete: 'username',
+      }),
       field({ name: 'password', label: signIn.password, type: 'password', autocomplete: 'current-password' }),
     ],
     'm.login.registration_token': () => [

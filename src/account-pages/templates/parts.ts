@@ -13,6 +13,8 @@ export interface Field {
   /** Names the advice that the script shows below the field. */
   readonly advice?: string;
   readonly isOptional?: boolean;
+  /** The most characters. */
+  readonly most?: number;
   /** Tells fields of the same name apart, where a page has several forms. */
   readonly of?: string;
 }
@@ -36,6 +38,7 @@ export function field({ name, label, hint, error, of = 'field', ...input }: Fiel
       autocapitalize="none"
       spellcheck="false"
       ${input.isOptional ? null : html`required`}
+      ${input.most !== undefined && html`maxlength="${input.most}"`}
       ${input.advice && html`data-advice="${input.advice}"`}
       ${describedBy && html`aria-describedby="${describedBy}"`}
       ${error && html`aria-invalid="true"`}

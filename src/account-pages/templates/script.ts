@@ -47,6 +47,10 @@ for (const form of document.querySelectorAll('form[method=post]')) {
 addEventListener('pageshow', () => {
   for (const form of document.querySelectorAll('form[data-sent]')) delete form.dataset.sent;
 });
+for (const time of document.querySelectorAll('time[datetime]')) {
+  const shown = { dateStyle: 'medium', timeStyle: 'short' };
+  time.textContent = new Date(time.dateTime).toLocaleString(document.documentElement.lang, shown);
+}
 const done = document.querySelector('[data-login]');
 if (done) {
   const login = JSON.parse(done.dataset.login);

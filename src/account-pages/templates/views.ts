@@ -85,6 +85,8 @@ export interface ConsentView {
   readonly app: AppView;
   readonly userId: string;
   readonly deviceId: string;
+  /** Whether a session on this device ends, because the new one takes its place. */
+  readonly isDeviceKnown: boolean;
   /** The host or the scheme that the browser goes on to. */
   readonly target: string;
   /** The request, which the form repeats. */
@@ -100,6 +102,7 @@ export interface LinkView {
     readonly app: AppView;
     readonly userCode: string;
     readonly deviceId: string;
+    readonly isDeviceKnown: boolean;
     readonly address: string;
     readonly userAgent: string | null;
   } | null;
@@ -191,6 +194,8 @@ export interface DeactivateView {
 export interface StageView {
   readonly action: string;
   readonly session: string;
+  /** Who has to confirm it; `null`: nobody is signed in yet. */
+  readonly userId: string | null;
   /** What the user confirms, in words. */
   readonly operation: string;
   readonly stage: 'm.login.password' | 'm.login.registration_token' | 'm.login.dummy';

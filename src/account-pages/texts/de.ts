@@ -14,7 +14,6 @@ export const de: Texts = {
     create: 'Konto erstellen',
     other: 'Andere Wege, sich anzumelden',
     failed: 'Der Benutzername oder das Passwort ist falsch.',
-    failedOther: 'Das hat nicht geklappt. Versuche es noch einmal.',
   },
   register: {
     title: 'Konto erstellen',
@@ -44,7 +43,9 @@ export const de: Texts = {
     host: 'Website der App',
     claimedHost: 'Website, die die App nennt',
     account: 'Dein Konto',
-    device: 'Neues Gerät',
+    device: 'Gerät',
+    known:
+      'Auf diesem Gerät bist du schon angemeldet. Diese Sitzung endet; die Schlüssel des Geräts bleiben.',
     target: 'Danach geht es weiter zu',
     may: 'Sie darf dann',
     mayList: [
@@ -98,6 +99,7 @@ export const de: Texts = {
     back: 'Zurück zu deinem Konto',
     rename: 'Name',
     renameSubmit: 'Namen speichern',
+    badName: 'Ein Name hat 1 bis 100 Zeichen.',
     renamed: 'Der Name ist gespeichert.',
     end: 'Dieses Gerät abmelden',
     endOthers: 'Alle außer diesem abmelden',
@@ -110,6 +112,7 @@ export const de: Texts = {
     security: 'Sicherheit',
     password: 'Passwort ändern',
     reset: 'Zurücksetzen der Verschlüsselung erlauben',
+    link: 'Gerät verbinden',
     deactivate: 'Konto deaktivieren',
     signOut: 'Von dieser Seite abmelden',
     signedInAs: (user) => `Angemeldet als ${user}`,
@@ -142,6 +145,8 @@ export const de: Texts = {
     next: 'Neues Passwort',
     logout: 'Auch alle Geräte abmelden. Sie verlieren ihre Schlüssel.',
     submit: 'Passwort ändern',
+    doneAll: 'Alle Geräte und alle anderen Browser sind abgemeldet.',
+    doneBrowsers: 'Alle anderen Browser sind abgemeldet.',
     done: 'Das Passwort ist geändert.',
     elsewhere: 'Dein Passwort wird anderswo verwaltet und lässt sich hier nicht ändern.',
   },

@@ -1,5 +1,13 @@
 import { Controller, Header, HttpCode, Inject, Post, Req } from '@nestjs/common';
-import { ApiBody, ApiHeader, ApiOkResponse, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import {
+  ApiBody,
+  ApiConsumes,
+  ApiHeader,
+  ApiOkResponse,
+  ApiOperation,
+  ApiResponse,
+  ApiTags,
+} from '@nestjs/swagger';
 import type { Request } from 'express';
 import { Public } from '../../auth/auth.decorators.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
@@ -35,6 +43,7 @@ export class IntrospectionController {
     description: 'For a homeserver that trusts the tokens of this service. Needs HOMESERVER_SECRET.',
   })
   @ApiHeader({ name: 'Authorization', description: 'Bearer and HOMESERVER_SECRET.', required: true })
+  @ApiConsumes('application/x-www-form-urlencoded')
   @ApiBody({
     schema: {
       type: 'object',

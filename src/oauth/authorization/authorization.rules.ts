@@ -2,7 +2,7 @@ import type { Parameters } from '../../matrix/form-body.js';
 import { CODE_GRANT } from '../clients/client-metadata.rules.js';
 import type { Client } from '../clients/clients.store.js';
 import { isRegistered } from '../clients/redirect-uri.rules.js';
-import { readScope, type Scope } from '../scope.rules.js';
+import { readScope, type Scope, SCOPE_RULE } from '../scope.rules.js';
 import type { CallbackTarget } from './callback.rules.js';
 
 /** The digest of a code verifier (RFC 7636, section 4.2). */
@@ -81,8 +81,7 @@ export function checkAuthorization(parameters: Parameters, client: Client | null
   if (!CHALLENGE.test(codeChallenge) || parameters.get('code_challenge_method') !== 'S256')
     return refuse('invalid_request', 'code_challenge is needed, with the code_challenge_method S256');
   const scope = readScope(parameters.get('scope') ?? '');
-  if (scope === null)
-    return refuse('invalid_scope', 'The scope must have the client API and one device, and nothing else');
+  if (scope === null) return refuse('invalid_scope', SCOPE_RULE);
   const prompts = (parameters.get('prompt') ?? '').split(' ');
   // The user has to agree in any case.
   if (prompts.includes('none')) return refuse('login_required', 'The user has to be asked');

@@ -116,5 +116,9 @@ export function isVerifierOf(verifier: string, codeChallenge: string | null): bo
 
 /** One text for all, so that it does not tell what was right. */
 export function invalidGrant(): OAuthError {
-  return new OAuthError(400, 'invalid_grant', 'The grant is unknown, expired, used or of another client');
+  return new OAuthError(
+    400,
+    'invalid_grant',
+    'The grant is unknown, expired or used, or the client, redirect_uri or code_verifier is not that of its request',
+  );
 }

@@ -1,7 +1,6 @@
 import { HttpCode, Post, Req } from '@nestjs/common';
 import { ApiBody, ApiCreatedResponse, ApiOperation } from '@nestjs/swagger';
 import type { Request } from 'express';
-import { RateLimited } from '../../admission/rate-limited.decorator.js';
 import { ClientAddress } from '../../matrix/client-address.decorator.js';
 import { WithoutBody } from '../../matrix/json-body.guard.js';
 import { readJsonBody } from '../../matrix/json-body.js';
@@ -45,7 +44,6 @@ export class ClientsController {
   })
   @ApiOAuthError(400, 'The metadata is not accepted.', ['invalid_client_metadata', 'invalid_redirect_uri'])
   @ApiOAuthError(503, 'Too many registrations.', ['temporarily_unavailable'])
-  @RateLimited('oauth_clients')
   async register(@Req() request: Request, @ClientAddress() address: string): Promise<Registered> {
     return this.clients.register({ ...(await read(request)) }, address);
   }
@@ -58,5 +56,5 @@ async function read(request: Request): Promise<object> {
   } catch (error) {
     if (!(error instanceof MatrixError) || error.status === 413) throw error;
   }
-  throw new OAuthError(400, 'invalid_client_metadata', 'The body must be a JSON object');
+  throw new OAuthError(400, 'invalid_client_metadata', 'The body must be a JSON object, without NUL in it');
 }

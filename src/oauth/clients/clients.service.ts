@@ -27,9 +27,10 @@ export class ClientsService {
   /**
    * Registers a client. The second call with equal metadata gives the same client.
    * @throws {OAuthError} 400 `invalid_client_metadata` or `invalid_redirect_uri`
-   * @throws {MatrixError} `M_LIMIT_EXCEEDED` after too many new clients from this address
+   * @throws {MatrixError} `M_LIMIT_EXCEEDED` after too many registrations, or new clients, from this address
    */
   async register(body: Readonly<Record<string, unknown>>, address: string): Promise<Registered> {
+    await this.limiter.count('oauth_clients', address);
     const metadata = toClientMetadata(body);
     const client_id = clientIdOf(metadata);
     // What is known takes no room. Strangers who register ever new clients would fill the database.

@@ -1,7 +1,7 @@
 import { HttpCode, Post, Req } from '@nestjs/common';
-import { ApiBody, ApiOkResponse, ApiOperation } from '@nestjs/swagger';
+import { ApiBody, ApiConsumes, ApiOkResponse, ApiOperation } from '@nestjs/swagger';
 import type { Request } from 'express';
-import { RateLimited } from '../../admission/rate-limited.decorator.js';
+import { RateLimiter } from '../../admission/rate-limiter.js';
 import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.js';
 import { readForm } from '../../matrix/form-body.js';
 import { WithoutBody } from '../../matrix/json-body.guard.js';
@@ -11,7 +11,7 @@ import { ClientsService } from '../clients/clients.service.js';
 import { ApiOAuthError, NotStored, OAuthController } from '../oauth-controller.decorator.js';
 import { requirePublicClient } from '../public-client.rules.js';
 import { OAuthUrls } from '../oauth-urls.js';
-import { readScope } from '../scope.rules.js';
+import { readScope, SCOPE_RULE } from '../scope.rules.js';
 import { DEVICE_CODE_LIFE_MS, DeviceGrantsService, POLL_INTERVAL_MS } from './device-grants.service.js';
 import { shownUserCode } from './user-code.rules.js';
 
@@ -21,6 +21,7 @@ export class DeviceAuthorizationController {
     private readonly clients: ClientsService,
     private readonly grants: DeviceGrantsService,
     private readonly urls: OAuthUrls,
+    private readonly limiter: RateLimiter,
   ) {}
 
   @Post('device')
@@ -32,6 +33,7 @@ export class DeviceAuthorizationController {
     summary: 'Ask for a device code (RFC 8628)',
     description: 'For a device that shows a code, or a QR code, which its user takes to a browser elsewhere.',
   })
+  @ApiConsumes('application/x-www-form-urlencoded')
   @ApiBody({
     schema: {
       type: 'object',
@@ -60,8 +62,8 @@ export class DeviceAuthorizationController {
   ])
   @ApiOAuthError(401, 'There is no such client.', ['invalid_client'])
   @ApiOAuthError(503, 'Too many requests.', ['temporarily_unavailable'])
-  @RateLimited('oauth_device')
   async authorize(@Req() request: Request, @ClientOrigin() origin: Origin): Promise<object> {
+    await this.limiter.count('oauth_device', origin.address);
     const form = (await readForm(request)).requireUnrepeated();
     requirePublicClient(request, form);
     const client = await this.clients.need(form.need('client_id'));
@@ -72,12 +74,7 @@ export class DeviceAuthorizationController {
         'The client has not registered for the device code grant',
       );
     const scope = readScope(form.need('scope'));
-    if (scope === null)
-      throw new OAuthError(
-        400,
-        'invalid_scope',
-        'The scope must have the client API and one device, and nothing else',
-      );
+    if (scope === null) throw new OAuthError(400, 'invalid_scope', SCOPE_RULE);
     await this.clients.touch(client);
     const { deviceCode, userCode } = await this.grants.begin(client, scope, origin);
     const shown = shownUserCode(userCode);

@@ -1,5 +1,5 @@
 import { HttpCode, Post, Req } from '@nestjs/common';
-import { ApiBody, ApiOkResponse, ApiOperation } from '@nestjs/swagger';
+import { ApiBody, ApiConsumes, ApiOkResponse, ApiOperation } from '@nestjs/swagger';
 import type { Request } from 'express';
 import { Homeserver } from '../../homeserver/homeserver.port.js';
 import { EMPTY_OBJECT } from '../../matrix/api.decorators.js';
@@ -28,6 +28,7 @@ export class RevocationController {
       'Any token of the session will do, even an expired or replaced one. A token that is not known is answered with 200, ' +
       'too, so the second call does nothing. Whoever has the token may end its session, without a client_id as well.',
   })
+  @ApiConsumes('application/x-www-form-urlencoded')
   @ApiBody({
     schema: {
       type: 'object',

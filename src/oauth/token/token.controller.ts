@@ -1,10 +1,11 @@
 import { HttpCode, Post, Req } from '@nestjs/common';
-import { ApiBody, ApiOkResponse, ApiOperation } from '@nestjs/swagger';
+import { ApiBody, ApiConsumes, ApiOkResponse, ApiOperation } from '@nestjs/swagger';
 import type { Request } from 'express';
 import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.js';
 import { readForm } from '../../matrix/form-body.js';
 import { WithoutBody } from '../../matrix/json-body.guard.js';
 import { ApiOAuthError, NotStored, OAuthController } from '../oauth-controller.decorator.js';
+import { CODE_GRANT, DEVICE_GRANT, REFRESH_GRANT } from '../clients/client-metadata.rules.js';
 import { requirePublicClient } from '../public-client.rules.js';
 import { OAuthMetrics } from '../oauth-metrics.js';
 import { type TokenAnswer, TokenService } from './token.service.js';
@@ -30,11 +31,21 @@ export class TokenController {
       'commit. A code is good once; presented again later than by mistake, it ends the session that it began. The old ' +
       'refresh token stays good until a token of the new pair is first used; presented after that, it ends the session.',
   })
+  @ApiConsumes('application/x-www-form-urlencoded')
   @ApiBody({
     schema: {
       type: 'object',
       required: ['grant_type', 'client_id'],
-      properties: { grant_type: { type: 'string' }, client_id: { type: 'string' } },
+      properties: {
+        grant_type: { type: 'string', enum: [CODE_GRANT, REFRESH_GRANT, DEVICE_GRANT] },
+        client_id: { type: 'string' },
+        code: { type: 'string', description: 'For authorization_code.' },
+        redirect_uri: { type: 'string', description: 'For authorization_code: that of the request.' },
+        code_verifier: { type: 'string', description: 'For authorization_code (RFC 7636).' },
+        refresh_token: { type: 'string', description: 'For refresh_token.' },
+        scope: { type: 'string', description: 'For refresh_token: not more than before.' },
+        device_code: { type: 'string', description: 'For the device code grant.' },
+      },
       example: { grant_type: 'refresh_token', client_id: 'q3vK…', refresh_token: 'mxr_YWxpY2U_…' },
     },
   })
