@@ -99,8 +99,7 @@ export class AppModule {
 /** Whether a homeserver may ask for tokens. */
 function mayBeAsked(known: Setup | undefined): boolean {
   if (known === undefined) return true;
-  const { secret, secretFile } = known.environment.homeserver;
-  return secret !== null || secretFile !== null;
+  return known.environment.homeserver.secret !== null;
 }
 
 /** Loaded only where there are pages, because they take memory. */

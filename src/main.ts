@@ -1,9 +1,10 @@
 import 'reflect-metadata';
+import { existsSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { ConsoleLogger } from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { createApplication, levelsOf } from './application.js';
-import { readCommandLine } from './command-line.js';
+import { type Command, readCommandLine } from './command-line.js';
 import { Environment } from './config/environment.js';
 import { importSynapse } from './import-synapse.js';
 import { EmbeddedPostgres } from './database/embedded/embedded-postgres.js';
@@ -14,6 +15,7 @@ import { listening, welcome } from './welcome.js';
 /** Long enough for open requests to end and for the pending writes after them. */
 const STOP_DEADLINE_MS = 25_000;
 
+const command = withEnvFile(readCommandLine(process.argv.slice(2)));
 const isProduction = process.env['NODE_ENV'] === 'production';
 /** In production every line is JSON. */
 const jsonLines = isProduction ? new ConsoleLogger('Main', { json: true, colors: false }) : null;
@@ -21,7 +23,6 @@ const jsonLines = isProduction ? new ConsoleLogger('Main', { json: true, colors:
 let embedded: EmbeddedPostgres | null = null;
 let app: NestExpressApplication | null = null;
 
-const command = readCommandLine(process.argv.slice(2));
 if (command.name === 'say') {
   if (command.exitCode === 0) console.log(command.words);
   else if (jsonLines !== null) jsonLines.error(command.words);
@@ -35,6 +36,8 @@ await start();
 async function start(): Promise<void> {
   try {
     const environment = Environment.load(process.env);
+    for (const { name, meant } of Environment.misspeltIn(process.env))
+      warn(`The variable ${name} is read by nobody. Is ${meant} meant?`);
     const { databaseUrl: url, dataDir, port, host } = environment;
     jsonLines?.setLogLevels(levelsOf(environment.logLevel));
     if (url === null) embedded = await EmbeddedPostgres.start({ dataDir });
@@ -82,6 +85,24 @@ function speakJson(logger: ConsoleLogger): void {
     const { name, message, code } = warning;
     logger.warn(`${name}${code === undefined ? '' : ` [${code}]`}: ${message}`);
   });
+}
+
+function warn(words: string): void {
+  if (jsonLines === null) console.error(words);
+  else jsonLines.warn(words);
+}
+
+/** Adds the variables of a file to those that are set, which stay as they are. */
+function withEnvFile(asked: Command): Command {
+  if (asked.name === 'say') return asked;
+  const { envFile } = asked;
+  if (envFile === null && !existsSync('.env')) return asked;
+  try {
+    process.loadEnvFile(envFile ?? '.env');
+    return asked;
+  } catch (error) {
+    return { name: 'say', words: `--env-file cannot be read: ${(error as Error).message}`, exitCode: 2 };
+  }
 }
 
 function tell(error: unknown): void {

@@ -4,6 +4,8 @@ import { duration, interval, milliseconds } from './durations.js';
 import { homeserverOf, type HomeserverSettings, homeserverVariables, problemsOf } from './homeserver.js';
 import { type Limits, limitsOf, limitVariables } from './limits.js';
 import { oauthOf, oauthProblemsOf, type OAuthSettings, oauthVariables } from './oauth.js';
+import { SECRET_FILES, SECRETS, withSecretFiles } from './secrets.js';
+import { type Misspelt, misspeltIn } from './misspelt.js';
 import { type RateLimit, rateLimitsOf, rateLimitVariables } from './rate-limits.js';
 
 const { compile: compileProxyList } = proxyAddress;
@@ -56,7 +58,7 @@ function wholeNumber(min: number, max: number) {
 }
 
 /**
- * Every variable that the service reads. The descriptions are the documentation; a test checks README's table.
+ * Every variable that the service reads. The descriptions are the documentation; a test checks docs/configuration.md.
  * An empty value counts as unset.
  */
 export const environmentSchema = z.object({
@@ -295,14 +297,7 @@ export const environmentSchema = z.object({
 type Parsed = z.infer<typeof environmentSchema>;
 
 /** An error about one of these variables does not repeat its value, which would get into terminals and logs. */
-const MAY_HOLD_SECRETS: ReadonlySet<string> = new Set<keyof Parsed>([
-  'DATABASE_URL',
-  'NATS_URL',
-  'REGISTRATION_TOKENS',
-  'WEBHOOK_SECRET',
-  'PASSWORD_BCRYPT_PEPPER',
-  'HOMESERVER_SECRET',
-]);
+const MAY_HOLD_SECRETS: ReadonlySet<string> = new Set<keyof Parsed>(SECRETS);
 
 function list(value: string | undefined): string[] {
   return value === undefined ? [] : value.split(',').map((item) => item.trim());
@@ -384,11 +379,14 @@ export class Environment {
    */
   static load(variables: Readonly<Record<string, string | undefined>>): Environment {
     const set = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''));
-    const { success, data, error } = environmentSchema.safeParse(set);
+    const { variables: whole, problems: unread, fromFiles } = withSecretFiles(set);
+    if (unread.length > 0) throw new EnvironmentError([...unread]);
+    const { success, data, error } = environmentSchema.safeParse(whole);
     if (!success) {
       throw new EnvironmentError(
         error.issues.map((issue) => {
           const name = String(issue.path[0]);
+          if (fromFiles.has(name)) return `${name}_FILE must hold ${issue.message}`;
           const given = MAY_HOLD_SECRETS.has(name) ? '' : `, not ${JSON.stringify(variables[name])}`;
           return `${name} must be ${issue.message}${given}`;
         }),
@@ -411,6 +409,11 @@ export class Environment {
       ]);
     }
     return new Environment(data);
+  }
+
+  /** The variables that look like one of the service, but are read by nobody. */
+  static misspeltIn(variables: Readonly<Record<string, string | undefined>>): Misspelt[] {
+    return misspeltIn(Object.keys(variables), [...Object.keys(environmentSchema.shape), ...SECRET_FILES]);
   }
 
   private constructor(parsed: Parsed) {

@@ -24,10 +24,6 @@ export const homeserverVariables = {
     .describe(
       'Secret with which the homeserver and this service ask each other, such as whose a token is (POST /oauth2/introspect). Default: nobody may ask.',
     ),
-  HOMESERVER_SECRET_FILE: z
-    .string()
-    .optional()
-    .describe('File with that secret, instead of HOMESERVER_SECRET; white space at its ends is ignored.'),
   HOMESERVER_TIMEOUT: wait().default('5s').describe('Time limit for one call of the homeserver.'),
   HOMESERVER_LOGIN_WAIT: wait()
     .default('5s')
@@ -65,7 +61,6 @@ export interface HomeserverSettings {
   /** `null`: there is none. */
   readonly url: string | null;
   readonly secret: string | null;
-  readonly secretFile: string | null;
   readonly timeoutMs: number;
   readonly loginWaitMs: number;
   readonly logoutWaitMs: number;
@@ -78,7 +73,6 @@ export function homeserverOf(parsed: Parsed): HomeserverSettings {
   return {
     url: parsed.HOMESERVER_URL ?? null,
     secret: parsed.HOMESERVER_SECRET ?? null,
-    secretFile: parsed.HOMESERVER_SECRET_FILE ?? null,
     timeoutMs: milliseconds(parsed.HOMESERVER_TIMEOUT),
     loginWaitMs: milliseconds(parsed.HOMESERVER_LOGIN_WAIT),
     logoutWaitMs: milliseconds(parsed.HOMESERVER_LOGOUT_WAIT),
@@ -90,16 +84,13 @@ export function homeserverOf(parsed: Parsed): HomeserverSettings {
 
 /** What is wrong with variables that are right one by one. */
 export function problemsOf(
-  { HOMESERVER_URL: url, HOMESERVER_SECRET: secret, HOMESERVER_SECRET_FILE: file }: Parsed,
+  { HOMESERVER_URL: url, HOMESERVER_SECRET: secret }: Parsed,
   guestsAllowed: boolean,
 ): string[] {
-  const hasSecret = secret !== undefined || file !== undefined;
   const problems: string[] = [];
-  if (secret !== undefined && file !== undefined)
-    problems.push('HOMESERVER_SECRET and HOMESERVER_SECRET_FILE must not both be set');
-  if (url !== undefined && !hasSecret)
+  if (url !== undefined && secret === undefined)
     problems.push('HOMESERVER_SECRET or HOMESERVER_SECRET_FILE must be set when HOMESERVER_URL is');
-  if (hasSecret && guestsAllowed)
+  if (secret !== undefined && guestsAllowed)
     problems.push(
       'GUESTS must be refused if HOMESERVER_SECRET is set: a homeserver would take guests for users',
     );

@@ -1,7 +1,5 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { type Environment, EnvironmentError } from '../config/environment.js';
-import { homeserverVariables } from '../config/homeserver.js';
+import type { Environment } from '../config/environment.js';
 
 const HOUR_MS = 60 * 60 * 1_000;
 /** What the tokens of this service's own user begin with. */
@@ -11,19 +9,9 @@ const PREFIX = 'mxh_';
 export class HomeserverSecret {
   private readonly digest: Buffer;
 
-  /**
-   * Reads `HOMESERVER_SECRET`, or the file that `HOMESERVER_SECRET_FILE` names.
-   * @returns `null` if neither is set
-   * @throws {EnvironmentError} if the file cannot be read, or its secret is too short
-   */
-  static load({ homeserver: { secret, secretFile } }: Environment): HomeserverSecret | null {
-    if (secretFile === null) return secret === null ? null : new HomeserverSecret(secret);
-    const { data, error } = homeserverVariables.HOMESERVER_SECRET.safeParse(textOf(secretFile));
-    if (data === undefined)
-      throw new EnvironmentError([
-        `HOMESERVER_SECRET_FILE must hold ${error?.issues[0]?.message ?? 'a secret'}`,
-      ]);
-    return new HomeserverSecret(data);
+  /** `null` if there is none. */
+  static of({ homeserver: { secret } }: Environment): HomeserverSecret | null {
+    return secret === null ? null : new HomeserverSecret(secret);
   }
 
   private constructor(private readonly secret: string) {
@@ -58,14 +46,6 @@ export class HomeserverSecret {
 
   private tokenOfHour(hour: number): string {
     return `${PREFIX}${createHmac('sha256', this.secret).update(`administrator ${hour}`).digest('base64url')}`;
-  }
-}
-
-function textOf(file: string): string {
-  try {
-    return readFileSync(file, 'utf8').trim();
-  } catch (error) {
-    throw new EnvironmentError([`HOMESERVER_SECRET_FILE cannot be read: ${(error as Error).message}`]);
   }
 }
 

@@ -1,8 +1,11 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Environment, EnvironmentError, environmentSchema } from '../../src/config/environment.js';
 import { limitVariables } from '../../src/config/limits.js';
 import { rateLimitVariables } from '../../src/config/rate-limits.js';
+import { temporaryDirectory } from '../../src/testing/test-postgres.js';
+import { configurationDoc, rowOf } from '../support/configuration-doc.js';
 
 describe('The environment', () => {
   it('needs no variables', () => {
@@ -120,16 +123,57 @@ describe('The environment', () => {
     expect(Environment.load({ API_DOCS: 'off' }).apiDocs).toBe(false);
   });
 
-  it('is documented in the README: every variable with its default and description', async () => {
+  it('is documented: every variable with its default and description', async () => {
+    await expect(configurationDoc()).toMatchFileSnapshot('../../docs/configuration.md');
+  });
+
+  it('has its most important variables in the README', async () => {
     const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
-    const told = [...readme.matchAll(/^\| `([A-Z_]+)` \|(?: `([^`]*)`)? \| (.*) \|$/gm)];
-    const defaults: Record<string, string | number | undefined> = environmentSchema.parse({});
-    const expected = Object.entries(environmentSchema.shape).map(([name, { description }]) => [
-      name,
-      defaults[name]?.toString(),
-      description,
+    const told = [...readme.matchAll(/^\| `([A-Z_]+)` \|.*\|$/gm)];
+    expect(told).toHaveLength(10);
+    for (const [row, name] of told) expect(row).toBe(rowOf(name!));
+  });
+
+  it('names variables that look like one of its own', () => {
+    const misspelt = (...names: string[]) =>
+      Environment.misspeltIn(Object.fromEntries(names.map((name) => [name, 'x']))).map(({ meant }) => meant);
+    expect(misspelt('DATABASE_URI', 'PUBLIC_BASEURL', 'SERVER_ADMIN', 'REGISTATION', 'Database_Url')).toEqual(
+      ['DATABASE_URL', 'PUBLIC_BASE_URL', 'SERVER_ADMINS', 'REGISTRATION', 'DATABASE_URL'],
+    );
+    expect(misspelt('RATE_LIMIT_LOGINS_FAILED_ACCOUNT', 'HOMESERVER_SECRET_FIL')).toEqual([
+      'RATE_LIMIT_LOGIN_FAILED_ACCOUNT',
+      'HOMESERVER_SECRET_FILE',
     ]);
-    expect(told.map(([, name, value, sentence]) => [name, value, sentence])).toEqual(expected);
+    const others = [
+      'PATH',
+      'HOME',
+      'HOSTNAME',
+      'LANG',
+      'PGPASSWORD',
+      'NODE_OPTIONS',
+      'npm_config_cache',
+      'LOGNAME',
+    ];
+    expect(misspelt(...others, ...Object.keys(environmentSchema.shape), 'NATS_URL_FILE')).toEqual([]);
+  });
+
+  it('reads secrets from files', async () => {
+    const directory = await temporaryDirectory();
+    const file = join(directory, 'url');
+    await writeFile(file, ' postgresql://sessions@db/sessions\n');
+    expect(Environment.load({ DATABASE_URL_FILE: file }).databaseUrl).toBe(
+      'postgresql://sessions@db/sessions',
+    );
+    expect(() => Environment.load({ DATABASE_URL_FILE: file, DATABASE_URL: 'embedded' })).toThrow(
+      'DATABASE_URL and DATABASE_URL_FILE must not both be set',
+    );
+    await writeFile(file, 'mysql://secret@db');
+    const wrong = () => Environment.load({ DATABASE_URL_FILE: file });
+    expect(wrong).toThrow(/^DATABASE_URL_FILE must hold a URL that starts with postgres/);
+    expect(wrong).not.toThrow('secret');
+    await writeFile(file, '\n');
+    expect(wrong).toThrow('DATABASE_URL_FILE must hold a secret, and the file is empty');
+    expect(() => Environment.load({ NATS_URL_FILE: '/none' })).toThrow('NATS_URL_FILE cannot be read');
   });
 
   it('has every limit in the table of operating.md, with its default', async () => {

@@ -1,6 +1,7 @@
 import { type ChildProcessByStdio, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rm } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -32,6 +33,27 @@ describe('node dist/main.js', () => {
     expect(code).toBe(1);
     expect(words).toContain('PORT must be a whole number from 0 to 65535');
     expect(words).not.toContain('    at ');
+  });
+
+  it('reads .env, or the file of --env-file, but not over what is set, and names what looks misspelt', async () => {
+    await writeFile(join(dataDir, '.env'), 'PORT=x\nREGISTATION=closed\n');
+    await writeFile(join(dataDir, 'other'), 'PORT=y\n');
+    const say = (words: string[], env: Record<string, string> = {}) =>
+      new Promise<string>((resolve) => {
+        const all = { DATA_DIR: join(dataDir, 'data'), LOG_LEVEL: 'x', ...env };
+        execFile(process.execPath, [main, ...words], { cwd: dataDir, env: all }, (_, __, stderr) =>
+          resolve(stderr),
+        );
+      });
+    expect(await say([])).toContain('PORT must be a whole number from 0 to 65535, not "x"');
+    expect(await say(['--env-file', 'other'])).toContain('not "y"');
+    expect(await say([], { PORT: 'z' })).toContain('not "z"');
+    // Node 20 looks for this option of its own behind the name of the program, too.
+    expect(await say(['--env-file', 'none'])).toMatch(/none: not found|--env-file cannot be read/);
+    const unreachable = { PORT: '0', LOG_LEVEL: 'info', DATABASE_URL: 'postgresql://127.0.0.1:9/none' };
+    expect(await say([], unreachable)).toContain(
+      'The variable REGISTATION is read by nobody. Is REGISTRATION meant?',
+    );
   });
 
   it('prints where it listens, where its data and docs are, and example commands that work', async () => {

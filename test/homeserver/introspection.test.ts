@@ -182,7 +182,7 @@ namespaces: { users: [{ exclusive: true, regex: '@irc_.*' }] }
 });
 
 describe('The secret of the homeserver', () => {
-  const load = (own: Record<string, string>) => HomeserverSecret.load(Environment.load(own));
+  const load = (own: Record<string, string>) => HomeserverSecret.of(Environment.load(own));
 
   it('may stand in a file', async () => {
     const file = join(await temporaryDirectory(), 'secret');

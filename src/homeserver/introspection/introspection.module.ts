@@ -21,7 +21,7 @@ import { IntrospectionService } from './introspection.service.js';
     {
       provide: HomeserverSecret,
       inject: [Environment],
-      useFactory: (environment: Environment) => HomeserverSecret.load(environment),
+      useFactory: (environment: Environment) => HomeserverSecret.of(environment),
     },
   ],
   exports: [HomeserverStore, HomeserverUsers],

@@ -43,7 +43,7 @@ export class SynapseHomeserver extends Homeserver implements OnApplicationShutdo
     super();
     const { url, timeoutMs, adminUser } = environment.homeserver;
     this.serverName = environment.serverName;
-    this.secret = HomeserverSecret.load(environment)!;
+    this.secret = HomeserverSecret.of(environment)!;
     this.adminUser = adminUser;
     this.connection = new SynapseConnection(url!, timeoutMs, metrics, () => this.ping());
   }

@@ -34,8 +34,7 @@ export class ProviderMetadata {
   async getWellKnown(): Promise<object> {
     const { oauth, homeserver } = this.environment;
     if (oauth.isOn) return this.get();
-    if (homeserver.secret === null && homeserver.secretFile === null)
-      throw new MatrixError(404, 'M_UNRECOGNIZED', 'Unknown endpoint');
+    if (homeserver.secret === null) throw new MatrixError(404, 'M_UNRECOGNIZED', 'Unknown endpoint');
     const { issuer } = this.urls;
     return { issuer, account_management_uri: issuer };
   }
