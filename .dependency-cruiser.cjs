@@ -290,7 +290,7 @@ module.exports = {
       comment: 'It tells whether the node can serve anything at all.',
       severity: 'error',
       from: room('health'),
-      to: outside('health', 'auth', ...UNDERNEATH),
+      to: outside('health', 'auth', 'outbox', ...UNDERNEATH),
     },
     {
       name: 'only-the-top-knows-every-module',

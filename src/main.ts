@@ -12,7 +12,7 @@ import { reasonOf } from './start-failure.js';
 import { stackOf } from './system/stack.js';
 import { listening, welcome } from './welcome.js';
 
-/** Long enough for open requests to end and for the pending writes after them. */
+/** Long enough for open requests to end and for the pending writes after them, once `SHUTDOWN_DELAY` has passed. */
 const STOP_DEADLINE_MS = 25_000;
 
 const command = withEnvFile(readCommandLine(process.argv.slice(2)));
@@ -22,6 +22,7 @@ const jsonLines = isProduction ? new ConsoleLogger('Main', { json: true, colors:
 
 let embedded: EmbeddedPostgres | null = null;
 let app: NestExpressApplication | null = null;
+let delayMs = 0;
 
 if (command.name === 'say') {
   if (command.exitCode === 0) console.log(command.words);
@@ -38,6 +39,7 @@ async function start(): Promise<void> {
     const environment = Environment.load(process.env);
     for (const { name, meant } of Environment.misspeltIn(process.env))
       warn(`The variable ${name} is read by nobody. Is ${meant} meant?`);
+    delayMs = environment.shutdownDelayMs;
     const { databaseUrl: url, dataDir, port, host } = environment;
     jsonLines?.setLogLevels(levelsOf(environment.logLevel));
     if (url === null) embedded = await EmbeddedPostgres.start({ dataDir });
@@ -59,7 +61,7 @@ async function start(): Promise<void> {
 
 /** Ends requests, then database connections, then the embedded server. Exits at the deadline in any case. */
 async function stop(code: number): Promise<void> {
-  setTimeout(() => process.exit(1), STOP_DEADLINE_MS).unref();
+  setTimeout(() => process.exit(1), STOP_DEADLINE_MS + delayMs).unref();
   let isFailed = false;
   for (const part of [() => app?.close(), () => embedded?.stop()]) {
     try {

@@ -274,6 +274,14 @@ export const environmentSchema = z.object({
   REQUEST_TIMEOUT: interval()
     .default('30s')
     .describe('Time limit for a request to arrive, including its body.'),
+  READY_MAX_LAG: duration()
+    .optional()
+    .describe('How long an event may wait for its delivery before /health/ready says no. Default: no limit.'),
+  SHUTDOWN_DELAY: interval()
+    .optional()
+    .describe(
+      'How long a node still serves requests after SIGTERM, while /health/ready says no, so that load balancers take it out first. Default: none.',
+    ),
   API_DOCS: z
     .enum(['on', 'off'], { error: '"on" or "off"' })
     .optional()
@@ -364,6 +372,9 @@ export class Environment {
   readonly trustProxy: string | number | false;
   readonly keepAliveTimeoutMs: number;
   readonly requestTimeoutMs: number;
+  /** `null`: no limit. */
+  readonly readyMaxLagMs: number | null;
+  readonly shutdownDelayMs: number;
   readonly apiDocs: boolean;
   readonly limits: Limits;
   readonly homeserver: HomeserverSettings;
@@ -477,6 +488,8 @@ export class Environment {
     this.trustProxy = /^\d+$/.test(proxies) ? Number(proxies) : proxies || false;
     this.keepAliveTimeoutMs = milliseconds(parsed.KEEP_ALIVE_TIMEOUT);
     this.requestTimeoutMs = milliseconds(parsed.REQUEST_TIMEOUT);
+    this.readyMaxLagMs = parsed.READY_MAX_LAG ? milliseconds(parsed.READY_MAX_LAG) : null;
+    this.shutdownDelayMs = parsed.SHUTDOWN_DELAY ? milliseconds(parsed.SHUTDOWN_DELAY) : 0;
     this.apiDocs =
       parsed.API_DOCS === undefined ? parsed.NODE_ENV !== 'production' : parsed.API_DOCS === 'on';
     this.homeserver = homeserverOf(parsed);

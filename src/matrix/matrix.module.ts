@@ -4,6 +4,7 @@ import { HttpDrain } from './http-drain.js';
 import { MatrixExpressAdapter } from './http.js';
 import { JsonBodyGuard } from './json-body.guard.js';
 import { MatrixExceptionFilter } from './matrix-exception.filter.js';
+import { Shutdown } from './shutdown.js';
 import { Refusals } from './refusals.js';
 import { MatrixValidationPipe } from './validation.pipe.js';
 
@@ -13,12 +14,13 @@ import { MatrixValidationPipe } from './validation.pipe.js';
 @Module({
   providers: [
     HttpDrain,
+    Shutdown,
     Refusals,
     { provide: APP_FILTER, useClass: MatrixExceptionFilter },
     { provide: APP_GUARD, useClass: JsonBodyGuard },
     { provide: APP_PIPE, useClass: MatrixValidationPipe },
   ],
-  exports: [Refusals],
+  exports: [Refusals, Shutdown],
 })
 export class MatrixModule implements OnModuleInit {
   constructor(private readonly host: HttpAdapterHost) {}

@@ -11,6 +11,6 @@ async function load({ metricsPort }: Environment): Promise<Metrics> {
 @Global()
 @Module({
   providers: [{ provide: Metrics, inject: [Environment], useFactory: load }, MetricsServer],
-  exports: [Metrics],
+  exports: [Metrics, MetricsServer],
 })
 export class MetricsModule {}

@@ -1,14 +1,24 @@
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { Environment, EnvironmentError } from '../config/environment.js';
 import { Metrics } from './metrics.js';
 
-/** Serves `GET /metrics` on a separate port that clients cannot reach. Without `METRICS_PORT` it does nothing. */
+/** What a path of that port answers, as JSON. */
+export interface Answer {
+  readonly status: number;
+  readonly body: object;
+}
+
+/**
+ * Serves `GET /metrics`, and what else is for operators, on a separate port that clients cannot reach. Without
+ * `METRICS_PORT` it does nothing.
+ */
 @Injectable()
 export class MetricsServer implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger(MetricsServer.name);
+  private readonly paths = new Map<string, () => Promise<Answer>>();
   private server: Server | undefined;
 
   constructor(
@@ -16,22 +26,18 @@ export class MetricsServer implements OnApplicationBootstrap, OnApplicationShutd
     private readonly environment: Environment,
   ) {}
 
+  /** Adds a path. */
+  add(path: string, answer: () => Promise<Answer>): void {
+    this.paths.set(path, answer);
+  }
+
   async onApplicationBootstrap(): Promise<void> {
     const { metricsHost, metricsPort } = this.environment;
     if (metricsPort === null) return;
-    this.server = createServer((request, response) => {
-      if (request.method !== 'GET' || request.url?.split('?')[0] !== '/metrics') {
-        response.writeHead(404).end();
-        return;
-      }
-      this.metrics.text().then(
-        (text) => response.setHeader('Content-Type', this.metrics.contentType).end(text),
-        (error: unknown) => {
-          this.logger.warn(`The metrics could not be read: ${String(error)}`);
-          response.writeHead(503).end();
-        },
-      );
-    }).listen(metricsPort, metricsHost);
+    this.server = createServer((request, response) => void this.answer(request, response)).listen(
+      metricsPort,
+      metricsHost,
+    );
     await once(this.server, 'listening').catch((error: Error) => {
       throw new EnvironmentError([
         `METRICS_HOST and METRICS_PORT must be free to listen on: ${error.message}`,
@@ -47,5 +53,23 @@ export class MetricsServer implements OnApplicationBootstrap, OnApplicationShutd
   onApplicationShutdown(): void {
     this.server?.close();
     this.server?.closeAllConnections();
+  }
+
+  private async answer({ method, url = '' }: IncomingMessage, response: ServerResponse): Promise<void> {
+    const [path = ''] = url.split('?');
+    try {
+      const known = method === 'GET' ? this.paths.get(path) : undefined;
+      if (method === 'GET' && path === '/metrics') {
+        response.setHeader('Content-Type', this.metrics.contentType).end(await this.metrics.text());
+      } else if (known === undefined) {
+        response.writeHead(404).end();
+      } else {
+        const { status, body } = await known();
+        response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
+      }
+    } catch (error) {
+      this.logger.warn(`${path} could not be answered: ${String(error)}`);
+      response.writeHead(503).end();
+    }
   }
 }

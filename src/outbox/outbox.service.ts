@@ -85,6 +85,12 @@ export class OutboxService implements EventRecorder {
     return oldest === null ? 0 : this.clock.now().getTime() - oldest.getTime();
   }
 
+  /** The age in milliseconds of the oldest event that any subscriber has not received; 0 if there is none. */
+  async longestLagMs(): Promise<number> {
+    const oldest = await this.store.oldestPendingOfAll();
+    return oldest === null ? 0 : this.clock.now().getTime() - oldest.getTime();
+  }
+
   /** Tries to deliver what is due, and returns how many of these events have been delivered. */
   async deliver(events: readonly StuckEvent[]): Promise<number> {
     await this.worker.pass();

@@ -277,6 +277,15 @@ const OLDEST_PENDING: Statement = {
       SELECT occurred_at FROM event_deliveries WHERE subscriber = $1 AND state = 'pending'
       LIMIT ${LOOKED_AT}) AS pending`,
 };
+// The oldest events of each subscriber are due first, or were tried long ago.
+const OLDEST_PENDING_OF_ALL: Statement = {
+  name: 'outbox_oldest_pending_of_all',
+  text: `
+    SELECT min(pending.occurred_at) AS oldest
+    FROM (SELECT DISTINCT subscriber FROM event_subscriptions) AS s, LATERAL (
+      SELECT occurred_at FROM event_deliveries d WHERE d.subscriber = s.subscriber AND d.state = 'pending'
+      LIMIT ${LOOKED_AT}) AS pending`,
+};
 const WAITS = `subscriber = $1 AND state = 'pending' AND lease IS NULL AND next_attempt_at > $3`;
 // Of the users of some events.
 const HASTEN: Statement = {
@@ -358,6 +367,12 @@ export class OutboxStore {
   /** Looks at no more than ten thousand. */
   async oldestPending(subscriber: string): Promise<Date | null> {
     const [row] = await this.unitOfWork.query<{ oldest: Date | null }>(OLDEST_PENDING, [subscriber]);
+    return row?.oldest ?? null;
+  }
+
+  /** When the oldest event of all that subscribers have not received occurred. */
+  async oldestPendingOfAll(): Promise<Date | null> {
+    const [row] = await this.unitOfWork.query<{ oldest: Date | null }>(OLDEST_PENDING_OF_ALL);
     return row?.oldest ?? null;
   }
 
