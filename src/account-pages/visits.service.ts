@@ -7,11 +7,7 @@ import { Parameters, readForm, readQuery } from '../matrix/form-body.js';
 import { OAuthError } from '../matrix/oauth-error.js';
 import { Clock } from '../system/clock.js';
 import { Entropy } from '../system/entropy.js';
-import {
-  BROWSER_SESSION_LIFE_MS,
-  BrowserSessions,
-  type SignedIn,
-} from './browser/browser-sessions.service.js';
+import { BROWSER_SESSION_LIFE_MS, BrowserSessions } from './browser/browser-sessions.service.js';
 import { Cookies } from './browser/cookies.js';
 import { LookService } from './look.service.js';
 import { PageRefusal } from './page.js';
@@ -129,11 +125,6 @@ export class Visits {
 
 export function isSignedIn(visit: Visit): visit is SignedInVisit {
   return visit.signedIn !== null;
-}
-
-/** Whose page it is. */
-export function userOf({ account }: SignedIn): string {
-  return account.userId;
 }
 
 /** The languages that an app asks for, in its own request or in the one that goes on after this page. */

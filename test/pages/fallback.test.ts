@@ -388,7 +388,7 @@ describe('Without passwords', () => {
     expect(valueOf(page, 'password')).toBeNull();
     const { csrf } = formsOf((await visitor.get('/account/register')).text)[0]!.hidden as { csrf: string };
     const answer = await visitor.post(LOGIN, { csrf, username: session.userId, password: PASSWORD });
-    expect(answer.status).toBe(400);
+    expect(answer.status).toBe(401);
     expect(answer.text).not.toContain('data-login');
   });
 });

@@ -60,25 +60,27 @@ export class SignInService {
    *   here; `M_LIMIT_EXCEEDED`
    */
   async signIn(form: Parameters, visit: Visit): Promise<string> {
-    const { type, ...fields } = this.requestOf(form);
-    const flow = this.flows.find(type);
-    const proof = flow === null ? this.proveByPassword(form, visit) : this.proveBy(flow, fields, visit);
+    const request = this.requestOf(form);
+    const flow = this.flows.find(request.type);
+    const context = { ...visit.origin, token: null };
+    // Failed passwords are counted where the password is checked.
+    const proof = flow === null ? this.proofs.prove(request, context) : this.proveBy(flow, request, visit);
     return this.begin(await proof, visit);
   }
 
   /**
    * The form as the request that a client would send.
-   * @throws {MatrixError} `M_FORBIDDEN` for a type that no form is shown for
+   * @throws {MatrixError} `M_FORBIDDEN` for a type that no form is shown for, and without a name or a password
    */
   requestOf(form: Parameters): LoginDto {
     const type = form.get('type') ?? 'm.login.password';
-    if (type === 'm.login.password') {
-      const identifier = { type: 'm.id.user', user: form.get('username') ?? '' };
-      return { type, identifier, password: form.get('password') ?? '' };
-    }
     const shown = this.flows.find(type)?.form ?? null;
-    if (shown === null) throw wrong();
-    return { ...Object.fromEntries(shown.fields.map(({ name }) => [name, form.get(name) ?? ''])), type };
+    if (shown !== null)
+      return { ...Object.fromEntries(shown.fields.map(({ name }) => [name, form.get(name) ?? ''])), type };
+    const [user, password] = [form.get('username'), form.get('password')];
+    if (type !== 'm.login.password' || !this.hasPasswords || user === null || password === null)
+      throw wrong();
+    return { type, identifier: { type: 'm.id.user', user }, password };
   }
 
   /** What the page says about a refusal. A team's own flow says it itself. */
@@ -93,13 +95,6 @@ export class SignInService {
       await this.browsers.endPrevious(tx, signedIn, origin);
       return cookie;
     });
-  }
-
-  private async proveByPassword(form: Parameters, { origin }: Visit): Promise<LoginProof> {
-    const [user, password] = [form.get('username'), form.get('password')];
-    if (!this.hasPasswords || user === null || password === null) throw wrong();
-    const identifier = { type: 'm.id.user', user };
-    return this.proofs.prove({ type: 'm.login.password', identifier, password }, { ...origin, token: null });
   }
 
   private proveBy({ type }: LoginFlow, fields: object, { origin }: Visit): Promise<LoginProof> {

@@ -13,11 +13,7 @@ export function consentTemplate(view: ConsentView, context: PageContext): Html {
       [consent.device, view.deviceId],
       [consent.target, view.target],
     ])}
-    ${view.isDeviceKnown && html`<p class="box">${consent.known}</p>`}
-    <p>${consent.may}</p>
-    <ul>
-      ${consent.mayList.map((one) => html`<li>${one}</li>`)}
-    </ul>
+    ${rights(view.isDeviceKnown, context)}
     <p class="soft">${consent.mayNot}</p>
     ${appLinks(app, context)}
     ${form(
@@ -55,12 +51,7 @@ export function linkTemplate({ device, userCode, userId, error }: LinkView, cont
       [link.from, device.address],
       [context.texts.account.browser, device.userAgent],
     ])}
-    ${device.isDeviceKnown && html`<p class="box">${consent.known}</p>`}
-    <p>${consent.may}</p>
-    <ul>
-      ${consent.mayList.map((one) => html`<li>${one}</li>`)}
-    </ul>
-    ${appLinks(app, context)}
+    ${rights(device.isDeviceKnown, context)} ${appLinks(app, context)}
     ${form(
       context,
       '/account/link',
@@ -71,6 +62,15 @@ export function linkTemplate({ device, userCode, userId, error }: LinkView, cont
       </div>`,
     )}
     ${otherAccount(`/account/link?user_code=${device.userCode}`, context)}`;
+}
+
+/** What the app may do, and what becomes of the session that the device has. */
+function rights(isDeviceKnown: boolean, { texts: { consent } }: PageContext): Html {
+  return html`${isDeviceKnown && html`<p class="box">${consent.known}</p>`}
+    <p>${consent.may}</p>
+    <ul>
+      ${consent.mayList.map((one) => html`<li>${one}</li>`)}
+    </ul>`;
 }
 
 function otherAccount(url: string, context: PageContext): Html {
