@@ -106,6 +106,13 @@ module.exports = {
       to: outside('metrics', 'config'),
     },
     {
+      name: 'observability-knows-no-feature',
+      comment: 'It counts and logs requests by route, whatever they are about.',
+      severity: 'error',
+      from: room('observability'),
+      to: outside('observability', 'auth', ...UNDERNEATH),
+    },
+    {
       name: 'reconciler-mends-by-the-usual-paths',
       comment: 'What it ends goes the way of every session; it needs no room that hangs on a device.',
       severity: 'error',

@@ -20,6 +20,7 @@ import { KeysModule } from './keys/keys.module.js';
 import { MatrixModule } from './matrix/matrix.module.js';
 import { MetricsModule } from './metrics/metrics.module.js';
 import { NatsModule } from './nats/nats.module.js';
+import { ObservabilityModule } from './observability/observability.module.js';
 import { OAuthModule } from './oauth/oauth.module.js';
 import { OutboxModule } from './outbox/outbox.module.js';
 import { AdmissionModule } from './admission/admission.module.js';
@@ -75,6 +76,7 @@ export class AppModule {
         // Early, because a homeserver asks more often than anybody else, and routes are tried in this order.
         ...(mayBeAsked(known) ? [IntrospectionModule] : []),
         DiscoveryModule,
+        ObservabilityModule,
         HealthModule,
         AppservicesModule,
         AccountsModule,

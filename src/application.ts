@@ -1,25 +1,15 @@
-import { isatty } from 'node:tty';
-import type { LogLevel } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from './app.module.js';
 import type { Composition } from './composition.js';
-import type { Environment } from './config/environment.js';
 import { FrontModule } from './discovery/front.module.js';
 import { matrixExpress } from './matrix/http.js';
 import { serveApiDocs } from './matrix/open-api.js';
-import { QuietBootLogger } from './quiet-boot.logger.js';
+import { LogModule } from './observability/observability.module.js';
+import { ServiceLogger } from './observability/service-logger.js';
 import { withoutPasswordLogin } from './session/login/login.open-api.js';
 
-const NEST_LEVELS: LogLevel[] = ['verbose', 'debug', 'log', 'warn', 'error', 'fatal'];
-const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'];
-
 class WholeApplication {}
-
-/** The levels of Nest's logger that a `LOG_LEVEL` includes. */
-export function levelsOf(logLevel: Environment['logLevel']): LogLevel[] {
-  return NEST_LEVELS.slice(LEVELS.indexOf(logLevel));
-}
 
 /**
  * Makes the service, ready to listen. Production and tests both use it. It connects to the database and brings the
@@ -39,23 +29,23 @@ export function levelsOf(logLevel: Environment['logLevel']): LogLevel[] {
  * await app.listen(environment.port, environment.host);
  * ```
  */
-export async function createApplication(composition: Composition): Promise<NestExpressApplication> {
+export async function createApplication(
+  composition: Composition,
+  log?: ServiceLogger,
+): Promise<NestExpressApplication> {
   const { environment } = composition;
+  const logger = log ?? (await ServiceLogger.open(environment));
   const app = await NestFactory.create<NestExpressApplication>(
     // FrontModule comes last, so that another team's module can serve its own page at /.
-    { module: WholeApplication, imports: [AppModule.forRoot(composition), FrontModule] },
+    {
+      module: WholeApplication,
+      imports: [AppModule.forRoot(composition), LogModule.of(logger), FrontModule],
+    },
     matrixExpress(environment.trustProxy, {
       keepAliveMs: environment.keepAliveTimeoutMs,
       requestMs: environment.requestTimeoutMs,
     }),
-    {
-      abortOnError: false,
-      logger: new QuietBootLogger({
-        json: environment.production,
-        colors: isatty(process.stdout.fd) && !environment.production,
-        logLevels: levelsOf(environment.logLevel),
-      }),
-    },
+    { abortOnError: false, logger },
   );
   const { without = [] } = composition;
   const edit = without.includes('password-login') ? withoutPasswordLogin : undefined;

@@ -1,13 +1,13 @@
 import 'reflect-metadata';
 import { existsSync } from 'node:fs';
 import { isatty } from 'node:tty';
-import { ConsoleLogger } from '@nestjs/common';
 import type { NestExpressApplication } from '@nestjs/platform-express';
-import { createApplication, levelsOf } from './application.js';
+import { createApplication } from './application.js';
 import { type Command, readCommandLine } from './command-line.js';
-import { Environment } from './config/environment.js';
+import { Environment, LOG_LEVELS } from './config/environment.js';
 import { importSynapse } from './import-synapse.js';
 import { EmbeddedPostgres } from './database/embedded/embedded-postgres.js';
+import { ServiceLogger } from './observability/service-logger.js';
 import { reasonOf } from './start-failure.js';
 import { stackOf } from './system/stack.js';
 import { listening, welcome } from './welcome.js';
@@ -18,7 +18,8 @@ const STOP_DEADLINE_MS = 25_000;
 const command = withEnvFile(readCommandLine(process.argv.slice(2)));
 const isProduction = process.env['NODE_ENV'] === 'production';
 /** In production every line is JSON. */
-const jsonLines = isProduction ? new ConsoleLogger('Main', { json: true, colors: false }) : null;
+const logLevel = LOG_LEVELS.find((level) => level === process.env['LOG_LEVEL']) ?? 'info';
+const jsonLines = isProduction ? await ServiceLogger.open({ production: true, logLevel }) : null;
 
 let embedded: EmbeddedPostgres | null = null;
 let app: NestExpressApplication | null = null;
@@ -41,14 +42,13 @@ async function start(): Promise<void> {
       warn(`The variable ${name} is read by nobody. Is ${meant} meant?`);
     delayMs = environment.shutdownDelayMs;
     const { databaseUrl: url, dataDir, port, host } = environment;
-    jsonLines?.setLogLevels(levelsOf(environment.logLevel));
     if (url === null) embedded = await EmbeddedPostgres.start({ dataDir });
     const setup = { environment, database: embedded?.location ?? { url: url! } };
     if (command.name === 'import') {
       await importSynapse(setup, command, (words) => console.log(words));
       return await stop(0);
     }
-    app = await createApplication(setup);
+    app = await createApplication(setup, jsonLines ?? undefined);
     await app.listen(port, host);
     const address = await app.getUrl();
     if (jsonLines === null) console.log(welcome(environment, address, embedded, isatty(1)));
@@ -75,7 +75,7 @@ async function stop(code: number): Promise<void> {
 }
 
 /** Logs uncaught errors and Node's warnings as JSON, because Node itself prints them as text. */
-function speakJson(logger: ConsoleLogger): void {
+function speakJson(logger: ServiceLogger): void {
   process.once('uncaughtException', (error) => {
     logger.error(`Nobody caught this: ${stackOf(error)}`);
     process.exit(1);

@@ -1,10 +1,10 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter, Injectable, Logger } from '@nestjs/common';
 import type { Request, Response } from 'express';
+import { logFailure } from '../matrix/failures.js';
 import { ErrorAnswer, MatrixError } from '../matrix/matrix-error.js';
 import { OAuthError } from '../matrix/oauth-error.js';
 import { Refusals } from '../matrix/refusals.js';
 import { unavailableIn } from '../system/outage.js';
-import { stackOf } from '../system/stack.js';
 import { LookService } from './look.service.js';
 import { PageElsewhere, PageRefusal } from './page.js';
 import { PageSender } from './page-sender.js';
@@ -39,11 +39,12 @@ export class PageExceptionFilter implements ExceptionFilter {
     const response = http.getResponse<Response>();
     if (exception instanceof PageElsewhere) return this.sender.redirect({ response }, exception.url);
     const { status, problem, headers = {} } = problemOf(exception);
-    if (status === 500) this.logger.error(`${request.method} ${request.path} failed`, stackOf(exception));
+    const errorId = status === 500 ? logFailure(this.logger, request, exception) : null;
     if (exception instanceof ErrorAnswer) this.refusals.refused(request, exception);
     if (response.headersSent) return void response.end();
     const texts = textsFor(null, request.headers['accept-language']);
-    const [title, text] = texts.problems[problem] as readonly [string, string];
+    const [title, words] = texts.problems[problem] as readonly [string, string];
+    const text = errorId === null ? words : `${words} (errorId ${errorId})`;
     this.sender.show(
       { response, context: { texts, look: this.looks.look, csrf: '' } },
       { title, content: this.templates.message(title, text, linkOf(problem, texts)), status, headers },

@@ -9,6 +9,7 @@ import { AccountsService } from './accounts.service.js';
 import { AccountsStore } from './accounts.store.js';
 import { LoginNames } from './login-names.js';
 import { PasswordDecoy } from './password-decoy.js';
+import { PasswordMetrics } from './password-metrics.js';
 import { PasswordProofs } from './password-proofs.js';
 import { PasswordStage } from './password.stage.js';
 import { PasswordsService } from './passwords.service.js';
@@ -24,6 +25,7 @@ import { PasswordsService } from './passwords.service.js';
     AccountManagementService,
     OwnAccount,
     PasswordDecoy,
+    PasswordMetrics,
     LoginNames,
     PasswordProofs,
     PasswordsService,

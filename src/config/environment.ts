@@ -42,6 +42,9 @@ const OWN_SETTINGS: ReadonlySet<string> = new Set([
   'transaction_timeout',
 ]);
 
+/** From the most to the least severe. */
+export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
+
 /** The value of `DATABASE_URL` that asks for the embedded server by name. */
 const EMBEDDED = 'embedded';
 
@@ -289,9 +292,7 @@ export const environmentSchema = z.object({
   ...limitVariables,
   ...rateLimitVariables,
   LOG_LEVEL: z
-    .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace'], {
-      error: 'one of fatal, error, warn, info, debug, trace',
-    })
+    .enum(LOG_LEVELS, { error: `one of ${LOG_LEVELS.join(', ')}` })
     .default('info')
     .describe('The least severe messages that are logged.'),
   NODE_ENV: z

@@ -38,6 +38,11 @@ export class DatabaseMetrics {
       help: 'Transactions that ran again, after a conflict with another one or the loss of the connection.',
       labelNames: ['reason'],
     });
+    for (const reason of ['conflict', 'connection']) metrics.count(RETRIES, { reason }, 0);
+    metrics.addGauge(
+      { name: 'session_database_pool_size', help: 'The most connections that the pool may have.' },
+      async () => [{ labels: {}, value: pool.options.max }],
+    );
     const { transactions, lookUps, patient } = connections;
     const { name: refusals } = COUNTERS.refused;
     for (const kind of TURNS_KINDS) metrics.count(refusals, { kind }, 0);

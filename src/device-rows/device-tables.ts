@@ -105,17 +105,28 @@ export class DeviceTables {
  * as its values. It returns one row for each row deleted from the last table.
  */
 export function deletionFrom(name: string, tables: readonly string[]): Statement {
-  const deletions = tables.map(
-    (table) => `
-      DELETE FROM ${table} t USING ended WHERE t.user_id = ended.user_id AND t.device_id = ended.device_id`,
-  );
+  const deletions = tables.map(deletionOf);
   const others = deletions.slice(0, -1).map((deletion, at) => `, deletion_${at} AS (${deletion})`);
   return {
     name,
     text: `
-      WITH ended AS (SELECT * FROM unnest($1::text[], $2::text[]) AS ended (user_id, device_id))${others.join('')}
+      WITH ${ENDED}${others.join('')}
       ${deletions.at(-1)} RETURNING t.device_id`,
   };
+}
+
+/** The same, but it returns one row, which says by the names of the tables how many rows were deleted. */
+export function countedDeletionFrom(name: string, tables: readonly string[]): Statement {
+  const deletions = tables.map((table) => `, of_${table} AS (${deletionOf(table)} RETURNING 1)`);
+  const counts = tables.map((table) => `(SELECT count(*)::int FROM of_${table}) AS ${table}`);
+  return { name, text: `WITH ${ENDED}${deletions.join('')} SELECT ${counts.join(', ')}` };
+}
+
+const ENDED = 'ended AS (SELECT * FROM unnest($1::text[], $2::text[]) AS ended (user_id, device_id))';
+
+function deletionOf(table: string): string {
+  return `
+      DELETE FROM ${table} t USING ended WHERE t.user_id = ended.user_id AND t.device_id = ended.device_id`;
 }
 
 function statementsOf(table: string): LookAndRemove {

@@ -1,25 +1,29 @@
 import { partsOf, SessionEvent, type UserPart } from './session-event.js';
 
-/** Why a device was deleted. */
-export type DeletionReason =
-  | 'logout'
-  | 'logout_all'
-  | 'device_deleted'
-  | 'password_changed'
-  | 'deactivated'
+/** Why devices are deleted. */
+export const DELETION_REASONS = [
+  'logout',
+  'logout_all',
+  'device_deleted',
+  'password_changed',
+  'deactivated',
   /** The OAuth 2.0 client revoked a token of the session, or somebody else did who had it. */
-  | 'revoked'
-  | 'revoked_by_other'
+  'revoked',
+  'revoked_by_other',
   /** An authorization code was used twice; its second user may have stolen it. */
-  | 'code_replay'
+  'code_replay',
   /** The user ended the session on the account page. */
-  | 'account_page'
+  'account_page',
   /** An administrator ended the session. */
-  | 'admin'
+  'admin',
   /** The device had no usable token for longer than `DEVICE_WITHOUT_TOKEN_TTL`. */
-  | 'expired'
+  'expired',
   /** The homeserver did not get to know the device, or no longer has it. */
-  | 'homeserver';
+  'homeserver',
+] as const;
+
+/** Why a device was deleted. */
+export type DeletionReason = (typeof DELETION_REASONS)[number];
 
 /** Identifies a device. Device IDs are unique for one user only. */
 export interface DeviceRef {

@@ -14,8 +14,8 @@ export class HealthModule implements OnModuleInit {
 
   /** The details are for operators, and not for the world. */
   onModuleInit(): void {
-    this.server.add('/health/live', async () => ({ status: 200, body: { status: 'ok' } }));
-    this.server.add('/health/ready', async () => {
+    this.server.add('GET', '/health/live', async () => ({ status: 200, body: { status: 'ok' } }));
+    this.server.add('GET', '/health/ready', async () => {
       const body = await this.readiness.check();
       return { status: body.status === 'ok' ? 200 : 503, body };
     });

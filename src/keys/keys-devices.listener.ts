@@ -9,7 +9,14 @@ import { MatrixError } from '../matrix/matrix-error.js';
 import { isPublicKey } from '../matrix/signed-json.js';
 import { CrossSigningStore } from './cross-signing/cross-signing.store.js';
 import { DeviceListsService } from './device-lists/device-lists.service.js';
-import { KeysStore } from './keys.store.js';
+import { Metrics } from '../metrics/metrics.js';
+import { KeysStore, TABLES } from './keys.store.js';
+
+const DELETED = {
+  name: 'session_keys_deleted_total',
+  help: 'Keys and signatures that were deleted with their devices, by kind.',
+  labelNames: ['kind'],
+};
 
 /** Updates keys and device lists in the transaction that changes the device or the account. */
 @Injectable()
@@ -18,7 +25,11 @@ export class KeysDevicesListener {
     private readonly store: KeysStore,
     private readonly crossSigning: CrossSigningStore,
     private readonly deviceLists: DeviceListsService,
-  ) {}
+    private readonly metrics: Metrics,
+  ) {
+    metrics.addCounter(DELETED);
+    for (const kind of TABLES) metrics.count(DELETED.name, { kind }, 0);
+  }
 
   /** Devices and keys share one namespace ("Cross-signing"), so that a verifier knows what a name refers to. */
   @InTransaction(DeviceCreated)
@@ -49,9 +60,12 @@ export class KeysDevicesListener {
       deviceId,
       change: 'device_deleted' as const,
     }));
-    await tx.inOrder(
+    const [deleted] = await tx.inOrder(
       () => this.store.deleteOfDevices(tx, devices),
       () => this.deviceLists.record(tx, changes),
     );
+    tx.afterCommit(() => {
+      for (const [kind, count] of Object.entries(deleted)) this.metrics.count(DELETED.name, { kind }, count);
+    });
   }
 }

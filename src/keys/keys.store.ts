@@ -3,7 +3,7 @@ import { tooLarge, tooMany } from '../admission/bounds.rules.js';
 import type { SharedWork } from '../database/shared-work.js';
 import type { Statement, Tx } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
-import { deletionFrom, DeviceTables, type ManyRows } from '../device-rows/device-tables.js';
+import { countedDeletionFrom, DeviceTables, type ManyRows } from '../device-rows/device-tables.js';
 import { deviceColumns, type DeviceRef } from '../events/devices-deleted.event.js';
 import type { Json } from '../matrix/json.js';
 import type { KeyUsage } from './cross-signing/cross-signing.rules.js';
@@ -232,8 +232,9 @@ const USE_FALLBACK_KEYS: Statement = {
     UPDATE fallback_keys k SET used = true FROM locked
     WHERE k.user_id = locked.user_id AND k.device_id = locked.device_id AND k.algorithm = locked.algorithm`,
 };
-const TABLES = ['device_keys', 'one_time_keys', 'fallback_keys', 'key_signatures'];
-const DELETE_OF_DEVICES = deletionFrom('keys_delete_of_devices', TABLES);
+/** Where the keys of devices are. */
+export const TABLES = ['device_keys', 'one_time_keys', 'fallback_keys', 'key_signatures'];
+const DELETE_OF_DEVICES = countedDeletionFrom('keys_delete_of_devices', TABLES);
 
 /** The SQL of keys. */
 @Injectable()
@@ -395,8 +396,10 @@ export class KeysStore implements ManyRows {
     return keys;
   }
 
-  async deleteOfDevices(tx: Tx, devices: readonly DeviceRef[]): Promise<void> {
-    await tx.query(DELETE_OF_DEVICES, deviceColumns(devices));
+  /** Returns how many rows were deleted, by table. */
+  async deleteOfDevices(tx: Tx, devices: readonly DeviceRef[]): Promise<Readonly<Record<string, number>>> {
+    const [counts] = await tx.query<Record<string, number>>(DELETE_OF_DEVICES, deviceColumns(devices));
+    return counts!;
   }
 
   private async queryTogether(queries: readonly Query[]): Promise<Answer[]> {

@@ -6,6 +6,7 @@ import {
   STATUS_CODES,
 } from 'node:http';
 import { Server as NetServer, type Socket } from 'node:net';
+import { type AnswerListener, CLIENT_LEFT } from './answers.js';
 import { CORS_HEADERS } from './cors.middleware.js';
 import { type ErrorAnswer, MatrixError } from './matrix-error.js';
 
@@ -45,7 +46,11 @@ export class MatrixHttpServer {
   private requests = 0;
   private accepted = 0;
 
-  constructor(listener: RequestListener, { keepAliveMs, requestMs }: HttpTimeouts) {
+  constructor(
+    listener: RequestListener,
+    { keepAliveMs, requestMs }: HttpTimeouts,
+    private readonly answerListeners: readonly AnswerListener[] = [],
+  ) {
     this.server = createServer(
       {
         keepAliveTimeout: keepAliveMs,
@@ -62,7 +67,13 @@ export class MatrixHttpServer {
         this.answered.delete(request.socket);
         if (request.url!.startsWith('/oauth2/')) this.ofOAuth.add(request.socket);
         else this.ofOAuth.delete(request.socket);
-        response.once('close', () => this.open.delete(response));
+        const began = performance.now();
+        response.once('close', () => {
+          this.open.delete(response);
+          const durationMs = performance.now() - began;
+          const status = response.writableFinished ? response.statusCode : CLIENT_LEFT;
+          for (const tell of this.answerListeners) tell({ request, status, durationMs });
+        });
         response.once('finish', () => request.complete || this.answered.add(request.socket));
         if (request.headers.host === undefined && request.httpVersion === '1.1')
           send(response, new MatrixError(400, 'M_UNKNOWN', 'A Host header is needed'));

@@ -3,7 +3,9 @@ import { ExpressAdapter } from '@nestjs/platform-express';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import { cors } from './cors.middleware.js';
 import { type HttpTimeouts, jsonHeaders, MatrixHttpServer } from './http-server.js';
+import type { AnswerListener } from './answers.js';
 import { MatrixError } from './matrix-error.js';
+import { identify } from './request-id.js';
 
 /**
  * Express configured for Matrix, for Nest to add routes to.
@@ -24,13 +26,14 @@ export function matrixExpress(
   server.disable('etag');
   server.enable('case sensitive routing');
   server.enable('strict routing');
-  server.use(cors, refuseNul);
+  server.use(identify, cors, refuseNul);
   return new MatrixExpressAdapter(server, timeouts);
 }
 
 /** Sends answers faster than Express's `json`, which checks settings, types and character sets for each of them. */
 export class MatrixExpressAdapter extends ExpressAdapter {
   private http: MatrixHttpServer | undefined;
+  private readonly listeners: AnswerListener[] = [];
 
   constructor(
     server: express.Express,
@@ -40,8 +43,13 @@ export class MatrixExpressAdapter extends ExpressAdapter {
   }
 
   override initHttpServer(): void {
-    this.http = new MatrixHttpServer(this.getInstance(), this.timeouts);
+    this.http = new MatrixHttpServer(this.getInstance(), this.timeouts, this.listeners);
     this.httpServer = this.http.server;
+  }
+
+  /** Tells `listener` of every request and how it was answered. */
+  onAnswer(listener: AnswerListener): void {
+    this.listeners.push(listener);
   }
 
   /** Lets open requests end; see {@link MatrixHttpServer.stop}. */

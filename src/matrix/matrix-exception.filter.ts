@@ -1,7 +1,7 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Logger } from '@nestjs/common';
 import type { Request, Response } from 'express';
 import { unavailableIn } from '../system/outage.js';
-import { stackOf } from '../system/stack.js';
+import { FailureAnswer, logFailure } from './failures.js';
 import { send } from './http-server.js';
 import { type Errcode, ErrorAnswer, MatrixError } from './matrix-error.js';
 import { Refusals } from './refusals.js';
@@ -26,10 +26,10 @@ export class MatrixExceptionFilter implements ExceptionFilter {
     const http = host.switchToHttp();
     const request = http.getRequest<Request>();
     const response = http.getResponse<Response>();
-    const answer = toAnswer(exception, request);
+    let answer = toAnswer(exception, request);
     // An outage of the database or the homeserver is logged once, not by every request that fails because of it.
     if (answer.status >= 500 && answer.status !== 503)
-      this.logger.error(`${request.method} ${request.path} failed`, stackOf(exception));
+      answer = new FailureAnswer(answer, logFailure(this.logger, request, exception));
     this.refusals.refused(request, answer);
     if (response.headersSent) {
       response.end();

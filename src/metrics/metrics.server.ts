@@ -11,6 +11,12 @@ export interface Answer {
   readonly body: object;
 }
 
+/** @param body the JSON of a PUT; `undefined` if it is none */
+type Answering = (body: unknown) => Promise<Answer>;
+
+/** Longer bodies are none that belong here. */
+const LONGEST_BODY = 10_000;
+
 /**
  * Serves `GET /metrics`, and what else is for operators, on a separate port that clients cannot reach. Without
  * `METRICS_PORT` it does nothing.
@@ -18,7 +24,7 @@ export interface Answer {
 @Injectable()
 export class MetricsServer implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly logger = new Logger(MetricsServer.name);
-  private readonly paths = new Map<string, () => Promise<Answer>>();
+  private readonly paths = new Map<string, Answering>();
   private server: Server | undefined;
 
   constructor(
@@ -27,8 +33,8 @@ export class MetricsServer implements OnApplicationBootstrap, OnApplicationShutd
   ) {}
 
   /** Adds a path. */
-  add(path: string, answer: () => Promise<Answer>): void {
-    this.paths.set(path, answer);
+  add(method: 'GET' | 'PUT', path: string, answer: Answering): void {
+    this.paths.set(`${method} ${path}`, answer);
   }
 
   async onApplicationBootstrap(): Promise<void> {
@@ -55,21 +61,35 @@ export class MetricsServer implements OnApplicationBootstrap, OnApplicationShutd
     this.server?.closeAllConnections();
   }
 
-  private async answer({ method, url = '' }: IncomingMessage, response: ServerResponse): Promise<void> {
+  private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { method, url = '' } = request;
     const [path = ''] = url.split('?');
     try {
-      const known = method === 'GET' ? this.paths.get(path) : undefined;
+      const known = this.paths.get(`${method} ${path}`);
       if (method === 'GET' && path === '/metrics') {
         response.setHeader('Content-Type', this.metrics.contentType).end(await this.metrics.text());
       } else if (known === undefined) {
         response.writeHead(404).end();
       } else {
-        const { status, body } = await known();
+        const { status, body } = await known(method === 'PUT' ? await jsonOf(request) : undefined);
         response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
       }
     } catch (error) {
       this.logger.warn(`${path} could not be answered: ${String(error)}`);
       response.writeHead(503).end();
     }
+  }
+}
+
+async function jsonOf(request: IncomingMessage): Promise<unknown> {
+  let text = '';
+  for await (const chunk of request.setEncoding('utf8')) {
+    text += String(chunk);
+    if (text.length > LONGEST_BODY) return undefined;
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }

@@ -1,4 +1,4 @@
-import type { Counter, Gauge, Registry } from 'prom-client';
+import type { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 type Client = typeof import('prom-client');
 
@@ -12,6 +12,13 @@ const COUNTERS = {
     labelNames: ['problem', 'outcome'],
   },
 };
+
+type Kind = 'counter' | 'gauge' | 'histogram';
+
+interface Known {
+  readonly kind: Kind;
+  readonly labels: ReadonlySet<string>;
+}
 
 /** The description of a metric, as Prometheus requires it. */
 export interface MetricDescription {
@@ -48,16 +55,19 @@ export interface GaugeValue {
 export class Metrics {
   private readonly registry: Registry | undefined;
   /** Every metric, with its labels. Checked even if metrics are not served, so that mistakes show early. */
-  private readonly known = new Map<string, ReadonlySet<string>>();
+  private readonly known = new Map<string, Known>();
   private readonly counters = new Map<string, Counter>();
-  private readonly gauges = new Set<string>();
+  private readonly histograms = new Map<string, Histogram>();
 
   /**
    * @param client `null` if metrics are not served; nothing is counted then
    * @internal
    */
   constructor(private readonly client: Client | null) {
-    if (client !== null) this.registry = new client.Registry();
+    if (client !== null) {
+      this.registry = new client.Registry();
+      client.collectDefaultMetrics({ register: this.registry });
+    }
     for (const [name, counter] of Object.entries(COUNTERS)) this.addCounter({ name, ...counter });
   }
 
@@ -66,7 +76,7 @@ export class Metrics {
    * @throws {Error} for a name that is taken, and for a name or a label that Prometheus does not allow
    */
   addCounter(description: MetricDescription): void {
-    const described = this.describe(description);
+    const described = this.describe('counter', description);
     if (this.client !== null) this.counters.set(described.name, new this.client.Counter(described));
   }
 
@@ -75,11 +85,7 @@ export class Metrics {
    * @throws {Error} for a counter or a label that was not added, and for a negative number
    */
   count(name: string, labels: Readonly<Record<string, string>> = {}, by = 1): void {
-    const known = this.known.get(name);
-    if (known === undefined || this.gauges.has(name))
-      throw new Error(`There is no counter ${name}: add it first`);
-    const unknown = Object.keys(labels).find((label) => !known.has(label));
-    if (unknown !== undefined) throw new Error(`The counter ${name} has no label ${unknown}`);
+    this.requireKnown('counter', name, labels);
     if (!(by >= 0)) throw new Error(`The counter ${name} cannot count ${by}`);
     this.counters.get(name)?.inc(labels, by);
   }
@@ -90,8 +96,7 @@ export class Metrics {
    * @throws {Error} for a name that is taken, and for a name or a label that Prometheus does not allow
    */
   addGauge(description: MetricDescription, read: () => Promise<readonly GaugeValue[]>): void {
-    const described = this.describe(description);
-    this.gauges.add(described.name);
+    const described = this.describe('gauge', description);
     if (this.client === null) return;
     const gauge: Gauge = new this.client.Gauge({
       ...described,
@@ -106,11 +111,38 @@ export class Metrics {
     });
   }
 
-  private describe({ name, help, labelNames = [] }: MetricDescription) {
+  /**
+   * Adds a histogram.
+   * @param buckets upper bounds, in the unit of the metric
+   * @throws {Error} for a name that is taken, and for a name or a label that Prometheus does not allow
+   */
+  addHistogram(description: MetricDescription, buckets: readonly number[]): void {
+    const described = this.describe('histogram', description);
+    if (this.client === null) return;
+    this.histograms.set(described.name, new this.client.Histogram({ ...described, buckets: [...buckets] }));
+  }
+
+  /**
+   * Adds a value to a histogram.
+   * @throws {Error} for a histogram or a label that was not added
+   */
+  observe(name: string, labels: Readonly<Record<string, string>>, value: number): void {
+    this.requireKnown('histogram', name, labels);
+    this.histograms.get(name)?.observe(labels, value);
+  }
+
+  private requireKnown(kind: Kind, name: string, labels: Readonly<Record<string, string>>): void {
+    const known = this.known.get(name);
+    if (known?.kind !== kind) throw new Error(`There is no ${kind} ${name}: add it first`);
+    const unknown = Object.keys(labels).find((label) => !known.labels.has(label));
+    if (unknown !== undefined) throw new Error(`The ${kind} ${name} has no label ${unknown}`);
+  }
+
+  private describe(kind: Kind, { name, help, labelNames = [] }: MetricDescription) {
     const wrong = [name, ...labelNames].find((word) => !/^[a-z][a-z0-9_]*$/.test(word));
     if (wrong !== undefined) throw new Error(`${wrong} must be a lower-case word, with underscores`);
     if (this.known.has(name)) throw new Error(`There is a metric ${name} already`);
-    this.known.set(name, new Set(labelNames));
+    this.known.set(name, { kind, labels: new Set(labelNames) });
     return { name, help, labelNames: [...labelNames], registers: [this.registry!] };
   }
 

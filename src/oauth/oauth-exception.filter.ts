@@ -1,11 +1,11 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter, Injectable, Logger } from '@nestjs/common';
 import type { Request, Response } from 'express';
+import { FailureAnswer, logFailure } from '../matrix/failures.js';
 import { send } from '../matrix/http-server.js';
 import { ErrorAnswer, LimitExceeded, MatrixError } from '../matrix/matrix-error.js';
 import { OAuthError } from '../matrix/oauth-error.js';
 import { Refusals } from '../matrix/refusals.js';
 import { unavailableIn } from '../system/outage.js';
-import { stackOf } from '../system/stack.js';
 
 const RETRY_AFTER_S = 2;
 
@@ -24,9 +24,9 @@ export class OAuthExceptionFilter implements ExceptionFilter {
     const http = host.switchToHttp();
     const request = http.getRequest<Request>();
     const response = http.getResponse<Response>();
-    const answer = toOAuthError(exception);
+    let answer = toOAuthError(exception);
     if (answer.status === 500)
-      this.logger.error(`${request.method} ${request.path} failed`, stackOf(exception));
+      answer = new FailureAnswer(answer, logFailure(this.logger, request, exception));
     this.refusals.refused(request, answer);
     if (response.headersSent) response.end();
     else send(response, answer);

@@ -28,6 +28,8 @@ export class LaneMaker {
 
   make(subscriber: Subscriber): Lane {
     const { eventDeliveryTimeoutMs: timeoutMs, eventMaxAttempts: maxAttempts } = this.environment;
+    for (const outcome of ['delivered', 'failed', 'buried'])
+      this.metrics.count('session_event_deliveries_total', { subscriber: subscriber.name, outcome }, 0);
     const usual = { atOnce: AT_ONCE, timeoutMs, longestPauseMs: LONGEST_PAUSE_MS, maxAttempts };
     return new Lane(subscriber, subscriber.terms ?? usual, this);
   }

@@ -22,6 +22,8 @@ export type Positions = Record<string, DeviceRef | null>;
 export interface Check {
   /** The tables, or other lists, that it goes through. */
   tables(): readonly string[];
+  /** The problems that it may find. */
+  problems(): readonly string[];
   /** Checks the next page of each, and moves the positions. */
   look(repair: boolean, positions: Positions): Promise<Finding[]>;
 }

@@ -11,13 +11,21 @@ export class LostRowsCheck implements Check {
     return this.deviceTables.all();
   }
 
+  problems(): readonly string[] {
+    return this.deviceTables.all().map(problemOf);
+  }
+
   async look(repair: boolean, positions: Positions): Promise<Finding[]> {
     const findings: Finding[] = [];
     for (const table of this.deviceTables.all()) {
       const lost = await nextPage(table, positions, (from) => this.deviceTables.look(table, from, PAGE));
       const repaired = repair && lost.length > 0 ? await this.deviceTables.remove(table, lost) : 0;
-      findings.push(toFinding(`${table}_without_device`, lost, repaired));
+      findings.push(toFinding(problemOf(table), lost, repaired));
     }
     return findings;
   }
+}
+
+function problemOf(table: string): string {
+  return `${table}_without_device`;
 }

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { Check, Finding, Positions } from './finding.js';
 import { LostRowsCheck } from './lost-rows.check.js';
-import { StuckEventsCheck } from './stuck-events.check.js';
+import { EVENTS_STUCK, StuckEventsCheck } from './stuck-events.check.js';
 import { UnusedDevicesCheck } from './unused-devices.check.js';
 
 /** Everything that the reconciler looks for. */
@@ -25,6 +25,11 @@ export class ReconcilerChecks {
   /** What it reads page by page. */
   tables(): readonly string[] {
     return this.checks.flatMap((check) => check.tables());
+  }
+
+  /** Every problem that may be found. */
+  problems(): readonly string[] {
+    return [...this.checks.flatMap((check) => check.problems()), EVENTS_STUCK];
   }
 
   /** Checks the next page of each table, and moves the positions. */

@@ -16,6 +16,7 @@ import { ReconcilerStore } from './reconciler.store.js';
 const PAGES_A_ROUND = 10;
 /** The most pages of each table that an administrator's check reads. */
 const MOST_PAGES = 100;
+const PROBLEMS = 'session_reconciler_problems_total';
 /**
  * Checks every `RECONCILE_INTERVAL` for what should be impossible, and repairs it: rows of devices that do not exist
  * (a foreign key was dropped, or a backup restored without it), devices that nobody can use any more, and events that
@@ -37,6 +38,8 @@ export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicat
   ) {}
 
   onApplicationBootstrap(): void {
+    for (const problem of this.checks.problems())
+      for (const outcome of ['found', 'repaired']) this.metrics.count(PROBLEMS, { problem, outcome }, 0);
     const { reconcile, reconcileIntervalMs } = this.environment;
     if (reconcile === 'off') return;
     this.timer = setInterval(() => {
@@ -103,8 +106,8 @@ export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicat
       });
     }
     for (const { problem, found, repaired, examples } of byProblem.values()) {
-      this.metrics.count('session_reconciler_problems_total', { problem, outcome: 'found' }, found);
-      this.metrics.count('session_reconciler_problems_total', { problem, outcome: 'repaired' }, repaired);
+      this.metrics.count(PROBLEMS, { problem, outcome: 'found' }, found);
+      this.metrics.count(PROBLEMS, { problem, outcome: 'repaired' }, repaired);
       this.logger.warn(`${problem}: ${found} found, ${repaired} repaired; ${examples.join(', ')}`);
     }
     return [...byProblem.values()];

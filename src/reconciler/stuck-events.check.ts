@@ -3,6 +3,7 @@ import { OutboxService } from '../outbox/outbox.service.js';
 import { Clock } from '../system/clock.js';
 import { EXAMPLES, type Finding, PAGE } from './finding.js';
 
+export const EVENTS_STUCK = 'events_stuck';
 const STUCK_AFTER_MS = 10 * 60 * 1_000;
 
 /** Finds events that are not being delivered. */
@@ -16,7 +17,7 @@ export class StuckEventsCheck {
   async look(repair: boolean): Promise<Finding> {
     const stuck = await this.outbox.findStuck(new Date(this.clock.now().getTime() - STUCK_AFTER_MS), PAGE);
     return {
-      problem: 'events_stuck',
+      problem: EVENTS_STUCK,
       found: stuck.length,
       // Events whose delivery failed again are due later, but do not count as repaired.
       repaired: repair && stuck.length > 0 ? await this.outbox.deliver(stuck) : 0,

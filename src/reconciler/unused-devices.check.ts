@@ -9,6 +9,7 @@ import { type Check, type Finding, nextPage, PAGE, type Positions, toFinding } f
 
 /** How many devices are ended in one transaction. */
 const ENDED_TOGETHER = 50;
+const PROBLEM = 'devices_without_token';
 
 /** Finds devices that nobody has been able to use for `DEVICE_WITHOUT_TOKEN_TTL`. */
 @Injectable()
@@ -31,6 +32,10 @@ export class UnusedDevicesCheck implements Check, BeforeApplicationShutdown {
     return ['devices'];
   }
 
+  problems(): readonly string[] {
+    return [PROBLEM];
+  }
+
   async look(repair: boolean, positions: Positions): Promise<Finding[]> {
     const before = new Date(this.clock.now().getTime() - this.environment.deviceWithoutTokenTtlMs);
     const look = (from: DeviceRef) => this.devices.pageOfUnused(from, PAGE, before);
@@ -40,6 +45,6 @@ export class UnusedDevicesCheck implements Check, BeforeApplicationShutdown {
     let repaired = 0;
     for (let at = 0; repair && at < dead.length && !this.isStopping; at += ENDED_TOGETHER)
       repaired += await togetherOrAlone(dead.slice(at, at + ENDED_TOGETHER), end, this.logger);
-    return [toFinding('devices_without_token', dead, repaired)];
+    return [toFinding(PROBLEM, dead, repaired)];
   }
 }

@@ -41,6 +41,11 @@ export class PasswordHasher {
     return this.turn.activeCount;
   }
 
+  /** How many wait for their turn. */
+  get waiting(): number {
+    return this.turn.pendingCount;
+  }
+
   /** @throws {PasswordQueueFull} */
   hash(password: string): Promise<string> {
     return this.inTurn(() => hashWith(this.options, password));

@@ -142,6 +142,13 @@ describe('node dist/main.js', () => {
     for (const line of lines) expect(JSON.parse(line)).toMatchObject({ level: expect.any(String) });
   });
 
+  it('elsewhere logs lines that people can read', async () => {
+    const started = await ServiceProcess.start({ DATA_DIR: dataDir });
+    await started.http.get('/_matrix/client/versions').expect(200);
+    await started.says(/^\[[\d:.]+\] INFO: \[Request\] GET \/_matrix\/client\/versions 200 in [\d.]+ ms$/m);
+    expect(await started.stop()).toBe(0);
+  });
+
   it('in production logs uncaught errors and the warnings of Node as JSON', async () => {
     const preload = `process.once('SIGUSR2', () => {
       process.emitWarning('Mind the gap');

@@ -595,7 +595,7 @@ describe('The testing kit', () => {
   it('prints the reason of a 500', async () => {
     const plain = await TestApp.start(COMPOSITION);
     const told: string[] = [];
-    const write = vi.spyOn(process.stderr, 'write').mockImplementation((text) => {
+    const write = vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
       told.push(String(text));
       return true;
     });

@@ -119,7 +119,11 @@ describe.each(['logout', 'logoutAll'] as const)('%s with a listener that fails',
     const before = await census(app(), session.userId);
     behave = failure;
     const answer = await app().matrix[endpoint](session).expect(500);
-    expect(answer.body).toEqual({ errcode: 'M_UNKNOWN', error: 'Internal server error' });
+    expect(answer.body).toEqual({
+      errcode: 'M_UNKNOWN',
+      error: 'Internal server error',
+      errorId: expect.any(String),
+    });
     expect(await census(app(), session.userId)).toEqual(before);
     expect(await app().matrix.whoami(session)).toMatchObject({ status: 200 });
     expect(await app().matrix.whoami(neighbour)).toMatchObject({ status: 200 });

@@ -258,7 +258,7 @@ describe('The periodic round', () => {
     const counted = node.nest.get(Metrics, { strict: false });
     await expect
       .poll(() => counted.text())
-      .toContain('problem="access_tokens_without_device",outcome="found"');
+      .toMatch(/problem="access_tokens_without_device",outcome="found"\} [1-9]/);
     await node.stop();
     expect(await count()).toHaveLength(left);
   });
@@ -269,6 +269,7 @@ describe('/metrics', () => {
     const text = await metrics();
     expect(text).toMatch(/session_event_deliveries_total\{subscriber="team",outcome="delivered"\} [1-9]/);
     expect(text).toMatch(/session_event_deliveries_pending\{subscriber="team"\} 0/);
+    expect(text).toMatch(/session_event_delivery_lag_seconds\{subscriber="team"\} 0/);
     await app().http.get('/metrics').expect(404);
   });
 });

@@ -59,7 +59,11 @@ export const oauthError = {
   expect(answer: request.Response, status: number, error: string): void {
     expect({ status: answer.status, body: answer.body as unknown }).toEqual({
       status,
-      body: { error, error_description: expect.stringMatching(/^[\x20-\x21\x23-\x5B\x5D-\x7E]+$/) },
+      body: {
+        error,
+        error_description: expect.stringMatching(/^[\x20-\x21\x23-\x5B\x5D-\x7E]+$/),
+        ...(status === 500 ? { errorId: expect.any(String) } : {}),
+      },
     });
     expect(answer.headers).toMatchObject({
       'content-type': expect.stringMatching(/^application\/json/),

@@ -5,6 +5,8 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import type { NextFunction, Request, Response } from 'express';
 import { parse } from 'yaml';
 
+import { secretWatch } from './secret-watch.js';
+
 /** Where the official description is; CI sets it. */
 const directory = process.env['MATRIX_SPEC_OPENAPI'];
 
@@ -75,7 +77,7 @@ function withoutOlderNames(body: unknown): void {
 
 export const specOracle = directory === undefined ? null : new SpecOracle(directory);
 
-/** Checks every answer of the service with the oracle. */
+/** Checks every answer of the service with the oracle, and gathers its secrets. */
 @Module({})
 export class SpecCheckModule implements NestModule {
   configure(consumer: MiddlewareConsumer): void {
@@ -85,7 +87,9 @@ export class SpecCheckModule implements NestModule {
         const end = response.end.bind(response) as (...args: unknown[]) => Response;
         response.end = ((...args: unknown[]) => {
           const [chunk] = args;
-          if (typeof chunk === 'string' || Buffer.isBuffer(chunk)) look(request, response, chunk.toString());
+          const text = typeof chunk === 'string' || Buffer.isBuffer(chunk) ? chunk.toString() : '';
+          look(request, response, text);
+          secretWatch.look(request, response, text);
           return end(...args);
         }) as Response['end'];
         next();

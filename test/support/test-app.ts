@@ -1,11 +1,17 @@
 import { afterAll, beforeAll } from 'vitest';
 import { TestApp as TestKitApp, type TestOptions } from '../../src/testing/test-app.js';
+import { createApplication } from '../../src/application.js';
+import { secretWatch } from './secret-watch.js';
 import { SpecCheckModule } from './spec-oracle.js';
 
-/** The app of the testing kit. If the official API description is available, every answer is checked against it. */
+/**
+ * The app of the testing kit. If the official API description is available, every answer is checked against it. Its log
+ * is kept, whole, and must not hold any secret of the requests and answers.
+ */
 export const TestApp = {
   start: ({ extensions = [], variables, ...options }: TestOptions = {}): Promise<TestKitApp> =>
     TestKitApp.start({
+      createApp: async (composition) => createApplication(composition, await secretWatch.log.open()),
       ...options,
       // Most 500s here are intended.
       variables: { LOG_LEVEL: 'fatal', ...variables },

@@ -11,6 +11,13 @@ import { Repairs } from './repairs.js';
 const PAGE = 100;
 const AT_ONCE = 4;
 const POSITION = 'homeserver';
+const PROBLEMS = [
+  'homeserver_unreachable',
+  'homeserver_users_missing',
+  'homeserver_users_taken',
+  'homeserver_devices_left',
+  'homeserver_devices_missing',
+];
 
 /** Finds users and devices that differ from those of the homeserver. What is here is right. */
 @Injectable()
@@ -27,6 +34,10 @@ export class HomeserverCheck implements Check {
 
   tables(): readonly string[] {
     return [POSITION];
+  }
+
+  problems(): readonly string[] {
+    return PROBLEMS;
   }
 
   async look(repair: boolean, positions: Positions): Promise<Finding[]> {

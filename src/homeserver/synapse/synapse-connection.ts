@@ -65,6 +65,8 @@ export class SynapseConnection {
       help: 'Calls of the homeserver, by call and by outcome: ok, refused or failed.',
       labelNames: ['call', 'outcome'],
     });
+    for (const call of ['provision_user', 'upsert_device', 'delete_device', 'sync_devices', 'delete_user'])
+      for (const outcome of ['ok', 'refused', 'failed']) this.count({ name: call }, outcome, 0);
   }
 
   get isUp(): boolean {
@@ -149,8 +151,8 @@ export class SynapseConnection {
     this.up();
   }
 
-  private count({ name }: SynapseCall, outcome: string): void {
-    this.metrics.count('session_homeserver_calls_total', { call: name, outcome });
+  private count({ name }: Pick<SynapseCall, 'name'>, outcome: string, by = 1): void {
+    this.metrics.count('session_homeserver_calls_total', { call: name, outcome }, by);
   }
 }
 
