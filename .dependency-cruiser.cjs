@@ -202,12 +202,23 @@ module.exports = {
       to: { path: '^src/homeserver/', pathNot: HOMESERVER_PORT },
     },
     {
-      name: 'admin-knows-accounts-only',
+      name: 'admin-knows-no-keys',
       comment:
-        'Administrators change the state of accounts; what follows from it is the business of listeners.',
+        'Administrators change accounts and end sessions by the usual ways; what follows is the business of listeners.',
       severity: 'error',
       from: room('admin'),
-      to: outside('admin', 'admin-api', 'accounts', 'audit', 'auth', ...UNDERNEATH),
+      to: outside(
+        'admin',
+        'admin-api',
+        'accounts',
+        'audit',
+        'auth',
+        'device-rows',
+        'events',
+        'session',
+        'uia',
+        ...UNDERNEATH,
+      ),
     },
     {
       name: 'accounts-do-not-know-sessions',
@@ -290,7 +301,7 @@ module.exports = {
       comment: 'It tells what the service is, not what it does.',
       severity: 'error',
       from: room('discovery'),
-      to: outsideButPort('discovery', 'auth', ...UNDERNEATH),
+      to: outsideButPort('discovery', 'admin-api', 'auth', ...UNDERNEATH),
     },
     {
       name: 'health-knows-no-feature',

@@ -30,4 +30,8 @@ export class AccountEntity {
   /** When an administrator suspended the user, who can then not act on others. */
   @Column({ name: 'suspended_at', type: 'timestamptz', nullable: true })
   suspendedAt!: Date | null;
+
+  /** Whether the user is an administrator, besides those of `SERVER_ADMINS`. */
+  @Column({ name: 'is_admin', type: 'boolean', default: false })
+  isAdmin!: boolean;
 }

@@ -4,6 +4,7 @@ import { UiaModule } from '../uia/uia.module.js';
 import { AccountController } from './account/account.controller.js';
 import { AccountManagementService } from './account/account-management.service.js';
 import { OwnAccount } from './account/own-account.js';
+import { AccountAdministration } from './account-administration.service.js';
 import { AccountEntity } from './account.entity.js';
 import { AccountsService } from './accounts.service.js';
 import { AccountsStore } from './accounts.store.js';
@@ -20,6 +21,7 @@ import { PasswordsService } from './passwords.service.js';
   imports: [TypeOrmModule.forFeature([AccountEntity]), UiaModule],
   controllers: [AccountController],
   providers: [
+    AccountAdministration,
     AccountsService,
     AccountsStore,
     AccountManagementService,
@@ -31,6 +33,12 @@ import { PasswordsService } from './passwords.service.js';
     PasswordsService,
     PasswordStage,
   ],
-  exports: [AccountManagementService, AccountsService, PasswordProofs, PasswordsService],
+  exports: [
+    AccountAdministration,
+    AccountManagementService,
+    AccountsService,
+    PasswordProofs,
+    PasswordsService,
+  ],
 })
 export class AccountsModule {}

@@ -7,7 +7,7 @@ import type { AccountEntity, AccountKind } from './account.entity.js';
 
 const COLUMNS = `
   user_id AS "userId", password_hash AS "passwordHash", kind, created_at AS "createdAt",
-  deactivated_at AS "deactivatedAt", locked_at AS "lockedAt", suspended_at AS "suspendedAt"`;
+  deactivated_at AS "deactivatedAt", locked_at AS "lockedAt", suspended_at AS "suspendedAt", is_admin AS "isAdmin"`;
 
 const INSERT: Statement = {
   name: 'accounts_insert',
@@ -95,6 +95,11 @@ const SET_RESTRICTION = {
       WHERE user_id = $1 AND (suspended_at IS NOT NULL) <> $2 RETURNING user_id`,
   },
 } satisfies Record<string, Statement>;
+
+const SET_ADMIN: Statement = {
+  name: 'accounts_set_admin',
+  text: 'UPDATE accounts SET is_admin = $2 WHERE user_id = $1 AND is_admin <> $2 RETURNING user_id',
+};
 
 /** A restriction that an administrator may set on an account and lift again. */
 export type Restriction = keyof typeof SET_RESTRICTION;
@@ -212,6 +217,11 @@ export class AccountsStore {
   /** Returns whether that changed anything. */
   async setRestriction(tx: Tx, userId: string, restriction: Restriction, on: boolean): Promise<boolean> {
     return (await tx.query(SET_RESTRICTION[restriction], [userId, on, tx.startedAt])).length > 0;
+  }
+
+  /** Returns whether that changed anything. */
+  async setAdmin(tx: Tx, userId: string, isAdmin: boolean): Promise<boolean> {
+    return (await tx.query(SET_ADMIN, [userId, isAdmin])).length > 0;
   }
 
   private async findTogether(lookUps: readonly LookUp[]): Promise<(AccountEntity | null)[]> {

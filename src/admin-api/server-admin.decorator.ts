@@ -8,6 +8,7 @@ import {
 } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import type { Request } from 'express';
+import { AdminTokenAllowed } from '../auth/auth.decorators.js';
 import { Environment } from '../config/environment.js';
 import { ApiMatrixError } from '../matrix/api.decorators.js';
 import { MatrixError } from '../matrix/matrix-error.js';
@@ -41,13 +42,14 @@ class ServerAdminGuard implements CanActivate {
 }
 
 /**
- * An endpoint for administrators (`SERVER_ADMINS`). It refuses unknown query parameters: if a mistyped one were
- * ignored, the request might change or show more than intended.
+ * An endpoint for administrators, and for whoever holds `ADMIN_TOKEN`. It refuses unknown query parameters: if a
+ * mistyped one were ignored, the request might change or show more than intended.
  * @param parameters the query parameters of the endpoint, each of which may be given once
  */
 export const ForServerAdmins = (...parameters: string[]) =>
   applyDecorators(
     SetMetadata(PARAMETERS, parameters),
+    AdminTokenAllowed(),
     UseGuards(ServerAdminGuard),
     ApiMatrixError(400, 'A parameter is wrong, or says nothing here.', ['M_INVALID_PARAM']),
     ApiMatrixError(403, 'The caller is no administrator.', ['M_FORBIDDEN']),

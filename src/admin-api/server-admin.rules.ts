@@ -4,8 +4,8 @@ import { serverNameOf } from '../matrix/user-id.js';
 import type { Requester } from '../auth/requester.js';
 
 /**
- * Refuses everybody but administrators (`SERVER_ADMINS`). Call it before any look-up, so that nobody else learns what
- * exists.
+ * Refuses everybody but administrators: those of `SERVER_ADMINS`, and those whom another administrator made. Call it
+ * before any look-up, so that nobody else learns what exists.
  * @throws {MatrixError} `M_FORBIDDEN`, also for application services
  *
  * @example
@@ -17,9 +17,17 @@ import type { Requester } from '../auth/requester.js';
  * }
  * ```
  */
-export function requireServerAdmin({ serverAdmins }: Environment, { userId, isAppservice }: Requester): void {
-  if (isAppservice || !serverAdmins.includes(userId))
+export function requireServerAdmin(environment: Environment, requester: Requester): void {
+  if (requester.isAppservice || !isServerAdmin(environment, requester))
     throw MatrixError.forbidden('Only administrators may do this');
+}
+
+/** Whether somebody is an administrator: `SERVER_ADMINS` names them, or another administrator made them one. */
+export function isServerAdmin(
+  { serverAdmins }: Environment,
+  { userId, isAdmin }: Pick<Requester, 'userId' | 'isAdmin'>,
+): boolean {
+  return isAdmin || serverAdmins.includes(userId);
 }
 
 /**

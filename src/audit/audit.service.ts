@@ -50,7 +50,11 @@ export class AuditService implements BeforeApplicationShutdown {
     action: Exclude<AuditAction, 'refused'>,
     about: readonly About[],
     originOf: OriginOf,
-    { reason = null, clientId = null }: { reason?: string | null; clientId?: string | null } = {},
+    {
+      reason = null,
+      clientId = null,
+      operation = null,
+    }: { reason?: string | null; clientId?: string | null; operation?: string | null } = {},
   ): void {
     if (!this.environment.audit) return;
     const entries = this.entriesOf(tx);
@@ -62,7 +66,7 @@ export class AuditService implements BeforeApplicationShutdown {
         entryId: this.entryId(entries.length),
         action,
         reason,
-        operation: null,
+        operation,
         actor,
         clientId,
         address,

@@ -8,6 +8,7 @@ export const TOKEN_OPTIONAL = 'auth:token-optional';
 export const EXPIRED_TOKEN_ALLOWED = 'auth:expired-token-allowed';
 export const LOCKED_USER_ALLOWED = 'auth:locked-user-allowed';
 export const GUESTS_ALLOWED = 'auth:guests-allowed';
+export const ADMIN_TOKEN_ALLOWED = 'auth:admin-token-allowed';
 
 /**
  * Opens a route to callers without an access token. Every route is closed by default.
@@ -68,6 +69,9 @@ export const LockedUserAllowed = () => SetMetadata(LOCKED_USER_ALLOWED, true);
  * ```
  */
 export const GuestsAllowed = () => SetMetadata(GUESTS_ALLOWED, true);
+
+/** Also accepts `ADMIN_TOKEN`, which belongs to no user: for endpoints of administrators. */
+export const AdminTokenAllowed = () => SetMetadata(ADMIN_TOKEN_ALLOWED, true);
 
 /**
  * The {@link Requester} of the current request; `null` on a `@Public()` route, and without a token on a

@@ -1,5 +1,6 @@
 import { type DynamicModule, Module, type Type } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
+import { AdminToken } from './admin-token.js';
 import { BearerGuard } from './bearer.guard.js';
 import { BearerStrategy } from './bearer.strategy.js';
 import { TokenVerifier } from './token-verifier.port.js';
@@ -14,10 +15,11 @@ export class AuthModule {
       // Other modules check again, later in a request, that the caller's session still exists.
       global: true,
       imports: [module],
-      exports: [TokenVerifier],
+      exports: [TokenVerifier, AdminToken],
       providers: [
         { provide: TokenVerifier, useExisting: verifier },
         BearerStrategy,
+        AdminToken,
         { provide: APP_GUARD, useClass: BearerGuard },
       ],
     };

@@ -2,7 +2,9 @@ import { type CanActivate, type ExecutionContext, Injectable, type Type } from '
 import { Reflector } from '@nestjs/core';
 import type { Request } from 'express';
 import { MatrixError } from '../matrix/matrix-error.js';
+import { AdminToken } from './admin-token.js';
 import {
+  ADMIN_TOKEN_ALLOWED,
   EXPIRED_TOKEN_ALLOWED,
   GUESTS_ALLOWED,
   LOCKED_USER_ALLOWED,
@@ -21,6 +23,7 @@ interface Door {
   readonly letsLockedIn: boolean;
   readonly letsExpiredIn: boolean;
   readonly letsGuestsIn: boolean;
+  readonly takesAdminToken: boolean;
 }
 
 /**
@@ -40,6 +43,7 @@ export class BearerGuard implements CanActivate {
   constructor(
     private readonly reflector: Reflector,
     private readonly strategy: BearerStrategy,
+    private readonly adminToken: AdminToken,
   ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
@@ -47,6 +51,11 @@ export class BearerGuard implements CanActivate {
     if (door.isPublic) return true;
     const request = context.switchToHttp().getRequest<Request>();
     if (door.isTokenOptional && !presentsToken(request)) return true;
+    const administrator = door.takesAdminToken ? this.adminToken.holderOf(request) : null;
+    if (administrator !== null) {
+      request.user = administrator;
+      return true;
+    }
     const verdict = await this.authenticate(request);
     if (verdict.kind === 'unknown') throw MatrixError.unknownToken(verdict.deviceLives);
     const { requester } = verdict;
@@ -91,6 +100,7 @@ export class BearerGuard implements CanActivate {
       letsLockedIn: has(LOCKED_USER_ALLOWED),
       letsExpiredIn: has(EXPIRED_TOKEN_ALLOWED),
       letsGuestsIn: has(GUESTS_ALLOWED),
+      takesAdminToken: has(ADMIN_TOKEN_ALLOWED),
     };
   }
 }

@@ -16,6 +16,8 @@ export interface Requester {
   readonly isLocked: boolean;
   /** Suspended by an administrator: the user may not act on others, but may call every endpoint of this service. */
   readonly isSuspended: boolean;
+  /** An administrator, though `SERVER_ADMINS` may not name them. */
+  readonly isAdmin: boolean;
 }
 
 /** The device of a request. */

@@ -121,6 +121,12 @@ export const environmentSchema = z.object({
   })
     .default('20ms')
     .describe('How long a shared transaction waits for a lock; then its requests are tried one by one.'),
+  MIGRATE: z
+    .enum(['on', 'off'], { error: '"on" or "off"' })
+    .default('on')
+    .describe(
+      'Whether a start brings the schema up to date. With "off" it needs no right to change it: "matrix-session migrate" does that, and a start with another schema is refused.',
+    ),
   DATA_DIR: z.string().default('./data').describe('Where the embedded PostgreSQL keeps its data.'),
   REGISTRATION: z
     .enum(['open', 'token', 'closed'], { error: '"open", "token" or "closed"' })
@@ -132,7 +138,9 @@ export const environmentSchema = z.object({
     .string()
     .regex(/^[\w.~-]{1,64}(,[\w.~-]{1,64})*$/, 'tokens of 1 to 64 of 0-9A-Za-z._~-, separated by commas')
     .optional()
-    .describe('The valid registration tokens for REGISTRATION=token, separated by commas.'),
+    .describe(
+      'Registration tokens for REGISTRATION=token that are valid without end, separated by commas. Administrators may make others.',
+    ),
   GUESTS: z
     .enum(['allowed', 'refused'], { error: '"allowed" or "refused"' })
     .default('refused')
@@ -163,6 +171,13 @@ export const environmentSchema = z.object({
     .optional()
     .describe(
       'User IDs of server administrators, separated by commas. While REGISTRATION=open, nobody can register these names.',
+    ),
+  ADMIN_TOKEN: z
+    .string()
+    .regex(/^[\w.~+/=-]{24,512}$/, 'a token of 24 to 512 of 0-9A-Za-z._~+/=-')
+    .optional()
+    .describe(
+      'Token that the endpoints for administrators accept besides that of an administrator, for a first administrator and for scripts. Default: none.',
     ),
   APPSERVICE_FILES: z
     .string()
@@ -330,6 +345,8 @@ export class Environment {
   readonly databasePoolSize: number;
   readonly databaseSettings: Readonly<Record<string, string>>;
   readonly databaseSharing: { readonly across: 'all' | 'user'; readonly lockTimeoutMs: number };
+  /** Whether a start brings the schema up to date. */
+  readonly migrate: boolean;
   readonly dataDir: string;
   readonly registration: 'open' | 'token' | 'closed';
   readonly registrationTokens: readonly string[];
@@ -342,6 +359,8 @@ export class Environment {
     readonly bcryptPepper: string;
   };
   readonly serverAdmins: readonly string[];
+  /** `null`: there is none. */
+  readonly adminToken: string | null;
   readonly appserviceFiles: readonly string[];
   readonly accessTokenTtlMs: number;
   /** `null`: no limit. */
@@ -404,9 +423,6 @@ export class Environment {
         }),
       );
     }
-    if (data.REGISTRATION === 'token' && data.REGISTRATION_TOKENS === undefined) {
-      throw new EnvironmentError(['REGISTRATION_TOKENS must name a token when REGISTRATION is token']);
-    }
     const problems = [...problemsOf(data, data.GUESTS === 'allowed'), ...oauthProblemsOf(data)];
     if (problems.length > 0) throw new EnvironmentError(problems);
     const strangers = list(data.SERVER_ADMINS).filter((admin) => !admin.endsWith(`:${data.SERVER_NAME}`));
@@ -443,6 +459,7 @@ export class Environment {
       across: parsed.DATABASE_SHARED_BY,
       lockTimeoutMs: milliseconds(parsed.DATABASE_SHARED_LOCK_TIMEOUT),
     };
+    this.migrate = parsed.MIGRATE === 'on';
     this.dataDir = parsed.DATA_DIR;
     this.production = parsed.NODE_ENV === 'production';
     const isTrial = this.databaseUrl === null && !this.production;
@@ -457,6 +474,7 @@ export class Environment {
       bcryptPepper: parsed.PASSWORD_BCRYPT_PEPPER ?? '',
     };
     this.serverAdmins = list(parsed.SERVER_ADMINS);
+    this.adminToken = parsed.ADMIN_TOKEN ?? null;
     this.appserviceFiles = list(parsed.APPSERVICE_FILES);
     this.accessTokenTtlMs = milliseconds(parsed.ACCESS_TOKEN_TTL);
     this.refreshTokenIdleTtlMs = parsed.REFRESH_TOKEN_IDLE_TTL

@@ -8,6 +8,7 @@ export const SECRETS = [
   'WEBHOOK_SECRET',
   'PASSWORD_BCRYPT_PEPPER',
   'HOMESERVER_SECRET',
+  'ADMIN_TOKEN',
 ] as const;
 
 const END = '_FILE';

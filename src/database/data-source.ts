@@ -3,6 +3,7 @@ import { Client, type ClientConfig } from 'pg';
 import { DataSource, type DataSourceOptions, type MigrationInterface } from 'typeorm';
 import { EnvironmentError } from '../config/environment.js';
 import { requireOwnConnections } from './pooler.js';
+import { migrateSchema, requireCurrentSchema } from './schema.js';
 import { InitialSchema1763900000000 } from './migrations/1763900000000-initial-schema.js';
 import { SessionLife1763950000000 } from './migrations/1763950000000-session-life.js';
 import { DevicesAndKeys1763990000000 } from './migrations/1763990000000-devices-and-keys.js';
@@ -13,6 +14,7 @@ import { AuditActor1764040000000 } from './migrations/1764040000000-audit-actor.
 import { SecondThoughts1764070000000 } from './migrations/1764070000000-second-thoughts.js';
 import { SessionsByUser1764080000000 } from './migrations/1764080000000-sessions-by-user.js';
 import { Homeserver1764090000000 } from './migrations/1764090000000-homeserver.js';
+import { Administration1764120000000 } from './migrations/1764120000000-administration.js';
 import { OAuth1764100000000 } from './migrations/1764100000000-oauth.js';
 import { Bounds1764060000000 } from './migrations/1764060000000-bounds.js';
 import { ReconcilerRounds1764050000000 } from './migrations/1764050000000-reconciler-rounds.js';
@@ -106,6 +108,7 @@ export const migrations: readonly MigrationClass[] = [
   SessionsByUser1764080000000,
   Homeserver1764090000000,
   OAuth1764100000000,
+  Administration1764120000000,
 ];
 
 /** Options that differ between callers. */
@@ -154,23 +157,32 @@ export function dataSourceOptions(
   };
 }
 
-/** An arbitrary key of an advisory lock that no other program uses in the same database. */
-const MIGRATION_LOCK = 7_228_113_064;
-
 /**
- * Connects and brings the schema up to date. Any number of processes may do so at once: one migrates, the others
- * wait. The lock belongs to a transaction, so it is released if its holder dies.
- * @throws {EnvironmentError} if the database is behind a pooler in transaction mode, or refuses a setting
+ * Connects and brings the schema up to date.
+ * @param isMigrating otherwise the schema must be up to date
+ * @throws {EnvironmentError} if the database is behind a pooler in transaction mode, or refuses a setting; if the
+ *   schema belongs to a newer version, or to an older one that may not be migrated
  */
-export async function openDataSource(options: DataSourceOptions): Promise<DataSource> {
+export async function openDataSource(options: DataSourceOptions, isMigrating = true): Promise<DataSource> {
   const { url } = options as { url?: string };
   if (url !== undefined) await requireOwnConnections(url);
-  await migrate(options);
-  return new DataSource(options).initialize();
+  if (isMigrating) await withPatience(options, migrateSchema);
+  const dataSource = await new DataSource(options).initialize();
+  if (isMigrating) return dataSource;
+  try {
+    await requireCurrentSchema(dataSource);
+    return dataSource;
+  } catch (error) {
+    await dataSource.destroy();
+    throw error;
+  }
 }
 
-/** Uses a connection of its own, on which statements have no time-out. */
-async function migrate(options: DataSourceOptions): Promise<void> {
+/** Does something to the schema, on connections of its own whose statements have no time-out. */
+export async function withPatience<Result>(
+  options: DataSourceOptions,
+  work: (dataSource: DataSource) => Promise<Result>,
+): Promise<Result> {
   const own = options.extra as ConnectionExtra;
   const extra = {
     ...own,
@@ -180,10 +192,7 @@ async function migrate(options: DataSourceOptions): Promise<void> {
   const patient = { ...options, extra } as DataSourceOptions;
   const dataSource = await new DataSource(patient).initialize();
   try {
-    await dataSource.transaction(async (manager) => {
-      await manager.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
-      await dataSource.runMigrations();
-    });
+    return await work(dataSource);
   } finally {
     await dataSource.destroy();
   }

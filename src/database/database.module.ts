@@ -18,9 +18,11 @@ import { UnitOfWork } from './unit-of-work.js';
           settings: environment.databaseSettings,
         }),
         autoLoadEntities: true,
+        isMigrating: environment.migrate,
         toRetry: () => false,
       }),
-      dataSourceFactory: (options) => openDataSource(options!),
+      dataSourceFactory: (options) =>
+        openDataSource(options!, (options as { isMigrating?: boolean }).isMigrating),
     }),
   ],
   providers: [UnitOfWork, Housekeeping],

@@ -2,6 +2,7 @@ import { Get } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { CurrentRequester, GuestsAllowed, PresentedToken } from '../auth/auth.decorators.js';
 import type { Requester } from '../auth/requester.js';
+import { isServerAdmin } from '../admin-api/server-admin.rules.js';
 import { Environment } from '../config/environment.js';
 import { Homeserver } from '../homeserver/homeserver.port.js';
 import { ApiAccessToken, ApiMatrixError } from '../matrix/api.decorators.js';
@@ -26,13 +27,13 @@ export class CapabilitiesController {
   })
   @ApiMatrixError(503, 'The homeserver does not answer.', ['M_UNKNOWN'])
   async capabilities(
-    @CurrentRequester() { userId, isGuest, isAppservice, isOAuth }: Requester,
+    @CurrentRequester() requester: Requester,
     @PresentedToken() token: string | null,
   ): Promise<object> {
+    const { isGuest, isAppservice, isOAuth } = requester;
     const theirs = await this.ofHomeserver(token!);
     // Users of OAuth 2.0 clients have a page for this.
     const hasPassword = !isGuest && !isAppservice && !isOAuth;
-    const isAdmin = this.environment.serverAdmins.includes(userId);
     return {
       capabilities: {
         // Rooms belong to the homeserver. This is what clients assume if the capability is missing.
@@ -41,7 +42,9 @@ export class CapabilitiesController {
         'm.change_password': { enabled: hasPassword },
         'm.get_login_token': { enabled: hasPassword },
         'm.3pid_changes': { enabled: false },
-        ...(isAdmin ? { 'm.account_moderation': { lock: true, suspend: true } } : {}),
+        ...(isServerAdmin(this.environment, requester)
+          ? { 'm.account_moderation': { lock: true, suspend: true } }
+          : {}),
       },
     };
   }

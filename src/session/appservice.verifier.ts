@@ -44,6 +44,7 @@ export class AppserviceVerifier implements OnApplicationBootstrap {
       isOAuth: false,
       isLocked: account.lockedAt !== null,
       isSuspended: account.suspendedAt !== null,
+      isAdmin: false,
     };
     return { kind: 'valid', requester };
   }

@@ -53,7 +53,7 @@ export class SessionTokenVerifier extends TokenVerifier {
 }
 
 function toRequester({ userId, digest }: WireToken, found: FoundAccessToken): Requester {
-  const { deviceId, deviceCreatedAt, expiresAt, kind, isOAuth, isLocked, isSuspended } = found;
+  const { deviceId, deviceCreatedAt, expiresAt, kind, isOAuth, isLocked, isSuspended, isAdmin } = found;
   return {
     userId,
     device: { userId, deviceId, createdAt: deviceCreatedAt },
@@ -64,5 +64,6 @@ function toRequester({ userId, digest }: WireToken, found: FoundAccessToken): Re
     isOAuth,
     isLocked,
     isSuspended,
+    isAdmin,
   };
 }

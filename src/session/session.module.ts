@@ -24,7 +24,6 @@ import { RefreshService } from './refresh/refresh.service.js';
 import { SessionAccountsListener } from './session-accounts.listener.js';
 import { SessionFamilyEntity } from './session-family.entity.js';
 import { SessionTokenVerifier } from './session-token.verifier.js';
-import { SessionAdminController } from './session-admin.controller.js';
 import { SessionController } from './session.controller.js';
 import { SessionHousekeeping } from './session.housekeeping.js';
 import { SessionService } from './session.service.js';
@@ -56,7 +55,6 @@ import { WhoamiController } from './whoami/whoami.controller.js';
   ],
   controllers: [
     SessionController,
-    SessionAdminController,
     LoginController,
     LoginTokenController,
     RefreshController,
@@ -104,6 +102,7 @@ import { WhoamiController } from './whoami/whoami.controller.js';
     SessionService,
     SessionStartService,
     SessionTokenVerifier,
+    StaleSessionsService,
     TokenIssuer,
     UnservedSessionsService,
   ],

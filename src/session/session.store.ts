@@ -19,6 +19,7 @@ export interface FoundAccessToken {
   readonly kind: AccountKind;
   readonly isLocked: boolean;
   readonly isSuspended: boolean;
+  readonly isAdmin: boolean;
 }
 
 interface LookUp {
@@ -46,7 +47,7 @@ const FIND_ACCESS_TOKENS: Statement = {
   text: `
     SELECT presented.n::int, t.device_id AS "deviceId", d.created_at AS "deviceCreatedAt", t.expires_at AS "expiresAt",
       t.confirms_rotation AS "confirmsRotation", t.is_oauth AS "isOAuth", a.kind, a.locked_at IS NOT NULL AS "isLocked",
-      a.suspended_at IS NOT NULL AS "isSuspended"
+      a.suspended_at IS NOT NULL AS "isSuspended", a.is_admin AS "isAdmin"
     FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS presented (user_id, token_digest, n)
     JOIN access_tokens t USING (user_id, token_digest)
     JOIN devices d USING (user_id, device_id) JOIN accounts a USING (user_id)`,

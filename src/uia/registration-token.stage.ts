@@ -22,7 +22,7 @@ export class RegistrationTokenStage extends UiaStage implements OnModuleInit {
 
   async attempt({ auth: { token } }: StageAttempt): Promise<null> {
     if (typeof token !== 'string') throw MatrixError.missingParam('token');
-    if (!this.tokens.isValid(token)) throw MatrixError.forbidden('Invalid registration token');
+    if (!(await this.tokens.use(token))) throw MatrixError.forbidden('Invalid registration token');
     return null;
   }
 }

@@ -2,6 +2,8 @@ import { Global, Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { DummyStage } from './dummy.stage.js';
 import { RegistrationTokenStage } from './registration-token.stage.js';
+import { RegistrationTokenEntity } from './registration-token.entity.js';
+import { RegistrationTokensStore } from './registration-tokens.store.js';
 import { RegistrationTokens } from './registration-tokens.js';
 import { UiaSessionEntity } from './uia-session.entity.js';
 import { UiaSessions } from './uia-sessions.js';
@@ -15,7 +17,7 @@ import { UiaStore } from './uia.store.js';
 // Global, so that other teams' modules can add stages.
 @Global()
 @Module({
-  imports: [TypeOrmModule.forFeature([UiaSessionEntity])],
+  imports: [TypeOrmModule.forFeature([UiaSessionEntity, RegistrationTokenEntity])],
   providers: [
     UiaApprovals,
     UiaFallback,
@@ -27,6 +29,7 @@ import { UiaStore } from './uia.store.js';
     DummyStage,
     RegistrationTokenStage,
     RegistrationTokens,
+    RegistrationTokensStore,
   ],
   exports: [UiaApprovals, UiaFallback, UiaService, UiaStages, RegistrationTokens],
 })

@@ -82,7 +82,6 @@ describe('The environment', () => {
     ['TRUST_PROXY', '999.1.1.1', 'TRUST_PROXY must be a number of hops, or addresses and subnets'],
     ['SERVER_ADMINS', '@a:elsewhere', 'SERVER_ADMINS must be users of localhost, unlike @a:elsewhere'],
     ['SERVER_ADMINS', 'alice', 'SERVER_ADMINS must be user IDs, separated by commas, not "alice"'],
-    ['REGISTRATION', 'token', 'REGISTRATION_TOKENS must name a token when REGISTRATION is token'],
     ['LOG_LEVEL', 'loud', 'LOG_LEVEL must be one of fatal, error, warn, info, debug, trace, not "loud"'],
   ])('refuses %s=%s with its name and the allowed values', (name, value, message) => {
     expect(() => Environment.load({ [name]: value })).toThrow(EnvironmentError);
@@ -96,6 +95,8 @@ describe('The environment', () => {
   it.each([
     ['DATABASE_URL', 'mysql://sessions:s3cret@db/sessions', 'must be a URL that starts with postgres://'],
     ['NATS_URL', 'wss://sessions:s3cret@nats', 'must be a URL that starts with nats://'],
+    ['ADMIN_TOKEN', 'too-short', 'ADMIN_TOKEN must be a token of 24 to 512'],
+    ['MIGRATE', 'maybe', 'MIGRATE must be "on" or "off", not "maybe"'],
     ['REGISTRATION_TOKENS', 's3cret, and more', 'must be tokens of 1 to 64'],
   ])('never repeats %s, which may hold a secret', (name, value, message) => {
     try {

@@ -14,6 +14,8 @@ const WITHOUT_USER: Record<string, string> = {
   oauth_clients: 'of all users; a reference table where tables are distributed',
   oauth_device_grants: 'devices that wait until somebody says whose they are',
   reconciler_rounds: 'where the next round goes on, one row',
+  registration_tokens: 'nobody has an account yet',
+  ending_jobs: 'orders that concern many users',
   rate_limits: 'counters of addresses as well as of users, in the shape that the library wants',
 };
 

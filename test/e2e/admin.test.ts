@@ -11,11 +11,11 @@ beforeAll(async () => {
   admin = await app().createUser('admin');
 });
 
-const as = ({ accessToken }: ClientSession, method: 'get' | 'put' | 'post', path: string) =>
+const as = ({ accessToken }: ClientSession, method: 'get' | 'put' | 'post' | 'delete', path: string) =>
   app().http[method](path).auth(accessToken, { type: 'bearer' });
 
 /** Every endpoint for administrators, called for an existing user. */
-function endpoints(userId: string): ['get' | 'put' | 'post', string, object?][] {
+function endpoints(userId: string): ['get' | 'put' | 'post' | 'delete', string, object?][] {
   const own = '/_session/v1/admin';
   const matrix = '/_matrix/client/v1/admin';
   return [
@@ -27,6 +27,23 @@ function endpoints(userId: string): ['get' | 'put' | 'post', string, object?][] 
     ['post', `${own}/reconcile`],
     ['post', `${own}/users/${userId}/logout`],
     ['post', `${own}/logout?before=1500000000000`],
+    ['get', `${own}/users`],
+    ['post', `${own}/users`, { username: 'x' }],
+    ['get', `${own}/users/${userId}`],
+    ['put', `${own}/users/${userId}/password`, { dry_run: true }],
+    ['post', `${own}/users/${userId}/deactivate`, { dry_run: true }],
+    ['put', `${own}/users/${userId}/admin`, { admin: false }],
+    ['get', `${own}/sessions`],
+    ['post', `${own}/sessions/end`, { all: true, dry_run: true }],
+    ['get', `${own}/jobs`],
+    ['get', `${own}/jobs/job_none`],
+    ['post', `${own}/jobs/job_none/cancel`],
+    ['post', `${own}/jobs/job_none/resume`],
+    ['get', `${own}/registration_tokens`],
+    ['post', `${own}/registration_tokens`, { token: 'x' }],
+    ['get', `${own}/registration_tokens/none`],
+    ['put', `${own}/registration_tokens/none`, {}],
+    ['delete', `${own}/registration_tokens/none`],
     ['get', `${matrix}/lock/${userId}`],
     ['put', `${matrix}/lock/${userId}`, { locked: false }],
     ['get', `${matrix}/suspend/${userId}`],
@@ -54,7 +71,7 @@ describe('An endpoint for administrators', () => {
     const victim = await app().matrix.register();
     for (const [method, path, body] of endpoints(victim.userId)) {
       const join = path.includes('?') ? '&' : '?';
-      for (const query of ['address=192.0.2.1', 'user=x', 'Limit=1', 'access_token2=x']) {
+      for (const query of ['adress=192.0.2.1', 'user=x', 'Limit=1', 'access_token2=x']) {
         const answer = await as(admin, method, `${path}${join}${query}`).send(body);
         expect([method, path, query, answer.status, answer.body.errcode]).toEqual([
           method,

@@ -21,12 +21,9 @@ export class SecretWatch {
     this.add(authorization.replace(/^Bearer /i, ''));
     for (const one of `${cookie};${String(response.getHeader('set-cookie') ?? '')}`.matchAll(/=([^;,]+)/g))
       this.add(one[1]);
-    const { searchParams } = new URL(request.url, 'http://localhost');
-    const { searchParams: onward } = new URL(
-      String(response.getHeader('location') ?? ''),
-      'http://localhost',
-    );
-    for (const [name, value] of [...searchParams, ...onward]) if (FIELDS.has(name)) this.add(value);
+    for (const url of [request.url, String(response.getHeader('location') ?? '')])
+      for (const [name, value] of new URLSearchParams(url.split('?')[1] ?? ''))
+        if (FIELDS.has(name)) this.add(value);
     this.dig(request.body);
     if (answer.startsWith('{')) this.dig(JSON.parse(answer));
   }

@@ -1,9 +1,11 @@
 import { Inject, Injectable } from '@nestjs/common';
+import { isServerAdmin } from '../../admin-api/server-admin.rules.js';
+import type { Requester } from '../../auth/requester.js';
 import { Environment } from '../../config/environment.js';
 import { HomeserverSecret } from '../homeserver-secret.js';
 import { administrator, type Introspection } from './introspection.rules.js';
 
-/** Who administrates the homeserver: the users in `SERVER_ADMINS`, and this service itself. */
+/** Who administrates the homeserver: the administrators of this service, and this service itself. */
 @Injectable()
 export class Administrators {
   constructor(
@@ -11,8 +13,8 @@ export class Administrators {
     @Inject(HomeserverSecret) private readonly secret: HomeserverSecret | null,
   ) {}
 
-  include(userId: string): boolean {
-    return this.environment.serverAdmins.includes(userId);
+  include(requester: Pick<Requester, 'userId' | 'isAdmin'>): boolean {
+    return isServerAdmin(this.environment, requester);
   }
 
   /** What the homeserver is told about the token of this service's own user; `null` for any other token. */

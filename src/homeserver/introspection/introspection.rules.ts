@@ -1,3 +1,4 @@
+import type { Requester } from '../../auth/requester.js';
 import type { Verdict } from '../../auth/token-verifier.port.js';
 import { localpartOf } from '../../matrix/user-id.js';
 import { OAuthError } from '../../matrix/oauth-error.js';
@@ -45,7 +46,7 @@ export function administrator(username: string): Introspection {
  */
 export function toIntrospection(
   verdict: Verdict,
-  isAdministrator: (userId: string) => boolean,
+  isAdministrator: (requester: Requester) => boolean,
   now: Date,
 ): Introspection {
   if (verdict.kind !== 'valid') return INACTIVE;
@@ -59,7 +60,7 @@ export function toIntrospection(
   const scopes = [API_SCOPE, UNSTABLE_API_SCOPE];
   // A device ID with a space or a quote cannot stand in a scope. `device_id` below names every device.
   if (SCOPE_CHARACTERS.test(deviceId)) scopes.push(DEVICE_SCOPE + deviceId, UNSTABLE_DEVICE_SCOPE + deviceId);
-  if (isAdministrator(userId)) scopes.push(ADMIN_SCOPE);
+  if (isAdministrator(verdict.requester)) scopes.push(ADMIN_SCOPE);
   const active = {
     active: true,
     scope: scopes.join(' '),

@@ -30,7 +30,11 @@ export class IntrospectionService {
 
   private async introspectSession(token: string, now: Date): Promise<Introspection> {
     const verdict = await this.verdictOn(token);
-    const introspection = toIntrospection(verdict, (userId) => this.administrators.include(userId), now);
+    const introspection = toIntrospection(
+      verdict,
+      (requester) => this.administrators.include(requester),
+      now,
+    );
     if (verdict.kind !== 'valid' || !introspection.active) return introspection;
     const { userId, device } = verdict.requester;
     await this.requireLinked(userId);

@@ -120,7 +120,7 @@ export class EndingService {
   }
 
   /** Ends sessions in this commit, and their devices, which the caller has locked, in steps. */
-  private async endInSteps(tx: Tx, devices: readonly DeviceRef[], cause: Cause): Promise<void> {
+  async endInSteps(tx: Tx, devices: readonly DeviceRef[], cause: Cause): Promise<void> {
     tx.afterCommit(this.marked);
     await tx.inOrder(
       () => this.store.mark(tx, devices, cause.reason, originIn(cause, devices[0]!)),

@@ -54,6 +54,21 @@ export class StaleSessionsService {
     return { ended, done: false };
   }
 
+  /** Counts the sessions that {@link end} would end, and names the first `shown` ones. */
+  async preview(before: Date, shown: number): Promise<{ count: number; sessions: DeviceRef[] }> {
+    const sessions: DeviceRef[] = [];
+    let count = 0;
+    let from: DeviceRef | undefined = { userId: '', deviceId: '' };
+    while (from !== undefined) {
+      const devices = await this.devices.page(from, PAGE);
+      const stale = devices.length === 0 ? [] : await this.store.staleOf(devices, before);
+      count += stale.length;
+      sessions.push(...stale.slice(0, shown - sessions.length));
+      from = devices.at(-1);
+    }
+    return { count, sessions };
+  }
+
   /** Ends those of the devices whose sessions are stale, in one commit. */
   private step(devices: readonly DeviceRef[], before: Date, origin: Origin): Promise<number> {
     return this.unitOfWork.run(async (tx) => {

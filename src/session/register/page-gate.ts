@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { Environment } from '../../config/environment.js';
+import type { Tx } from '../../database/tx.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { RegistrationTokens } from '../../uia/registration-tokens.js';
 import { UiaFlows } from '../../uia/uia-flows.port.js';
@@ -43,7 +44,18 @@ export class PageGate {
   async admit(token: string | null, address: string): Promise<void> {
     if (!(await this.isOpen())) throw MatrixError.forbidden('Registration is closed');
     await this.gate.count(address);
-    if (this.needsToken && (token === null || !this.tokens.isValid(token)))
-      throw MatrixError.forbidden('Invalid registration token');
+    if (this.needsToken && (token === null || !(await this.tokens.isValid(token)))) throw invalid();
   }
+
+  /**
+   * Counts the use of the token in the transaction that creates the account.
+   * @throws {MatrixError} `M_FORBIDDEN` if others have used it up meanwhile
+   */
+  async use(tx: Tx, token: string | null): Promise<void> {
+    if (this.needsToken && (token === null || !(await this.tokens.useIn(tx, token)))) throw invalid();
+  }
+}
+
+function invalid(): MatrixError {
+  return MatrixError.forbidden('Invalid registration token');
 }

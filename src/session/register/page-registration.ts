@@ -54,6 +54,7 @@ export class PageRegistration {
     await this.gate.admit(token, origin.address);
     const passwordHash = await this.passwords.hash(password);
     return this.unitOfWork.run(async (tx) => {
+      await this.gate.use(tx, token);
       await this.accounts.create(tx, { userId, kind: 'user', passwordHash }, origin);
       return alongside(tx, userId);
     });

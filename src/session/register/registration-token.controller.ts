@@ -30,6 +30,6 @@ export class RegistrationTokenController {
   async validity(@Query('token') token: unknown): Promise<object> {
     if (this.environment.registration === 'closed') throw MatrixError.forbidden('Registration is closed');
     if (typeof token !== 'string') throw MatrixError.missingParam('token');
-    return { valid: this.tokens.isValid(token) };
+    return { valid: await this.tokens.isValid(token) };
   }
 }

@@ -12,8 +12,8 @@ import {
 } from '../matrix/api.decorators.js';
 import { ClientOrigin, type Origin } from '../matrix/client-origin.decorator.js';
 import { CLIENT_V1 } from '../matrix/client-api.decorators.js';
-import { LockedDto, SuspendedDto } from './admin.dto.js';
-import { AdminService } from './admin.service.js';
+import { LockedDto, SuspendedDto } from './restrictions.dto.js';
+import { RestrictionsService } from './restrictions.service.js';
 
 @Controller(`${CLIENT_V1}/admin`)
 @ApiTags('Server administration')
@@ -24,8 +24,8 @@ import { AdminService } from './admin.service.js';
 ])
 @ApiMatrixError(403, 'The caller is no administrator, or the target is one.', ['M_FORBIDDEN'])
 @ApiMatrixError(404, 'There is no such user.', ['M_NOT_FOUND'])
-export class AdminController {
-  constructor(private readonly admin: AdminService) {}
+export class RestrictionsController {
+  constructor(private readonly restrictions: RestrictionsService) {}
 
   @ForServerAdmins()
   @Get('lock/:userId')
@@ -36,7 +36,7 @@ export class AdminController {
     @CurrentRequester() requester: Requester,
     @Param('userId') userId: string,
   ): Promise<LockedDto> {
-    return { locked: await this.admin.is('locked', requester, userId) };
+    return { locked: await this.restrictions.is('locked', requester, userId) };
   }
 
   @ForServerAdmins()
@@ -52,7 +52,7 @@ export class AdminController {
     @Body() { locked }: LockedDto,
     @ClientOrigin() origin: Origin,
   ): Promise<LockedDto> {
-    await this.admin.set('locked', locked, requester, userId, origin);
+    await this.restrictions.set('locked', locked, requester, userId, origin);
     return { locked };
   }
 
@@ -65,7 +65,7 @@ export class AdminController {
     @CurrentRequester() requester: Requester,
     @Param('userId') userId: string,
   ): Promise<SuspendedDto> {
-    return { suspended: await this.admin.is('suspended', requester, userId) };
+    return { suspended: await this.restrictions.is('suspended', requester, userId) };
   }
 
   @ForServerAdmins()
@@ -81,7 +81,7 @@ export class AdminController {
     @Body() { suspended }: SuspendedDto,
     @ClientOrigin() origin: Origin,
   ): Promise<SuspendedDto> {
-    await this.admin.set('suspended', suspended, requester, userId, origin);
+    await this.restrictions.set('suspended', suspended, requester, userId, origin);
     return { suspended };
   }
 }

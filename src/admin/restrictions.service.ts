@@ -3,7 +3,7 @@ import type { AccountEntity } from '../accounts/account.entity.js';
 import { AccountsService } from '../accounts/accounts.service.js';
 import type { Restriction } from '../accounts/accounts.store.js';
 import type { Requester } from '../auth/requester.js';
-import { requireWholeUserId } from '../admin-api/server-admin.rules.js';
+import { isServerAdmin, requireWholeUserId } from '../admin-api/server-admin.rules.js';
 import { Environment } from '../config/environment.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import type { Origin } from '../matrix/client-origin.decorator.js';
@@ -11,7 +11,7 @@ import { MatrixError } from '../matrix/matrix-error.js';
 
 /** What administrators may do to other users ("Account moderation"). */
 @Injectable()
-export class AdminService {
+export class RestrictionsService {
   constructor(
     private readonly accounts: AccountsService,
     private readonly unitOfWork: UnitOfWork,
@@ -21,7 +21,7 @@ export class AdminService {
   /** @throws {MatrixError} `M_FORBIDDEN`, `M_INVALID_PARAM` or `M_NOT_FOUND` */
   async is(restriction: Restriction, requester: Requester, userId: string): Promise<boolean> {
     const account = await this.target(userId);
-    if (account.userId !== requester.userId && this.environment.serverAdmins.includes(account.userId)) {
+    if (account.userId !== requester.userId && isServerAdmin(this.environment, account)) {
       throw MatrixError.forbidden('This user is an administrator');
     }
     return (restriction === 'locked' ? account.lockedAt : account.suspendedAt) !== null;
@@ -38,13 +38,13 @@ export class AdminService {
     userId: string,
     origin: Origin,
   ): Promise<void> {
-    const { userId: target } = await this.target(userId);
+    const account = await this.target(userId);
     // This includes the caller: administrators who lock themselves out could not lift it again.
-    if (this.environment.serverAdmins.includes(target)) {
+    if (isServerAdmin(this.environment, account)) {
       throw MatrixError.forbidden('Administrators cannot be locked or suspended');
     }
     const by = { ...origin, actor: requester.userId };
-    await this.unitOfWork.run((tx) => this.accounts.restrict(tx, target, [restriction, on], by));
+    await this.unitOfWork.run((tx) => this.accounts.restrict(tx, account.userId, [restriction, on], by));
   }
 
   private async target(userId: string): Promise<AccountEntity> {

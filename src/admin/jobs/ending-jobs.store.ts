@@ -1,0 +1,150 @@
+import { Injectable } from '@nestjs/common';
+import { purging } from '../../database/housekeeping.js';
+import type { Statement, Tx } from '../../database/tx.js';
+import { UnitOfWork } from '../../database/unit-of-work.js';
+import type { DeviceRef } from '../../events/devices-deleted.event.js';
+import type { Origin } from '../../matrix/client-origin.decorator.js';
+import { Clock } from '../../system/clock.js';
+import type { EndingJobEntity, JobState } from './ending-job.entity.js';
+
+const COLUMNS = `
+  job_id AS "jobId", filter, reason, actor, origin, state, position, looked_at AS "lookedAt", ended, failed,
+  created_at AS "createdAt", updated_at AS "updatedAt", lease, leased_until AS "leasedUntil"`;
+
+const INSERT: Statement = {
+  name: 'ending_jobs_insert',
+  text: `
+    INSERT INTO ending_jobs (job_id, filter, reason, actor, origin, state, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, 'running', $6, $6) RETURNING ${COLUMNS}`,
+};
+const FIND: Statement = {
+  name: 'ending_jobs_find',
+  text: `SELECT ${COLUMNS} FROM ending_jobs WHERE job_id = $1`,
+};
+// IDs are in the order of time.
+const LIST: Statement = {
+  name: 'ending_jobs_list',
+  text: `SELECT ${COLUMNS} FROM ending_jobs WHERE job_id < $1 ORDER BY job_id DESC LIMIT $2`,
+};
+const LEASE: Statement = {
+  name: 'ending_jobs_lease',
+  text: `
+    UPDATE ending_jobs SET lease = $2, leased_until = $3 WHERE job_id = (
+      SELECT job_id FROM ending_jobs WHERE state = 'running' AND (lease IS NULL OR leased_until <= $1)
+      ORDER BY job_id LIMIT 1 FOR UPDATE SKIP LOCKED)
+    RETURNING ${COLUMNS}`,
+};
+const ADVANCE: Statement = {
+  name: 'ending_jobs_advance',
+  text: `
+    UPDATE ending_jobs SET position = $3, looked_at = looked_at + $4, ended = ended + $5, failed = failed + $6,
+      updated_at = $7, leased_until = $8, state = CASE WHEN $9 THEN 'done' ELSE state END
+    WHERE job_id = $1 AND lease = $2 AND state = 'running' RETURNING 1`,
+};
+const RELEASE: Statement = {
+  name: 'ending_jobs_release',
+  text: 'UPDATE ending_jobs SET lease = NULL, leased_until = NULL WHERE job_id = $1 AND lease = $2',
+};
+const SET_STATE: Statement = {
+  name: 'ending_jobs_set_state',
+  text: `
+    UPDATE ending_jobs SET state = $3, updated_at = $4, lease = NULL, leased_until = NULL
+    WHERE job_id = $1 AND state = $2 RETURNING ${COLUMNS}`,
+};
+const PURGE = purging('ending_jobs', ['job_id'], `state <> 'running' AND updated_at < $1`);
+
+/** Longer than a step takes: if another node takes the job over, its holder is dead. */
+const LEASE_MS = 60_000;
+
+/** What a step of a job has done. */
+export interface Progress {
+  readonly position: DeviceRef | null;
+  readonly lookedAt: number;
+  readonly ended: number;
+  readonly failed: number;
+  readonly isDone: boolean;
+}
+
+/** A job to be done. */
+export interface NewJob {
+  readonly jobId: string;
+  readonly filter: object;
+  readonly reason: string | null;
+  readonly actor: string;
+  readonly origin: Origin | null;
+}
+
+/** A job whose lease this node holds. */
+export interface LeasedJob extends EndingJobEntity {
+  readonly lease: string;
+}
+
+/** The SQL of jobs. */
+@Injectable()
+export class EndingJobsStore {
+  constructor(
+    private readonly unitOfWork: UnitOfWork,
+    private readonly clock: Clock,
+  ) {}
+
+  async insert(tx: Tx, { jobId, filter, reason, actor, origin }: NewJob): Promise<EndingJobEntity> {
+    const rows = await tx.query<EndingJobEntity>(INSERT, [
+      jobId,
+      filter,
+      reason,
+      actor,
+      origin,
+      tx.startedAt,
+    ]);
+    return rows[0]!;
+  }
+
+  async find(jobId: string): Promise<EndingJobEntity | null> {
+    return (await this.unitOfWork.query<EndingJobEntity>(FIND, [jobId]))[0] ?? null;
+  }
+
+  /** The latest first. */
+  list(before: string, limit: number): Promise<EndingJobEntity[]> {
+    return this.unitOfWork.query(LIST, [before, limit]);
+  }
+
+  /** A running job that no node works on; `null` if there is none. */
+  async lease(lease: string): Promise<LeasedJob | null> {
+    const now = this.clock.now();
+    return (await this.unitOfWork.runOne<LeasedJob>(LEASE, [now, lease, endOf(now)]))[0] ?? null;
+  }
+
+  /** Stores progress and renews the lease; returns whether this node still works on the job. */
+  async advance(tx: Tx, { jobId, lease }: LeasedJob, progress: Progress): Promise<boolean> {
+    const { position, lookedAt, ended, failed, isDone } = progress;
+    const values = [
+      jobId,
+      lease,
+      position,
+      lookedAt,
+      ended,
+      failed,
+      tx.startedAt,
+      endOf(tx.startedAt),
+      isDone,
+    ];
+    return (await tx.query(ADVANCE, values)).length === 1;
+  }
+
+  async release({ jobId, lease }: LeasedJob): Promise<void> {
+    await this.unitOfWork.runOne(RELEASE, [jobId, lease]);
+  }
+
+  /** `null` if the job is in another state. */
+  async setState(jobId: string, from: JobState, to: JobState, now: Date): Promise<EndingJobEntity | null> {
+    return (await this.unitOfWork.runOne<EndingJobEntity>(SET_STATE, [jobId, from, to, now]))[0] ?? null;
+  }
+
+  async purge(before: Date, limit: number): Promise<number> {
+    return (await this.unitOfWork.runOne(PURGE, [before, limit])).length;
+  }
+}
+
+function endOf(now: Date): Date {
+  return new Date(now.getTime() + LEASE_MS);
+}

@@ -1,0 +1,110 @@
+import { Injectable } from '@nestjs/common';
+import type { Statement, Tx } from '../../database/tx.js';
+import { UnitOfWork } from '../../database/unit-of-work.js';
+import { deviceColumns, type DeviceRef } from '../../events/devices-deleted.event.js';
+import type { SessionFilter } from './session-filter.js';
+
+/** How many devices one statement looks at, whether or not they meet the conditions. */
+export const WINDOW = 5_000;
+
+/** A session, as administrators see it: a device, and who uses it. */
+export interface AdminSession extends DeviceRef {
+  readonly displayName: string | null;
+  readonly createdAt: Date;
+  readonly lastSeenAt: Date | null;
+  readonly lastSeenIp: string | null;
+  readonly lastSeenUserAgent: string | null;
+  readonly kind: string;
+  readonly clientId: string | null;
+}
+
+/** What a statement has looked at. */
+export interface Window {
+  readonly found: readonly AdminSession[];
+  readonly lookedAt: number;
+  /** Where the next statement goes on; `null` at the end. */
+  readonly next: DeviceRef | null;
+}
+
+/** From the fourth value on: the conditions of a filter. */
+const MEETS = `
+  ($4::text IS NULL OR d.device_id = $4) AND ($5::text IS NULL OR r.oauth_client_id = $5)
+  AND ($6::text IS NULL OR position(lower($6) IN lower(d.last_seen_user_agent)) > 0)
+  AND ($7::text IS NULL OR CASE WHEN d.last_seen_ip ~ '^[0-9a-fA-F.:]+$' THEN d.last_seen_ip::inet <<= $7::inet END)
+  AND ($8::timestamptz IS NULL OR COALESCE(d.last_seen_at, d.created_at) < $8)
+  AND ($9::timestamptz IS NULL OR d.created_at < $9) AND ($10::text IS NULL OR a.kind = $10)
+  AND NOT EXISTS (SELECT FROM unnest($11::text[], $12::text[]) AS kept (user_id, device_id)
+    WHERE kept.user_id = d.user_id AND (kept.device_id IS NULL OR kept.device_id = d.device_id))`;
+const SESSION = `
+  d.user_id AS "userId", d.device_id AS "deviceId", d.display_name AS "displayName", d.created_at AS "createdAt",
+  d.last_seen_at AS "lastSeenAt", d.last_seen_ip AS "lastSeenIp", d.last_seen_user_agent AS "lastSeenUserAgent",
+  a.kind, r.oauth_client_id AS "clientId"`;
+const JOINED = 'JOIN accounts a USING (user_id) LEFT JOIN refresh_tokens r USING (user_id, device_id)';
+
+/** Looks at no more devices than a window has, so that a rare condition does not make a long statement. */
+const page = (name: string, whose: string): Statement => ({
+  name,
+  text: `
+    WITH looked AS MATERIALIZED (
+      SELECT *, row_number() OVER w AS n, lead(device_id) OVER w IS NULL AS is_last
+      FROM (SELECT * FROM devices WHERE ${whose} ORDER BY user_id, device_id LIMIT $3) AS some_devices
+      WINDOW w AS (ORDER BY user_id, device_id))
+    SELECT ${SESSION}, d.n::int AS "n", d.is_last AS "isLast", met."isMet"
+    FROM looked d ${JOINED} CROSS JOIN LATERAL (SELECT (${MEETS}) IS TRUE AS "isMet") AS met
+    WHERE met."isMet" OR d.is_last
+    ORDER BY d.n`,
+});
+const PAGE = page('admin_sessions_page', '(user_id, device_id) > ($1, $2)');
+const PAGE_OF_USER = page('admin_sessions_page_of_user', 'user_id = $1 AND device_id > $2');
+const STILL_MEETING: Statement = {
+  name: 'admin_sessions_still_meeting',
+  text: `
+    SELECT d.user_id AS "userId", d.device_id AS "deviceId"
+    FROM unnest($1::text[], $2::text[]) AS locked (user_id, device_id) JOIN devices d USING (user_id, device_id) ${JOINED}
+    WHERE $3::int IS NULL AND ${MEETS}`,
+};
+
+interface Looked extends AdminSession {
+  readonly n: number;
+  readonly isLast: boolean;
+  readonly isMet: boolean;
+}
+
+/** The SQL of sessions for administrators. It only reads. */
+@Injectable()
+export class AdminSessionsStore {
+  constructor(private readonly unitOfWork: UnitOfWork) {}
+
+  /** Looks at the next devices behind one, in the order of users and devices. */
+  async look(filter: SessionFilter, behind: DeviceRef | null): Promise<Window> {
+    const isOfUser = filter.userId !== undefined;
+    const from = isOfUser
+      ? [filter.userId, behind?.deviceId ?? '']
+      : [behind?.userId ?? '', behind?.deviceId ?? ''];
+    const rows = await this.unitOfWork.query<Looked>(isOfUser ? PAGE_OF_USER : PAGE, [
+      ...from,
+      WINDOW,
+      ...conditions(filter),
+    ]);
+    const last = rows.at(-1);
+    return {
+      found: rows.filter(({ isMet }) => isMet),
+      lookedAt: last?.n ?? 0,
+      next: last === undefined || last.n < WINDOW ? null : last,
+    };
+  }
+
+  /** Which of these devices, which are locked, still meet the conditions. */
+  stillMeeting(tx: Tx, filter: SessionFilter, locked: readonly DeviceRef[]): Promise<DeviceRef[]> {
+    return tx.query(STILL_MEETING, [...deviceColumns(locked), null, ...conditions(filter)]);
+  }
+}
+
+function conditions(filter: SessionFilter): unknown[] {
+  const { deviceId, clientId, userAgent, address, seenBefore, createdBefore, kind, except = [] } = filter;
+  return [
+    ...[deviceId, clientId, userAgent, address, seenBefore, createdBefore, kind].map((one) => one ?? null),
+    except.map(({ userId }) => userId),
+    except.map((one) => one.deviceId),
+  ];
+}

@@ -1,0 +1,318 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import { EndingJobsRunner } from '../../src/admin/jobs/ending-jobs.runner.js';
+import { EndingJobsStore } from '../../src/admin/jobs/ending-jobs.store.js';
+import { KeysDevicesListener } from '../../src/keys/keys-devices.listener.js';
+import { EndingSweeper } from '../../src/session/ending/ending-sweeper.js';
+import { type ClientSession, someKeys } from '../../src/testing/matrix-client.js';
+import { census, NOTHING, TestApp, useApp } from '../support/test-app.js';
+import { ADMIN_TOKEN, Administrator } from './support.js';
+
+const app = useApp({ variables: { ADMIN_TOKEN } });
+const admin = new Administrator(app);
+
+interface Session {
+  readonly user_id: string;
+  readonly device_id: string;
+  readonly [field: string]: unknown;
+}
+
+const idOf = ({ user_id: user, device_id: device }: Session) => `${user} ${device}`;
+const idOfClient = ({ userId, deviceId }: ClientSession) => `${userId} ${deviceId}`;
+
+/** Sets when, where and by what a device was last seen. */
+async function see({ userId, deviceId }: ClientSession, at: Date, ip: string, agent: string): Promise<void> {
+  await app().sql(
+    'UPDATE devices SET last_seen_at = $3, last_seen_ip = $4, last_seen_user_agent = $5 WHERE user_id = $1 AND device_id = $2',
+    [userId, deviceId, at, ip, agent],
+  );
+}
+
+/** Waits until no device is marked any more. */
+async function swept(): Promise<void> {
+  await app().nest.get(EndingSweeper, { strict: false }).sweep();
+}
+
+describe('The list of sessions', () => {
+  let sessions: ClientSession[];
+  const found = async (query: string) =>
+    (await admin.all<Session>(`/sessions?${query}`, 'sessions'))
+      .map(idOf)
+      .filter((id) => sessions.some((one) => idOfClient(one) === id));
+  const ids = (...which: number[]) => which.map((n) => idOfClient(sessions[n]!)).toSorted();
+
+  beforeAll(async () => {
+    const user = await app().matrix.register();
+    sessions = [user, await app().matrix.login(user.userId), await app().matrix.register()];
+    const now = app().clock.now().getTime();
+    await see(sessions[0]!, new Date(now - 90_000), '192.0.2.7', 'Element/1.11.50 (Linux)');
+    await see(sessions[1]!, new Date(now - 30_000), '2001:db8::7', 'Element X/25.11');
+    await see(sessions[2]!, new Date(now), 'unknown', 'curl/8.0');
+  });
+
+  it('finds sessions by every condition, in pages', async () => {
+    const [{ userId }, , other] = sessions as [ClientSession, ClientSession, ClientSession];
+    for (const limit of [1, 2, 1_000])
+      expect((await found(`limit=${limit}`)).toSorted()).toEqual(ids(0, 1, 2));
+    expect((await found(`user_id=${userId}`)).toSorted()).toEqual(ids(0, 1));
+    expect(await found(`user_id=${userId}&limit=1`)).toHaveLength(2);
+    expect(await found(`device_id=${other.deviceId}`)).toEqual(ids(2));
+    expect((await found('user_agent=element')).toSorted()).toEqual(ids(0, 1));
+    expect(await found('user_agent=Element/1.11')).toEqual(ids(0));
+    expect(await found('address=192.0.2.7')).toEqual(ids(0));
+    expect(await found('address=192.0.2.0/24')).toEqual(ids(0));
+    expect(await found('address=2001:db8::/32')).toEqual(ids(1));
+    const before = app().clock.now().getTime() - 60_000;
+    expect(await found(`seen_before=${before}`)).toEqual(ids(0));
+    expect(await found(`created_before=${before}`)).toEqual([]);
+    expect(await found('kind=guest')).toEqual([]);
+    expect(await found('client_id=nobody')).toEqual([]);
+    expect(await found(`user_agent=element&address=192.0.2.7&user_id=${userId}`)).toEqual(ids(0));
+  });
+
+  it('shows what is known of a session', async () => {
+    const { body } = await admin.get(`/sessions?device_id=${sessions[0]!.deviceId}`).expect(200);
+    expect(body.sessions).toEqual([
+      {
+        user_id: sessions[0]!.userId,
+        device_id: sessions[0]!.deviceId,
+        display_name: null,
+        kind: 'user',
+        client_id: null,
+        created_ts: expect.any(Number),
+        last_seen_ts: expect.any(Number),
+        last_seen_ip: '192.0.2.7',
+        last_seen_user_agent: 'Element/1.11.50 (Linux)',
+      },
+    ]);
+  });
+
+  it('refuses what it does not understand', async () => {
+    for (const query of [
+      'address=nowhere',
+      'address=192.0.2.0/33',
+      'address=1.2.3',
+      'kind=bot',
+      'seen_before=now',
+      'from=x',
+      `from=${Buffer.from('["a"]').toString('base64url')}`,
+      `from=${Buffer.from('["a\\u0000","b"]').toString('base64url')}`,
+    ]) {
+      const answer = await admin.get(`/sessions?${query}`).expect(400);
+      expect([query, answer.body.errcode]).toEqual([query, 'M_INVALID_PARAM']);
+    }
+  });
+});
+
+describe('Ending sessions', () => {
+  it('says first how many and which, and ends none', async () => {
+    const [one, other] = [await app().matrix.register(), await app().matrix.register()];
+    await see(one, app().clock.now(), '198.51.100.1', 'Stolen/1');
+    await see(other, app().clock.now(), '198.51.100.2', 'Stolen/1');
+    const { body } = await admin.post('/sessions/end', { user_agent: 'stolen', dry_run: true }).expect(200);
+    expect(body).toMatchObject({ dry_run: true, count: 2 });
+    expect(body.sessions.map(idOf).toSorted()).toEqual([idOfClient(one), idOfClient(other)].toSorted());
+    for (const session of [one, other]) expect((await app().matrix.whoami(session)).status).toBe(200);
+  });
+
+  it('ends those that meet the conditions, with their devices and keys, and no other', async () => {
+    const { matrix } = app();
+    const victim = await matrix.register();
+    const [second, kept] = [await matrix.login(victim.userId), await matrix.login(victim.userId)];
+    await matrix.uploadKeys(victim, someKeys(victim)).expect(200);
+    const stranger = await matrix.register();
+    const { body } = await admin
+      .post('/sessions/end', {
+        user_id: victim.userId,
+        except: [{ user_id: victim.userId, device_id: kept.deviceId }],
+        reason: 'A stolen laptop',
+      })
+      .expect(200);
+    expect(body).toMatchObject({ state: 'running', actor: 'admin_token', reason: 'A stolen laptop' });
+    expect(await admin.finished(body.job_id)).toMatchObject({ state: 'done', ended: 2, failed: 0 });
+    for (const ended of [victim, second]) expect((await matrix.whoami(ended)).status).toBe(401);
+    for (const alive of [kept, stranger]) expect((await matrix.whoami(alive)).status).toBe(200);
+    await swept();
+    expect(await census(app(), victim.userId, victim.deviceId)).toEqual(NOTHING);
+
+    const audit = async (action: string) =>
+      (await admin.get(`/audit?action=${action}&user_id=${victim.userId}`).expect(200)).body.entries;
+    expect(await audit('sessions_ending')).toEqual([
+      expect.objectContaining({ actor: 'admin_token', reason: 'A stolen laptop', operation: body.job_id }),
+    ]);
+    const endings = (await audit('session_ended')) as { actor: string; reason: string }[];
+    expect(endings.map(({ actor, reason }) => [actor, reason])).toEqual([
+      ['admin_token', 'admin'],
+      ['admin_token', 'admin'],
+    ]);
+  });
+
+  it('leaves sessions that begin after the order', async () => {
+    const victim = await app().matrix.register();
+    const store = app().nest.get(EndingJobsStore, { strict: false });
+    const lease = app().fail(EndingJobsStore, 'lease');
+    const { body } = await admin.post('/sessions/end', { user_id: victim.userId }).expect(200);
+    app().clock.advance(10);
+    const later = await app().matrix.login(victim.userId);
+    lease.restore();
+    expect(store).toBeDefined();
+    await app().nest.get(EndingJobsRunner, { strict: false }).run();
+    expect(await admin.finished(body.job_id)).toMatchObject({ ended: 1 });
+    expect((await app().matrix.whoami(later)).status).toBe(200);
+  });
+
+  it('refuses an order without a condition, and one that is mistyped', async () => {
+    const session = await app().matrix.register();
+    for (const body of [
+      {},
+      { reason: 'why not' },
+      { except: [] },
+      { userid: session.userId },
+      { all: false },
+      { user_id: null },
+      { user_agent: '' },
+      { seen_before: '2026' },
+      { user_id: session.userId, except: [{ device_id: 'X' }] },
+      [],
+    ]) {
+      const answer = await admin.post('/sessions/end', body).expect(400);
+      expect(['M_BAD_JSON', 'M_MISSING_PARAM']).toContain(answer.body.errcode);
+    }
+    await admin.post('/sessions/end', { address: '10.0.0.0/64' }).expect(400);
+    expect((await app().matrix.whoami(session)).status).toBe(200);
+  });
+
+  it('goes on with the others if one cannot be ended', async () => {
+    const { matrix } = app();
+    const user = await matrix.register();
+    const other = await matrix.login(user.userId);
+    const marks = app().nest.get(KeysDevicesListener, { strict: false });
+    expect(marks).toBeDefined();
+    await app().sql(
+      `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'Not this one'; END $$`,
+    );
+    await app().sql(
+      `CREATE TRIGGER refuse BEFORE INSERT ON ending_devices FOR EACH ROW WHEN (NEW.device_id = '${other.deviceId}')
+       EXECUTE FUNCTION refuse()`,
+    );
+    const { body } = await admin.post('/sessions/end', { user_id: user.userId }).expect(200);
+    expect(await admin.finished(body.job_id)).toMatchObject({ state: 'done', ended: 1, failed: 1 });
+    await app().sql('DROP FUNCTION refuse() CASCADE');
+    expect((await matrix.whoami(user)).status).toBe(401);
+    expect((await matrix.whoami(other)).status).toBe(200);
+  });
+});
+
+describe('A job', () => {
+  const SESSIONS = 3_000;
+  const seed = async (prefix: string) => {
+    await app().sql(
+      `INSERT INTO accounts (user_id, created_at) SELECT '@${prefix}' || n || ':localhost', now() FROM generate_series(1, ${SESSIONS}) AS n`,
+    );
+    await app().sql(
+      `INSERT INTO devices (user_id, device_id, created_at, last_seen_user_agent)
+       SELECT '@${prefix}' || n || ':localhost', 'D', now() - interval '1 hour', '${prefix}' FROM generate_series(1, ${SESSIONS}) AS n`,
+    );
+    await app().sql(
+      `INSERT INTO access_tokens (user_id, token_digest, device_id, confirms_rotation, created_at)
+       SELECT '@${prefix}' || n || ':localhost', sha256(n::text::bytea), 'D', false, now() FROM generate_series(1, ${SESSIONS}) AS n`,
+    );
+  };
+  const tokens = async (prefix: string) =>
+    (
+      await app().sql<{ count: number }>(
+        `SELECT count(*)::int FROM access_tokens WHERE user_id LIKE '@${prefix}%'`,
+      )
+    )[0]!.count;
+
+  it('can be cancelled, and goes on where it was', async () => {
+    await seed('cancelled');
+    const store = app().nest.get(EndingJobsStore, { strict: false });
+    const advance = store.advance.bind(store);
+    let steps = 0;
+    let jobId = '';
+    // After the second commit, an administrator changes their mind.
+    store.advance = async (...values) => {
+      steps += 1;
+      if (steps === 3) await admin.post(`/jobs/${jobId}/cancel`).expect(200);
+      return advance(...values);
+    };
+    const hold = app().fail(EndingJobsStore, 'lease');
+    const { body } = await admin.post('/sessions/end', { user_agent: 'cancelled' }).expect(200);
+    jobId = body.job_id as string;
+    hold.restore();
+    await app().nest.get(EndingJobsRunner, { strict: false }).run();
+    store.advance = advance;
+    expect((await admin.get(`/jobs/${jobId}`)).body).toMatchObject({ state: 'cancelled', ended: 1_000 });
+    expect(await tokens('cancelled')).toBe(SESSIONS - 1_000);
+    expect((await admin.post(`/jobs/${jobId}/cancel`).expect(200)).body).toMatchObject({
+      state: 'cancelled',
+    });
+    await admin.post(`/jobs/${jobId}/resume`).expect(200);
+    expect(await admin.finished(jobId)).toMatchObject({ state: 'done', ended: SESSIONS, failed: 0 });
+    expect(await tokens('cancelled')).toBe(0);
+    await admin.post(`/jobs/${jobId}/cancel`).expect(400);
+    await admin.post(`/jobs/${jobId}/resume`).expect(400);
+    await swept();
+  }, 60_000);
+
+  it('goes on at another node if its node has died', async () => {
+    await seed('orphaned');
+    const store = app().nest.get(EndingJobsStore, { strict: false });
+    const hold = app().fail(EndingJobsStore, 'lease');
+    const { body } = await admin.post('/sessions/end', { user_agent: 'orphaned' }).expect(200);
+    hold.restore();
+    // A node leases the job and is never heard of again.
+    expect((await store.lease('dead'))?.jobId).toBe(body.job_id);
+    const node = await TestApp.start({ database: app().database, variables: { ADMIN_TOKEN } });
+    const runner = node.nest.get(EndingJobsRunner, { strict: false });
+    await runner.run();
+    expect((await admin.get(`/jobs/${body.job_id}`)).body).toMatchObject({ state: 'running', ended: 0 });
+    node.clock.advance(61_000);
+    await runner.run();
+    expect((await admin.get(`/jobs/${body.job_id}`)).body).toMatchObject({ state: 'done', ended: SESSIONS });
+    expect(await tokens('orphaned')).toBe(0);
+    await node.nest.get(EndingSweeper, { strict: false }).sweep();
+    await node.stop();
+  }, 60_000);
+
+  it('is gone when the audit would forget it', async () => {
+    const list = () => admin.all<{ job_id: string }>('/jobs?limit=1', 'jobs');
+    const before = await list();
+    expect(before.length).toBeGreaterThan(2);
+    expect(before.map(({ job_id: id }) => id)).toEqual(
+      before
+        .map(({ job_id: id }) => id)
+        .toSorted()
+        .toReversed(),
+    );
+    const store = app().nest.get(EndingJobsStore, { strict: false });
+    expect(await store.purge(new Date(app().clock.now().getTime() + 1_000), 2)).toBe(2);
+    expect(await list()).toHaveLength(before.length - 2);
+    await admin.get('/jobs/job_none').expect(404);
+  });
+});
+
+describe('The logout of a user by an administrator', () => {
+  it('has a dry run', async () => {
+    const user = await app().matrix.register();
+    const call = (query: string) => admin.post(`/users/${user.userId}/logout${query}`);
+    expect((await call('?dry_run=true').expect(200)).body).toMatchObject({ dry_run: true, count: 1 });
+    const device = `?device_id=${user.deviceId}`;
+    expect((await call(`${device}&dry_run=true`).expect(200)).body).toMatchObject({ count: 1 });
+    await call('?device_id=none&dry_run=true').expect(404);
+    await call('?dry_run=yes').expect(400);
+    expect((await app().matrix.whoami(user)).status).toBe(200);
+    await call(`${device}&dry_run=false`).expect(200, {});
+    expect((await app().matrix.whoami(user)).status).toBe(401);
+  });
+
+  it('has one for all sessions before a time, too', async () => {
+    const user = await app().matrix.register();
+    app().clock.advance(1_000);
+    const before = app().clock.now().getTime();
+    const { body } = await admin.post(`/logout?before=${before}&dry_run=true`).expect(200);
+    expect(body.count).toBeGreaterThan(0);
+    expect(body.sessions.length).toBe(Math.min(100, body.count));
+    expect((await app().matrix.whoami(user)).status).toBe(200);
+  });
+});
