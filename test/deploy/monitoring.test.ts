@@ -258,7 +258,7 @@ describe('deploy/prometheus/prometheus.yml', () => {
     expect(new Set(jobs)).toEqual(new Set([example.scrape_configs[0].job_name]));
   });
 
-  it('waits for a node whose database hangs', () => {
+  it('waits for a node whose database begins to hang', () => {
     const { scrape_interval: interval, scrape_timeout: timeout } = example.global;
     expect(Number.parseInt(timeout, 10)).toBeGreaterThan(10);
     expect(Number.parseInt(timeout, 10)).toBeLessThanOrEqual(Number.parseInt(interval, 10));
