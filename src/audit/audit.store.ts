@@ -49,7 +49,7 @@ const LIST_REFUSED: Statement = {
     WHERE (at, entry_id) < ($1, $2) AND action = 'refused'
     ORDER BY at DESC, entry_id DESC LIMIT $3`,
 };
-const PURGE = purging('audit_entries', ['user_id', 'at', 'entry_id'], 'at < $1');
+const PURGE = purging('audit_entries', 'at');
 
 /** An entry before it is written. */
 export type NewAuditEntry = Omit<AuditEntryEntity, 'at'>;

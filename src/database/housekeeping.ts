@@ -4,6 +4,7 @@ import {
   Logger,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
+import { Metrics } from '../metrics/metrics.js';
 import { warnUnlessOutage } from '../system/outage.js';
 
 const INTERVAL_MS = 10 * 60 * 1_000;
@@ -12,8 +13,20 @@ const BATCH = 1_000;
 /** The most batches of one chore in one round. The rest waits for the next round. */
 const MOST_BATCHES = 100;
 
-/** Removes at most `limit` old rows and returns how many it removed. */
-export type Chore = (limit: number) => Promise<number>;
+const REMOVED = {
+  name: 'session_housekeeping_rows_removed_total',
+  help: 'Rows that were removed because their time was over, by what they were.',
+  labelNames: ['what'],
+};
+
+/** What one batch did, of a chore that also looks at rows that stay. */
+export interface Batch {
+  readonly looked: number;
+  readonly removed: number;
+}
+
+/** Removes at most `limit` old rows and returns how many it removed, or looks at so many rows. */
+export type Chore = (limit: number) => Promise<number | Batch>;
 
 /** Removes old rows in the background, in small batches. Several nodes may do so at once. */
 @Injectable()
@@ -24,9 +37,19 @@ export class Housekeeping implements OnApplicationBootstrap, BeforeApplicationSh
   private running: Promise<void> | undefined;
   private isStopping = false;
 
-  /** @param what what it removes, in words for the log */
+  constructor(private readonly metrics: Metrics) {
+    metrics.addCounter(REMOVED);
+  }
+
+  /** @param what what it removes, such as `access_tokens`: for the metric, and in words for the log */
   add(what: string, chore: Chore): void {
     this.chores.set(what, chore);
+    this.count(what, 0);
+  }
+
+  /** Counts rows that were removed. Modules that remove rows at times of their own call it, first with 0. */
+  count(what: string, removed: number): void {
+    this.metrics.count(REMOVED.name, { what }, removed);
   }
 
   onApplicationBootstrap(): void {
@@ -48,30 +71,34 @@ export class Housekeeping implements OnApplicationBootstrap, BeforeApplicationSh
   private async doAll(): Promise<void> {
     for (const [what, chore] of this.chores) {
       try {
-        for (let nth = 0; nth < MOST_BATCHES && !this.isStopping; nth += 1)
-          if ((await chore(BATCH)) < BATCH) break;
+        for (let nth = 0; nth < MOST_BATCHES && !this.isStopping; nth += 1) {
+          const done = await chore(BATCH);
+          const { looked, removed } = typeof done === 'number' ? { looked: done, removed: done } : done;
+          this.count(what, removed);
+          if (looked < BATCH) break;
+        }
       } catch (error) {
-        warnUnlessOutage(this.logger, `Old ${what} could not be removed`, error);
+        warnUnlessOutage(this.logger, `Old ${what.replaceAll('_', ' ')} could not be removed`, error);
       }
     }
   }
 }
 
 /**
- * A statement that deletes at most `$2` rows of a table that meet a condition on `$1`. Rows that another node has
- * locked are skipped.
+ * A statement that deletes at most `$2` rows of a table, the oldest first, whose `column` is below `$1`. Rows that
+ * another node has locked are skipped. It reads the index on the column in its order, and finds the rows again by
+ * their place: joined by their keys, or without an order, the planner reads the whole table or all that is old.
  */
 export function purging(
   table: string,
-  key: readonly string[],
-  condition: string,
+  column: string,
+  type: 'timestamptz' | 'bigint' = 'timestamptz',
 ): { name: string; text: string } {
-  const columns = key.join(', ');
-  const same = key.map((column) => `t.${column} = old.${column}`).join(' AND ');
   return {
     name: `${table}_purge`,
     text: `
-      WITH old AS MATERIALIZED (SELECT ${columns} FROM ${table} WHERE ${condition} LIMIT $2 FOR UPDATE SKIP LOCKED)
-      DELETE FROM ${table} t USING old WHERE ${same} RETURNING 1`,
+      DELETE FROM ${table} WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM ${table} WHERE ${column} < $1::${type} ORDER BY ${column} LIMIT $2 FOR UPDATE SKIP LOCKED))
+      RETURNING 1`,
   };
 }

@@ -3,7 +3,7 @@ import { Housekeeping, purging } from '../database/housekeeping.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { Clock } from '../system/clock.js';
 
-const PURGE = purging('uia_sessions', ['user_id', 'session_id'], 'expires_at < $1');
+const PURGE = purging('uia_sessions', 'expires_at');
 
 /** Deletes expired challenges. */
 @Injectable()

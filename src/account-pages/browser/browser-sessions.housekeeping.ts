@@ -3,13 +3,13 @@ import { Housekeeping, purging } from '../../database/housekeeping.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { Clock } from '../../system/clock.js';
 
-const PURGE = purging('browser_sessions', ['user_id', 'session_digest'], 'expires_at < $1');
+const PURGE = purging('browser_sessions', 'expires_at');
 
 /** Deletes expired sessions of browsers. */
 @Injectable()
 export class BrowserSessionsHousekeeping {
   constructor(housekeeping: Housekeeping, unitOfWork: UnitOfWork, clock: Clock) {
-    housekeeping.add('browser sessions', async (limit) => {
+    housekeeping.add('browser_sessions', async (limit) => {
       return (await unitOfWork.runOne(PURGE, [clock.now(), limit])).length;
     });
   }
