@@ -4,8 +4,11 @@ import {
   Logger,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
+import type { QueryResultRow } from 'pg';
 import { Metrics } from '../metrics/metrics.js';
 import { warnUnlessOutage } from '../system/outage.js';
+import type { Statement } from './tx.js';
+import type { UnitOfWork } from './unit-of-work.js';
 
 const INTERVAL_MS = 10 * 60 * 1_000;
 /** How many rows one statement deletes: so few that nobody has to wait for it. */
@@ -19,14 +22,14 @@ const REMOVED = {
   labelNames: ['what'],
 };
 
-/** What one batch did, of a chore that also looks at rows that stay. */
+/** What one batch did. It may also have looked at rows that stay. */
 export interface Batch {
   readonly looked: number;
   readonly removed: number;
 }
 
-/** Removes at most `limit` old rows and returns how many it removed, or looks at so many rows. */
-export type Chore = (limit: number) => Promise<number | Batch>;
+/** Removes at most `limit` old rows; it looks at no more. */
+export type Chore = (limit: number) => Promise<Batch>;
 
 /** Removes old rows in the background, in small batches. Several nodes may do so at once. */
 @Injectable()
@@ -72,8 +75,7 @@ export class Housekeeping implements OnApplicationBootstrap, BeforeApplicationSh
     for (const [what, chore] of this.chores) {
       try {
         for (let nth = 0; nth < MOST_BATCHES && !this.isStopping; nth += 1) {
-          const done = await chore(BATCH);
-          const { looked, removed } = typeof done === 'number' ? { looked: done, removed: done } : done;
+          const { looked, removed } = await chore(BATCH);
           this.count(what, removed);
           if (looked < BATCH) break;
         }
@@ -84,21 +86,50 @@ export class Housekeeping implements OnApplicationBootstrap, BeforeApplicationSh
   }
 }
 
+/** The end of a batch: the time of the last row that it looked at, as PostgreSQL writes it; `null` if there was none. */
+interface Passed extends Batch, QueryResultRow {
+  readonly last: string | null;
+}
+
+/** Removes rows from before a time. */
+export type Purge = (before: Date | number, limit: number, ...others: unknown[]) => Promise<Batch>;
+
 /**
- * A statement that deletes at most `$2` rows of a table, the oldest first, whose `column` is below `$1`. Rows that
- * another node has locked are skipped. It reads the index on the column in its order, and finds the rows again by
- * their place: joined by their keys, or without an order, the planner reads the whole table or all that is old.
+ * Runs a statement that removes at most `$2` rows from before `$1`, the oldest first, beginning at `$3`, and returns
+ * one row: `looked`, `removed` and `last`. Each batch begins where the one before it ended: as long as a transaction
+ * that began earlier runs, such as a backup, the index has the entries of all rows that were removed since, and each
+ * batch would pass all of them again. After the last batch it begins at the start again, for rows that were skipped.
+ * @param start what no row is below
+ */
+export function inSteps(unitOfWork: UnitOfWork, statement: Statement, start: string): Purge {
+  let from = start;
+  return async (before, limit, ...others) => {
+    const [passed] = await unitOfWork.runOne<Passed>(statement, [before, limit, from, ...others]);
+    const { looked, removed, last } = passed!;
+    from = looked < limit || last === null ? start : last;
+    return { looked, removed };
+  };
+}
+
+const STARTS = { timestamptz: '-infinity', bigint: '0' };
+
+/**
+ * Deletes rows of a table whose `column` is below a limit. Rows that another node has locked are skipped. It reads the
+ * index on the column in its order, and finds the rows again by their place: joined by their keys, or without an
+ * order, the planner reads the whole table or all that is old.
  */
 export function purging(
+  unitOfWork: UnitOfWork,
   table: string,
   column: string,
-  type: 'timestamptz' | 'bigint' = 'timestamptz',
-): { name: string; text: string } {
-  return {
-    name: `${table}_purge`,
-    text: `
+  type: keyof typeof STARTS = 'timestamptz',
+): Purge {
+  const text = `
+    WITH removed AS (
       DELETE FROM ${table} WHERE ctid = ANY (ARRAY(
-        SELECT ctid FROM ${table} WHERE ${column} < $1::${type} ORDER BY ${column} LIMIT $2 FOR UPDATE SKIP LOCKED))
-      RETURNING 1`,
-  };
+        SELECT ctid FROM ${table} WHERE ${column} < $1::${type} AND ${column} >= $3::${type}
+        ORDER BY ${column} LIMIT $2 FOR UPDATE SKIP LOCKED))
+      RETURNING ${column} AS at)
+    SELECT count(*)::int AS looked, count(*)::int AS removed, max(at)::text AS last FROM removed`;
+  return inSteps(unitOfWork, { name: `${table}_purge`, text }, STARTS[type]);
 }

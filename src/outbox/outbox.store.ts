@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { QueryResultRow } from 'pg';
+import { inSteps, type Purge } from '../database/housekeeping.js';
 import type { PendingStatement, Statement } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { Entropy } from '../system/entropy.js';
@@ -183,8 +184,16 @@ const BURY_UNWANTED: Statement = {
 };
 // The state is a literal here and below, because otherwise the planner could not use the partial index.
 // Without the order, each batch would read everything that is old.
-const purge = (state: 'delivered' | 'buried'): Statement =>
-  batch(`outbox_purge_${state}`, `state = '${state}' AND settled_at < $1 ORDER BY settled_at`, DELETE);
+const purge = (state: 'delivered' | 'buried'): Statement => ({
+  name: `outbox_purge_${state}`,
+  text: `
+    WITH removed AS (
+      DELETE FROM event_deliveries WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM event_deliveries WHERE state = '${state}' AND settled_at < $1 AND settled_at >= $3
+        ORDER BY settled_at LIMIT $2 FOR UPDATE SKIP LOCKED))
+      RETURNING settled_at)
+    SELECT count(*)::int AS looked, count(*)::int AS removed, max(settled_at)::text AS last FROM removed`,
+});
 const PURGE = { delivered: purge('delivered'), buried: purge('buried') };
 const REPLAY_ALL = batch(
   'outbox_replay_all',
@@ -325,10 +334,16 @@ export interface StuckEvent {
 /** The SQL of the outbox. */
 @Injectable()
 export class OutboxStore {
+  /** They delete at most `limit` deliveries that were settled so before a time. */
+  readonly purges: Readonly<Record<'delivered' | 'buried', Purge>>;
+
   constructor(
     private readonly unitOfWork: UnitOfWork,
     private readonly entropy: Entropy,
-  ) {}
+  ) {
+    const inOrder = (state: 'delivered' | 'buried') => inSteps(unitOfWork, PURGE[state], '-infinity');
+    this.purges = { delivered: inOrder('delivered'), buried: inOrder('buried') };
+  }
 
   appending(deliveries: readonly NewDelivery[], occurredAt: Date): PendingStatement {
     return {
@@ -463,11 +478,6 @@ export class OutboxStore {
   ): Promise<Place | null> {
     const values = [now, limit, userId, subscriber, position, ordinal];
     return (await this.unitOfWork.runOne<Place & QueryResultRow>(BURY_UNWANTED, values))[0] ?? null;
-  }
-
-  /** Deletes at most `limit` deliveries that were settled so before `before`, and returns their number. */
-  async purge(state: 'delivered' | 'buried', before: Date, limit: number): Promise<number> {
-    return (await this.unitOfWork.runOne(PURGE[state], [before, limit])).length;
   }
 
   /**

@@ -133,7 +133,7 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
 
   private async purge(state: 'delivered' | 'buried', before: Date): Promise<void> {
     for (let nth = 0; nth < MOST_BATCHES && !this.isStopping; nth += 1) {
-      const removed = await this.store.purge(state, before, BATCH);
+      const { removed } = await this.store.purges[state](before, BATCH);
       this.housekeeping.count(WHAT[state], removed);
       if (removed < BATCH) return;
     }

@@ -124,7 +124,10 @@ describe('Housekeeping', () => {
     housekeeping.add('first', async () => {
       throw new Error('no');
     });
-    housekeeping.add('second', async () => done.push('second') && 0);
+    housekeeping.add('second', async () => {
+      done.push('second');
+      return { looked: 0, removed: 0 };
+    });
     await housekeeping.run();
     expect(done).toEqual(['second']);
   });

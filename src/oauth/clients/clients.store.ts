@@ -1,6 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { QueryResultRow } from 'pg';
-import type { Batch } from '../../database/housekeeping.js';
+import { type Batch, inSteps, type Purge } from '../../database/housekeeping.js';
 import type { Statement } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import type { ClientMetadata } from './client-metadata.rules.js';
@@ -45,27 +44,32 @@ const PURGE: Statement = {
   name: 'oauth_clients_purge',
   text: `
     WITH old AS MATERIALIZED (
-      SELECT ctid, client_id FROM oauth_clients WHERE last_used_at < $1
+      SELECT ctid, client_id, last_used_at FROM oauth_clients WHERE last_used_at < $1 AND last_used_at >= $3
       ORDER BY last_used_at LIMIT $2 FOR UPDATE SKIP LOCKED
     ), looked AS MATERIALIZED (
-      SELECT ctid, coalesce(
+      SELECT ctid, last_used_at, coalesce(
         (SELECT true FROM refresh_tokens r WHERE r.oauth_client_id = old.client_id LIMIT 1),
         (SELECT true FROM oauth_grants g WHERE g.client_id = old.client_id LIMIT 1),
         (SELECT true FROM oauth_device_grants g WHERE g.client_id = old.client_id LIMIT 1), false) AS is_used
       FROM old
     ), kept AS (
-      UPDATE oauth_clients SET last_used_at = $3
+      UPDATE oauth_clients SET last_used_at = $4
       WHERE ctid = ANY (ARRAY(SELECT ctid FROM looked WHERE is_used))
     ), removed AS (
       DELETE FROM oauth_clients WHERE ctid = ANY (ARRAY(SELECT ctid FROM looked WHERE NOT is_used)) RETURNING 1
     )
-    SELECT (SELECT count(*)::int FROM looked) AS looked, (SELECT count(*)::int FROM removed) AS removed`,
+    SELECT count(*)::int AS looked, (SELECT count(*)::int FROM removed) AS removed, max(last_used_at)::text AS last
+    FROM looked`,
 };
 
 /** The SQL of clients. */
 @Injectable()
 export class ClientsStore {
-  constructor(private readonly unitOfWork: UnitOfWork) {}
+  private readonly purgeOld: Purge;
+
+  constructor(private readonly unitOfWork: UnitOfWork) {
+    this.purgeOld = inSteps(unitOfWork, PURGE, '-infinity');
+  }
 
   /** Stores the client unless it is known; returns when it was first registered. */
   async register(clientId: string, metadata: ClientMetadata, now: Date): Promise<Date> {
@@ -92,8 +96,7 @@ export class ClientsStore {
    * Looks at no more than `limit` clients that nobody has used since `before`. Deletes those without a session or a
    * grant, and records that the others are in use.
    */
-  async purge(before: Date, limit: number, now: Date): Promise<Batch> {
-    const [batch] = await this.unitOfWork.runOne<Batch & QueryResultRow>(PURGE, [before, limit, now]);
-    return batch!;
+  purge(before: Date, limit: number, now: Date): Promise<Batch> {
+    return this.purgeOld(before, limit, now);
   }
 }
