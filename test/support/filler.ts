@@ -1,7 +1,7 @@
 import type { QueryRunner } from 'typeorm';
 
-/** A row, by column, as JSON would show it. */
-export type Row = Readonly<Record<string, unknown>>;
+/** A row, by column, as text, which loses nothing. */
+export type Row = Readonly<Record<string, string | null>>;
 /** All rows of all tables, each table in an order of its own. */
 export type Contents = ReadonlyMap<string, readonly Row[]>;
 
@@ -52,14 +52,14 @@ const VALUES: Readonly<Record<string, (column: string, nth: number) => string>> 
 const ROWS = [1, 2] as const;
 
 /**
- * Inserts rows into every table that exists, as the catalogue describes it: of the right types, with and without
+ * Inserts rows into tables, as the catalogue describes it: of the right types, with and without
  * values where none is required, and referring to the rows of the same number where there is a foreign key.
  */
-export async function fillAll(runner: QueryRunner): Promise<void> {
+export async function fillTables(runner: QueryRunner, isMeant: (table: string) => boolean): Promise<void> {
   const columns = (await runner.query(COLUMNS)) as Column[];
   const foreignKeys = (await runner.query(FOREIGN_KEYS)) as ForeignKey[];
   const tables = inOrder([...new Set(columns.map(({ table }) => table))], foreignKeys);
-  for (const table of tables) {
+  for (const table of tables.filter(isMeant)) {
     const own = columns.filter((column) => column.table === table);
     for (const nth of ROWS) {
       const filled = own.filter(({ isRequired }) => isRequired || nth === 1);
@@ -105,7 +105,7 @@ export async function contents(runner: QueryRunner): Promise<Contents> {
   const all = new Map<string, readonly Row[]>();
   for (const table of tables) {
     const rows = (await runner.query(
-      `SELECT row FROM (SELECT to_jsonb(t) AS row FROM ${table} t) AS r ORDER BY row::text`,
+      `SELECT (SELECT jsonb_object_agg(key, value) FROM jsonb_each_text(to_jsonb(t))) AS row FROM ${table} t ORDER BY to_jsonb(t)::text`,
     )) as { row: Row }[];
     all.set(
       table,
