@@ -86,7 +86,7 @@ export class Housekeeping implements OnApplicationBootstrap, BeforeApplicationSh
   }
 }
 
-/** The end of a batch: the time of the last row that it looked at, as PostgreSQL writes it; `null` if there was none. */
+/** What a batch did, and the time of the last row it looked at, as PostgreSQL writes it; `null` if there was none. */
 interface Passed extends Batch, QueryResultRow {
   readonly last: string | null;
 }

@@ -266,7 +266,9 @@ describe('Among a million rows, half of them old', () => {
   });
 
   it('a statement that finds nothing old looks at a few pages of an index', async () => {
-    for (const { statement, values } of [...statements.values()].filter((one) => isPurge(one.statement))) {
+    for (const { statement, values } of [...statements.values()].filter((known) =>
+      isPurge(known.statement),
+    )) {
       const [cutOff, limit, ...rest] = values;
       const longAgo = cutOff instanceof Date ? new Date(0) : 0;
       const plan = await explain(statement, [longAgo, limit, ...rest]);
@@ -320,6 +322,6 @@ describe('Among a million rows, half of them old', () => {
     const lines = [...durations].map(
       ([name, all]) => `${name}: ${all.length} times, at most ${Math.ceil(Math.max(...all))} ms`,
     );
-    console.info(`How long housekeeping's statements took:\n${lines.join('\n')}`);
+    console.log(`How long housekeeping's statements took:\n${lines.join('\n')}`);
   }, 120_000);
 });
