@@ -94,19 +94,24 @@ interface Passed extends Batch, QueryResultRow {
 /** Removes rows from before a time. */
 export type Purge = (before: Date | number, limit: number, ...others: unknown[]) => Promise<Batch>;
 
+/** A batch begins where the last but one ended. */
+const BATCHES_BEHIND = 2;
+
 /**
  * Runs a statement that removes at most `$2` rows from before `$1`, the oldest first, beginning at `$3`, and returns
- * one row: `looked`, `removed` and `last`. Each batch begins where the one before it ended: as long as a transaction
- * that began earlier runs, such as a backup, the index has the entries of all rows that were removed since, and each
- * batch would pass all of them again. After the last batch it begins at the start again, for rows that were skipped.
+ * one row: `looked`, `removed` and `last`. An index keeps the entries of removed rows until a later scan passes them
+ * and marks them, which it cannot do while a transaction runs that began earlier, such as a backup. So a batch passes
+ * what the last one has removed, but not everything before that: otherwise each would cost more than the last. When
+ * nothing is left it begins at the start again, for rows that were skipped.
  * @param start what no row is below
  */
 export function inSteps(unitOfWork: UnitOfWork, statement: Statement, start: string): Purge {
-  let from = start;
+  let behind: string[] = [];
   return async (before, limit, ...others) => {
+    const from = behind.length < BATCHES_BEHIND ? start : behind[0]!;
     const [passed] = await unitOfWork.runOne<Passed>(statement, [before, limit, from, ...others]);
     const { looked, removed, last } = passed!;
-    from = looked < limit || last === null ? start : last;
+    behind = looked < limit || last === null ? [] : [...behind, last].slice(-BATCHES_BEHIND);
     return { looked, removed };
   };
 }
