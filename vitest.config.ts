@@ -13,6 +13,7 @@ export default defineConfig({
       ...(process.env['NGINX'] ? [] : ['test/proxy/**']),
       ...(process.env['NATS_SERVER'] ? [] : ['test/nats/**']),
       ...(process.env['PGBOUNCER'] ? [] : ['test/pooler/**']),
+      ...(process.env['POSTGRES_BIN'] ? [] : ['test/backup/**']),
       ...(process.env['SYNAPSE'] && process.env['NGINX'] ? [] : ['test/synapse/**']),
       ...(process.env['CHROMIUM'] ? [] : ['test/chromium/**']),
       ...(process.env['PROMTOOL'] ? [] : ['test/deploy/promtool/**']),

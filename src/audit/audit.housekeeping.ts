@@ -8,7 +8,7 @@ import { AuditStore } from './audit.store.js';
 @Injectable()
 export class AuditHousekeeping {
   constructor(housekeeping: Housekeeping, store: AuditStore, environment: Environment, clock: Clock) {
-    housekeeping.add('entries of the audit', (limit) =>
+    housekeeping.add('audit_entries', (limit) =>
       store.purge(new Date(clock.now().getTime() - environment.auditRetentionMs), limit),
     );
   }

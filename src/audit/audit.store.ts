@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { purging } from '../database/housekeeping.js';
+import { type Purge, purging } from '../database/housekeeping.js';
 import type { PendingStatement, Statement } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import type { PagePosition } from '../admin-api/page.rules.js';
@@ -49,8 +49,6 @@ const LIST_REFUSED: Statement = {
     WHERE (at, entry_id) < ($1, $2) AND action = 'refused'
     ORDER BY at DESC, entry_id DESC LIMIT $3`,
 };
-const PURGE = purging('audit_entries', ['user_id', 'at', 'entry_id'], 'at < $1');
-
 /** An entry before it is written. */
 export type NewAuditEntry = Omit<AuditEntryEntity, 'at'>;
 
@@ -76,7 +74,12 @@ export interface AuditQuery {
 
 @Injectable()
 export class AuditStore {
-  constructor(private readonly unitOfWork: UnitOfWork) {}
+  /** Deletes at most `limit` entries from before a time. */
+  readonly purge: Purge;
+
+  constructor(private readonly unitOfWork: UnitOfWork) {
+    this.purge = purging(unitOfWork, 'audit_entries', 'at');
+  }
 
   appending(at: Date, entries: readonly NewAuditEntry[]): PendingStatement {
     return { statement: INSERT, values: [at, ...columnsOf(entries)] };
@@ -95,11 +98,6 @@ export class AuditStore {
     return userId === null
       ? this.unitOfWork.query(LIST, values)
       : this.unitOfWork.query(LIST_OF_USER, [...values, userId]);
-  }
-
-  /** Deletes at most `limit` entries from before `before`, and returns their number. */
-  async purge(before: Date, limit: number): Promise<number> {
-    return (await this.unitOfWork.runOne(PURGE, [before, limit])).length;
   }
 }
 

@@ -4,7 +4,11 @@ import {
   Logger,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
+import type { QueryResultRow } from 'pg';
+import { Metrics } from '../metrics/metrics.js';
 import { warnUnlessOutage } from '../system/outage.js';
+import type { Statement } from './tx.js';
+import type { UnitOfWork } from './unit-of-work.js';
 
 const INTERVAL_MS = 10 * 60 * 1_000;
 /** How many rows one statement deletes: so few that nobody has to wait for it. */
@@ -12,8 +16,20 @@ const BATCH = 1_000;
 /** The most batches of one chore in one round. The rest waits for the next round. */
 const MOST_BATCHES = 100;
 
-/** Removes at most `limit` old rows and returns how many it removed. */
-export type Chore = (limit: number) => Promise<number>;
+const REMOVED = {
+  name: 'session_housekeeping_rows_removed_total',
+  help: 'Rows that were removed because their time was over, by what they were.',
+  labelNames: ['what'],
+};
+
+/** What one batch did. It may also have looked at rows that stay. */
+export interface Batch {
+  readonly looked: number;
+  readonly removed: number;
+}
+
+/** Removes at most `limit` old rows; it looks at no more. */
+export type Chore = (limit: number) => Promise<Batch>;
 
 /** Removes old rows in the background, in small batches. Several nodes may do so at once. */
 @Injectable()
@@ -24,9 +40,19 @@ export class Housekeeping implements OnApplicationBootstrap, BeforeApplicationSh
   private running: Promise<void> | undefined;
   private isStopping = false;
 
-  /** @param what what it removes, in words for the log */
+  constructor(private readonly metrics: Metrics) {
+    metrics.addCounter(REMOVED);
+  }
+
+  /** @param what what it removes, such as `access_tokens`: for the metric, and in words for the log */
   add(what: string, chore: Chore): void {
     this.chores.set(what, chore);
+    this.count(what, 0);
+  }
+
+  /** Counts rows that were removed. Modules that remove rows at times of their own call it, first with 0. */
+  count(what: string, removed: number): void {
+    this.metrics.count(REMOVED.name, { what }, removed);
   }
 
   onApplicationBootstrap(): void {
@@ -48,30 +74,67 @@ export class Housekeeping implements OnApplicationBootstrap, BeforeApplicationSh
   private async doAll(): Promise<void> {
     for (const [what, chore] of this.chores) {
       try {
-        for (let nth = 0; nth < MOST_BATCHES && !this.isStopping; nth += 1)
-          if ((await chore(BATCH)) < BATCH) break;
+        for (let nth = 0; nth < MOST_BATCHES && !this.isStopping; nth += 1) {
+          const { looked, removed } = await chore(BATCH);
+          this.count(what, removed);
+          if (looked < BATCH) break;
+        }
       } catch (error) {
-        warnUnlessOutage(this.logger, `Old ${what} could not be removed`, error);
+        warnUnlessOutage(this.logger, `Old ${what.replaceAll('_', ' ')} could not be removed`, error);
       }
     }
   }
 }
 
+/** What a batch did, and the time of the last row it looked at, as PostgreSQL writes it; `null` if there was none. */
+interface Passed extends Batch, QueryResultRow {
+  readonly last: string | null;
+}
+
+/** Removes rows from before a time. */
+export type Purge = (before: Date | number, limit: number, ...others: unknown[]) => Promise<Batch>;
+
+/** A batch begins where the last but one ended. */
+const BATCHES_BEHIND = 2;
+
 /**
- * A statement that deletes at most `$2` rows of a table that meet a condition on `$1`. Rows that another node has
- * locked are skipped.
+ * Runs a statement that removes at most `$2` rows from before `$1`, the oldest first, beginning at `$3`, and returns
+ * one row: `looked`, `removed` and `last`. An index keeps the entries of removed rows until a later scan passes them
+ * and marks them, which it cannot do while a transaction runs that began earlier, such as a backup. So a batch passes
+ * what the last one has removed, but not everything before that: otherwise each would cost more than the last. When
+ * nothing is left it begins at the start again, for rows that were skipped.
+ * @param start what no row is below
+ */
+export function inSteps(unitOfWork: UnitOfWork, statement: Statement, start: string): Purge {
+  let behind: string[] = [];
+  return async (before, limit, ...others) => {
+    const from = behind.length < BATCHES_BEHIND ? start : behind[0]!;
+    const [passed] = await unitOfWork.runOne<Passed>(statement, [before, limit, from, ...others]);
+    const { looked, removed, last } = passed!;
+    behind = looked < limit || last === null ? [] : [...behind, last].slice(-BATCHES_BEHIND);
+    return { looked, removed };
+  };
+}
+
+const STARTS = { timestamptz: '-infinity', bigint: '0' };
+
+/**
+ * Deletes rows of a table whose `column` is below a limit. Rows that another node has locked are skipped. It reads the
+ * index on the column in its order, and finds the rows again by their place: joined by their keys, or without an
+ * order, the planner reads the whole table or all that is old.
  */
 export function purging(
+  unitOfWork: UnitOfWork,
   table: string,
-  key: readonly string[],
-  condition: string,
-): { name: string; text: string } {
-  const columns = key.join(', ');
-  const same = key.map((column) => `t.${column} = old.${column}`).join(' AND ');
-  return {
-    name: `${table}_purge`,
-    text: `
-      WITH old AS MATERIALIZED (SELECT ${columns} FROM ${table} WHERE ${condition} LIMIT $2 FOR UPDATE SKIP LOCKED)
-      DELETE FROM ${table} t USING old WHERE ${same} RETURNING 1`,
-  };
+  column: string,
+  type: keyof typeof STARTS = 'timestamptz',
+): Purge {
+  const text = `
+    WITH removed AS (
+      DELETE FROM ${table} WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM ${table} WHERE ${column} < $1::${type} AND ${column} >= $3::${type}
+        ORDER BY ${column} LIMIT $2 FOR UPDATE SKIP LOCKED))
+      RETURNING ${column} AS at)
+    SELECT count(*)::int AS looked, count(*)::int AS removed, max(at)::text AS last FROM removed`;
+  return inSteps(unitOfWork, { name: `${table}_purge`, text }, STARTS[type]);
 }

@@ -4,9 +4,6 @@ import { Housekeeping, purging } from '../database/housekeeping.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { Clock } from '../system/clock.js';
 
-const PURGE_CHANGES = purging('device_list_changes', ['user_id', 'position'], 'position < $1::bigint');
-const PURGE_REPLACED_KEYS = purging('cross_signing_keys', ['user_id', 'public_key'], 'replaced_at < $1');
-
 /**
  * Removes changes of device lists, and replaced cross-signing keys, once they are older than `DEVICE_LIST_RETENTION`.
  * By then every client that follows the lists knows the new keys, so a device may have an old key as its ID.
@@ -15,11 +12,9 @@ const PURGE_REPLACED_KEYS = purging('cross_signing_keys', ['user_id', 'public_ke
 export class KeysHousekeeping {
   constructor(housekeeping: Housekeeping, unitOfWork: UnitOfWork, clock: Clock, environment: Environment) {
     const before = () => clock.now().getTime() - environment.deviceListRetentionMs;
-    housekeeping.add('changes of device lists', async (limit) => {
-      return (await unitOfWork.runOne(PURGE_CHANGES, [Math.max(0, before()) * 1_000, limit])).length;
-    });
-    housekeeping.add('replaced cross-signing keys', async (limit) => {
-      return (await unitOfWork.runOne(PURGE_REPLACED_KEYS, [new Date(before()), limit])).length;
-    });
+    const changes = purging(unitOfWork, 'device_list_changes', 'position', 'bigint');
+    const replacedKeys = purging(unitOfWork, 'cross_signing_keys', 'replaced_at');
+    housekeeping.add('device_list_changes', (limit) => changes(Math.max(0, before()) * 1_000, limit));
+    housekeeping.add('replaced_cross_signing_keys', (limit) => replacedKeys(new Date(before()), limit));
   }
 }

@@ -8,20 +8,15 @@ import { ClientsStore } from './clients/clients.store.js';
 const GRANT_KEPT_MS = 60 * 60_000;
 const CLIENT_KEPT_MS = 30 * 24 * 60 * 60_000;
 
-const PURGE_GRANTS = purging('oauth_grants', ['user_id', 'grant_digest'], 'expires_at < $1');
-const PURGE_DEVICE_GRANTS = purging('oauth_device_grants', ['device_code_digest'], 'expires_at < $1');
-
 /** Deletes expired grants, and clients that nobody uses. */
 @Injectable()
 export class OAuthHousekeeping {
   constructor(housekeeping: Housekeeping, unitOfWork: UnitOfWork, clock: Clock, clients: ClientsStore) {
     const ago = (ms: number) => new Date(clock.now().getTime() - ms);
-    housekeeping.add('grants', async (limit) => {
-      return (await unitOfWork.runOne(PURGE_GRANTS, [ago(GRANT_KEPT_MS), limit])).length;
-    });
-    housekeeping.add('device codes', async (limit) => {
-      return (await unitOfWork.runOne(PURGE_DEVICE_GRANTS, [ago(GRANT_KEPT_MS), limit])).length;
-    });
-    housekeeping.add('clients', (limit) => clients.purge(ago(CLIENT_KEPT_MS), limit));
+    const grants = purging(unitOfWork, 'oauth_grants', 'expires_at');
+    const deviceGrants = purging(unitOfWork, 'oauth_device_grants', 'expires_at');
+    housekeeping.add('oauth_grants', (limit) => grants(ago(GRANT_KEPT_MS), limit));
+    housekeeping.add('device_codes', (limit) => deviceGrants(ago(GRANT_KEPT_MS), limit));
+    housekeeping.add('oauth_clients', (limit) => clients.purge(ago(CLIENT_KEPT_MS), limit, clock.now()));
   }
 }

@@ -1,4 +1,6 @@
 import { Injectable } from '@nestjs/common';
+import type { QueryResultRow } from 'pg';
+import { inSteps, type Purge } from '../database/housekeeping.js';
 import type { PendingStatement, Statement } from '../database/tx.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { Entropy } from '../system/entropy.js';
@@ -28,6 +30,9 @@ export type LeasedDelivery = Pick<
   | 'occurredAt'
   | 'attempts'
 > & { readonly lease: string };
+
+/** Where a delivery stands among all deliveries. */
+export type Place = Pick<EventDeliveryEntity, 'userId' | 'subscriber' | 'position' | 'ordinal'>;
 
 /** Counts and lists look at no more rows than this, so that no request waits for millions. */
 const LOOKED_AT = 10_000;
@@ -144,35 +149,56 @@ const WANTED: Statement = {
   name: 'outbox_wanted',
   text: 'SELECT DISTINCT event FROM event_subscriptions',
 };
-/** Changes a limited number of rows, and skips those that another node is changing. */
+/**
+ * Changes a limited number of rows, and skips those that another node is changing. It finds them again by their place:
+ * joined by their key, the planner may read the whole table.
+ */
 const batch = (name: string, where: string, change: string): Statement => ({
   name,
   text: `
-    WITH picked AS MATERIALIZED (
-      SELECT user_id, subscriber, position, ordinal, event_id FROM event_deliveries d
-      WHERE ${where} LIMIT $2 FOR UPDATE SKIP LOCKED)
     ${change}
-    WHERE (d.user_id, d.subscriber, d.position, d.ordinal, d.event_id)
-      = (picked.user_id, picked.subscriber, picked.position, picked.ordinal, picked.event_id)
+    WHERE d.ctid = ANY (ARRAY(SELECT d.ctid FROM event_deliveries d WHERE ${where} LIMIT $2 FOR UPDATE SKIP LOCKED))
     RETURNING 1`,
 });
 const IS_SUBSCRIBED = `EXISTS (
         SELECT FROM event_subscriptions s WHERE s.subscriber = d.subscriber AND s.event = d.event)`;
-const DELETE = 'DELETE FROM event_deliveries d USING picked';
-const BURY_UNWANTED = batch(
-  'outbox_bury_unwanted',
-  `state = 'pending' AND NOT ${IS_SUBSCRIBED}`,
-  `UPDATE event_deliveries d SET state = 'buried', settled_at = $1, lease = NULL,
-      last_error = 'Nobody is subscribed any more'
-    FROM picked`,
-);
+const DELETE = 'DELETE FROM event_deliveries d';
+const BURY_UNWANTED: Statement = {
+  name: 'outbox_bury_unwanted',
+  text: `
+    WITH page AS MATERIALIZED (
+      SELECT ctid, user_id, subscriber, position, ordinal, event FROM event_deliveries
+      WHERE state = 'pending' AND (user_id, subscriber, position, ordinal) > ($3, $4, $5, $6)
+      ORDER BY user_id, subscriber, position, ordinal LIMIT $2
+    ), unwanted AS MATERIALIZED (
+      SELECT ctid FROM event_deliveries
+      WHERE ctid = ANY (ARRAY(SELECT d.ctid FROM page d WHERE NOT ${IS_SUBSCRIBED}))
+      FOR UPDATE SKIP LOCKED
+    ), buried AS (
+      UPDATE event_deliveries SET state = 'buried', settled_at = $1, lease = NULL,
+        last_error = 'Nobody is subscribed any more'
+      WHERE ctid = ANY (ARRAY(SELECT ctid FROM unwanted))
+    )
+    SELECT user_id AS "userId", subscriber, position, ordinal FROM page
+    ORDER BY user_id DESC, subscriber DESC, position DESC, ordinal DESC LIMIT 1`,
+};
 // The state is a literal here and below, because otherwise the planner could not use the partial index.
-const PURGE_DELIVERED = batch('outbox_purge_delivered', `state = 'delivered' AND settled_at < $1`, DELETE);
-const PURGE_BURIED = batch('outbox_purge_buried', `state = 'buried' AND settled_at < $1`, DELETE);
+// Without the order, each batch would read everything that is old.
+const purge = (state: 'delivered' | 'buried'): Statement => ({
+  name: `outbox_purge_${state}`,
+  text: `
+    WITH removed AS (
+      DELETE FROM event_deliveries WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM event_deliveries WHERE state = '${state}' AND settled_at < $1 AND settled_at >= $3
+        ORDER BY settled_at LIMIT $2 FOR UPDATE SKIP LOCKED))
+      RETURNING settled_at)
+    SELECT count(*)::int AS looked, count(*)::int AS removed, max(settled_at)::text AS last FROM removed`,
+});
+const PURGE = { delivered: purge('delivered'), buried: purge('buried') };
 const REPLAY_ALL = batch(
   'outbox_replay_all',
   `state = 'buried' AND subscriber = $1 AND ${IS_SUBSCRIBED}`,
-  `UPDATE event_deliveries d SET state = 'pending', attempts = 0, next_attempt_at = $3, settled_at = NULL FROM picked`,
+  `UPDATE event_deliveries d SET state = 'pending', attempts = 0, next_attempt_at = $3, settled_at = NULL`,
 );
 const COLUMNS = `
   user_id AS "userId", subscriber, event_id AS "eventId", event, payload, occurred_at AS "occurredAt", state, attempts,
@@ -297,11 +323,7 @@ const HASTEN: Statement = {
     RETURNING 1`,
 };
 
-const HASTEN_SOME = batch(
-  'outbox_hasten_some',
-  WAITS,
-  'UPDATE event_deliveries d SET next_attempt_at = $3 FROM picked',
-);
+const HASTEN_SOME = batch('outbox_hasten_some', WAITS, 'UPDATE event_deliveries d SET next_attempt_at = $3');
 
 /** An overdue event that does not wait for an earlier one. */
 export interface StuckEvent {
@@ -312,10 +334,16 @@ export interface StuckEvent {
 /** The SQL of the outbox. */
 @Injectable()
 export class OutboxStore {
+  /** They delete at most `limit` deliveries that were settled so before a time. */
+  readonly purges: Readonly<Record<'delivered' | 'buried', Purge>>;
+
   constructor(
     private readonly unitOfWork: UnitOfWork,
     private readonly entropy: Entropy,
-  ) {}
+  ) {
+    const inOrder = (state: 'delivered' | 'buried') => inSteps(unitOfWork, PURGE[state], '-infinity');
+    this.purges = { delivered: inOrder('delivered'), buried: inOrder('buried') };
+  }
 
   appending(deliveries: readonly NewDelivery[], occurredAt: Date): PendingStatement {
     return {
@@ -439,19 +467,17 @@ export class OutboxStore {
     return (await this.unitOfWork.runOne(FORGET_SUBSCRIBERS, [before])).length;
   }
 
-  /** Buries at most `limit` deliveries without a subscription; returns their number. Reads every pending delivery. */
-  async buryUnwanted(now: Date, limit: number): Promise<number> {
-    return (await this.unitOfWork.runOne(BURY_UNWANTED, [now, limit])).length;
-  }
-
-  /** Deletes at most `limit` deliveries that were delivered before `before`, and returns their number. */
-  async purgeDelivered(before: Date, limit: number): Promise<number> {
-    return (await this.unitOfWork.runOne(PURGE_DELIVERED, [before, limit])).length;
-  }
-
-  /** Deletes at most `limit` deliveries that were buried before `before`, and returns their number. */
-  async purgeBuried(before: Date, limit: number): Promise<number> {
-    return (await this.unitOfWork.runOne(PURGE_BURIED, [before, limit])).length;
+  /**
+   * Looks at the next `limit` pending deliveries after a place, and buries those without a subscription. Returns the
+   * place of the last one; `null` if there was none.
+   */
+  async buryUnwanted(
+    now: Date,
+    limit: number,
+    { userId, subscriber, position, ordinal }: Place,
+  ): Promise<Place | null> {
+    const values = [now, limit, userId, subscriber, position, ordinal];
+    return (await this.unitOfWork.runOne<Place & QueryResultRow>(BURY_UNWANTED, values))[0] ?? null;
   }
 
   /**

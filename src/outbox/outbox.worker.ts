@@ -5,10 +5,11 @@ import {
   type OnApplicationBootstrap,
 } from '@nestjs/common';
 import { Environment } from '../config/environment.js';
+import { Housekeeping } from '../database/housekeeping.js';
 import { Clock } from '../system/clock.js';
 import { warnUnlessOutage } from '../system/outage.js';
 import { type Lane, LaneMaker } from './lane.js';
-import { OutboxStore } from './outbox.store.js';
+import { OutboxStore, type Place } from './outbox.store.js';
 import { Subscribers } from './subscribers.js';
 
 /** How often a node renews its subscriptions and deletes old deliveries. */
@@ -20,6 +21,10 @@ const SWEEP_MS = 60 * HOUSEKEEPING_MS;
 const BATCH = 5_000;
 /** Limit for each kind of work; the rest waits for the next time. */
 const MOST_BATCHES = 50;
+const START: Place = { userId: '', subscriber: '', position: '0', ordinal: 0 };
+
+/** What the metric calls old deliveries. */
+const WHAT = { delivered: 'delivered_events', buried: 'buried_events' } as const;
 
 /**
  * Delivers events to subscribers. It starts with the commit of an event on this node, and every `EVENT_POLL_INTERVAL`
@@ -34,6 +39,7 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
   private timers: readonly NodeJS.Timeout[] = [];
   private readonly underWay = new Map<string, Promise<void>>();
   private sweptAt = 0;
+  private sweptTo = START;
   private isStopping = false;
 
   constructor(
@@ -42,7 +48,10 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
     private readonly laneMaker: LaneMaker,
     private readonly environment: Environment,
     private readonly clock: Clock,
-  ) {}
+    private readonly housekeeping: Housekeeping,
+  ) {
+    for (const what of Object.values(WHAT)) housekeeping.count(what, 0);
+  }
 
   async onApplicationBootstrap(): Promise<void> {
     this.laneMaker.arrivals.whenHastened(() => this.kick());
@@ -104,12 +113,10 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
       const now = this.clock.now();
       const ago = (ms: number) => new Date(now.getTime() - ms);
       const ended = (await this.subscribe()) + (await this.store.forgetSubscribers(ago(eventRetentionMs)));
-      if (ended > 0) this.sweptAt = 0;
-      await this.inBatches(() => this.store.purgeDelivered(ago(eventRetentionMs), BATCH));
-      await this.inBatches(() => this.store.purgeBuried(ago(eventBuriedRetentionMs), BATCH));
-      if (now.getTime() - this.sweptAt < SWEEP_MS) return;
-      await this.inBatches(() => this.store.buryUnwanted(now, BATCH));
-      this.sweptAt = now.getTime();
+      if (ended > 0) [this.sweptAt, this.sweptTo] = [0, START];
+      await this.purge('delivered', ago(eventRetentionMs));
+      await this.purge('buried', ago(eventBuriedRetentionMs));
+      if (now.getTime() - this.sweptAt >= SWEEP_MS) await this.sweep(now);
     });
   }
 
@@ -124,8 +131,24 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
     return ended;
   }
 
-  private async inBatches(work: () => Promise<number>): Promise<void> {
-    for (let nth = 0; nth < MOST_BATCHES && !this.isStopping; nth += 1) if ((await work()) < BATCH) return;
+  private async purge(state: 'delivered' | 'buried', before: Date): Promise<void> {
+    for (let nth = 0; nth < MOST_BATCHES && !this.isStopping; nth += 1) {
+      const { removed } = await this.store.purges[state](before, BATCH);
+      this.housekeeping.count(WHAT[state], removed);
+      if (removed < BATCH) return;
+    }
+  }
+
+  /** Buries deliveries without a subscription. What is left after the last batch is looked at the next time. */
+  private async sweep(now: Date): Promise<void> {
+    for (let nth = 0; nth < MOST_BATCHES && !this.isStopping; nth += 1) {
+      const last = await this.store.buryUnwanted(now, BATCH, this.sweptTo);
+      this.sweptTo = last ?? START;
+      if (last === null) {
+        this.sweptAt = now.getTime();
+        return;
+      }
+    }
   }
 
   /** Runs one work of a kind at a time. Callers that come meanwhile share it. */

@@ -4,20 +4,15 @@ import { UnitOfWork } from '../database/unit-of-work.js';
 import { Clock } from '../system/clock.js';
 import { EXPIRED_TOKEN_KEPT_MS } from './session.rules.js';
 
-const PURGE_ACCESS_TOKENS = purging('access_tokens', ['user_id', 'token_digest'], 'expires_at < $1');
-const PURGE_LOGIN_TOKENS = purging('login_tokens', ['user_id', 'token_digest'], 'expires_at < $1');
-
 /** Removes tokens that are no longer of use. The record of their sessions is kept as long as the device. */
 @Injectable()
 export class SessionHousekeeping {
   constructor(housekeeping: Housekeeping, unitOfWork: UnitOfWork, clock: Clock) {
-    const now = () => clock.now().getTime();
-    housekeeping.add('access tokens', async (limit) => {
-      const before = new Date(now() - EXPIRED_TOKEN_KEPT_MS);
-      return (await unitOfWork.runOne(PURGE_ACCESS_TOKENS, [before, limit])).length;
-    });
-    housekeeping.add('login tokens', async (limit) => {
-      return (await unitOfWork.runOne(PURGE_LOGIN_TOKENS, [new Date(now()), limit])).length;
-    });
+    const accessTokens = purging(unitOfWork, 'access_tokens', 'expires_at');
+    const loginTokens = purging(unitOfWork, 'login_tokens', 'expires_at');
+    housekeeping.add('access_tokens', (limit) =>
+      accessTokens(new Date(clock.now().getTime() - EXPIRED_TOKEN_KEPT_MS), limit),
+    );
+    housekeeping.add('login_tokens', (limit) => loginTokens(clock.now(), limit));
   }
 }

@@ -3,14 +3,11 @@ import { Housekeeping, purging } from '../database/housekeeping.js';
 import { UnitOfWork } from '../database/unit-of-work.js';
 import { Clock } from '../system/clock.js';
 
-const PURGE = purging('uia_sessions', ['user_id', 'session_id'], 'expires_at < $1');
-
 /** Deletes expired challenges. */
 @Injectable()
 export class UiaHousekeeping {
   constructor(housekeeping: Housekeeping, unitOfWork: UnitOfWork, clock: Clock) {
-    housekeeping.add('challenges', async (limit) => {
-      return (await unitOfWork.runOne(PURGE, [clock.now(), limit])).length;
-    });
+    const purge = purging(unitOfWork, 'uia_sessions', 'expires_at');
+    housekeeping.add('challenges', (limit) => purge(clock.now(), limit));
   }
 }

@@ -1,8 +1,36 @@
 import { describe, expect, it } from 'vitest';
 import { Housekeeping } from '../../src/database/housekeeping.js';
+import { Metrics } from '../../src/metrics/metrics.js';
+import { OutboxWorker } from '../../src/outbox/outbox.worker.js';
 import { useApp } from '../support/test-app.js';
 
-const app = useApp({ variables: { DEVICE_LIST_RETENTION: '30d', AUDIT_RETENTION: '30d' } });
+const app = useApp({
+  variables: { METRICS_PORT: '0', DEVICE_LIST_RETENTION: '30d', AUDIT_RETENTION: '30d' },
+});
+
+/** How many rows have been removed, by what they were, as the metrics say. */
+async function removed(): Promise<Record<string, number>> {
+  const lines = (await app().nest.get(Metrics).text()).matchAll(
+    /^session_housekeeping_rows_removed_total\{what="(\w+)"\} (\d+)$/gm,
+  );
+  return Object.fromEntries([...lines].map(([, what, count]) => [what!, Number(count)]));
+}
+
+const NOTHING_REMOVED = {
+  access_tokens: 0,
+  audit_entries: 0,
+  browser_sessions: 0,
+  buried_events: 0,
+  challenges: 0,
+  delivered_events: 0,
+  device_codes: 0,
+  device_list_changes: 0,
+  login_tokens: 0,
+  oauth_clients: 0,
+  oauth_grants: 0,
+  rate_limit_counters: 0,
+  replaced_cross_signing_keys: 0,
+};
 
 const OLD = `now() - interval '40 days'`;
 const YOUNG = 'now()';
@@ -19,7 +47,8 @@ const rows = (n: string): Record<string, (at: string) => string> => ({
 });
 
 describe('Housekeeping', () => {
-  it('deletes all old rows of every kind, and no others', async () => {
+  it('deletes all old rows of every kind, and no others, and counts what it deletes from zero', async () => {
+    expect(await removed()).toEqual(NOTHING_REMOVED);
     await app().sql(`INSERT INTO accounts (user_id, created_at) VALUES ('@a:x', now())`);
     await app().sql(`INSERT INTO devices (user_id, device_id, created_at) VALUES ('@a:x', 'D', now())`);
     await app().sql(`INSERT INTO device_lists (user_id, position) VALUES ('@a:x', 1)`);
@@ -41,6 +70,52 @@ describe('Housekeeping', () => {
       ['cross_signing_keys', 3],
       ['rate_limits', 3],
     ]);
+    expect(await removed()).toEqual({
+      ...NOTHING_REMOVED,
+      access_tokens: 2500,
+      login_tokens: 2500,
+      challenges: 2500,
+      device_list_changes: 2500,
+      replaced_cross_signing_keys: 2500,
+      rate_limit_counters: 2500,
+    });
+  });
+
+  it('counts the clients that it deletes, not those that it looks at', async () => {
+    const before = await removed();
+    await app().sql(`
+      INSERT INTO oauth_clients SELECT 'old ' || n, '{}', ${OLD}, ${OLD} FROM generate_series(1, 1500) AS n`);
+    // A grant that is still in force keeps its client.
+    await app().sql(`
+      INSERT INTO oauth_grants (user_id, grant_digest, client_id, scope, device_id, issued_at, expires_at)
+      SELECT '@a:x', sha256(n::text::bytea), 'old ' || n, 's', 'D', now(), now() + interval '1 day'
+      FROM generate_series(1, 1100) AS n`);
+    await app().nest.get(Housekeeping).run();
+    expect((await removed())['oauth_clients']! - before['oauth_clients']!).toBe(400);
+    const left = await app().sql(`
+      SELECT count(*)::int, count(*) FILTER (WHERE last_used_at > now() - interval '1 day')::int AS renewed
+      FROM oauth_clients`);
+    expect(left).toEqual([{ count: 1100, renewed: 1100 }]);
+  });
+
+  it('counts the events that the outbox deletes', async () => {
+    const before = await removed();
+    for (const [state, count] of [
+      ['delivered', 5],
+      ['buried', 7],
+    ] as const)
+      await app().sql(`
+        INSERT INTO event_deliveries
+          (user_id, subscriber, position, ordinal, event_id, event, payload, occurred_at, state, attempts,
+           next_attempt_at, settled_at)
+        SELECT '@a:x', 'team', n, 1, '${state} ' || n, 'devices.deleted', '{}', t.at, '${state}', 1, t.at, t.at
+        FROM generate_series(1, ${count}) AS n, (SELECT now() - interval '400 days' AS at) AS t`);
+    await app().nest.get(OutboxWorker).keepHouse();
+    expect(await removed()).toEqual({
+      ...before,
+      delivered_events: before['delivered_events']! + 5,
+      buried_events: before['buried_events']! + 7,
+    });
   });
 
   it('continues with the other chores when one fails', async () => {
@@ -49,7 +124,10 @@ describe('Housekeeping', () => {
     housekeeping.add('first', async () => {
       throw new Error('no');
     });
-    housekeeping.add('second', async () => done.push('second') && 0);
+    housekeeping.add('second', async () => {
+      done.push('second');
+      return { looked: 0, removed: 0 };
+    });
     await housekeeping.run();
     expect(done).toEqual(['second']);
   });

@@ -5,6 +5,7 @@ const LONGEST = [
   'package/extending',
   'chromium/flows',
   'chromium/looks',
+  'database/growth',
   'scenario/endings',
   'scenario/database-outage',
   'package/peers',

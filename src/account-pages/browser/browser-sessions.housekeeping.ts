@@ -3,14 +3,11 @@ import { Housekeeping, purging } from '../../database/housekeeping.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { Clock } from '../../system/clock.js';
 
-const PURGE = purging('browser_sessions', ['user_id', 'session_digest'], 'expires_at < $1');
-
 /** Deletes expired sessions of browsers. */
 @Injectable()
 export class BrowserSessionsHousekeeping {
   constructor(housekeeping: Housekeeping, unitOfWork: UnitOfWork, clock: Clock) {
-    housekeeping.add('browser sessions', async (limit) => {
-      return (await unitOfWork.runOne(PURGE, [clock.now(), limit])).length;
-    });
+    const purge = purging(unitOfWork, 'browser_sessions', 'expires_at');
+    housekeeping.add('browser_sessions', (limit) => purge(clock.now(), limit));
   }
 }

@@ -27,7 +27,7 @@ export class EventSubscriptions1764030000000 implements MigrationInterface {
         CONSTRAINT event_subscribers_pkey PRIMARY KEY (name)
       );
       INSERT INTO event_subscribers (name, events, seen_at)
-        SELECT subscriber, array_agg(event), max(seen_at) FROM event_subscriptions GROUP BY subscriber;
+        SELECT subscriber, array_agg(event ORDER BY event), max(seen_at) FROM event_subscriptions GROUP BY subscriber;
       DROP TABLE event_subscriptions;
     `);
   }

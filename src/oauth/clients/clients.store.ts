@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { purging } from '../../database/housekeeping.js';
+import { type Batch, inSteps, type Purge } from '../../database/housekeeping.js';
 import type { Statement } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import type { ClientMetadata } from './client-metadata.rules.js';
@@ -38,19 +38,38 @@ const TOUCH: Statement = {
     UPDATE oauth_clients SET last_used_at = $2
     WHERE client_id = $1 AND last_used_at < $2::timestamptz - interval '1 day'`,
 };
-const PURGE = purging(
-  'oauth_clients',
-  ['client_id'],
-  `last_used_at < $1
-    AND NOT EXISTS (SELECT FROM refresh_tokens r WHERE r.oauth_client_id = oauth_clients.client_id)
-    AND NOT EXISTS (SELECT FROM oauth_grants g WHERE g.client_id = oauth_clients.client_id)
-    AND NOT EXISTS (SELECT FROM oauth_device_grants g WHERE g.client_id = oauth_clients.client_id)`,
-);
+// A client with a session or a grant is in use now. If it stayed old, each batch would look at all of these again.
+// The subqueries have a limit, because otherwise the planner may read the whole of what they look into.
+const PURGE: Statement = {
+  name: 'oauth_clients_purge',
+  text: `
+    WITH old AS MATERIALIZED (
+      SELECT ctid, client_id, last_used_at FROM oauth_clients WHERE last_used_at < $1 AND last_used_at >= $3
+      ORDER BY last_used_at LIMIT $2 FOR UPDATE SKIP LOCKED
+    ), looked AS MATERIALIZED (
+      SELECT ctid, last_used_at, coalesce(
+        (SELECT true FROM refresh_tokens r WHERE r.oauth_client_id = old.client_id LIMIT 1),
+        (SELECT true FROM oauth_grants g WHERE g.client_id = old.client_id LIMIT 1),
+        (SELECT true FROM oauth_device_grants g WHERE g.client_id = old.client_id LIMIT 1), false) AS is_used
+      FROM old
+    ), kept AS (
+      UPDATE oauth_clients SET last_used_at = $4
+      WHERE ctid = ANY (ARRAY(SELECT ctid FROM looked WHERE is_used))
+    ), removed AS (
+      DELETE FROM oauth_clients WHERE ctid = ANY (ARRAY(SELECT ctid FROM looked WHERE NOT is_used)) RETURNING 1
+    )
+    SELECT count(*)::int AS looked, (SELECT count(*)::int FROM removed) AS removed, max(last_used_at)::text AS last
+    FROM looked`,
+};
 
 /** The SQL of clients. */
 @Injectable()
 export class ClientsStore {
-  constructor(private readonly unitOfWork: UnitOfWork) {}
+  private readonly purgeOld: Purge;
+
+  constructor(private readonly unitOfWork: UnitOfWork) {
+    this.purgeOld = inSteps(unitOfWork, PURGE, '-infinity');
+  }
 
   /** Stores the client unless it is known; returns when it was first registered. */
   async register(clientId: string, metadata: ClientMetadata, now: Date): Promise<Date> {
@@ -73,8 +92,11 @@ export class ClientsStore {
     await this.unitOfWork.runOne(TOUCH, [clientId, now]);
   }
 
-  /** Deletes at most `limit` clients that nobody has used since `before`, and returns their number. */
-  async purge(before: Date, limit: number): Promise<number> {
-    return (await this.unitOfWork.runOne(PURGE, [before, limit])).length;
+  /**
+   * Looks at no more than `limit` clients that nobody has used since `before`. Deletes those without a session or a
+   * grant, and records that the others are in use.
+   */
+  purge(before: Date, limit: number, now: Date): Promise<Batch> {
+    return this.purgeOld(before, limit, now);
   }
 }
