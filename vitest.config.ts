@@ -17,6 +17,8 @@ export default defineConfig({
       ...(process.env['SYNAPSE'] && process.env['NGINX'] ? [] : ['test/synapse/**']),
       ...(process.env['CHROMIUM'] ? [] : ['test/chromium/**']),
       ...(process.env['PROMTOOL'] ? [] : ['test/deploy/promtool/**']),
+      ...(process.env['SYSTEMD_ANALYZE'] ? [] : ['test/deploy/systemd/**']),
+      ...(process.env['KUBECTL'] ? [] : ['test/deploy/kustomize/**']),
     ],
     // Examples know the package by its name: what was built stands for what would be installed.
     alias: {

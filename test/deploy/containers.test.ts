@@ -5,8 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { environmentSchema } from '../../src/config/environment.js';
 import { SECRET_FILES } from '../../src/config/secrets.js';
+import { file } from '../support/deployment.js';
 
-const file = (name: string) => readFile(new URL(`../../${name}`, import.meta.url), 'utf8');
 const compose = async () => parse(await file('docker-compose.yml'));
 
 describe('docker-compose.yml', () => {
@@ -52,17 +52,6 @@ describe('docker-compose.yml', () => {
 });
 
 describe('deploy/synapse', () => {
-  it('sets only variables that exist, in Compose and for systemd', async () => {
-    const { services } = parse(await file('deploy/synapse/docker-compose.yml'));
-    const unit = await file('deploy/synapse/matrix-session.service');
-    const [, ofUnit = ''] = /^Environment=(.*)$/m.exec(unit) ?? [];
-    const { PGPASSWORD: _, ...variables } = services.sessions.environment;
-    const names = [...Object.keys(variables), ...ofUnit.split(' ').map((pair) => pair.split('=')[0])];
-    for (const name of names)
-      expect([...Object.keys(environmentSchema.shape), ...SECRET_FILES]).toContain(name);
-    expect(names).toContain('HOMESERVER_URL');
-  });
-
   it('runs the tested version of Synapse', async () => {
     const { services } = parse(await file('deploy/synapse/docker-compose.yml'));
     const [, version] = /matrix-synapse==([\d.]+)/.exec(await file('.ci/run')) ?? [];
