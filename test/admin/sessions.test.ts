@@ -286,7 +286,10 @@ describe('A job', () => {
         .toReversed(),
     );
     const store = app().nest.get(EndingJobsStore, { strict: false });
-    expect(await store.purge(new Date(app().clock.now().getTime() + 1_000), 2)).toBe(2);
+    expect(await store.purge(new Date(app().clock.now().getTime() + 1_000), 2)).toEqual({
+      looked: 2,
+      removed: 2,
+    });
     expect(await list()).toHaveLength(before.length - 2);
     await admin.get('/jobs/job_none').expect(404);
   });

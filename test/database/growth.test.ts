@@ -93,6 +93,10 @@ const GROWING: Record<string, Growing> = {
     row: `(device_code_digest, user_code, client_id, scope, device_id, state, address, issued_at, expires_at, interval_ms)
       SELECT ${DIGEST}, n, 'c1', 's', 'D', 'pending', 'a', ${AT}, ${AT}, 5000`,
   },
+  ending_jobs: {
+    ...half('ending_jobs', SOME),
+    row: `(job_id, filter, actor, state, created_at, updated_at, finished_at) SELECT n, '{}', 'a', 'done', ${AT}, ${AT}, ${AT}`,
+  },
   browser_sessions: {
     ...half('browser_sessions', SOME),
     row: `(user_id, session_digest, created_at, authenticated_at, seen_at, expires_at) SELECT ${USER}, ${DIGEST}, ${AT}, ${AT}, ${AT}, ${AT}`,

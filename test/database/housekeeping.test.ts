@@ -25,6 +25,7 @@ const NOTHING_REMOVED = {
   delivered_events: 0,
   device_codes: 0,
   device_list_changes: 0,
+  ending_jobs: 0,
   login_tokens: 0,
   oauth_clients: 0,
   oauth_grants: 0,

@@ -151,6 +151,10 @@ const STEPS: Readonly<Record<string, Step>> = {
       UPDATE refresh_tokens SET oauth_client_id = 'client_id 1', oauth_scope = 's', session_digest = '\\x01';
       UPDATE access_tokens SET is_oauth = true`,
   },
+  Administration1764120000000: {
+    adds: ['ending_jobs', 'registration_tokens'],
+    filledIn: { 'accounts.is_admin': ['false'] },
+  },
 };
 
 /** Runs `work` on a database to which these migrations, and no later ones, are applied by TypeORM. */

@@ -63,6 +63,7 @@ const ROW_OF: Record<string, string> = {
   cross_signing_keys: `(user_id, public_key, usage, key, uploaded_at) SELECT ${USER}, 'P', 'master', '{}', now()`,
   event_deliveries: `(user_id, subscriber, position, ordinal, event_id, event, payload, occurred_at, state, attempts, next_attempt_at, settled_at) SELECT ${USER}, 'other', n, 1, 'evt_' || n, 'devices.deleted', '{}', now(), CASE WHEN n % 100 = 0 THEN 'pending' WHEN n % 100 = 1 THEN 'buried' ELSE 'delivered' END, 1, now(), now()`,
   audit_entries: `(user_id, at, entry_id, action) SELECT ${USER}, now(), n, CASE WHEN n % 100 = 0 THEN 'refused' ELSE 'session_started' END`,
+  ending_jobs: `(job_id, filter, actor, state, created_at, updated_at, finished_at) SELECT n, '{}', 'a', 'done', now(), now(), now()`,
   device_list_changes: `(user_id, position, change) SELECT ${USER}, n, 'device_keys'`,
 };
 

@@ -7,7 +7,7 @@ export type JobState = (typeof JOB_STATES)[number];
 
 /** The order of an administrator to end all sessions that meet a filter, and how far it is. */
 @Entity('ending_jobs')
-@Index('ending_jobs_updated_idx', ['updatedAt'])
+@Index('ending_jobs_finished_idx', ['finishedAt'])
 export class EndingJobEntity {
   @PrimaryColumn({ name: 'job_id', type: 'text', primaryKeyConstraintName: 'ending_jobs_pkey' })
   jobId!: string;
@@ -47,6 +47,10 @@ export class EndingJobEntity {
 
   @Column({ name: 'updated_at', type: 'timestamptz' })
   updatedAt!: Date;
+
+  /** When it was done or cancelled; `null` while it runs. */
+  @Column({ name: 'finished_at', type: 'timestamptz', nullable: true })
+  finishedAt!: Date | null;
 
   /** The ID of the lease: a node that has lost it can no longer report progress. */
   @Column({ name: 'lease', type: 'text', nullable: true })

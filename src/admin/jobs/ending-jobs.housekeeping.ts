@@ -8,7 +8,7 @@ import { EndingJobsStore } from './ending-jobs.store.js';
 @Injectable()
 export class EndingJobsHousekeeping {
   constructor(housekeeping: Housekeeping, store: EndingJobsStore, clock: Clock, environment: Environment) {
-    housekeeping.add('jobs', (limit) =>
+    housekeeping.add('ending_jobs', (limit) =>
       store.purge(new Date(clock.now().getTime() - environment.auditRetentionMs), limit),
     );
   }

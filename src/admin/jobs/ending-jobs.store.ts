@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { purging } from '../../database/housekeeping.js';
+import { type Purge, purging } from '../../database/housekeeping.js';
 import type { Statement, Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import type { DeviceRef } from '../../events/devices-deleted.event.js';
@@ -9,7 +9,7 @@ import type { EndingJobEntity, JobState } from './ending-job.entity.js';
 
 const COLUMNS = `
   job_id AS "jobId", filter, reason, actor, origin, state, position, looked_at AS "lookedAt", ended, failed,
-  created_at AS "createdAt", updated_at AS "updatedAt", lease, leased_until AS "leasedUntil"`;
+  created_at AS "createdAt", updated_at AS "updatedAt", finished_at AS "finishedAt", lease, leased_until AS "leasedUntil"`;
 
 const INSERT: Statement = {
   name: 'ending_jobs_insert',
@@ -38,7 +38,8 @@ const ADVANCE: Statement = {
   name: 'ending_jobs_advance',
   text: `
     UPDATE ending_jobs SET position = $3, looked_at = looked_at + $4, ended = ended + $5, failed = failed + $6,
-      updated_at = $7, leased_until = $8, state = CASE WHEN $9 THEN 'done' ELSE state END
+      updated_at = $7, leased_until = $8, state = CASE WHEN $9 THEN 'done' ELSE state END,
+      finished_at = CASE WHEN $9 THEN $7::timestamptz END
     WHERE job_id = $1 AND lease = $2 AND state = 'running' RETURNING 1`,
 };
 const RELEASE: Statement = {
@@ -48,10 +49,10 @@ const RELEASE: Statement = {
 const SET_STATE: Statement = {
   name: 'ending_jobs_set_state',
   text: `
-    UPDATE ending_jobs SET state = $3, updated_at = $4, lease = NULL, leased_until = NULL
+    UPDATE ending_jobs SET state = $3, updated_at = $4, finished_at = CASE WHEN $3 <> 'running' THEN $4::timestamptz END,
+      lease = NULL, leased_until = NULL
     WHERE job_id = $1 AND state = $2 RETURNING ${COLUMNS}`,
 };
-const PURGE = purging('ending_jobs', ['job_id'], `state <> 'running' AND updated_at < $1`);
 
 /** Longer than a step takes: if another node takes the job over, its holder is dead. */
 const LEASE_MS = 60_000;
@@ -82,10 +83,15 @@ export interface LeasedJob extends EndingJobEntity {
 /** The SQL of jobs. */
 @Injectable()
 export class EndingJobsStore {
+  /** Removes jobs that have been done or cancelled for some time. */
+  readonly purge: Purge;
+
   constructor(
     private readonly unitOfWork: UnitOfWork,
     private readonly clock: Clock,
-  ) {}
+  ) {
+    this.purge = purging(unitOfWork, 'ending_jobs', 'finished_at');
+  }
 
   async insert(tx: Tx, { jobId, filter, reason, actor, origin }: NewJob): Promise<EndingJobEntity> {
     const rows = await tx.query<EndingJobEntity>(INSERT, [
@@ -138,10 +144,6 @@ export class EndingJobsStore {
   /** `null` if the job is in another state. */
   async setState(jobId: string, from: JobState, to: JobState, now: Date): Promise<EndingJobEntity | null> {
     return (await this.unitOfWork.runOne<EndingJobEntity>(SET_STATE, [jobId, from, to, now]))[0] ?? null;
-  }
-
-  async purge(before: Date, limit: number): Promise<number> {
-    return (await this.unitOfWork.runOne(PURGE, [before, limit])).length;
   }
 }
 

@@ -27,11 +27,12 @@ export class Administration1764120000000 implements MigrationInterface {
         failed bigint NOT NULL DEFAULT 0,
         created_at timestamptz NOT NULL,
         updated_at timestamptz NOT NULL,
+        finished_at timestamptz,
         lease text,
         leased_until timestamptz,
         CONSTRAINT ending_jobs_pkey PRIMARY KEY (job_id)
       );
-      CREATE INDEX ending_jobs_updated_idx ON ending_jobs (updated_at);
+      CREATE INDEX ending_jobs_finished_idx ON ending_jobs (finished_at);
     `);
   }
 
