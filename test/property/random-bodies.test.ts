@@ -18,10 +18,7 @@ type Endpoint = { method: (typeof METHODS)[number]; path: string };
 async function endpoints(): Promise<Endpoint[]> {
   const { body } = await app().http.get('/docs/openapi.json').expect(200);
   return Object.entries(body.paths as Record<string, Record<string, object>>).flatMap(([path, item]) =>
-    METHODS.filter((method) => method in item).map((method) => ({
-      method,
-      path: path.startsWith('/_matrix') || path.startsWith('/.well') ? path : `/_matrix/client/v3${path}`,
-    })),
+    METHODS.filter((method) => method in item).map((method) => ({ method, path })),
   );
 }
 

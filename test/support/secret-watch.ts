@@ -47,8 +47,9 @@ export class SecretWatch {
   }
 
   private add(secret: unknown): void {
-    // Words of a language, such as the password "password", may be logged for another reason.
-    if (typeof secret === 'string' && secret.length >= SHORTEST && !/^[a-z]{1,12}$/i.test(secret))
+    // Words of a language, such as the password "password", may be logged for another reason. So may user IDs, which
+    // random bodies hold everywhere.
+    if (typeof secret === 'string' && secret.length >= SHORTEST && !/^(?:[a-z]{1,12}|@.+:.+)$/i.test(secret))
       this.seen.add(secret);
   }
 }
