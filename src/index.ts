@@ -1,5 +1,6 @@
 // The public API: other teams may import this and nothing else.
 export { createApplication } from './application.js';
+export { runCommandLine } from './cli/run.js';
 export { AppModule } from './app.module.js';
 export type { Additions, AsyncComposition, Composition, Ports, Setup } from './composition.js';
 export { NoThreepids, ThreepidDirectory } from './accounts/threepid-directory.port.js';

@@ -52,7 +52,7 @@ export class NatsSubscriber implements Subscriber {
   /** One connection, which reconnects by itself. If the first attempt fails, the next delivery makes another. */
   private async connect(): Promise<NatsConnection> {
     if (this.isClosed) throw new Error('The connection to NATS is closed');
-    const mine = (this.connection ??= this.nats.connect(optionsOf(this.target.url)).then((connection) => {
+    const mine = (this.connection ??= this.nats.connect(natsOptions(this.target.url)).then((connection) => {
       this.watch(connection);
       return connection;
     }));
@@ -102,7 +102,8 @@ export class NatsSubscriber implements Subscriber {
   }
 }
 
-function optionsOf(url: URL): NodeConnectionOptions {
+/** How to connect to the server that `NATS_URL` names. */
+export function natsOptions(url: URL): NodeConnectionOptions {
   const [user, pass] = [decodeURIComponent(url.username), decodeURIComponent(url.password)];
   return {
     servers: [`${url.protocol}//${url.host}`],

@@ -1,4 +1,3 @@
-import { isatty } from 'node:tty';
 import type { LoggerService } from '@nestjs/common';
 import { type DestinationStream, type Logger as Pino, pino, stdTimeFunctions } from 'pino';
 import type { Environment } from '../config/environment.js';
@@ -26,7 +25,8 @@ export type LogSettings = Pick<Environment, 'production' | 'logLevel'>;
 export class ServiceLogger implements LoggerService {
   /** Lines of JSON are written in the background, so that a slow reader does not hold up requests. */
   static async open({ production, logLevel }: LogSettings, to?: DestinationStream): Promise<ServiceLogger> {
-    const destination = to ?? (production ? pino.destination({ fd: 1, sync: false }) : await readable());
+    const destination =
+      to ?? (production ? pino.destination({ fd: 1, sync: false }) : await readableLines(process.stdout));
     return new ServiceLogger(
       pino(
         {
@@ -101,11 +101,11 @@ export class ServiceLogger implements LoggerService {
   }
 }
 
-/** For people. Loaded only where it is used. */
-async function readable(): Promise<DestinationStream> {
+/** Lines for people. The library is loaded only where it is used. */
+export async function readableLines(destination: NodeJS.WriteStream): Promise<DestinationStream> {
   const { default: pretty } = await import('pino-pretty');
   return pretty({
-    colorize: isatty(1),
+    colorize: destination.isTTY === true,
     messageKey: 'message',
     translateTime: 'SYS:HH:MM:ss.l',
     // What the message of a request says already, and what is put into the message below.
@@ -113,7 +113,7 @@ async function readable(): Promise<DestinationStream> {
     messageFormat: (line) => wordsOf(line),
     singleLine: true,
     // Not the descriptor, so that test runners can tell whose output it is.
-    destination: process.stdout,
+    destination,
   });
 }
 

@@ -26,7 +26,7 @@ export interface WebhookDefaults {
 export class Webhook implements Subscriber {
   readonly name: string;
   readonly events: readonly string[];
-  private readonly url: string;
+  readonly url: string;
   /** The current key and, while it is being replaced, also the next or previous one. */
   private readonly keys: readonly Buffer[];
 

@@ -1,17 +1,13 @@
-import { readFileSync } from 'node:fs';
 import { Inject, Module, type OnModuleInit } from '@nestjs/common';
-import { parse } from 'yaml';
-import { z } from 'zod';
-import { Environment, EnvironmentError } from '../config/environment.js';
-import { EVENT_TYPES } from '../events/event-types.js';
+import { Environment } from '../config/environment.js';
 import { Subscribers } from '../outbox/subscribers.js';
-import { Webhook } from './webhook.js';
+import type { Webhook } from './webhook.js';
+import { webhooksOf } from './webhooks-file.js';
 
 const WEBHOOKS = 'WEBHOOKS';
-const file = z.strictObject({ webhooks: z.array(z.unknown()) }, { error: 'it holds a list of webhooks' });
 
 /** Posts events to the targets in `WEBHOOKS_FILE`. If the file is invalid, the service does not start. */
-@Module({ providers: [{ provide: WEBHOOKS, inject: [Environment], useFactory: load }] })
+@Module({ providers: [{ provide: WEBHOOKS, inject: [Environment], useFactory: webhooksOf }] })
 export class WebhooksModule implements OnModuleInit {
   constructor(
     @Inject(WEBHOOKS) private readonly webhooks: readonly Webhook[],
@@ -21,26 +17,4 @@ export class WebhooksModule implements OnModuleInit {
   onModuleInit(): void {
     for (const webhook of this.webhooks) this.subscribers.add(webhook);
   }
-}
-
-/** @throws {EnvironmentError} that says what is wrong with the file */
-function load({ webhooksFile, webhookSecret, webhookSchemes }: Environment): Webhook[] {
-  if (webhooksFile === null) return [];
-  const events = EVENT_TYPES.map(({ eventName }) => eventName);
-  try {
-    const { webhooks } = file.parse(parse(readFileSync(webhooksFile, 'utf8')));
-    const targets = webhooks.map(
-      (target) => new Webhook(target, { secret: webhookSecret, schemes: webhookSchemes, events }),
-    );
-    const names = targets.map(({ name }) => name);
-    if (new Set(names).size < names.length) throw new Error('two targets have the same name');
-    return targets;
-  } catch (error) {
-    throw new EnvironmentError([`WEBHOOKS_FILE is not right: ${webhooksFile}: ${reasonOf(error)}`]);
-  }
-}
-
-function reasonOf(error: unknown): string {
-  if (!(error instanceof z.ZodError)) return error instanceof Error ? error.message : String(error);
-  return error.issues.map(({ path, message }) => [...path, message].join(': ')).join('; ');
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { reasonOf } from '../../src/start-failure.js';
+import { reasonOf } from '../../src/cli/start-failure.js';
 import { temporaryDirectory } from '../../src/testing/test-postgres.js';
 
 import { ServiceProcess } from '../support/service-process.js';
@@ -101,11 +101,11 @@ describe('node dist/main.js', () => {
     expect(help.out).toContain('Usage: matrix-session');
     const version = await run(['--version']);
     expect([version.code, version.out]).toEqual([0, expect.stringMatching(/^\d+\.\d+\.\d+\n$/)]);
-    for (const args of [['--verison'], ['serve'], ['-x']]) {
+    for (const args of [['--verison'], ['severe'], ['-x']]) {
       const unknown = await run(args);
       expect(unknown.code).toBe(2);
       expect(unknown.err).toContain(args[0]);
-      expect(unknown.err).toContain('Usage:');
+      expect(unknown.err).toContain('Try --help.');
     }
   });
 

@@ -2,8 +2,8 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { dataSourceOptions, openDataSource } from '../../src/database/data-source.js';
 import { temporaryDirectory } from '../../src/testing/test-postgres.js';
+import { commandLine } from '../support/command-line.js';
 import { file } from '../support/deployment.js';
 import { OwnPostgres } from '../support/own-postgres.js';
 import { ServiceProcess } from '../support/service-process.js';
@@ -24,11 +24,9 @@ async function execute(url: string, sql: string): Promise<unknown[]> {
   }
 }
 
-/** Brings the schema up to date as its owner. */
-async function migrate(): Promise<void> {
-  const dataSource = await openDataSource(dataSourceOptions({ url: urlOf('matrix_session_owner') }, 2));
-  await dataSource.destroy();
-}
+/** Runs the command that brings the schema up to date. */
+const migrate = (role: string, ...options: string[]) =>
+  commandLine({ DATABASE_URL: urlOf(role) })('migrate', ...options);
 
 /** Runs `deploy/postgresql/roles.sql` as psql would. */
 async function runRoles(): Promise<void> {
@@ -44,7 +42,6 @@ beforeAll(async () => {
   postgres = await OwnPostgres.start();
   directory = await temporaryDirectory();
   await runRoles();
-  await migrate();
 });
 afterAll(async () => {
   await postgres.stop();
@@ -56,6 +53,22 @@ describe('The role that serves', () => {
     const [, shown] = /^```sql\n(.*?)^```$/ms.exec(await file('docs/deploying.md'))!;
     const made = (await file('deploy/postgresql/roles.sql')).replaceAll(/^--.*\n/gm, '');
     expect(made).toContain(shown);
+  });
+
+  it('cannot migrate, and says so; the owner can, without a node', async () => {
+    const refused = await migrate('matrix_session');
+    expect([refused.code, refused.err]).toEqual([
+      1,
+      expect.stringContaining('permission denied for schema public'),
+    ]);
+    expect(await migrate('matrix_session_owner', '--check')).toMatchObject({ code: 1 });
+    const start = await commandLine({ DATABASE_URL: urlOf('matrix_session'), MIGRATE: 'off', PORT: '0' })();
+    expect([start.code, start.err]).toEqual([
+      1,
+      expect.stringContaining('run "matrix-session migrate" first'),
+    ]);
+    expect(await migrate('matrix_session_owner')).toMatchObject({ code: 0 });
+    expect(await migrate('matrix_session', '--check')).toMatchObject({ code: 0 });
   });
 
   it('is enough for a node that registers users, logs them in and out, and reconciles', async () => {

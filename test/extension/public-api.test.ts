@@ -185,6 +185,7 @@ describe('The public API', () => {
         "html",
         "matrixExpress",
         "requireServerAdmin",
+        "runCommandLine",
       ]
     `);
     expect(Object.values(everything)).not.toContain(undefined);

@@ -3,8 +3,6 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import request from 'supertest';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Environment } from '../../src/index.js';
-import { importSynapse } from '../../src/import-synapse.js';
 import {
   type ClientSession,
   MatrixClient,
@@ -14,7 +12,7 @@ import {
   V3,
 } from '../../src/testing/matrix-client.js';
 import type { TestDatabase } from '../../src/testing/test-postgres.js';
-import { createDatabase } from '../support/database.js';
+import { createDatabase, urlOf } from '../support/database.js';
 import { SECRET } from '../support/pair.js';
 import { freePort } from '../support/service-process.js';
 import { Synapse } from '../support/synapse.js';
@@ -37,10 +35,6 @@ let variables: Record<string, string>;
 
 const locationOf = ({ location }: TestDatabase) =>
   location as { host: string; port: number; username: string; database: string };
-const urlOf = (database: TestDatabase) => {
-  const { host, port: of, username, database: name } = locationOf(database);
-  return `postgresql://${username}@localhost/${name}?host=${encodeURIComponent(host)}&port=${of}`;
-};
 const startSynapse = (endpoint: string | null, more: object = {}) => {
   const { host, port: of, username, database } = locationOf(ofSynapse);
   return Synapse.start({
@@ -58,15 +52,17 @@ const startSynapse = (endpoint: string | null, more: object = {}) => {
   });
 };
 const importAll = async (options: { dryRun?: boolean; after?: string } = {}) => {
-  const said: string[] = [];
-  const environment = Environment.load({ ...variables, LOG_LEVEL: 'fatal' });
-  const from = urlOf(ofSynapse);
-  await importSynapse(
-    { environment, database: ours.location },
-    { from, after: '', dryRun: false, ...options },
-    (words) => said.push(words),
+  const { dryRun = false, after } = options;
+  const { stdout, stderr } = await run(
+    ...['import', 'synapse', '--from', urlOf(ofSynapse)],
+    ...(dryRun ? ['--dry-run'] : []),
+    ...(after === undefined ? [] : ['--after', after]),
   );
-  return said;
+  return [...stderr.trim().split('\n'), stdout];
+};
+const run = (...words: string[]) => {
+  const env = { PATH: process.env['PATH'], DATABASE_URL: urlOf(ours), ...variables };
+  return promisify(execFile)(process.execPath, [MAIN, ...words], { env });
 };
 const register = async (username: string, extra: object = {}): Promise<ClientSession> =>
   new MatrixClient(synapse.http).register({ username, ...extra });
@@ -124,8 +120,6 @@ describe('matrix-session import synapse', () => {
   });
 
   it('is a command', async () => {
-    const env = { PATH: process.env['PATH'], DATABASE_URL: urlOf(ours), ...variables };
-    const run = (...words: string[]) => promisify(execFile)(process.execPath, [MAIN, ...words], { env });
     const { stdout } = await run('import', 'synapse', '--dry-run', '--from', urlOf(ofSynapse));
     expect(stdout).toContain('Would have imported');
     await expect(run('import', 'synapse', '--from', 'postgresql://127.0.0.1:1/x')).rejects.toMatchObject({
@@ -234,12 +228,7 @@ describe('matrix-session import synapse', () => {
 
   it('refuses a database that is not one of Synapse', async () => {
     const from = urlOf(await createDatabase('empty'));
-    const environment = Environment.load({ ...variables, LOG_LEVEL: 'fatal' });
-    const importing = importSynapse(
-      { environment, database: ours.location },
-      { from, after: '', dryRun: true },
-      () => {},
-    );
+    const importing = run('import', 'synapse', '--dry-run', '--from', from);
     await expect(importing).rejects.toThrow('it is no database of Synapse');
   });
 

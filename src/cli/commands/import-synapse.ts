@@ -1,48 +1,56 @@
-import { toUserId } from './matrix/user-id.js';
-import { createApplication } from './application.js';
-import type { Setup } from './composition.js';
-import { EnvironmentError } from './config/environment.js';
-import { type ImportProgress, SynapseImport } from './homeserver/import/synapse-import.js';
-import { SynapseSource } from './homeserver/import/synapse-source.js';
+import { InvalidArgumentError } from 'commander';
+import { EnvironmentError } from '../../config/environment.js';
+import { type ImportProgress, SynapseImport } from '../../homeserver/import/synapse-import.js';
+import { SynapseSource } from '../../homeserver/import/synapse-source.js';
+import { toUserId } from '../../matrix/user-id.js';
+import type { Context } from '../context.js';
 
+/** It may come before the first start of the service. */
+const FIRST_START = { migrates: true };
 /** How many users a summary names. */
 const SHOWN = 20;
+
+/** The URL of a database of Synapse. */
+export function synapseUrl(text: string): string {
+  if (!/^postgres(?:ql)?:\/\//.test(text))
+    throw new InvalidArgumentError('It must name the database of Synapse: postgresql://…');
+  return text;
+}
+
+/** A user ID to begin behind. */
+export function lastImported(text: string): string {
+  if (!/^@.+:.+$/.test(text)) throw new InvalidArgumentError('It must be a user ID: @alice:example.org');
+  return text;
+}
 
 /**
  * Imports the database of a Synapse, and says how far it is after each batch.
  * @throws {EnvironmentError} without `HOMESERVER_URL`: the import needs the configuration of the service that will run
  */
 export async function importSynapse(
-  setup: Setup,
-  { from, after, dryRun }: { from: string; after: string; dryRun: boolean },
-  say: (words: string) => void,
+  context: Context,
+  { from, after = '', dryRun = false }: { from: string; after?: string; dryRun?: boolean },
 ): Promise<void> {
-  const { environment } = setup;
-  if (environment.homeserver.url === null)
+  const { homeserver, serverName } = context.environment();
+  if (homeserver.url === null)
     throw new EnvironmentError(['HOMESERVER_URL must be set to the Synapse whose users are imported']);
-  // Made whole, so that the schema is brought up to date, but it listens to nobody.
-  const app = await createApplication(setup);
-  await app.init();
-  try {
-    const source = await SynapseSource.open(
-      from,
-      toUserId(setup.environment.homeserver.adminUser, setup.environment.serverName),
-    );
+  await context.withService(async (service) => {
+    const source = await SynapseSource.open(from, toUserId(homeserver.adminUser, serverName));
     try {
       const total = await source.countUsers();
-      const report = (progress: ImportProgress) =>
-        say(`${progress.users} users of ${total}, up to ${progress.last}`);
-      const { serverName } = environment;
-      const done = await app
-        .get(SynapseImport, { strict: false })
-        .run(source, { serverName, dryRun, after, report });
-      say(summaryOf(done, dryRun));
+      const progress = await context.terminal.progress(total, 'users');
+      const report = (sofar: ImportProgress) => {
+        progress.set(sofar.users);
+        if (!context.terminal.isInteractive)
+          context.terminal.hint(`${sofar.users} users of ${total}, up to ${sofar.last}`);
+      };
+      const done = await service.get(SynapseImport).run(source, { serverName, dryRun, after, report });
+      progress.end();
+      await context.terminal.answer({ dry_run: dryRun, ...done }, () => summaryOf(done, dryRun));
     } finally {
       await source.close();
     }
-  } finally {
-    await app.close();
-  }
+  }, FIRST_START);
 }
 
 function summaryOf(done: ImportProgress, dryRun: boolean): string {

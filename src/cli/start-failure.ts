@@ -1,4 +1,4 @@
-import { EnvironmentError } from './config/environment.js';
+import { EnvironmentError } from '../config/environment.js';
 
 /** Which variable causes an error of the operating system or of PostgreSQL, by error code. */
 const BLAME: Readonly<Record<string, string>> = {
@@ -14,16 +14,16 @@ const BLAME: Readonly<Record<string, string>> = {
   '3D000': 'DATABASE_URL names a database that does not exist',
 };
 
-/** Why the start failed: one line that says what to fix, or the stack if no such line is known. */
-export function reasonOf(error: unknown): string {
+/** Why something failed: one line that says what to fix, or the stack if no such line is known. */
+export function reasonOf(error: unknown, what = 'The start failed'): string {
   if (error instanceof EnvironmentError) return `The configuration is wrong:\n${error.message}`;
-  if (!(error instanceof Error)) return `The start failed: ${String(error)}`;
+  if (!(error instanceof Error)) return `${what}: ${String(error)}`;
   // The error of `pg` when the server asks for a password and there is none.
   if (error.message.includes('client password must be a string'))
-    return 'The start failed: DATABASE_URL has no password, and the database wants one (in the URL, or PGPASSWORD)';
+    return `${what}: DATABASE_URL has no password, and the database wants one (in the URL, or PGPASSWORD)`;
   const { code, syscall } = error as { code?: string; syscall?: string };
   const isLookup = code === 'ENOTFOUND' || code === 'EAI_AGAIN';
   const blame = isLookup ? 'HOST or DATABASE_URL names a host that is not known' : BLAME[code ?? ''];
-  if (blame !== undefined) return `The start failed: ${blame} (${error.message})`;
-  return `The start failed: ${syscall === undefined ? (error.stack ?? error.message) : error.message}`;
+  if (blame !== undefined) return `${what}: ${blame} (${error.message})`;
+  return `${what}: ${syscall === undefined ? (error.stack ?? error.message) : error.message}`;
 }

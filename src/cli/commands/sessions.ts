@@ -1,0 +1,82 @@
+import { AdminLogoutController } from '../../admin/sessions/logout.controller.js';
+import { AdminSessionsController } from '../../admin/sessions/sessions.controller.js';
+import { asParameters } from '../arguments.js';
+import { type Context, OPERATOR } from '../context.js';
+import { type ListOptions, printList } from '../listing.js';
+import { followJob, type Job } from './jobs.js';
+import { type Preview, type Session, SESSION_COLUMNS, wordsOfPreview } from './preview.js';
+
+export interface EndOptions {
+  readonly dryRun?: boolean;
+  readonly detach?: boolean;
+  /** User IDs, or user ID and device ID with a slash between them. */
+  readonly except?: readonly string[];
+  readonly user?: string;
+  readonly [condition: string]: unknown;
+}
+
+const SHOWN = { key: 'sessions', columns: SESSION_COLUMNS, none: 'No session meets every condition.' };
+
+export function listSessions(
+  context: Context,
+  { user, ...options }: ListOptions & { user?: string },
+): Promise<void> {
+  return context.withService((service) => {
+    const sessions = service.get(AdminSessionsController);
+    const of = user === undefined ? {} : { userId: context.userId(user) };
+    return printList<Session>(context, { ...options, ...of }, (query) => sessions.list(query), SHOWN);
+  });
+}
+
+/** Ends all sessions that meet every condition, by a job that it waits for. */
+export function endSessions(
+  context: Context,
+  { dryRun = false, detach = false, except = [], user, ...conditions }: EndOptions,
+): Promise<void> {
+  return context.withService(async (service) => {
+    const { terminal } = context;
+    const controller = service.get(AdminSessionsController);
+    const body = {
+      ...asParameters(conditions),
+      ...(user === undefined ? {} : { user_id: context.userId(user) }),
+      ...(except.length === 0 ? {} : { except: except.map((one) => exceptionOf(context, one)) }),
+    };
+    const preview = (await controller.end(OPERATOR, { ...body, dry_run: true }, context.origin)) as Preview;
+    if (dryRun) return terminal.answer(preview, () => wordsOfPreview(terminal, preview));
+    await terminal.confirm(`End ${preview.count} sessions?`);
+    const job = (await controller.end(OPERATOR, body, context.origin)) as Job;
+    return followJob(context, service, job, { total: preview.count, detach });
+  });
+}
+
+/** Ends all sessions that were begun or last refreshed before a time, for a database that was restored. */
+export function endStaleSessions(
+  context: Context,
+  { before, dryRun = false }: { before: number; dryRun?: boolean },
+): Promise<void> {
+  return context.withService(async (service) => {
+    const { terminal } = context;
+    const call = (more: object) =>
+      service
+        .get(AdminLogoutController)
+        .logoutBefore(OPERATOR, { before: String(before), ...more }, context.origin);
+    const preview = (await call({ dry_run: 'true' })) as Preview;
+    if (dryRun) return terminal.answer(preview, () => wordsOfPreview(terminal, preview));
+    await terminal.confirm(`End ${preview.count} sessions?`);
+    const progress = await terminal.progress(preview.count, 'sessions');
+    let ended = 0;
+    for (let isDone = false; !isDone;) {
+      const part = (await call({})) as { ended: number; done: boolean };
+      progress.set((ended += part.ended));
+      isDone = part.done;
+    }
+    progress.end();
+    return terminal.answer({ ended }, () => `${ended} sessions have ended.`);
+  });
+}
+
+function exceptionOf(context: Context, text: string): object {
+  const at = text.indexOf('/', text.indexOf(':'));
+  if (!text.startsWith('@') || at === -1) return { user_id: context.userId(text) };
+  return { user_id: text.slice(0, at), device_id: text.slice(at + 1) };
+}

@@ -1,0 +1,40 @@
+import type { Command } from 'commander';
+import type { Actions } from '../context.js';
+import { examples } from './options.js';
+
+/** Adds the commands that run the service and prepare its database. */
+export function addServing(program: Command, actions: Actions): void {
+  program
+    .command('serve')
+    .description('serve until a signal comes; what happens without a command, too')
+    .addHelpText('after', examples('serve', 'serve --env-file production.env'))
+    .action(actions.of(async (context) => (await import('../commands/serve.js')).serve(context)));
+  program
+    .command('migrate')
+    .description('bring the schema up to date')
+    .option('--check', 'only say whether it is; exit code 1 if not')
+    .option('--dry-run', 'try what is missing, roll it back, and show the statements')
+    .addHelpText('after', examples('migrate --check', 'migrate --dry-run', 'migrate'))
+    .action(
+      actions.of(async (context, options: object) =>
+        (await import('../commands/migrate.js')).migrate(context, options),
+      ),
+    );
+  const imports = program.command('import').description('take over the users of another server');
+  addSynapse(imports, actions);
+}
+
+function addSynapse(imports: Command, actions: Actions): void {
+  imports
+    .command('synapse')
+    .description('copy the users, devices and tokens of a Synapse (docs/homeserver.md); it may be repeated')
+    .requiredOption('--from <url>', 'the database of Synapse, which is only read: postgresql://…')
+    .option('--after <user>', 'begin behind this user ID, where an earlier import ended')
+    .option('--dry-run', 'only count what would be imported')
+    .addHelpText('after', examples('import synapse --dry-run --from postgresql://synapse@localhost/synapse'))
+    .action(
+      actions.of(async (context, options: { from: string }) =>
+        (await import('../commands/import-synapse.js')).importSynapse(context, options),
+      ),
+    );
+}

@@ -1,0 +1,146 @@
+import { createInterface } from 'node:readline/promises';
+import { styleText } from 'node:util';
+import type { SingleBar } from 'cli-progress';
+
+/** What a command prints for each row of a table. */
+export type Columns<Row> = readonly (readonly [title: string, value: (row: Row) => unknown])[];
+
+type Style = Parameters<typeof styleText>[0];
+
+/** Shows how far long work is. */
+export interface Progress {
+  set(done: number): void;
+  end(): void;
+}
+
+interface Input extends NodeJS.ReadableStream {
+  readonly isTTY?: boolean;
+}
+interface Output extends NodeJS.WritableStream {
+  readonly isTTY?: boolean;
+}
+
+/** The streams of a process. */
+export interface Streams {
+  readonly stdin: Input;
+  readonly stdout: Output;
+  readonly stderr: Output;
+}
+
+/** Where a command reads and writes: tables and colours for people, JSON for scripts. */
+export class Terminal {
+  /**
+   * @param json whether answers are printed as JSON
+   * @param yes whether every question is answered with yes
+   */
+  constructor(
+    readonly json: boolean,
+    private readonly yes: boolean,
+    private readonly streams: Streams = process,
+  ) {}
+
+  /** Whether a person sees how far work is. */
+  get isInteractive(): boolean {
+    return this.streams.stderr.isTTY === true;
+  }
+
+  /** Colours a text, if it is shown on a terminal. */
+  paint(style: Style, text: string): string {
+    const isColored = this.streams.stdout.isTTY === true && !process.env['NO_COLOR'] && !this.json;
+    return isColored ? styleText(style, text) : text;
+  }
+
+  /** Prints an answer: as one line of JSON for scripts, and in words for people. */
+  answer(data: object, words: () => string | Promise<string>): void | Promise<void> {
+    if (this.json) return this.print(JSON.stringify(data));
+    const said = words();
+    return typeof said === 'string' ? this.print(said) : said.then((text) => this.print(text));
+  }
+
+  /** Prints something that is no answer, such as a hint. */
+  hint(words: string): void {
+    this.streams.stderr.write(`${words}\n`);
+  }
+
+  /** A table, or a sentence if it has no rows. */
+  async table<Row>(rows: readonly Row[], columns: Columns<Row>, none: string): Promise<string> {
+    if (rows.length === 0) return none;
+    const { default: Table } = await import('cli-table3');
+    const table = new Table({
+      head: columns.map(([title]) => this.paint('bold', title)),
+      style: { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': 2 },
+      chars: WITHOUT_LINES,
+    });
+    for (const row of rows) table.push(columns.map(([, value]) => cellOf(value(row))));
+    return table
+      .toString()
+      .split('\n')
+      .map((line) => line.trimEnd())
+      .join('\n');
+  }
+
+  /** The names and values of one thing. */
+  facts(facts: Readonly<Record<string, unknown>>): string {
+    const width = Math.max(...Object.keys(facts).map(({ length }) => length));
+    return Object.entries(facts)
+      .map(([name, value]) => `${this.paint('bold', name.padEnd(width))}  ${cellOf(value)}`)
+      .join('\n');
+  }
+
+  /**
+   * Asks whether to go on.
+   * @throws {NotConfirmed} if the answer is no, or nobody is there to answer
+   */
+  async confirm(question: string): Promise<void> {
+    if (this.yes) return;
+    const { stdin, stderr } = this.streams;
+    if (stdin.isTTY !== true)
+      throw new NotConfirmed(`${question} Nobody is there to answer: repeat the command with --yes`);
+    const lines = createInterface({ input: stdin, output: stderr });
+    try {
+      const answer = await lines.question(`${question} [y/N] `);
+      if (!/^y(es)?$/i.test(answer.trim())) throw new NotConfirmed('Nothing was done');
+    } finally {
+      lines.close();
+    }
+  }
+
+  /** A bar on a terminal, and nothing elsewhere. */
+  async progress(total: number, what: string): Promise<Progress> {
+    if (!this.isInteractive) return { set: () => {}, end: () => {} };
+    const { SingleBar: Bar } = await import('cli-progress');
+    const bar: SingleBar = new Bar({
+      format: `{bar} {percentage}% | {value} of {total} ${what} | {eta_formatted} left`,
+      stream: this.streams.stderr,
+      hideCursor: true,
+    });
+    bar.start(total, 0);
+    return { set: (done) => bar.update(done), end: () => bar.stop() };
+  }
+
+  private print(text: string): void {
+    this.streams.stdout.write(`${text}\n`);
+  }
+}
+
+/** Somebody said no. */
+export class NotConfirmed extends Error {}
+
+const WITHOUT_LINES = Object.fromEntries(
+  ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right', 'left']
+    .concat(['left-mid', 'mid', 'mid-mid', 'right', 'right-mid', 'middle'])
+    .map((name) => [name, '']),
+);
+
+function cellOf(value: unknown): string {
+  if (value === null || value === undefined || value === '') return '-';
+  if (value === true) return 'yes';
+  if (value === false) return 'no';
+  // Names and user agents come from clients, and may hold what a terminal would obey.
+  return String(value).replaceAll(/\p{Cc}/gu, '\uFFFD');
+}
+
+/** A time as people read it; `null` stays. */
+export function timeOf(ms: number | null | undefined): string | null {
+  return ms === null || ms === undefined ? null : new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
+}
