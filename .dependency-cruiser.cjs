@@ -198,7 +198,7 @@ module.exports = {
       name: 'the-homeserver-is-a-port',
       comment: 'Which homeserver there is, and how it is told, is not the business of those who ask it.',
       severity: 'error',
-      from: { path: '^src/[^/]+/', pathNot: '^src/homeserver/' },
+      from: { path: '^src/[^/]+/', pathNot: '^src/(homeserver|cli)/' },
       to: { path: '^src/homeserver/', pathNot: HOMESERVER_PORT },
     },
     {
@@ -314,8 +314,15 @@ module.exports = {
       name: 'only-the-top-knows-every-module',
       comment: 'Rooms are put together in one place; a room that imports the whole house has no walls.',
       severity: 'error',
-      from: { path: '^src/[^/]+/', pathNot: '^src/testing/' },
+      from: { path: '^src/[^/]+/', pathNot: '^src/(testing|cli)/' },
       to: { path: '^src/[^/]+\\.ts$' },
+    },
+    {
+      name: 'the-command-line-stands-on-top',
+      comment: 'Commands use the whole service; the service runs without them.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: ['^src/cli/', '^src/(main|index)\\.ts$'] },
+      to: room('cli'),
     },
     {
       name: 'extensions-see-the-public-api-only',

@@ -49,8 +49,8 @@ export class Context {
     readonly additions: Additions,
     { envFile = null, json = false, yes = false }: { envFile?: string | null; json?: boolean; yes?: boolean },
   ) {
-    this.terminal = new Terminal(json, yes);
     this.variables = withEnvFile(envFile);
+    this.terminal = new Terminal({ json, yes, colors: !this.variables.values['NO_COLOR'] });
   }
 
   /** @throws {EnvironmentError} */

@@ -2,8 +2,11 @@ import { createInterface } from 'node:readline/promises';
 import { styleText } from 'node:util';
 import type { SingleBar } from 'cli-progress';
 
+/** What a table shows. */
+export type Cell = string | number | boolean | null | undefined;
+
 /** What a command prints for each row of a table. */
-export type Columns<Row> = readonly (readonly [title: string, value: (row: Row) => unknown])[];
+export type Columns<Row> = readonly (readonly [title: string, value: (row: Row) => Cell])[];
 
 type Style = Parameters<typeof styleText>[0];
 
@@ -27,17 +30,25 @@ export interface Streams {
   readonly stderr: Output;
 }
 
+export interface TerminalOptions {
+  /** Whether answers are printed as JSON. */
+  readonly json: boolean;
+  /** Whether every question is answered with yes. */
+  readonly yes: boolean;
+  /** Whether a person may be shown colours. */
+  readonly colors: boolean;
+}
+
 /** Where a command reads and writes: tables and colours for people, JSON for scripts. */
 export class Terminal {
-  /**
-   * @param json whether answers are printed as JSON
-   * @param yes whether every question is answered with yes
-   */
   constructor(
-    readonly json: boolean,
-    private readonly yes: boolean,
+    private readonly options: TerminalOptions,
     private readonly streams: Streams = process,
   ) {}
+
+  get json(): boolean {
+    return this.options.json;
+  }
 
   /** Whether a person sees how far work is. */
   get isInteractive(): boolean {
@@ -46,8 +57,8 @@ export class Terminal {
 
   /** Colours a text, if it is shown on a terminal. */
   paint(style: Style, text: string): string {
-    const isColored = this.streams.stdout.isTTY === true && !process.env['NO_COLOR'] && !this.json;
-    return isColored ? styleText(style, text) : text;
+    const isColored = this.options.colors && this.streams.stdout.isTTY === true && !this.json;
+    return isColored ? styleText(style, text, { validateStream: false }) : text;
   }
 
   /** Prints an answer: as one line of JSON for scripts, and in words for people. */
@@ -80,7 +91,7 @@ export class Terminal {
   }
 
   /** The names and values of one thing. */
-  facts(facts: Readonly<Record<string, unknown>>): string {
+  facts(facts: Readonly<Record<string, Cell>>): string {
     const width = Math.max(...Object.keys(facts).map(({ length }) => length));
     return Object.entries(facts)
       .map(([name, value]) => `${this.paint('bold', name.padEnd(width))}  ${cellOf(value)}`)
@@ -92,7 +103,7 @@ export class Terminal {
    * @throws {NotConfirmed} if the answer is no, or nobody is there to answer
    */
   async confirm(question: string): Promise<void> {
-    if (this.yes) return;
+    if (this.options.yes) return;
     const { stdin, stderr } = this.streams;
     if (stdin.isTTY !== true)
       throw new NotConfirmed(`${question} Nobody is there to answer: repeat the command with --yes`);
@@ -132,7 +143,7 @@ const WITHOUT_LINES = Object.fromEntries(
     .map((name) => [name, '']),
 );
 
-function cellOf(value: unknown): string {
+function cellOf(value: Cell): string {
   if (value === null || value === undefined || value === '') return '-';
   if (value === true) return 'yes';
   if (value === false) return 'no';

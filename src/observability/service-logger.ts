@@ -105,7 +105,7 @@ export class ServiceLogger implements LoggerService {
 export async function readableLines(destination: NodeJS.WriteStream): Promise<DestinationStream> {
   const { default: pretty } = await import('pino-pretty');
   return pretty({
-    colorize: destination.isTTY === true,
+    colorize: destination.isTTY,
     messageKey: 'message',
     translateTime: 'SYS:HH:MM:ss.l',
     // What the message of a request says already, and what is put into the message below.

@@ -54,7 +54,10 @@ const startSynapse = (endpoint: string | null, more: object = {}) => {
 const importAll = async (options: { dryRun?: boolean; after?: string } = {}) => {
   const { dryRun = false, after } = options;
   const { stdout, stderr } = await run(
-    ...['import', 'synapse', '--from', urlOf(ofSynapse)],
+    'import',
+    'synapse',
+    '--from',
+    urlOf(ofSynapse),
     ...(dryRun ? ['--dry-run'] : []),
     ...(after === undefined ? [] : ['--after', after]),
   );

@@ -79,9 +79,14 @@ export class AdminUsers {
     origin: ActingOrigin,
   ): Promise<string | null> {
     await this.get(userId);
-    const fresh = password ?? this.entropy.text(PASSWORD_LENGTH, PASSWORD_ALPHABET);
+    const fresh = password ?? this.makePassword();
     await this.administration.setPassword(userId, fresh, logoutDevices, origin);
     return password === null ? fresh : null;
+  }
+
+  /** Makes up a password that every policy should accept, of letters that are not taken for each other. */
+  makePassword(): string {
+    return this.entropy.text(PASSWORD_LENGTH, PASSWORD_ALPHABET);
   }
 
   /** @throws {MatrixError} `M_NOT_FOUND`; `M_FORBIDDEN` for administrators */

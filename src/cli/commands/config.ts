@@ -55,7 +55,11 @@ function settingOf(name: string, schema: z.ZodType, { values, file, fromFile }: 
     };
   const byDefault = schema.safeParse(undefined);
   const { data } = byDefault;
-  return { name, value: data === undefined ? null : String(data), source: 'default' };
+  return {
+    name,
+    value: typeof data === 'string' || typeof data === 'number' ? String(data) : null,
+    source: 'default',
+  };
 }
 
 function problemsOf({ values }: Variables): readonly string[] {

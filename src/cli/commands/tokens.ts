@@ -13,10 +13,10 @@ interface Token {
   readonly created_by: string;
 }
 
-/** How a token may be used; `null` lifts a limit. */
+/** How a token may be used. */
 export interface TermsOptions {
-  readonly uses?: number | null;
-  readonly expires?: number | null;
+  readonly uses?: number | 'any';
+  readonly expires?: number | 'never';
 }
 
 const COLUMNS: Columns<Token> = [
@@ -69,8 +69,8 @@ export function revokeToken(context: Context, token: string): Promise<void> {
 
 function toBody({ uses, expires }: TermsOptions): object {
   return {
-    ...(uses === undefined ? {} : { uses_allowed: uses }),
-    ...(expires === undefined ? {} : { expires_ts: expires }),
+    ...(uses === undefined ? {} : { uses_allowed: uses === 'any' ? null : uses }),
+    ...(expires === undefined ? {} : { expires_ts: expires === 'never' ? null : expires }),
   };
 }
 

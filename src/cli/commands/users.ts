@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { RestrictionsController } from '../../admin/restrictions.controller.js';
 import { AdminLogoutController } from '../../admin/sessions/logout.controller.js';
 import { AdminUsersController } from '../../admin/users/users.controller.js';
+import { AdminUsers } from '../../admin/users/users.service.js';
 import { type Context, OPERATOR, type Service } from '../context.js';
 import { type ListOptions, printList } from '../listing.js';
 import { type Columns, timeOf } from '../terminal.js';
@@ -62,13 +62,13 @@ export function createUser(
   username: string,
   {
     admin = false,
-    withPassword = true,
+    withoutPassword = false,
     ...from
-  }: PasswordOptions & { admin?: boolean; withPassword?: boolean },
+  }: PasswordOptions & { admin?: boolean; withoutPassword?: boolean },
 ): Promise<void> {
   return context.withService(async (service) => {
     const given = await givenPassword(from);
-    const password = withPassword ? (given ?? randomBytes(15).toString('base64url')) : undefined;
+    const password = withoutPassword ? undefined : (given ?? service.get(AdminUsers).makePassword());
     const body = { username, admin, ...(password === undefined ? {} : { password }) };
     const made = (await service.get(AdminUsersController).create(OPERATOR, body, context.origin)) as User;
     const isMadeUp = password !== undefined && given === null;

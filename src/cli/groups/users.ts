@@ -171,9 +171,9 @@ function withPassword(command: Command): Command {
 function withTerms(command: Command): Command {
   return command
     .option('--uses <number>', 'how many accounts it may make, or any', (text) =>
-      text === 'any' ? null : wholeNumber(text),
+      text === 'any' ? text : wholeNumber(text),
     )
     .option('--expires <time>', 'when it ends: a time, how long from now (7d), or never', (text) =>
-      text === 'never' ? null : futureTime(text),
+      text === 'never' ? text : futureTime(text),
     );
 }
