@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import proxyAddress from 'proxy-addr';
 import { z } from 'zod';
 import { duration, interval, milliseconds } from './durations.js';
@@ -67,6 +68,13 @@ function wholeNumber(min: number, max: number) {
 export const environmentSchema = z.object({
   HOST: z.string().default('127.0.0.1').describe('Address to listen on; 0.0.0.0 for every interface.'),
   PORT: wholeNumber(0, 65_535).default(8008).describe('TCP port to listen on; 0 takes a free one.'),
+  WORKERS: z
+    .string()
+    .regex(/^(?:auto|[1-9]\d?)$/, '"auto" or a whole number from 1 to 99')
+    .default('1')
+    .describe(
+      'How many processes serve on the port, each with a pool of its own; "auto": one for each core. For "matrix-session serve" only.',
+    ),
   SERVER_NAME: z
     .string()
     .regex(SERVER_NAME, 'a Matrix server name, such as example.org or example.org:8448')
@@ -338,6 +346,8 @@ function list(value: string | undefined): string[] {
 export class Environment {
   readonly host: string;
   readonly port: number;
+  /** How many processes `serve` starts. */
+  readonly workers: number;
   readonly serverName: string;
   readonly publicBaseUrl: string;
   /** `null` means the embedded server. */
@@ -447,6 +457,7 @@ export class Environment {
   private constructor(parsed: Parsed) {
     this.host = parsed.HOST;
     this.port = parsed.PORT;
+    this.workers = parsed.WORKERS === 'auto' ? availableParallelism() : Number(parsed.WORKERS);
     this.serverName = parsed.SERVER_NAME;
     this.publicBaseUrl = parsed.PUBLIC_BASE_URL ?? `http://localhost:${parsed.PORT}`;
     this.databaseUrl =

@@ -1,9 +1,17 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { Environment, EnvironmentError } from '../config/environment.js';
+import {
+  jsonAnswer,
+  type ManagementAnswer,
+  type ManagementRequest,
+  managementServer,
+  NO_SUCH_PATH,
+} from './management.js';
 import { Metrics } from './metrics.js';
+import { isQuestion, type Question, type Reply } from './worker-channel.js';
 
 /** What a path of that port answers, as JSON. */
 export interface Answer {
@@ -14,9 +22,6 @@ export interface Answer {
 /** @param body the JSON of a PUT; `undefined` if it is none */
 type Answering = (body: unknown) => Promise<Answer>;
 
-/** Longer bodies are none that belong here. */
-const LONGEST_BODY = 10_000;
-
 /**
  * Serves `GET /metrics`, and what else is for operators, on a separate port that clients cannot reach. Without
  * `METRICS_PORT` it does nothing.
@@ -26,6 +31,10 @@ export class MetricsServer implements OnApplicationBootstrap, OnApplicationShutd
   private readonly logger = new Logger(MetricsServer.name);
   private readonly paths = new Map<string, Answering>();
   private server: Server | undefined;
+  private hasPrimary = false;
+  private readonly whenAsked = (message: unknown): void => {
+    if (isQuestion(message)) void this.reply(message);
+  };
 
   constructor(
     private readonly metrics: Metrics,
@@ -37,13 +46,17 @@ export class MetricsServer implements OnApplicationBootstrap, OnApplicationShutd
     this.paths.set(`${method} ${path}`, answer);
   }
 
+  /** Leaves the port to the process that has forked this one, and answers its questions. Call it before the start. */
+  leaveToPrimary(): void {
+    this.hasPrimary = true;
+    process.on('message', this.whenAsked);
+  }
+
   async onApplicationBootstrap(): Promise<void> {
     const { metricsHost, metricsPort } = this.environment;
-    if (metricsPort === null) return;
-    this.server = createServer((request, response) => void this.answer(request, response)).listen(
-      metricsPort,
-      metricsHost,
-    );
+    if (metricsPort === null || this.hasPrimary) return;
+    this.server = managementServer((request) => this.answer(request), this.logger);
+    this.server.listen(metricsPort, metricsHost);
     await once(this.server, 'listening').catch((error: Error) => {
       throw new EnvironmentError([
         `METRICS_HOST and METRICS_PORT must be free to listen on: ${error.message}`,
@@ -57,39 +70,26 @@ export class MetricsServer implements OnApplicationBootstrap, OnApplicationShutd
   }
 
   onApplicationShutdown(): void {
+    process.off('message', this.whenAsked);
     this.server?.close();
     this.server?.closeAllConnections();
   }
 
-  private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { method, url = '' } = request;
-    const [path = ''] = url.split('?');
-    try {
-      const known = this.paths.get(`${method} ${path}`);
-      if (method === 'GET' && path === '/metrics') {
-        response.setHeader('Content-Type', this.metrics.contentType).end(await this.metrics.text());
-      } else if (known === undefined) {
-        response.writeHead(404).end();
-      } else {
-        const { status, body } = await known(method === 'PUT' ? await jsonOf(request) : undefined);
-        response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
-      }
-    } catch (error) {
-      this.logger.warn(`${path} could not be answered: ${String(error)}`);
-      response.writeHead(503).end();
-    }
+  private async answer({ method, path, body: given }: ManagementRequest): Promise<ManagementAnswer> {
+    if (method === 'GET' && path === '/metrics')
+      return { status: 200, contentType: this.metrics.contentType, text: await this.metrics.text() };
+    const known = this.paths.get(`${method} ${path}`);
+    if (known === undefined) return NO_SUCH_PATH;
+    const { status, body } = await known(given);
+    return jsonAnswer(status, body);
   }
-}
 
-async function jsonOf(request: IncomingMessage): Promise<unknown> {
-  let text = '';
-  for await (const chunk of request.setEncoding('utf8')) {
-    text += String(chunk);
-    if (text.length > LONGEST_BODY) return undefined;
-  }
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
+  private async reply({ question, asked }: Question): Promise<void> {
+    const asking = asked === 'metrics' ? this.metrics.values() : this.answer(asked);
+    const answer = await asking.catch((error: unknown) => {
+      this.logger.warn(`The primary got no answer: ${String(error)}`);
+      return null;
+    });
+    process.send?.({ reply: question, answer } satisfies Reply);
   }
 }

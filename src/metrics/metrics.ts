@@ -2,6 +2,9 @@ import type { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 type Client = typeof import('prom-client');
 
+/** The values of all metrics of a process. */
+export type MetricValues = Awaited<ReturnType<Registry['getMetricsAsJSON']>>;
+
 const COUNTERS = {
   session_event_deliveries_total: {
     help: 'Attempts to deliver an event to a subscriber, by outcome: delivered, failed or buried.',
@@ -26,6 +29,11 @@ export interface MetricDescription {
   readonly name: string;
   readonly help: string;
   readonly labelNames?: readonly string[];
+  /**
+   * How the values of several workers (`WORKERS`) become one. Default: their sum. A gauge that reads the same in each
+   * of them, such as a number of rows, takes `max`.
+   */
+  readonly acrossWorkers?: 'sum' | 'max' | 'min';
 }
 
 /** One value of a gauge. */
@@ -138,17 +146,28 @@ export class Metrics {
     if (unknown !== undefined) throw new Error(`The ${kind} ${name} has no label ${unknown}`);
   }
 
-  private describe(kind: Kind, { name, help, labelNames = [] }: MetricDescription) {
+  private describe(
+    kind: Kind,
+    { name, help, labelNames = [], acrossWorkers: aggregator = 'sum' }: MetricDescription,
+  ) {
     const wrong = [name, ...labelNames].find((word) => !/^[a-z][a-z0-9_]*$/.test(word));
     if (wrong !== undefined) throw new Error(`${wrong} must be a lower-case word, with underscores`);
     if (this.known.has(name)) throw new Error(`There is a metric ${name} already`);
     this.known.set(name, { kind, labels: new Set(labelNames) });
-    return { name, help, labelNames: [...labelNames], registers: [this.registry!] };
+    return { name, help, labelNames: [...labelNames], registers: [this.registry!], aggregator };
   }
 
   /** @internal */
   get contentType(): string {
     return this.registry?.contentType ?? 'text/plain';
+  }
+
+  /**
+   * What a process that adds up the metrics of several needs.
+   * @internal
+   */
+  async values(): Promise<MetricValues> {
+    return (await this.registry?.getMetricsAsJSON()) ?? [];
   }
 
   /** @internal */

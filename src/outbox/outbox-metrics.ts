@@ -18,6 +18,7 @@ export class OutboxMetrics {
         name: `session_event_deliveries_${state}`,
         help: `Deliveries that are ${state}, by subscriber; at most 10000.`,
         labelNames: ['subscriber'],
+        acrossWorkers: 'max' as const,
       };
       metrics.addGauge(gauge, async () => {
         const counts = await store.count(state);
@@ -30,6 +31,7 @@ export class OutboxMetrics {
     metrics.addGauge(
       {
         name: 'session_event_delivery_lag_seconds',
+        acrossWorkers: 'max',
         help: 'Age of the oldest event that a subscriber has not received; 0 if there is none.',
         labelNames: ['subscriber'],
       },

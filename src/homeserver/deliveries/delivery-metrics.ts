@@ -10,6 +10,7 @@ export class DeliveryMetrics {
     metrics.addGauge(
       {
         name: 'session_homeserver_lag_seconds',
+        acrossWorkers: 'max',
         help: 'Age of the oldest event that has not arrived at the homeserver; 0 if there is none.',
       },
       async () => [{ labels: {}, value: (await outbox.lagMs(SUBSCRIBER)) / 1_000 }],

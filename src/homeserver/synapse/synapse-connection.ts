@@ -57,9 +57,12 @@ export class SynapseConnection {
     );
     this.breaker.onBreak(() => this.wentDown());
     this.breaker.onReset(() => this.wentUp());
-    metrics.addGauge({ name: 'session_homeserver_up', help: 'Whether the homeserver answers.' }, async () => [
-      { labels: {}, value: this.isUp ? 1 : 0 },
-    ]);
+    const up = {
+      name: 'session_homeserver_up',
+      help: 'Whether the homeserver answers.',
+      acrossWorkers: 'min',
+    } as const;
+    metrics.addGauge(up, async () => [{ labels: {}, value: this.isUp ? 1 : 0 }]);
     metrics.addCounter({
       name: 'session_homeserver_calls_total',
       help: 'Calls of the homeserver, by call and by outcome: ok, refused or failed.',

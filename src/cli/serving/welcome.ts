@@ -1,6 +1,6 @@
-import type { Environment } from '../config/environment.js';
-import { PRODUCT } from '../system/product.js';
-import type { EmbeddedPostgres } from '../database/embedded/embedded-postgres.js';
+import type { Environment } from '../../config/environment.js';
+import { PRODUCT } from '../../system/product.js';
+import type { EmbeddedPostgres } from '../../database/embedded/embedded-postgres.js';
 
 /** What a start prints: where everything is, and commands to try it out. */
 export function welcome(

@@ -1,0 +1,23 @@
+import type { ManagementAnswer, ManagementRequest } from './management.js';
+import type { MetricValues } from './metrics.js';
+
+/** What the primary of several workers asks one of them. */
+export interface Question {
+  readonly question: number;
+  /** `metrics` asks for the values of all metrics. */
+  readonly asked: ManagementRequest | 'metrics';
+}
+
+/** What the worker answers. */
+export interface Reply {
+  readonly reply: number;
+  readonly answer: ManagementAnswer | MetricValues | null;
+}
+
+export function isQuestion(message: unknown): message is Question {
+  return typeof message === 'object' && message !== null && 'question' in message;
+}
+
+export function isReply(message: unknown): message is Reply {
+  return typeof message === 'object' && message !== null && 'reply' in message;
+}
