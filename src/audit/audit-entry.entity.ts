@@ -46,11 +46,11 @@ export class AuditEntryEntity {
   @Column({ name: 'action', type: 'text' })
   action!: AuditAction;
 
-  /** Why a session ended, what kind of account was registered, or the `errcode` of a refusal. */
+  /** Why a session ended or was ordered to, what kind of account was registered, or the `errcode` of a refusal. */
   @Column({ name: 'reason', type: 'text', nullable: true })
   reason!: string | null;
 
-  /** Method and path of a refused request. */
+  /** Method and path of a refused request, or the job that ends sessions. */
   @Column({ name: 'operation', type: 'text', nullable: true })
   operation!: string | null;
 

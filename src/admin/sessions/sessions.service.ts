@@ -62,7 +62,7 @@ export class AdminSessions {
   }
 }
 
-/** PostgreSQL refuses a network whose host bits are set. */
+/** PostgreSQL fails on what is no address, and on a prefix that is longer than one. */
 export function requireNetwork(text: string | undefined): void {
   if (text === undefined) return;
   const [address = '', bits] = text.split('/');
