@@ -41,6 +41,8 @@ export class Primary {
       this.managementServer.listen(metricsPort, metricsHost);
       await once(this.managementServer, 'listening');
     }
+    // Workers accept connections themselves. One that Node's primary hands out is never answered if its worker dies.
+    cluster.schedulingPolicy = cluster.SCHED_NONE;
     process.on('SIGUSR2', () => this.signal('SIGUSR2'));
     cluster.on('listening', (_, address) => (this.address ??= address));
     // One first: it brings the schema up to date, and if it cannot start, no other can.
@@ -74,11 +76,11 @@ export class Primary {
   /** Starts a worker. Rejects if it ends before it serves. */
   private async hire(): Promise<void> {
     const worker = cluster.fork();
-    this.management.add(worker);
     let servesSince = 0;
     await new Promise<void>((resolve, reject) => {
       worker.once('listening', () => {
         servesSince = Date.now();
+        this.management.add(worker);
         resolve();
       });
       worker.once('exit', (exitCode, signal) => {
