@@ -32,14 +32,21 @@ export class AccountAdministration {
 
   /**
    * Creates an account of a person, whatever `REGISTRATION` says. Returns the user ID.
+   * @param whenAdmin called in the transaction that makes an administrator
    * @throws {MatrixError} `M_INVALID_USERNAME`, `M_USER_IN_USE` or `M_WEAK_PASSWORD`
    */
-  async create({ username, password, isAdmin }: AdministeredAccount, origin: Origin): Promise<string> {
+  async create(
+    { username, password, isAdmin }: AdministeredAccount,
+    origin: Origin,
+    whenAdmin: (tx: Tx, userId: string) => void,
+  ): Promise<string> {
     const userId = await this.accounts.nameFor(username, { isPersons: true });
     const passwordHash = password === null ? null : await this.hashOf(password, userId);
     await this.unitOfWork.run(async (tx) => {
       await this.accounts.create(tx, { userId, kind: 'user', passwordHash }, origin);
-      if (isAdmin) await this.store.setAdmin(tx, userId, true);
+      if (!isAdmin) return;
+      await this.store.setAdmin(tx, userId, true);
+      whenAdmin(tx, userId);
     });
     return userId;
   }

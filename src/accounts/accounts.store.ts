@@ -79,7 +79,8 @@ const PAGE: Statement = {
 };
 const DEACTIVATE: Statement = {
   name: 'accounts_deactivate',
-  text: 'UPDATE accounts SET password_hash = NULL, deactivated_at = $2 WHERE user_id = $1',
+  text: `
+    UPDATE accounts SET password_hash = NULL, deactivated_at = $2, is_admin = false WHERE user_id = $1`,
 };
 const SET_RESTRICTION = {
   locked: {

@@ -37,6 +37,8 @@ const ERRCODES: ReadonlySet<unknown> = new Set([
   'invalid_grant',
   'unauthorized_client',
 ]);
+/** Whoever reads the audit need not be able to register. */
+const TOKEN_IN_PATH = /(\/registration_tokens\/).+/;
 const USER_ID_LIMIT = 255;
 
 /** What is recorded about a refusal. */
@@ -50,7 +52,7 @@ export interface Refusal {
 /** What to record about an error answer; `null` if nothing. */
 export function refusalOf(request: Request, answer: ErrorAnswer, serverName: string): Refusal | null {
   const { method, path } = request;
-  const operation = `${method} ${path.replace(/^\/_matrix\/client\/(?:r0|v1|v3)(?=\/)/, '')}`;
+  const operation = `${method} ${path.replace(/^\/_matrix\/client\/(?:r0|v1|v3)(?=\/)/, '').replace(TOKEN_IN_PATH, '$1')}`;
   const { errcode, error } = answer.toBody();
   const reason = errcode ?? error;
   if (typeof reason !== 'string' || !ERRCODES.has(reason)) return null;

@@ -116,6 +116,42 @@ export function inSteps(unitOfWork: UnitOfWork, statement: Statement, start: str
   };
 }
 
+/** How many rows a page has that is looked through. */
+const PAGE = 2_000;
+
+/**
+ * Deletes the rows of a table that are older than an instant, of all users but some, by going through the primary key
+ * page by page.
+ * @param key the column behind `user_id` in the primary key; `at`: when a row was made
+ */
+export function deletingOld(
+  unitOfWork: UnitOfWork,
+  table: string,
+  { key, at }: { readonly key: string; readonly at: string },
+): (before: Date, keptUserIds: readonly string[]) => Promise<void> {
+  const statement: Statement = {
+    name: `${table}_delete_old`,
+    text: `
+      WITH page AS MATERIALIZED (
+        SELECT user_id, ${key}, ${at} FROM ${table} WHERE (user_id, ${key}) > ($1, $2) ORDER BY user_id, ${key} LIMIT $3),
+      removed AS (
+        DELETE FROM ${table} AS old USING page WHERE old.user_id = page.user_id AND old.${key} = page.${key}
+          AND page.${at} < $4 AND page.user_id <> ALL ($5::text[]))
+      SELECT user_id AS "userId", ${key} AS key FROM page ORDER BY user_id DESC, ${key} DESC LIMIT 1`,
+  };
+  return async (before, keptUserIds) => {
+    let from: { userId: string; key: Buffer } | undefined = { userId: '', key: Buffer.alloc(0) };
+    while (from !== undefined)
+      [from] = await unitOfWork.runOne<{ userId: string; key: Buffer }>(statement, [
+        from.userId,
+        from.key,
+        PAGE,
+        before,
+        keptUserIds,
+      ]);
+  };
+}
+
 const STARTS = { timestamptz: '-infinity', bigint: '0' };
 
 /**

@@ -14,7 +14,10 @@ export class OAuthAccountsListener implements OnModuleInit {
   ) {}
 
   onModuleInit(): void {
-    this.endings.whenAllEnd((tx, userId) => this.grants.forget(tx, userId));
+    this.endings.addCompanion({
+      endOf: (tx, userId) => this.grants.forget(tx, userId),
+      endOld: (before, kept) => this.grants.forgetOld(before, kept),
+    });
   }
 
   @InTransaction(PasswordChanged)

@@ -20,6 +20,8 @@ const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 /** Node knows thirty more, which nobody uses. */
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH']);
 const OTHER = 'OTHER';
+/** It changes nothing. */
+const DRY_RUN = /[?&]dry_run=true(?:&|$)/;
 /** What no route handled: its path may be anything, and would be a new label each time. */
 const UNKNOWN = 'unknown';
 
@@ -63,6 +65,7 @@ export class RequestMetrics implements OnModuleInit, OnApplicationBootstrap {
     const method = METHODS.has(request.method!) ? request.method! : OTHER;
     this.metrics.count(REQUESTS.name, { method, route, status: String(status) });
     this.metrics.observe(DURATIONS.name, { method, route }, durationMs / 1_000);
+    if (DRY_RUN.test(request.url ?? '')) return;
     for (const { name, kinds } of OUTCOMES) {
       const kind = kinds[`${method} ${route}`];
       if (kind !== undefined) this.metrics.count(name, { kind, result: resultOf(status) });

@@ -43,6 +43,7 @@ describe('The list of sessions', () => {
   beforeAll(async () => {
     const user = await app().matrix.register();
     sessions = [user, await app().matrix.login(user.userId), await app().matrix.register()];
+    await app().sql(`UPDATE session_families SET started_at = started_at - interval '100 seconds'`);
     const now = app().clock.now().getTime();
     await see(sessions[0]!, new Date(now - 90_000), '192.0.2.7', 'Element/1.11.50 (Linux)');
     await see(sessions[1]!, new Date(now - 30_000), '2001:db8::7', 'Element X/25.11');
@@ -63,7 +64,8 @@ describe('The list of sessions', () => {
     expect(await found('address=2001:db8::/32')).toEqual(ids(1));
     const before = app().clock.now().getTime() - 60_000;
     expect(await found(`seen_before=${before}`)).toEqual(ids(0));
-    expect(await found(`created_before=${before}`)).toEqual([]);
+    expect((await found(`created_before=${before}`)).toSorted()).toEqual(ids(0, 1, 2));
+    expect(await found(`created_before=${before - 60_000}`)).toEqual([]);
     expect(await found('kind=guest')).toEqual([]);
     expect(await found('client_id=nobody')).toEqual([]);
     expect(await found(`user_agent=element&address=192.0.2.7&user_id=${userId}`)).toEqual(ids(0));
@@ -160,6 +162,94 @@ describe('Ending sessions', () => {
     expect((await app().matrix.whoami(later)).status).toBe(200);
   });
 
+  it('leaves a session that begins after the order on the same device', async () => {
+    const victim = await app().matrix.register();
+    const lease = app().fail(EndingJobsStore, 'lease');
+    const { body } = await admin.post('/sessions/end', { user_id: victim.userId }).expect(200);
+    app().clock.advance(10);
+    const later = await app().matrix.login(victim.userId, { device_id: victim.deviceId });
+    lease.restore();
+    await app().nest.get(EndingJobsRunner, { strict: false }).run();
+    expect(await admin.finished(body.job_id)).toMatchObject({ ended: 0 });
+    expect((await app().matrix.whoami(later)).status).toBe(200);
+    const { sessions } = (await admin.get(`/sessions?user_id=${victim.userId}`).expect(200)).body;
+    expect(sessions[0].created_ts).toBeGreaterThan(body.filter.created_before);
+  });
+
+  describe('leaves no way back in', () => {
+    beforeAll(() =>
+      app().sql(`INSERT INTO oauth_clients (client_id, metadata, registered_at, last_used_at)
+                 VALUES ('c', '{}', now(), now())`),
+    );
+    /** A browser that is signed in, and a grant that no client has fetched. */
+    const sign = async (userId: string): Promise<void> => {
+      const now = app().clock.now();
+      const end = new Date(now.getTime() + 60_000);
+      await app().sql(
+        `INSERT INTO browser_sessions (user_id, session_digest, created_at, authenticated_at, seen_at, expires_at)
+         VALUES ($1, sha256($1::text::bytea), $2, $2, $2, $3)`,
+        [userId, now, end],
+      );
+      await app().sql(
+        `INSERT INTO oauth_grants (user_id, grant_digest, client_id, scope, device_id, issued_at, expires_at)
+         VALUES ($1, sha256($1::text::bytea), 'c', 's', 'D', $2, $3)`,
+        [userId, now, end],
+      );
+      app().clock.advance(5);
+    };
+    const waysIn = async (userIds: string[]) => {
+      const rows = await app().sql<{ user_id: string }>(
+        `SELECT user_id FROM browser_sessions WHERE user_id = ANY ($1)
+         UNION ALL SELECT user_id FROM oauth_grants WHERE user_id = ANY ($1)`,
+        [userIds],
+      );
+      return userIds.map((userId) => rows.filter((row) => row.user_id === userId).length);
+    };
+    const users = async (): Promise<string[]> => {
+      const [one, two] = [await app().matrix.register(), await app().matrix.register()];
+      // The third has signed in with a browser only.
+      const third = await app().matrix.register();
+      await app().matrix.logoutAll(third).expect(200);
+      const all = [one.userId, two.userId, third.userId];
+      for (const userId of all) await sign(userId);
+      expect(await waysIn(all)).toEqual([2, 2, 2]);
+      return all;
+    };
+
+    it('to users whose sessions it ends', async () => {
+      const [one, two, third] = await users();
+      const { body } = await admin
+        .post('/sessions/end', { user_id: one, user_agent: 'nobody’s' })
+        .expect(200);
+      await admin.finished(body.job_id);
+      expect(await waysIn([one!])).toEqual([2]);
+      for (const user_id of [one, third]) {
+        const order = await admin.post('/sessions/end', { user_id }).expect(200);
+        await admin.finished(order.body.job_id);
+      }
+      expect(await waysIn([one!, two!, third!])).toEqual([0, 2, 0]);
+    });
+
+    it('to anybody but those who are excepted, when it ends all', async () => {
+      const [one, two, third] = await users();
+      const except = [{ user_id: two }];
+      const { body } = await admin.post('/sessions/end', { all: true, except }).expect(200);
+      expect(body.filter).toEqual({ created_before: expect.any(Number), except });
+      await admin.finished(body.job_id);
+      expect(await waysIn([one!, two!, third!])).toEqual([0, 2, 0]);
+    });
+
+    it('after a restore', async () => {
+      const all = await users();
+      const before = app().clock.now().getTime();
+      await sign((await app().matrix.register()).userId);
+      const { body } = await admin.post(`/logout?before=${before}`).expect(200);
+      expect(body.done).toBe(true);
+      expect(await waysIn(all)).toEqual([0, 0, 0]);
+      expect((await app().sql(`SELECT FROM browser_sessions`)).length).toBe(1);
+    });
+  });
+
   it('refuses an order without a condition, and one that is mistyped', async () => {
     const session = await app().matrix.register();
     for (const body of [
@@ -248,7 +338,11 @@ describe('A job', () => {
       state: 'cancelled',
     });
     await admin.post(`/jobs/${jobId}/resume`).expect(200);
-    expect(await admin.finished(jobId)).toMatchObject({ state: 'done', ended: SESSIONS, failed: 0 });
+    expect(await admin.finished(jobId)).toMatchObject({
+      state: 'done',
+      ended: SESSIONS,
+      failed: 0,
+    });
     expect(await tokens('cancelled')).toBe(0);
     await admin.post(`/jobs/${jobId}/cancel`).expect(400);
     await admin.post(`/jobs/${jobId}/resume`).expect(400);

@@ -89,6 +89,22 @@ describe('Creating a user', () => {
     await admin.get('/users/@dave:localhost').expect(404);
   });
 
+  it('that is an administrator is in the audit, and refusals do not show registration tokens there', async () => {
+    const { user_id: userId } = await create(uniqueUsername(), { admin: true });
+    const { entries } = (await admin.get(`/audit?user_id=${userId}`)).body;
+    expect(entries.map((one: { action: string }) => one.action).toSorted()).toEqual([
+      'account_registered',
+      'admin_granted',
+    ]);
+    const nobody = await app().matrix.login((await create()).user_id);
+    await app()
+      .http.get('/_session/v1/admin/registration_tokens/a-secret-token')
+      .auth(nobody.accessToken, { type: 'bearer' })
+      .expect(403);
+    const [refusal] = (await admin.get(`/audit?user_id=${nobody.userId}&action=refused`)).body.entries;
+    expect(refusal).toMatchObject({ operation: 'GET /_session/v1/admin/registration_tokens/' });
+  });
+
   it('without a password makes an account that nobody can log in to yet', async () => {
     const username = uniqueUsername();
     const { body } = await admin.post('/users', { username }).expect(200);
@@ -136,6 +152,22 @@ describe('Deactivating a user', () => {
     await call({}).expect(404);
     const [entry] = (await admin.get(`/audit?action=account_deactivated&user_id=${userId}`)).body.entries;
     expect(entry).toMatchObject({ actor: 'admin_token' });
+  });
+
+  it('who was an administrator and leaves takes that from them', async () => {
+    const { user_id: userId } = await create(uniqueUsername(), { admin: true });
+    const session = await app().matrix.login(userId);
+    const auth = {
+      type: 'm.login.password',
+      identifier: { type: 'm.id.user', user: userId },
+      password: PASSWORD,
+    };
+    await app()
+      .http.post(`${V3}/account/deactivate`)
+      .auth(session.accessToken, { type: 'bearer' })
+      .send({ auth })
+      .expect(200);
+    expect((await admin.get(`/users/${userId}`)).body).toMatchObject({ deactivated: true, admin: false });
   });
 });
 

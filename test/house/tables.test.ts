@@ -25,6 +25,7 @@ const ALLOWED: Record<string, string> = {
   'admin JOINED accounts':
     'administrators see sessions together with their accounts and clients, and only read',
   'admin JOINED refresh_tokens': 'the same',
+  'admin JOINED session_families': 'the same',
   'admin STILL_MEETING devices': 'the same',
   'admin page devices': 'the same',
   'audit INSERT_REFUSAL accounts': 'a name that nobody has may be a mistyped password',

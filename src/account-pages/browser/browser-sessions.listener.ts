@@ -14,7 +14,10 @@ export class BrowserSessionsListener implements OnModuleInit {
   ) {}
 
   onModuleInit(): void {
-    this.endings.whenAllEnd((tx, userId) => this.store.deleteAll(tx, userId));
+    this.endings.addCompanion({
+      endOf: (tx, userId) => this.store.deleteAll(tx, userId),
+      endOld: (before, kept) => this.store.deleteOld(before, kept),
+    });
   }
 
   @InTransaction(PasswordChanged)

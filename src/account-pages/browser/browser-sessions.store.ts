@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { deletingOld } from '../../database/housekeeping.js';
 import type { Statement, Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import type { BrowserSessionEntity } from './browser-session.entity.js';
@@ -58,7 +59,12 @@ const MOST_SESSIONS = 100;
 /** The SQL of browser sessions. */
 @Injectable()
 export class BrowserSessionsStore {
-  constructor(private readonly unitOfWork: UnitOfWork) {}
+  /** Deletes those that were made before an instant, of all users but some. */
+  readonly deleteOld: (before: Date, keptUserIds: readonly string[]) => Promise<void>;
+
+  constructor(private readonly unitOfWork: UnitOfWork) {
+    this.deleteOld = deletingOld(unitOfWork, 'browser_sessions', { key: 'session_digest', at: 'created_at' });
+  }
 
   async insert(
     tx: Tx,

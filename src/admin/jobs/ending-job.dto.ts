@@ -1,3 +1,4 @@
+import { fromFilter, fromStored } from '../sessions/session-filter.js';
 import { JOB_STATES, type EndingJobEntity } from './ending-job.entity.js';
 
 /** A job as the endpoints show it. */
@@ -6,7 +7,7 @@ export const JOB_SCHEMA = {
   properties: {
     job_id: { type: 'string' },
     state: { type: 'string', enum: [...JOB_STATES] },
-    filter: { type: 'object', description: 'What it ends.' },
+    filter: { type: 'object', description: 'What it ends, as it was asked for.' },
     reason: { type: 'string', nullable: true },
     actor: { type: 'string', description: 'Who ordered it.' },
     looked_at: { type: 'integer', description: 'How many sessions it has looked at.' },
@@ -21,7 +22,7 @@ export function toJobDto(job: EndingJobEntity): object {
   return {
     job_id: job.jobId,
     state: job.state,
-    filter: job.filter,
+    filter: fromFilter(fromStored(job.filter)),
     reason: job.reason,
     actor: job.actor,
     looked_at: Number(job.lookedAt),

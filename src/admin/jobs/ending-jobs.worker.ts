@@ -51,20 +51,28 @@ export class EndingJobsWorker {
     let { position } = job;
     while (!isStopping()) {
       const window = await this.sessions.look(filter, position);
-      let lookedAt = window.lookedAt;
+      let counted = 0;
       for (let at = 0; at < window.found.length && !isStopping(); at += STEP) {
         const step = window.found.slice(at, at + STEP);
         const isLast = at + STEP >= window.found.length;
         // After the last one, all that was looked at is behind us.
         const upTo = isLast ? (window.next ?? step.at(-1)!) : step.at(-1)!;
-        await this.end(job, filter, step, { upTo, lookedAt: isLast ? lookedAt : 0 });
-        if (isLast) lookedAt = 0;
+        const seen = isLast ? window.lookedAt : step.at(-1)!.n;
+        await this.end(job, filter, step, { upTo, lookedAt: seen - counted });
+        counted = seen;
       }
       if (isStopping()) return;
       const isDone = window.next === null;
+      if (isDone) await this.endCompanions(filter);
       if (isDone || window.found.length === 0)
         await this.unitOfWork.run((tx) =>
-          this.advance(tx, job, { position: refOf(window.next), lookedAt, ended: 0, failed: 0, isDone }),
+          this.advance(tx, job, {
+            position: refOf(window.next),
+            lookedAt: window.lookedAt - counted,
+            ended: 0,
+            failed: 0,
+            isDone,
+          }),
         );
       if (isDone) return;
       position = window.next;
@@ -110,17 +118,40 @@ export class EndingJobsWorker {
     const locked = await this.devices.lock(tx, step);
     const meeting = new Set((await this.sessions.stillMeeting(tx, filter, locked)).map(deviceKey));
     const ending: DeletedDevice[] = locked.filter((device) => meeting.has(deviceKey(device)));
-    if (ending.length > 0)
-      await this.endings.endInSteps(tx, ending, {
-        reason: 'admin',
-        origins: origin === null ? null : { ...origin, actor },
-      });
+    if (ending.length > 0) {
+      const origins = origin === null ? null : { ...origin, actor };
+      await this.endings.endInSteps(tx, ending, { reason: 'admin', origins });
+      await this.endings.endCompanions(tx, new Set(ending.map(({ userId }) => userId)));
+    }
     return ending.length;
+  }
+
+  /** Ends signed-in browsers and grants of users who may have had no session, if the filter means them, too. */
+  private async endCompanions(filter: SessionFilter): Promise<void> {
+    const { userId, createdBefore, except = [] } = filter;
+    if (!meansWholeUsers(filter)) return;
+    const kept = except.filter(({ deviceId }) => deviceId === null).map((one) => one.userId);
+    if (userId === undefined) await this.endings.endOldCompanions(createdBefore!, kept);
+    else if (!kept.includes(userId))
+      await this.unitOfWork.run((tx) => this.endings.endCompanions(tx, [userId]));
   }
 
   private async advance(tx: Tx, job: LeasedJob, progress: Progress): Promise<void> {
     if (!(await this.store.advance(tx, job, progress))) throw new NoLongerOurs();
   }
+}
+
+/** Whether no condition is about devices or clients. A job always has a time before which sessions have begun. */
+function meansWholeUsers({
+  deviceId,
+  clientId,
+  userAgent,
+  address,
+  seenBefore,
+  kind,
+}: SessionFilter): boolean {
+  const isOfPeople = kind === undefined || kind === 'user';
+  return isOfPeople && [deviceId, clientId, userAgent, address, seenBefore].every((one) => one === undefined);
 }
 
 function refOf(device: DeviceRef | null): DeviceRef | null {

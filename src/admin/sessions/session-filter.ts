@@ -77,6 +77,24 @@ export function toFilter(
   };
 }
 
+/** A filter as it was asked for. */
+export function fromFilter(filter: SessionFilter): object {
+  return {
+    user_id: filter.userId,
+    device_id: filter.deviceId,
+    client_id: filter.clientId,
+    user_agent: filter.userAgent,
+    address: filter.address,
+    seen_before: filter.seenBefore?.getTime(),
+    created_before: filter.createdBefore?.getTime(),
+    kind: filter.kind,
+    except: filter.except?.map(({ userId, deviceId }) => ({
+      user_id: userId,
+      ...(deviceId === null ? {} : { device_id: deviceId }),
+    })),
+  };
+}
+
 /** A filter as a job keeps it. */
 export function toStored({ seenBefore, createdBefore, ...rest }: SessionFilter): object {
   return { ...rest, seenBefore: seenBefore?.getTime(), createdBefore: createdBefore?.getTime() };

@@ -20,7 +20,8 @@ export interface AdminSession extends DeviceRef {
 
 /** What a statement has looked at. */
 export interface Window {
-  readonly found: readonly AdminSession[];
+  /** With the place of each among those that were looked at. */
+  readonly found: readonly (AdminSession & { readonly n: number })[];
   readonly lookedAt: number;
   /** Where the next statement goes on; `null` at the end. */
   readonly next: DeviceRef | null;
@@ -31,15 +32,19 @@ const MEETS = `
   ($4::text IS NULL OR d.device_id = $4) AND ($5::text IS NULL OR r.oauth_client_id = $5)
   AND ($6::text IS NULL OR position(lower($6) IN lower(d.last_seen_user_agent)) > 0)
   AND ($7::text IS NULL OR CASE WHEN d.last_seen_ip ~ '^[0-9a-fA-F.:]+$' THEN d.last_seen_ip::inet <<= $7::inet END)
-  AND ($8::timestamptz IS NULL OR COALESCE(d.last_seen_at, d.created_at) < $8)
-  AND ($9::timestamptz IS NULL OR d.created_at < $9) AND ($10::text IS NULL OR a.kind = $10)
+  AND ($8::timestamptz IS NULL OR GREATEST(d.last_seen_at, begun.at) < $8)
+  AND ($9::timestamptz IS NULL OR begun.at < $9) AND ($10::text IS NULL OR a.kind = $10)
   AND NOT EXISTS (SELECT FROM unnest($11::text[], $12::text[]) AS kept (user_id, device_id)
     WHERE kept.user_id = d.user_id AND (kept.device_id IS NULL OR kept.device_id = d.device_id))`;
 const SESSION = `
-  d.user_id AS "userId", d.device_id AS "deviceId", d.display_name AS "displayName", d.created_at AS "createdAt",
+  d.user_id AS "userId", d.device_id AS "deviceId", d.display_name AS "displayName", begun.at AS "createdAt",
   d.last_seen_at AS "lastSeenAt", d.last_seen_ip AS "lastSeenIp", d.last_seen_user_agent AS "lastSeenUserAgent",
   a.kind, r.oauth_client_id AS "clientId"`;
-const JOINED = 'JOIN accounts a USING (user_id) LEFT JOIN refresh_tokens r USING (user_id, device_id)';
+/** A later login on a device begins another session, while the device stays. */
+const JOINED = `
+  JOIN accounts a USING (user_id) LEFT JOIN refresh_tokens r USING (user_id, device_id)
+  CROSS JOIN LATERAL (SELECT COALESCE((SELECT max(f.started_at) FROM session_families f
+    WHERE f.user_id = d.user_id AND f.device_id = d.device_id), d.created_at) AS at) AS begun`;
 
 /** Looks at no more devices than a window has, so that a rare condition does not make a long statement. */
 const page = (name: string, whose: string): Statement => ({

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { AccountAdministration } from '../../accounts/account-administration.service.js';
 import { AuditService } from '../../audit/audit.service.js';
 import { Environment } from '../../config/environment.js';
+import type { Tx } from '../../database/tx.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { Entropy } from '../../system/entropy.js';
@@ -63,7 +64,10 @@ export class AdminUsers {
     wanted: { readonly username: string; readonly password: string | null; readonly isAdmin: boolean },
     origin: ActingOrigin,
   ): Promise<AdminUser> {
-    return this.get(await this.administration.create(wanted, origin));
+    const userId = await this.administration.create(wanted, origin, (tx, made) =>
+      this.recordAdmin(tx, made, true, origin),
+    );
+    return this.get(userId);
   }
 
   /**
@@ -105,7 +109,11 @@ export class AdminUsers {
     if (!isAdmin && this.environment.serverAdmins.includes(userId))
       throw MatrixError.forbidden('SERVER_ADMINS names this user');
     await this.administration.setAdmin(userId, isAdmin, (tx) =>
-      this.audit.record(tx, isAdmin ? 'admin_granted' : 'admin_revoked', [{ userId }], () => origin),
+      this.recordAdmin(tx, userId, isAdmin, origin),
     );
+  }
+
+  private recordAdmin(tx: Tx, userId: string, isAdmin: boolean, origin: ActingOrigin): void {
+    this.audit.record(tx, isAdmin ? 'admin_granted' : 'admin_revoked', [{ userId }], () => origin);
   }
 }

@@ -1,7 +1,7 @@
 import cluster from 'node:cluster';
 import { Environment } from '../../config/environment.js';
 import type { Context } from '../context.js';
-import { Node } from '../serving/node.js';
+import type { Node } from '../serving/node.js';
 import { Primary, WorkerFailed } from '../serving/primary.js';
 import { Voice } from '../serving/voice.js';
 
@@ -16,7 +16,10 @@ export async function serve(context: Context): Promise<number> {
       for (const { name, meant } of Environment.misspeltIn(variables.values))
         voice.warn(`The variable ${name} is read by nobody. Is ${meant} meant?`);
     const isPrimary = cluster.isPrimary && environment.workers > 1;
-    const serving = isPrimary ? new Primary(environment, voice) : new Node(context, environment, voice);
+    // A primary has no use for the application, which takes memory.
+    const serving = isPrimary
+      ? new Primary(environment, voice)
+      : new (await import('../serving/node.js')).Node(context, environment, voice);
     served = serving;
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void serving.stop(0));
     await serving.start();

@@ -6,11 +6,9 @@ import type { Environment } from '../../config/environment.js';
 import { EmbeddedPostgres } from '../../database/embedded/embedded-postgres.js';
 import { MetricsServer } from '../../metrics/metrics.server.js';
 import type { Context } from '../context.js';
+import { STOP_DEADLINE_MS } from './stop-deadline.js';
 import type { Voice } from './voice.js';
 import { listening, welcome } from './welcome.js';
-
-/** Long enough for open requests to end and for the pending writes after them, once `SHUTDOWN_DELAY` has passed. */
-const STOP_DEADLINE_MS = 25_000;
 
 /** One process that serves, from its start to its end. */
 export class Node {
@@ -38,7 +36,7 @@ export class Node {
     voice.say(welcome(environment, address, this.embedded, isatty(1)), listening(environment, address));
   }
 
-  /** Ends requests, then database connections, then the embedded server. Ends the process at the deadline in any case. */
+  /** Ends requests, database connections, the embedded server, and at the deadline in any case the process. */
   stop(code: number): Promise<never> {
     return (this.stopped ??= this.stopParts(code));
   }

@@ -5,13 +5,12 @@ import { isatty } from 'node:tty';
 import type { Environment } from '../../config/environment.js';
 import { EmbeddedPostgres } from '../../database/embedded/embedded-postgres.js';
 import { managementServer } from '../../metrics/management.js';
+import { PRIMARY_STOP_DEADLINE_MS } from './stop-deadline.js';
 import type { Voice } from './voice.js';
 import { listening, welcome } from './welcome.js';
 import { WorkerManagement } from './worker-management.js';
 
-/** Longer than a worker takes to stop. */
-const STOP_DEADLINE_MS = 27_000;
-/** How long a worker must have served before its end counts as an accident, and another takes its place at once. */
+/** If a worker has served this long, its end counts as an accident, and another takes its place at once. */
 const PROVEN_MS = 10_000;
 /** How long it takes until the place of another one is taken. */
 const PAUSE_MS = 1_000;
@@ -62,7 +61,7 @@ export class Primary {
   }
 
   private async stopParts(code: number): Promise<never> {
-    setTimeout(() => process.exit(1), STOP_DEADLINE_MS + this.environment.shutdownDelayMs).unref();
+    setTimeout(() => process.exit(1), PRIMARY_STOP_DEADLINE_MS + this.environment.shutdownDelayMs).unref();
     const workers = Object.values(cluster.workers ?? {}).filter((worker) => worker !== undefined);
     const ended = workers.map((worker) => once(worker.process, 'exit'));
     this.signal('SIGTERM');

@@ -92,6 +92,11 @@ export class GrantsService {
     return this.store.forget(tx, userId);
   }
 
+  /** Deletes what was allowed before an instant, by all users but some. */
+  forgetOld(before: Date, keptUserIds: readonly string[]): Promise<void> {
+    return this.store.forgetOld(before, keptUserIds);
+  }
+
   private async begin(tx: Tx, grant: OAuthGrantEntity, client: Client, origin: Origin): Promise<Granted> {
     const { userId, deviceId, scope } = grant;
     const session = await this.starts.start(tx, {

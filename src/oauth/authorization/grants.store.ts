@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { deletingOld } from '../../database/housekeeping.js';
 import type { Statement, Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import type { OAuthGrantEntity } from './oauth-grant.entity.js';
@@ -50,7 +51,12 @@ const MOST_GRANTS = 100;
 /** The SQL of grants. */
 @Injectable()
 export class GrantsStore {
-  constructor(private readonly unitOfWork: UnitOfWork) {}
+  /** Deletes those that were made before an instant, of all users but some. */
+  readonly forgetOld: (before: Date, keptUserIds: readonly string[]) => Promise<void>;
+
+  constructor(private readonly unitOfWork: UnitOfWork) {
+    this.forgetOld = deletingOld(unitOfWork, 'oauth_grants', { key: 'grant_digest', at: 'issued_at' });
+  }
 
   /** Inserts a grant and deletes the user's oldest ones beyond the limit. */
   async insert(tx: Tx, grant: NewGrant): Promise<void> {

@@ -21,6 +21,14 @@ export interface Cause {
   readonly origins?: Origins;
 }
 
+/** What belongs to no device, but may begin a session: browsers that are signed in, and what clients were allowed. */
+export interface Companion {
+  /** Ends all of a user, in each transaction that ends every session of the user. */
+  endOf(tx: Tx, userId: string): Promise<void>;
+  /** Ends those that are older than an instant, of all users but some. */
+  endOld(before: Date, keptUserIds: readonly string[]): Promise<void>;
+}
+
 /** The most that is deleted for one user in one commit. */
 export const ONE_COMMIT = { devices: 2_000, rows: 200_000 };
 
@@ -32,7 +40,7 @@ export const ONE_COMMIT = { devices: 2_000, rows: 200_000 };
 @Injectable()
 export class EndingService {
   private marked: () => void = () => {};
-  private readonly companions: ((tx: Tx, userId: string) => Promise<void>)[] = [];
+  private readonly companions: Companion[] = [];
 
   constructor(
     private readonly sessions: SessionStore,
@@ -47,12 +55,22 @@ export class EndingService {
     this.marked = work;
   }
 
-  /**
-   * Registers `work` for each transaction that ends every session of a user: for what belongs to no device, but may
-   * begin a session.
-   */
-  whenAllEnd(work: (tx: Tx, userId: string) => Promise<void>): void {
-    this.companions.push(work);
+  /** Registers what belongs to no device, but may begin a session. */
+  addCompanion(companion: Companion): void {
+    this.companions.push(companion);
+  }
+
+  /** Ends the companions of users whose sessions an administrator ends, in the same transaction. */
+  async endCompanions(tx: Tx, userIds: Iterable<string>): Promise<void> {
+    const works = [...userIds].flatMap((userId) =>
+      this.companions.map((companion) => () => companion.endOf(tx, userId)),
+    );
+    await tx.inOrder(...works);
+  }
+
+  /** Ends the companions of all users but some that are older than an instant, page by page. */
+  async endOldCompanions(before: Date, keptUserIds: readonly string[]): Promise<void> {
+    for (const companion of this.companions) await companion.endOld(before, keptUserIds);
   }
 
   /**
@@ -89,7 +107,7 @@ export class EndingService {
       keptDeviceId === null
         ? undefined
         : () => this.sessions.deleteLoginTokens(tx, [{ userId, deviceId: keptDeviceId }]),
-      ...this.companions.map((work) => () => work(tx, userId)),
+      ...this.companions.map((companion) => () => companion.endOf(tx, userId)),
     );
     if (isMuch || devices.length > ONE_COMMIT.devices)
       return this.endAllInSteps(tx, userId, keptDeviceId, cause);

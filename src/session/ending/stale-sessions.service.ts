@@ -34,9 +34,9 @@ export class StaleSessionsService {
   ) {}
 
   /**
-   * Ends sessions, with their devices, that started or were last refreshed before an instant; about
-   * {@link MOST_ENDED} per call. Each call scans from the beginning: right after a restore, few sessions are newer
-   * and have to be skipped.
+   * Ends sessions that started or were last refreshed before an instant, with their devices and, in the last call,
+   * what is older and may begin another session. A call ends about {@link MOST_ENDED}. Each call scans from the
+   * beginning: right after a restore, few sessions are newer and have to be skipped.
    */
   async end(before: Date, origin: Origin): Promise<StaleSessionsEnded> {
     const step = (devices: readonly DeviceRef[]) => this.step(devices, before, origin);
@@ -45,7 +45,10 @@ export class StaleSessionsService {
     while (ended < MOST_ENDED) {
       const devices = await this.devices.page(from, PAGE);
       const last = devices.at(-1);
-      if (last === undefined) return { ended, done: true };
+      if (last === undefined) {
+        await this.endings.endOldCompanions(before, []);
+        return { ended, done: true };
+      }
       const stale = await this.store.staleOf(devices, before);
       for (let at = 0; at < stale.length; at += STEP)
         ended += await togetherOrAlone(stale.slice(at, at + STEP), step, this.logger);
