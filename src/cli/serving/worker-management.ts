@@ -11,7 +11,7 @@ const LASTING = new Set(['counter', 'histogram']);
 /** A question that has no answer yet. */
 interface Waiting {
   readonly worker: Worker;
-  give(answer: Reply['answer']): void;
+  readonly give: (answer: Reply['answer']) => void;
 }
 
 /** Answers at the port for operators for all workers: it adds up their metrics, and asks one of them for the rest. */
