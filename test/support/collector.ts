@@ -10,6 +10,8 @@ interface OtlpSpan {
   readonly parentSpanId?: string;
   readonly name: string;
   readonly kind: number;
+  /** Of so many digits that it is a text. */
+  readonly startTimeUnixNano: string;
   readonly attributes: { key: string; value: Record<string, Value> }[];
   readonly links?: { traceId: string; spanId: string }[];
   readonly status: { code: number; message?: string };
@@ -28,6 +30,8 @@ interface Batch {
   }[];
 }
 
+export type Tree = [name: string, ...children: Tree[]];
+
 /** Kinds and states, as OTLP numbers them. */
 export const KIND = { internal: 1, server: 2, client: 3, consumer: 5 };
 export const FAILED = 2;
@@ -36,14 +40,15 @@ export const FAILED = 2;
 export class CollectorStub {
   static async start(): Promise<CollectorStub> {
     const stub = new CollectorStub();
-    await stub.listen(0);
+    await stub.listen();
     return stub;
   }
 
   /** The bodies, as they came. */
   text = '';
   spans: CollectedSpan[] = [];
-  resource: Record<string, Value> = {};
+  /** The names of the services. */
+  readonly names = new Set<Value>();
   /** What it answers. */
   status = 200;
   readonly asked: { path: string; headers: IncomingHttpHeaders }[] = [];
@@ -58,23 +63,21 @@ export class CollectorStub {
     await new Promise((resolve) => this.server!.close(resolve));
   }
 
-  /** All spans of the trace that this one is in, as a tree of names; siblings are in the order of their begin. */
-  tree(root: CollectedSpan): [name: string, ...children: unknown[]] {
-    const children = this.spans.filter((one) => one.parentSpanId === root.spanId);
-    return [root.name, ...children.map((child) => this.tree(child))];
+  /** A span with all spans below it, as names; siblings are in the order in which they began. */
+  tree(root: CollectedSpan): Tree {
+    return [root.name, ...this.childrenOf(root).map((child) => this.tree(child))];
   }
 
-  /** The trace of the latest request of this route. */
-  latest(name: string): CollectedSpan {
-    return this.spans.findLast((one) => one.name === name)!;
-  }
-
+  /** All spans below. */
   below(root: CollectedSpan): CollectedSpan[] {
-    const children = this.spans.filter((one) => one.parentSpanId === root.spanId);
-    return children.flatMap((child) => [child, ...this.below(child)]);
+    return this.childrenOf(root).flatMap((child) => [child, ...this.below(child)]);
   }
 
-  private async listen(port: number): Promise<void> {
+  private childrenOf({ spanId, traceId }: CollectedSpan): CollectedSpan[] {
+    return this.spans.filter((one) => one.parentSpanId === spanId && one.traceId === traceId);
+  }
+
+  private async listen(): Promise<void> {
     this.server = createServer((request, response) => {
       let body = '';
       request.on('data', (chunk) => (body += String(chunk)));
@@ -83,7 +86,7 @@ export class CollectorStub {
         this.take(body);
         response.writeHead(this.status, { 'Content-Type': 'application/json' }).end('{}');
       });
-    }).listen(port, '127.0.0.1');
+    }).listen(0, '127.0.0.1');
     await once(this.server, 'listening');
   }
 
@@ -91,17 +94,13 @@ export class CollectorStub {
     this.text += body;
     const { resourceSpans } = JSON.parse(body) as Batch;
     for (const { resource, scopeSpans } of resourceSpans) {
-      this.resource = plain(resource.attributes);
+      this.names.add(plain(resource.attributes)['service.name']!);
       for (const span of scopeSpans.flatMap(({ spans }) => spans))
         this.spans.push({ ...span, attributes: plain(span.attributes) });
     }
     // Children end before their parents, and batches may overtake each other.
-    this.spans.sort((one, other) => begin(one) - begin(other));
+    this.spans.sort((one, other) => (one.startTimeUnixNano < other.startTimeUnixNano ? -1 : 1));
   }
-}
-
-function begin(span: object): number {
-  return Number((span as { startTimeUnixNano: string }).startTimeUnixNano);
 }
 
 function plain(attributes: OtlpSpan['attributes']): Record<string, Value> {
