@@ -17,6 +17,7 @@ import { Tracing } from '../../src/system/tracing.js';
 import { type ClientSession, PASSWORD, V3 } from '../../src/testing/matrix-client.js';
 import { CapturedLog } from '../support/captured-log.js';
 import { type CollectedSpan, CollectorStub, FAILED, KIND, type Tree } from '../support/collector.js';
+import { Bystander, lockWaiters } from '../support/interleaving.js';
 import { secretWatch } from '../support/secret-watch.js';
 import { freePort } from '../support/service-process.js';
 import { TestApp } from '../support/test-app.js';
@@ -85,7 +86,7 @@ afterAll(async () => {
   await collector?.stop();
 });
 
-const tracingOf = ({ nest }: TestApp) => nest.get<OpenTelemetryTracing>(Tracing as never);
+const tracingOf = ({ nest }: TestApp) => nest.get<Tracing, OpenTelemetryTracing>(Tracing);
 
 /** Waits for spans. A request ends when its answer has left, which a client may notice earlier. */
 async function collected(isMeant: (span: CollectedSpan) => boolean, count = 1): Promise<CollectedSpan[]> {
@@ -242,6 +243,28 @@ describe('Requests that share a transaction', () => {
     );
     const places = deliveries.map(({ links }) => placeOf(links![0]!));
     expect(places.toSorted()).toEqual(shared.map(placeOf).toSorted());
+  });
+});
+
+describe('A request that is tried again by itself', () => {
+  it('has every attempt in its own trace', async () => {
+    const session = await app.matrix.register();
+    const bystander = await Bystander.begin(app);
+    await bystander.run('SELECT FROM devices WHERE user_id = $1 FOR UPDATE', [session.userId]);
+    const late = app.matrix.logout(session);
+    const answered = late.then((answer) => answer);
+    await lockWaiters(app, 1);
+    await bystander.commit();
+    const request = await requestOf(await answered);
+    const attempts = childOf(collector.tree(request), 'logout').slice(1) as Tree[];
+    expect(attempts.map(([name]) => name)).toEqual(attempts.map(() => 'transaction'));
+    expect(attempts.length).toBeGreaterThan(1);
+    expect(namesIn(attempts[0]!)).toContain('ROLLBACK');
+    expect(namesIn(attempts.at(-1)!)).toContain('COMMIT');
+    const refused = collector
+      .below(request)
+      .find(({ name, status }) => name === 'devices_lock' && status.code === FAILED);
+    expect(refused!.attributes['error.type']).toBe('55P03');
   });
 });
 
