@@ -27,7 +27,7 @@ export const NO_SPAN: Span = {
   end() {},
 };
 
-/** Records what a request does. Its methods never fail, and call `work` at once, whether anything is recorded or not. */
+/** Records what a request does. Its methods never fail, and call `work` at once, whether they record it or not. */
 export abstract class Tracing {
   /** Whether anything may be recorded, for callers that would have to prepare something. */
   abstract readonly isOn: boolean;
