@@ -113,6 +113,27 @@ module.exports = {
       to: outside('observability', 'auth', ...UNDERNEATH),
     },
     {
+      name: 'opentelemetry-is-behind-a-door',
+      comment:
+        'It takes memory and time to load, so only what is loaded on demand may import it; others ask Tracing in system.',
+      severity: 'error',
+      from: {
+        path: '^src/',
+        pathNot: '^src/observability/(tracing|collector|recorded-span)[.]ts$',
+      },
+      to: { path: 'node_modules/@opentelemetry/' },
+    },
+    {
+      name: 'traces-are-loaded-on-demand',
+      comment: 'An ordinary import would load OpenTelemetry with every start.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/observability/(tracing|collector|recorded-span)[.]ts$' },
+      to: {
+        path: '^src/observability/(tracing|collector|recorded-span)[.]ts$',
+        dependencyTypesNot: ['dynamic-import', 'type-only'],
+      },
+    },
+    {
       name: 'reconciler-mends-by-the-usual-paths',
       comment: 'What it ends goes the way of every session; it needs no room that hangs on a device.',
       severity: 'error',

@@ -15,6 +15,8 @@ await build({
   external: [
     // Loaded only where NATS is used.
     '@nats-io/transport-node',
+    // Loaded only where traces go somewhere. Inside the bundle, its imports would be loaded by every start.
+    '*/observability/tracing.js',
     // Native code, and files that are looked for beside their package.
     '@node-rs/argon2',
     '@node-rs/bcrypt',

@@ -2,6 +2,7 @@ import {
   type Abstract,
   type DynamicModule,
   type InjectionToken,
+  Logger,
   Module,
   type ModuleMetadata,
   type Provider,
@@ -22,6 +23,7 @@ import { PageTemplates } from './account-pages/page-templates.js';
 import { Clock, SystemClock } from './system/clock.js';
 import { Entropy, SystemEntropy } from './system/entropy.js';
 import { PasswordHasher } from './system/password-hasher.js';
+import { NoTracing, Tracing } from './system/tracing.js';
 import { OwnFlows, UiaFlows } from './uia/uia-flows.port.js';
 
 /** A port, as an instance or as a class that Nest instantiates. */
@@ -98,6 +100,7 @@ export class CompositionModule {
       from(Environment, ({ environment }) => environment),
       from(DatabaseSetup, ({ database }) => new DatabaseSetup(database, migrations)),
       from(PasswordHasher, ({ environment }) => new PasswordHasher(environment.passwordHashing)),
+      { provide: Tracing, inject: [Environment], useFactory: tracingOf },
       port(Clock, ({ clock }) => clock ?? new SystemClock()),
       port(Entropy, ({ entropy }) => entropy ?? new SystemEntropy()),
       port(Homeserver, ({ homeserver, environment }) => homeserver ?? homeserverOf(environment)),
@@ -124,6 +127,15 @@ export class CompositionModule {
 
 function homeserverOf({ homeserver: { url } }: Environment): Given<Homeserver> {
   return url === null ? new NoHomeserver() : SynapseHomeserver;
+}
+
+/** Loaded only where traces go somewhere. */
+async function tracingOf({ tracing }: Environment): Promise<Tracing> {
+  const { url } = tracing;
+  if (url === null) return new NoTracing();
+  const { OpenTelemetryTracing } = await import('./observability/tracing.js');
+  const logger = new Logger('Tracing');
+  return new OpenTelemetryTracing({ ...tracing, url }, (words) => logger.warn(words));
 }
 
 function from<Value>(provide: Abstract<Value>, useFactory: (setup: Setup) => Value): Provider {

@@ -2,6 +2,7 @@ import { type CanActivate, type ExecutionContext, Injectable, type Type } from '
 import { Reflector } from '@nestjs/core';
 import type { Request } from 'express';
 import { MatrixError } from '../matrix/matrix-error.js';
+import { Tracing } from '../system/tracing.js';
 import { AdminToken } from './admin-token.js';
 import {
   ADMIN_TOKEN_ALLOWED,
@@ -44,6 +45,7 @@ export class BearerGuard implements CanActivate {
     private readonly reflector: Reflector,
     private readonly strategy: BearerStrategy,
     private readonly adminToken: AdminToken,
+    private readonly tracing: Tracing,
   ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
@@ -56,7 +58,7 @@ export class BearerGuard implements CanActivate {
       request.user = administrator;
       return true;
     }
-    const verdict = await this.authenticate(request);
+    const verdict = await this.tracing.span('BearerGuard', {}, () => this.authenticate(request));
     if (verdict.kind === 'unknown') throw MatrixError.unknownToken(verdict.deviceLives);
     const { requester } = verdict;
     if (requester.isLocked && !door.letsLockedIn) throw MatrixError.userLocked();

@@ -7,6 +7,7 @@ import { type Limits, limitsOf, limitVariables } from './limits.js';
 import { oauthOf, oauthProblemsOf, type OAuthSettings, oauthVariables } from './oauth.js';
 import { SECRET_FILES, SECRETS, withSecretFiles } from './secrets.js';
 import { type Misspelt, misspeltIn } from './misspelt.js';
+import { type TracingSettings, tracingOf, tracingVariables } from './tracing.js';
 import { type RateLimit, rateLimitsOf, rateLimitVariables } from './rate-limits.js';
 
 const { compile: compileProxyList } = proxyAddress;
@@ -269,6 +270,7 @@ export const environmentSchema = z.object({
     .optional()
     .describe('TCP port that serves /metrics for Prometheus. Default: none.'),
   METRICS_HOST: z.string().default('127.0.0.1').describe('Address to serve /metrics on.'),
+  ...tracingVariables,
   NATS_URL: z
     .string()
     .refine((value) => isUrl(value, ['nats:', 'tls:']), 'a URL that starts with nats:// or tls://')
@@ -392,6 +394,7 @@ export class Environment {
   readonly deviceWithoutTokenTtlMs: number;
   readonly metricsPort: number | null;
   readonly metricsHost: string;
+  readonly tracing: TracingSettings;
   readonly natsUrl: string | null;
   readonly natsSubjectPrefix: string;
   readonly natsJetstream: boolean;
@@ -508,6 +511,7 @@ export class Environment {
     this.deviceWithoutTokenTtlMs = milliseconds(parsed.DEVICE_WITHOUT_TOKEN_TTL);
     this.metricsPort = parsed.METRICS_PORT ?? null;
     this.metricsHost = parsed.METRICS_HOST;
+    this.tracing = tracingOf(parsed);
     this.natsUrl = parsed.NATS_URL ?? null;
     this.natsSubjectPrefix = parsed.NATS_SUBJECT_PREFIX;
     this.natsJetstream = parsed.NATS_JETSTREAM === 'on';

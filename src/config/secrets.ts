@@ -9,6 +9,7 @@ export const SECRETS = [
   'PASSWORD_BCRYPT_PEPPER',
   'HOMESERVER_SECRET',
   'ADMIN_TOKEN',
+  'OTEL_EXPORTER_OTLP_HEADERS',
 ] as const;
 
 const END = '_FILE';

@@ -15,6 +15,7 @@ import { SecondThoughts1764070000000 } from './migrations/1764070000000-second-t
 import { SessionsByUser1764080000000 } from './migrations/1764080000000-sessions-by-user.js';
 import { Homeserver1764090000000 } from './migrations/1764090000000-homeserver.js';
 import { Administration1764120000000 } from './migrations/1764120000000-administration.js';
+import { Traces1764130000000 } from './migrations/1764130000000-traces.js';
 import { OAuth1764100000000 } from './migrations/1764100000000-oauth.js';
 import { Bounds1764060000000 } from './migrations/1764060000000-bounds.js';
 import { ReconcilerRounds1764050000000 } from './migrations/1764050000000-reconciler-rounds.js';
@@ -109,6 +110,7 @@ export const migrations: readonly MigrationClass[] = [
   Homeserver1764090000000,
   OAuth1764100000000,
   Administration1764120000000,
+  Traces1764130000000,
 ];
 
 /** Options that differ between callers. */

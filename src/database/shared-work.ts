@@ -1,5 +1,6 @@
 import { DatabaseError } from 'pg';
 import { causesOf, isUnavailable, Unavailable } from '../system/outage.js';
+import { NoTracing, type Span, type Tracing } from '../system/tracing.js';
 import { type Connections, MOST_WAITING, PATIENCE_MS } from './connections.js';
 import { Turns } from './turns.js';
 
@@ -35,6 +36,7 @@ export class TookTooLong extends Error {}
 interface Waiting<Item, Result> {
   readonly item: Item;
   readonly since: number;
+  readonly span: Span;
   readonly resolve: (result: Result | Promise<Result>) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -62,6 +64,7 @@ export class SharedWork<Item, Result> {
     private readonly kind: Kind<Item, Result>,
     private readonly connections: Connections,
     private readonly count: (what: WorkEvent, by: number) => void = () => {},
+    private readonly tracing: Tracing = new NoTracing(),
   ) {
     this.patient = new Turns({
       atOnce: connections.patientOfAKind,
@@ -81,10 +84,15 @@ export class SharedWork<Item, Result> {
       this.count('refused', 1);
       return Promise.reject(new Unavailable('Too many requests wait for the database'));
     }
-    return new Promise((resolve, reject) => {
-      this.queue.push({ item, since: performance.now(), resolve, reject });
-      this.schedule();
-    });
+    return this.tracing.span(
+      this.kind.name,
+      {},
+      (span) =>
+        new Promise((resolve, reject) => {
+          this.queue.push({ item, since: performance.now(), span, resolve, reject });
+          this.schedule();
+        }),
+    );
   }
 
   /** Serves the item by itself, and waits for locks as long as it must. */
@@ -145,7 +153,9 @@ export class SharedWork<Item, Result> {
     if (this.queue.length > 0) this.schedule();
     for (const waiting of left)
       this.patient
-        .take(() => this.connections.patient.take(() => this.alone(waiting.item)))
+        .take(() =>
+          this.connections.patient.take(() => this.joined([waiting], () => this.alone(waiting.item))),
+        )
         .then(waiting.resolve, waiting.reject);
   }
 
@@ -154,10 +164,8 @@ export class SharedWork<Item, Result> {
     this.count('calls', 1);
     this.count('items', call.length);
     try {
-      const outcomes = await this.kind.serve(
-        call.map(({ item }) => item),
-        true,
-      );
+      const items = call.map(({ item }) => item);
+      const outcomes = await this.joined(call, () => this.kind.serve(items, true));
       return call.filter(({ resolve }, at) => {
         const outcome = outcomes[at]!;
         if ('refusal' in outcome) return true;
@@ -172,6 +180,13 @@ export class SharedWork<Item, Result> {
       for (const { reject } of call) reject(error);
       return [];
     }
+  }
+
+  private joined<Served>(
+    call: readonly Waiting<Item, Result>[],
+    work: () => Promise<Served>,
+  ): Promise<Served> {
+    return this.tracing.join(call, ({ item }) => this.kind.userOf(item), work);
   }
 
   private async tryEach(call: readonly Waiting<Item, Result>[]): Promise<Waiting<Item, Result>[]> {

@@ -1,6 +1,7 @@
 import type { EntityManager } from 'typeorm';
 import type { ClientBase, QueryResultRow } from 'pg';
 import { causesOf, isOutage, Unavailable } from '../system/outage.js';
+import { NoTracing, type Tracing } from '../system/tracing.js';
 
 /**
  * One named SQL statement. PostgreSQL parses and plans a named statement only once for each connection, which saves
@@ -29,7 +30,7 @@ interface FirstFailure {
 }
 
 /** The state that all `Tx` objects of one transaction share. */
-class Course {
+export class Course {
   failure: FirstFailure | undefined;
   latest: Promise<unknown> = Promise.resolve();
   isOver = false;
@@ -37,6 +38,8 @@ class Course {
   readonly committed: (() => void)[] = [];
   readonly afterwards: Afterwards[] = [];
   readonly locals = new Map<object, unknown>();
+
+  constructor(readonly tracing: Tracing = new NoTracing()) {}
 }
 
 /**
@@ -77,6 +80,14 @@ export class Tx {
     private readonly course = new Course(),
     private readonly listener: string | null = null,
   ) {}
+
+  /**
+   * Records what is done in the transaction.
+   * @internal
+   */
+  get tracing(): Tracing {
+    return this.course.tracing;
+  }
 
   /** TypeORM's entity manager on this transaction, for code that prefers entities to statements. */
   get manager(): EntityManager {

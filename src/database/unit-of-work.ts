@@ -15,13 +15,15 @@ import {
   Unavailable,
   unavailableIn,
 } from '../system/outage.js';
+import { Tracing } from '../system/tracing.js';
 import { DatabaseMetrics } from './database-metrics.js';
 import { Connections } from './connections.js';
 import { OutageLog } from './outage-log.js';
 import { runSteps, type SharedTransaction } from './shared-transaction.js';
 import { type Kind, SharedWork, TookTooLong } from './shared-work.js';
 import { TransactionQueryRunner } from './transaction-query-runner.js';
-import { isAbortedTransaction, type MakeManager, ofDatabase, type Statement, Tx } from './tx.js';
+import { traced, tracedStatement } from './traced-client.js';
+import { Course, isAbortedTransaction, type MakeManager, ofDatabase, type Statement, Tx } from './tx.js';
 
 /** Serialization failure and deadlock: PostgreSQL asks the client to try the whole transaction again. */
 const TRY_AGAIN = new Set(['40001', '40P01']);
@@ -61,6 +63,7 @@ export class UnitOfWork {
     private readonly clock: Clock,
     metrics: Metrics,
     environment: Environment,
+    private readonly tracing: Tracing,
   ) {
     const { poolSize = 10 } = dataSource.options as { poolSize?: number };
     const { across, lockTimeoutMs } = environment.databaseSharing;
@@ -165,14 +168,19 @@ export class UnitOfWork {
   }
 
   private shared<Item, Result>(kind: Kind<Item, Result>): SharedWork<Item, Result> {
-    const work = new SharedWork(kind, this.connections, this.metrics.counting(kind.name));
+    const work = new SharedWork(kind, this.connections, this.metrics.counting(kind.name), this.tracing);
     this.metrics.watch(kind.name, () => work.waiting);
     return work;
   }
 
   private runIn<Result>(work: (tx: Tx) => Promise<Result>, isShared: boolean): Promise<Committed<Result>> {
     return this.guarded('write', () =>
-      this.again(() => this.connections.transactions.take(() => this.attempt(work, isShared))),
+      this.again(() =>
+        // The wait for a connection is a part of it.
+        this.tracing.span('transaction', {}, () =>
+          this.connections.transactions.take(() => this.attempt(work, isShared)),
+        ),
+      ),
     );
   }
 
@@ -184,7 +192,10 @@ export class UnitOfWork {
     // `pg` supports a time-out for a single query; its types do not.
     const query = { ...statement, values, ...(timeoutMs === undefined ? {} : { query_timeout: timeoutMs }) };
     try {
-      return (await whenThereIsRoom(() => this.pool.query<Row>(query))).rows;
+      const running = tracedStatement(this.tracing, statement, () =>
+        whenThereIsRoom(() => this.pool.query<Row>(query)),
+      );
+      return (await running).rows;
     } catch (error) {
       throw ofDatabase(error);
     }
@@ -208,9 +219,10 @@ export class UnitOfWork {
     work: (tx: Tx) => Promise<Result>,
     isShared: boolean,
   ): Promise<Committed<Result>> {
-    const client = await whenThereIsRoom(() => this.pool.connect()).catch((error: unknown) => {
+    const connection = await whenThereIsRoom(() => this.pool.connect()).catch((error: unknown) => {
       throw ofDatabase(error);
     });
+    const client = traced(connection, this.tracing);
     const runners: TransactionQueryRunner[] = [];
     let [isCommitting, isOver] = [false, false];
     try {
@@ -228,7 +240,7 @@ export class UnitOfWork {
         if (isOver) void runner.release();
         return runner.manager;
       };
-      const tx = new Tx(client, this.clock.now(), makeManager, isShared);
+      const tx = new Tx(client, this.clock.now(), makeManager, isShared, new Course(this.tracing));
       // Before COMMIT and ROLLBACK: what is sent behind them would be a transaction of its own.
       const close = async () => {
         await tx.close();
@@ -243,7 +255,7 @@ export class UnitOfWork {
         await close();
         if (performance.now() > deadline)
           throw new TookTooLong('The transaction took too long to be committed');
-        if (statusOf(client) === 'I') throw new Error('A statement ended the transaction');
+        if (statusOf(connection) === 'I') throw new Error('A statement ended the transaction');
         // Sent with the COMMIT. If it fails, the COMMIT is answered with ROLLBACK.
         const last = tx.sendLast();
         last.catch(() => {});
@@ -256,14 +268,14 @@ export class UnitOfWork {
         await begun.catch(() => {});
         await close();
         // If the connection died, its transaction is gone too. The first error is the one to report.
-        if (statusOf(client) !== 'I') await client.query('ROLLBACK').catch(() => {});
+        if (statusOf(connection) !== 'I') await client.query('ROLLBACK').catch(() => {});
         const told = ofQueries(isAbortedTransaction(error) ? tx.hiddenFailure() : error);
         if (!isCommitting && isUnavailable(told) && isConnectionLost(told)) throw new LostBeforeCommit(told);
         throw told;
       }
     } finally {
       // The pool discards a connection that has died.
-      client.release();
+      connection.release();
     }
   }
 

@@ -85,8 +85,13 @@ function inTransaction<Event extends SessionEvent>(event: SessionEventType<Event
     }
     // Typed like the method it replaces, because only the bus sees the outcome.
     descriptor.value = function (this: object | undefined, happened: Event, tx: Tx, originOf: OriginOf) {
+      const { eventName } = happened.constructor as SessionEventType;
       const named = `${this?.constructor.name}.${String(name)}`;
-      return outcomeOf(named, happened, () => listener.call(this, happened, tx.as(named), originOf));
+      return outcomeOf(named, happened, () =>
+        tx.tracing.span(named, { attributes: { event: eventName } }, () =>
+          listener.call(this, happened, tx.as(named), originOf),
+        ),
+      );
     } as unknown as Method;
     WRAPPED.add(descriptor.value);
     OnEvent(busName, { suppressErrors: false })(target, name, descriptor);

@@ -15,6 +15,12 @@ export interface Answered {
 /** Must not throw; nobody waits for it. */
 export type AnswerListener = (answered: Answered) => void;
 
+/**
+ * What a request is handled in. It must call `handle` at once.
+ * @param isFromProxy whether it comes from a proxy that `TRUST_PROXY` trusts
+ */
+export type Surroundings = (request: IncomingMessage, isFromProxy: boolean, handle: () => void) => void;
+
 /** The path of the route that handled the request, with its parameters as names: `/account/:action`. */
 export function routeOf(request: IncomingMessage): string | null {
   const { path } = ((request as Request).route as { path?: unknown } | undefined) ?? {};

@@ -1,11 +1,12 @@
+import type { RequestListener } from 'node:http';
 import { StreamableFile } from '@nestjs/common';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import { cors } from './cors.middleware.js';
 import { type HttpTimeouts, jsonHeaders, MatrixHttpServer } from './http-server.js';
-import type { AnswerListener } from './answers.js';
+import type { AnswerListener, Surroundings } from './answers.js';
 import { MatrixError } from './matrix-error.js';
-import { identify } from './request-id.js';
+import { comesFromProxy, identify } from './request-id.js';
 
 /**
  * Express configured for Matrix, for Nest to add routes to.
@@ -34,6 +35,7 @@ export function matrixExpress(
 export class MatrixExpressAdapter extends ExpressAdapter {
   private http: MatrixHttpServer | undefined;
   private readonly listeners: AnswerListener[] = [];
+  private surroundings: Surroundings | undefined;
 
   constructor(
     server: express.Express,
@@ -43,13 +45,23 @@ export class MatrixExpressAdapter extends ExpressAdapter {
   }
 
   override initHttpServer(): void {
-    this.http = new MatrixHttpServer(this.getInstance(), this.timeouts, this.listeners);
+    const handle = this.getInstance<express.Express>();
+    const listener: RequestListener = (request, response) => {
+      if (this.surroundings === undefined) handle(request, response);
+      else this.surroundings(request, comesFromProxy(request, handle), () => handle(request, response));
+    };
+    this.http = new MatrixHttpServer(listener, this.timeouts, this.listeners);
     this.httpServer = this.http.server;
   }
 
   /** Tells `listener` of every request and how it was answered. */
   onAnswer(listener: AnswerListener): void {
     this.listeners.push(listener);
+  }
+
+  /** Lets every request be handled inside of something. */
+  surround(surroundings: Surroundings): void {
+    this.surroundings = surroundings;
   }
 
   /** Lets open requests end; see {@link MatrixHttpServer.stop}. */

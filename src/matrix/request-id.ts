@@ -28,6 +28,11 @@ export function requestIdOf(request: IncomingMessage): string | null {
 function idOfProxy(request: Request): string | null {
   const given = request.headers['x-request-id'];
   if (typeof given !== 'string' || !FORM.test(given)) return null;
-  const trusts = request.app.get('trust proxy fn') as (address: string, hop: number) => boolean;
-  return trusts(request.socket.remoteAddress ?? '', 0) ? given : null;
+  return comesFromProxy(request, request.app) ? given : null;
+}
+
+/** Whether a proxy that is trusted (`TRUST_PROXY`) sent the request. */
+export function comesFromProxy({ socket }: IncomingMessage, app: { get(name: string): unknown }): boolean {
+  const trusts = app.get('trust proxy fn') as (address: string, hop: number) => boolean;
+  return trusts(socket.remoteAddress ?? '', 0);
 }

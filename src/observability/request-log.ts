@@ -5,6 +5,7 @@ import type { Requester } from '../auth/requester.js';
 import { type Answered, routeOf } from '../matrix/answers.js';
 import type { MatrixExpressAdapter } from '../matrix/http.js';
 import { requestIdOf } from '../matrix/request-id.js';
+import { RequestTraces } from './request-traces.js';
 
 /** Load balancers ask every second. */
 const OFTEN = /^\/health\//;
@@ -15,7 +16,10 @@ const LONGEST_PATH = 200;
 export class RequestLog implements OnModuleInit {
   private readonly logger = new Logger('Request');
 
-  constructor(private readonly host: HttpAdapterHost<MatrixExpressAdapter>) {}
+  constructor(
+    private readonly host: HttpAdapterHost<MatrixExpressAdapter>,
+    private readonly traces: RequestTraces,
+  ) {}
 
   onModuleInit(): void {
     this.host.httpAdapter.onAnswer((answered) => this.write(answered));
@@ -27,6 +31,7 @@ export class RequestLog implements OnModuleInit {
     // What no route handled is named as it was asked for, so that a wrong proxy is found.
     const path = route ?? request.url!.split('?', 1)[0]!.slice(0, LONGEST_PATH);
     const requester = (request as Request).user as Requester | undefined;
+    const traceId = this.traces.idOf(request);
     const line = {
       message: `${method} ${path} ${status} in ${durationMs.toFixed(1)} ms`,
       method,
@@ -34,6 +39,7 @@ export class RequestLog implements OnModuleInit {
       status,
       duration_ms: Number(durationMs.toFixed(1)),
       request_id: requestIdOf(request),
+      ...(traceId !== null && { trace_id: traceId }),
       ...(requester && { user_id: requester.userId }),
       ...(requester?.device && { device_id: requester.device.deviceId }),
     };

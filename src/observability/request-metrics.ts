@@ -18,7 +18,15 @@ const DURATIONS = {
 };
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 /** Node knows thirty more, which nobody uses. */
-const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH']);
+export const METHODS: ReadonlySet<string> = new Set([
+  'GET',
+  'HEAD',
+  'POST',
+  'PUT',
+  'DELETE',
+  'OPTIONS',
+  'PATCH',
+]);
 const OTHER = 'OTHER';
 /** It changes nothing. */
 const DRY_RUN = /[?&]dry_run=true(?:&|$)/;

@@ -109,7 +109,7 @@ export async function readableLines(destination: NodeJS.WriteStream): Promise<De
     messageKey: 'message',
     translateTime: 'SYS:HH:MM:ss.l',
     // What the message of a request says already, and what is put into the message below.
-    ignore: 'context,stack,method,route,status,duration_ms,request_id',
+    ignore: 'context,stack,method,route,status,duration_ms,request_id,trace_id',
     messageFormat: (line) => wordsOf(line),
     singleLine: true,
     // Not the descriptor, so that test runners can tell whose output it is.

@@ -61,4 +61,8 @@ export class EventDeliveryEntity {
 
   @Column({ name: 'last_error', type: 'text', nullable: true })
   lastError!: string | null;
+
+  /** Where the request that wrote it was recorded, as a W3C `traceparent`. */
+  @Column({ name: 'trace_parent', type: 'text', nullable: true })
+  traceParent!: string | null;
 }

@@ -1,10 +1,11 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { Environment } from '../config/environment.js';
-import { Metrics } from '../metrics/metrics.js';
 import { Clock } from '../system/clock.js';
+import type { Span } from '../system/tracing.js';
 import { warnUnlessOutage } from '../system/outage.js';
 import { type LeasedDelivery, OutboxStore } from './outbox.store.js';
 import { Arrivals } from './arrivals.js';
+import { DeliveryWatch } from './delivery-watch.js';
 import { type DeliveryTerms, type Subscriber, Undeliverable } from './subscribers.js';
 
 /** How many deliveries to one subscriber may run at the same time, unless its terms say otherwise. */
@@ -22,14 +23,14 @@ export class LaneMaker {
     readonly store: OutboxStore,
     private readonly environment: Environment,
     readonly clock: Clock,
-    readonly metrics: Metrics,
     readonly arrivals: Arrivals,
+    readonly watch: DeliveryWatch,
   ) {}
 
   make(subscriber: Subscriber): Lane {
     const { eventDeliveryTimeoutMs: timeoutMs, eventMaxAttempts: maxAttempts } = this.environment;
-    for (const outcome of ['delivered', 'failed', 'buried'])
-      this.metrics.count('session_event_deliveries_total', { subscriber: subscriber.name, outcome }, 0);
+    for (const outcome of ['delivered', 'failed', 'buried'] as const)
+      this.watch.count(subscriber.name, outcome, 0);
     const usual = { atOnce: AT_ONCE, timeoutMs, longestPauseMs: LONGEST_PAUSE_MS, maxAttempts };
     return new Lane(subscriber, subscriber.terms ?? usual, this);
   }
@@ -62,7 +63,7 @@ export class Lane {
   /** Starts a look for due deliveries, unless one is running. */
   kick(): void {
     this.isDue = true;
-    this.look ??= Promise.resolve().then(() => this.lookOut());
+    this.look ??= this.parts.watch.apart(() => Promise.resolve().then(() => this.lookOut()));
   }
 
   /** Resolves when nothing is running and nothing is due. */
@@ -120,7 +121,8 @@ export class Lane {
 
   private begin(delivery: LeasedDelivery): void {
     const abort = new AbortController();
-    const work = this.deliver(delivery, abort)
+    const work = this.parts.watch
+      .trace(delivery, (span) => this.deliver(delivery, abort, span))
       // The lease expires, and then some process tries again.
       .catch((error: unknown) =>
         warnUnlessOutage(
@@ -136,7 +138,7 @@ export class Lane {
     this.underWay.set(work, abort);
   }
 
-  private async deliver(delivery: LeasedDelivery, abort: AbortController): Promise<void> {
+  private async deliver(delivery: LeasedDelivery, abort: AbortController, span: Span): Promise<void> {
     const { store, clock, arrivals } = this.parts;
     const { timeoutMs, maxAttempts } = this.terms;
     const { attempts: attempt, ...message } = delivery;
@@ -150,6 +152,7 @@ export class Lane {
     try {
       await inTime(timeoutMs, abort, () => this.subscriber.deliver({ ...message, attempt }, abort.signal));
     } catch (error) {
+      span.fail(error);
       const isFinal = error instanceof Undeliverable;
       if (this.isStopped && !isFinal) return this.giveBack([delivery]);
       if (isFinal) return this.refused(delivery, error.message.slice(0, ERROR_LENGTH));
@@ -186,8 +189,8 @@ export class Lane {
     if (await store.settle(delivery, 'buried', clock.now(), error)) this.count('buried');
   }
 
-  private count(outcome: string): void {
-    this.parts.metrics.count('session_event_deliveries_total', { subscriber: this.subscriber.name, outcome });
+  private count(outcome: 'delivered' | 'failed' | 'buried'): void {
+    this.parts.watch.count(this.subscriber.name, outcome);
   }
 }
 

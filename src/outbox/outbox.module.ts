@@ -4,6 +4,7 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import { EventRecorder } from '../events/event-recorder.port.js';
 import { Arrivals } from './arrivals.js';
 import { AfterCommitExplorer } from './after-commit.explorer.js';
+import { DeliveryWatch } from './delivery-watch.js';
 import { EventDeliveryEntity } from './event-delivery.entity.js';
 import { EventSubscriptionEntity } from './event-subscription.entity.js';
 import { LaneMaker } from './lane.js';
@@ -22,6 +23,7 @@ import { Subscribers } from './subscribers.js';
   providers: [
     AfterCommitExplorer,
     Arrivals,
+    DeliveryWatch,
     LaneMaker,
     OutboxMetrics,
     OutboxService,

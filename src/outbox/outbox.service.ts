@@ -40,6 +40,7 @@ export class OutboxService implements EventRecorder {
         event: eventName,
         // Serialised now, so that a payload that is not valid JSON still fails the transaction.
         payload: JSON.stringify(part.event),
+        traceParent: tx.tracing.placeOf(part.userId),
       })),
     );
   }

@@ -15,6 +15,7 @@ export interface NewDelivery {
   readonly event: string;
   /** JSON. */
   readonly payload: string;
+  readonly traceParent: string | null;
 }
 
 /** A delivery that this process holds the lease of. */
@@ -29,6 +30,7 @@ export type LeasedDelivery = Pick<
   | 'payload'
   | 'occurredAt'
   | 'attempts'
+  | 'traceParent'
 > & { readonly lease: string };
 
 /** Where a delivery stands among all deliveries. */
@@ -46,11 +48,12 @@ const APPEND: Statement = {
   text: `
     WITH clock AS MATERIALIZED (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS position)
     INSERT INTO event_deliveries
-      (user_id, subscriber, position, ordinal, event_id, event, payload, occurred_at, state, attempts, next_attempt_at)
+      (user_id, subscriber, position, ordinal, event_id, event, payload, occurred_at, state, attempts, next_attempt_at,
+       trace_parent)
     SELECT e.user_id, s.subscriber, GREATEST(clock.position, latest.position + 1), e.ordinal, e.event_id, e.event, e.payload,
-      $5, 'pending', 0, GREATEST($5, head.next_attempt_at)
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::jsonb[]) WITH ORDINALITY
-      AS e (user_id, event_id, event, payload, ordinal)
+      $5, 'pending', 0, GREATEST($5, head.next_attempt_at), e.trace_parent
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $6::text[]) WITH ORDINALITY
+      AS e (user_id, event_id, event, payload, trace_parent, ordinal)
     JOIN event_subscriptions s USING (event) CROSS JOIN clock
     LEFT JOIN LATERAL (
       SELECT position FROM event_deliveries known
@@ -84,7 +87,7 @@ const LEASE: Statement = {
     WHERE (d.user_id, d.subscriber, d.position, d.ordinal, d.event_id)
       = (due.user_id, due.subscriber, due.position, due.ordinal, due.event_id)
     RETURNING d.user_id AS "userId", d.subscriber, d.position, d.ordinal, d.event_id AS "eventId", d.event, d.payload,
-      d.occurred_at AS "occurredAt", d.attempts, d.lease`,
+      d.occurred_at AS "occurredAt", d.attempts, d.lease, d.trace_parent AS "traceParent"`,
 };
 const HELD = `user_id = $1 AND subscriber = $2 AND position = $3 AND ordinal = $4 AND event_id = $5
         AND lease = $6 AND state = 'pending'`;
@@ -354,6 +357,7 @@ export class OutboxStore {
         deliveries.map(({ event }) => event),
         deliveries.map(({ payload }) => payload),
         occurredAt,
+        deliveries.map(({ traceParent }) => traceParent),
       ],
     };
   }

@@ -73,6 +73,13 @@ describe('The environment', () => {
     ['EVENT_DELIVERY_TIMEOUT', '25d', 'at most 24 days'],
     ['RECONCILE_INTERVAL', '25d', 'at most 24 days'],
     ['EVENT_RETENTION', '30s', 'from ten minutes to ten years'],
+    [
+      'OTEL_EXPORTER_OTLP_ENDPOINT',
+      'localhost:4318',
+      'OTEL_EXPORTER_OTLP_ENDPOINT must be a URL that starts with http:// or https://',
+    ],
+    ['OTEL_TRACES_SAMPLER_ARG', '2', 'OTEL_TRACES_SAMPLER_ARG must be a number from 0 to 1, not "2"'],
+    ['OTEL_TRACES_SAMPLER_ARG', 'x', 'OTEL_TRACES_SAMPLER_ARG must be a number from 0 to 1, not "x"'],
     ['NATS_JETSTREAM', 'yes', 'NATS_JETSTREAM must be "on" or "off", not "yes"'],
     [
       'RATE_LIMIT_REFRESH',
@@ -96,6 +103,7 @@ describe('The environment', () => {
   it.each([
     ['DATABASE_URL', 'mysql://sessions:s3cret@db/sessions', 'must be a URL that starts with postgres://'],
     ['NATS_URL', 'wss://sessions:s3cret@nats', 'must be a URL that starts with nats://'],
+    ['OTEL_EXPORTER_OTLP_HEADERS', 's3cret', 'must be headers such as authorization='],
     ['ADMIN_TOKEN', 's3cret', 'must be a token of 24 to 512'],
     ['REGISTRATION_TOKENS', 's3cret, and more', 'must be tokens of 1 to 64'],
   ])('never repeats %s, which may hold a secret', (name, value, message) => {
@@ -156,6 +164,26 @@ describe('The environment', () => {
       'LOGNAME',
     ];
     expect(misspelt(...others, ...Object.keys(environmentSchema.shape), 'NATS_URL_FILE')).toEqual([]);
+  });
+
+  it('reads where traces go as OpenTelemetry spells it', () => {
+    const load = (variables: Record<string, string>) => Environment.load(variables).tracing;
+    expect(load({})).toEqual({ url: null, headers: {}, serviceName: 'matrix-session-service', ratio: 1 });
+    const told = {
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'https://tempo.example.org/otlp/?tenant=a',
+      OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Basic%20YTpi==, X-Scope-OrgID=100%,empty=',
+      OTEL_SERVICE_NAME: 'sessions',
+      OTEL_TRACES_SAMPLER_ARG: '0.25',
+    };
+    expect(load(told)).toEqual({
+      url: 'https://tempo.example.org/otlp/v1/traces?tenant=a',
+      headers: { authorization: 'Basic YTpi==', 'X-Scope-OrgID': '100%', empty: '' },
+      serviceName: 'sessions',
+      ratio: 0.25,
+    });
+    expect(load({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://localhost:4318' }).url).toBe(
+      'http://localhost:4318/v1/traces',
+    );
   });
 
   it('reads secrets from files', async () => {

@@ -155,6 +155,7 @@ const STEPS: Readonly<Record<string, Step>> = {
     adds: ['ending_jobs', 'registration_tokens'],
     filledIn: { 'accounts.is_admin': ['false'] },
   },
+  Traces1764130000000: { filledIn: { 'event_deliveries.trace_parent': [null] } },
 };
 
 /** Runs `work` on a database to which these migrations, and no later ones, are applied by TypeORM. */

@@ -1,0 +1,54 @@
+import { rm } from 'node:fs/promises';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { temporaryDirectory } from '../../src/testing/test-postgres.js';
+import { CollectorStub } from '../support/collector.js';
+import { ServiceProcess } from '../support/service-process.js';
+
+let collector: CollectorStub;
+let dataDir: string;
+
+beforeAll(async () => {
+  collector = await CollectorStub.start();
+  dataDir = await temporaryDirectory();
+});
+afterAll(async () => {
+  await collector?.stop();
+  await rm(dataDir, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
+});
+
+/** Prints every file of OpenTelemetry that Node compiles. */
+const PRELOAD = `
+  import { Session } from 'node:inspector';
+  const session = new Session();
+  session.connect();
+  session.on('Debugger.scriptParsed', ({ params: { url } }) => {
+    const found = /(node_modules\\/@opentelemetry\\/.*|observability\\/tracing\\.js)$/.exec(url);
+    if (found !== null) console.log('compiled', found[1]);
+  });
+  session.post('Debugger.enable');
+`;
+
+/** The files of OpenTelemetry that the built service loads, from its start to its end. */
+async function loaded(variables: Record<string, string>): Promise<string[]> {
+  const service = await ServiceProcess.start({
+    DATA_DIR: dataDir,
+    NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(PRELOAD)}`,
+    ...variables,
+  });
+  await service.matrix.logout(await service.matrix.register()).expect(200);
+  expect(await service.stop()).toBe(0);
+  return [...service.words.matchAll(/^compiled (.+)$/gm)].map(([, file]) => file!);
+}
+
+it('Nothing of OpenTelemetry is loaded without a collector', async () => {
+  expect(await loaded({})).toEqual([]);
+  expect(await loaded({ OTEL_SERVICE_NAME: 'x', OTEL_TRACES_SAMPLER_ARG: '0.5' })).toEqual([]);
+});
+
+it('The built service sends traces to its collector, the last ones when it ends', async () => {
+  const files = await loaded({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
+  expect(files).toContain('observability/tracing.js');
+  expect(files.length).toBeGreaterThan(50);
+  const request = collector.spans.find(({ name }) => name.endsWith('/logout'))!;
+  expect(collector.below(request).map(({ name }) => name)).toContain('COMMIT');
+});
