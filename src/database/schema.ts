@@ -36,6 +36,27 @@ export async function migrateSchema(dataSource: DataSource): Promise<readonly st
 }
 
 /**
+ * Reverts every migration behind one, the latest first, so that an older version can start. What only the newer tables
+ * hold is lost.
+ * @returns what was reverted
+ * @throws {EnvironmentError} if there is no such migration, or the schema belongs to a newer version
+ */
+export async function revertSchema(dataSource: DataSource, backTo: string): Promise<readonly string[]> {
+  return dataSource.transaction(async ({ queryRunner }) => {
+    await queryRunner!.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
+    const state = await stateOf(dataSource, queryRunner!);
+    requireKnown(state);
+    const done = dataSource.migrations.map(nameOf).filter((name) => !state.missing.includes(name));
+    const at = done.indexOf(backTo);
+    if (at === -1)
+      throw new EnvironmentError([`There is no migration ${backTo}: there are ${done.join(', ')}`]);
+    const reverted = done.slice(at + 1).toReversed();
+    for (const _ of reverted) await dataSource.undoLastMigration();
+    return reverted;
+  });
+}
+
+/**
  * Runs what is missing, and rolls it back.
  * @param tell gets each statement
  */

@@ -10,7 +10,11 @@ import { temporaryDirectory, type TestDatabase } from '../../src/testing/test-po
 import { commandLine, linesOf, type Outcome } from '../support/command-line.js';
 import { createDatabase, urlOf } from '../support/database.js';
 
-const NAMES = migrations.map(({ name }) => name);
+const NAMES = migrations.map(({ name }) => name).toSorted((one, other) => timeOf(one) - timeOf(other));
+/** TypeORM runs them in this order. */
+function timeOf(name: string): number {
+  return Number(/\d+$/.exec(name)![0]);
+}
 let database: TestDatabase;
 let directory: string;
 let run: (...words: string[]) => Promise<Outcome>;
@@ -48,6 +52,24 @@ describe('matrix-session migrate', () => {
     expect(await migrate('migrate')).toMatchObject({ code: 0, out: 'The schema is up to date.\n' });
     expect(await migrate('migrate', '--check')).toMatchObject({ code: 0 });
     await empty.drop();
+  });
+
+  it('goes back to what an older version needs, if asked to', async () => {
+    const of = await createDatabase();
+    const migrate = commandLine({ DATABASE_URL: urlOf(of) });
+    const [last, ...others] = NAMES.toReversed();
+    expect(await migrate('migrate', '--back-to', others[0]!)).toMatchObject({ code: 1 });
+    expect(linesOf(await migrate('migrate', '--back-to', others[1]!, '--yes', '--json'))).toEqual([
+      { reverted: [last, others[0]] },
+    ]);
+    expect(linesOf(await migrate('migrate', '--check', '--json'))).toEqual([{ missing: [others[0], last] }]);
+    expect(await migrate('migrate', '--back-to', 'None1', '-y')).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('There is no migration None1'),
+    });
+    expect(await migrate('migrate', '--check', '--back-to', others[1]!)).toMatchObject({ code: 2 });
+    expect(await migrate('migrate')).toMatchObject({ code: 0 });
+    await of.drop();
   });
 
   it('refuses the schema of a newer version, as every other command does', async () => {

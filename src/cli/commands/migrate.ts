@@ -1,17 +1,35 @@
 import { EnvironmentError } from '../../config/environment.js';
 import { withPatience } from '../../database/data-source.js';
-import { migrateSchema, schemaState, tryMigrations } from '../../database/schema.js';
+import { migrateSchema, revertSchema, schemaState, tryMigrations } from '../../database/schema.js';
 import type { Context } from '../context.js';
 
-/** Brings the schema up to date; with `check` only says whether it is, with `dryRun` what would be done. */
+interface MigrateOptions {
+  /** Only say whether the schema is up to date. */
+  readonly check?: boolean;
+  /** Only try what would be done. */
+  readonly dryRun?: boolean;
+  /** Revert what comes behind this migration. */
+  readonly backTo?: string;
+}
+
+/** Brings the schema up to date, or back to what an older version needs. */
 export async function migrate(
   context: Context,
-  { check = false, dryRun = false }: { check?: boolean; dryRun?: boolean },
+  { check = false, dryRun = false, backTo }: MigrateOptions,
 ): Promise<number> {
   const { terminal } = context;
   const environment = context.environment();
+  if (backTo !== undefined)
+    await terminal.confirm(`Revert what came after ${backTo}? What only the newer tables hold is lost.`);
   return context.withDatabase(environment, async (database) =>
     withPatience(await context.connectionOptions(environment, database), async (dataSource) => {
+      if (backTo !== undefined) {
+        const reverted = await revertSchema(dataSource, backTo);
+        await terminal.answer({ reverted }, () =>
+          reverted.length === 0 ? 'There is nothing to revert.' : `Reverted: ${reverted.join(', ')}`,
+        );
+        return 0;
+      }
       if (!check && !dryRun) {
         const migrated = await migrateSchema(dataSource);
         await terminal.answer({ migrated }, () =>

@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Actions } from '../context.js';
 import { examples } from './options.js';
 
@@ -12,9 +12,22 @@ export function addServing(program: Command, actions: Actions): void {
   program
     .command('migrate')
     .description('bring the schema up to date')
-    .option('--check', 'only say whether it is; exit code 1 if not')
-    .option('--dry-run', 'try what is missing, roll it back, and show the statements')
-    .addHelpText('after', examples('migrate --check', 'migrate --dry-run', 'migrate'))
+    .addOption(
+      new Option('--check', 'only say whether it is; exit code 1 if not').conflicts(['dryRun', 'backTo']),
+    )
+    .addOption(
+      new Option('--dry-run', 'try what is missing, roll it back, and show the statements').conflicts(
+        'backTo',
+      ),
+    )
+    .option(
+      '--back-to <migration>',
+      'before an older version starts: revert what came after its last migration',
+    )
+    .addHelpText(
+      'after',
+      examples('migrate --check', 'migrate --dry-run', 'migrate', 'migrate --back-to OAuth1764100000000'),
+    )
     .action(
       actions.of(async (context, options: object) =>
         (await import('../commands/migrate.js')).migrate(context, options),
