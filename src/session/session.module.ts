@@ -6,6 +6,7 @@ import { AppserviceVerifier } from './appservice.verifier.js';
 import { LoginTokenController } from './login-token/login-token.controller.js';
 import { LoginTokenEntity } from './login-token.entity.js';
 import { EndingDeviceEntity } from './ending/ending-device.entity.js';
+import { EndingMetrics } from './ending/ending-metrics.js';
 import { EndingService } from './ending/ending.service.js';
 import { EndingSweeper } from './ending/ending-sweeper.js';
 import { EndingStore } from './ending/ending.store.js';
@@ -62,6 +63,7 @@ import { WhoamiController } from './whoami/whoami.controller.js';
   ],
   providers: [
     RefreshService,
+    EndingMetrics,
     EndingService,
     EndingSweeper,
     EndingStore,

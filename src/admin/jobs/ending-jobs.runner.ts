@@ -5,8 +5,10 @@ import {
   type OnApplicationBootstrap,
 } from '@nestjs/common';
 import { Environment } from '../../config/environment.js';
+import { Metrics } from '../../metrics/metrics.js';
 import { warnUnlessOutage } from '../../system/outage.js';
 import { EndingJobs } from './ending-jobs.service.js';
+import { EndingJobsStore } from './ending-jobs.store.js';
 import { EndingJobsWorker } from './ending-jobs.worker.js';
 
 /** Works on jobs, one at a time: soon after they begin and, if a node has died, when its lease has ended. */
@@ -21,8 +23,16 @@ export class EndingJobsRunner implements OnApplicationBootstrap, BeforeApplicati
     private readonly worker: EndingJobsWorker,
     private readonly environment: Environment,
     jobs: EndingJobs,
+    store: EndingJobsStore,
+    metrics: Metrics,
   ) {
     jobs.whenBegun(() => void this.run());
+    const running = {
+      name: 'session_ending_jobs_running',
+      help: 'Jobs that end sessions, and that are not over.',
+      acrossWorkers: 'max',
+    } as const;
+    metrics.addGauge(running, async () => [{ labels: {}, value: await store.countRunning() }]);
   }
 
   onApplicationBootstrap(): void {

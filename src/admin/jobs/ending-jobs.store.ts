@@ -26,6 +26,10 @@ const LIST: Statement = {
   name: 'ending_jobs_list',
   text: `SELECT ${COLUMNS} FROM ending_jobs WHERE job_id < $1 ORDER BY job_id DESC LIMIT $2`,
 };
+const COUNT_RUNNING: Statement = {
+  name: 'ending_jobs_count_running',
+  text: 'SELECT count(*)::int FROM ending_jobs WHERE finished_at IS NULL',
+};
 const LEASE: Statement = {
   name: 'ending_jobs_lease',
   text: `
@@ -112,6 +116,10 @@ export class EndingJobsStore {
   /** The latest first. */
   list(before: string, limit: number): Promise<EndingJobEntity[]> {
     return this.unitOfWork.query(LIST, [before, limit]);
+  }
+
+  async countRunning(): Promise<number> {
+    return (await this.unitOfWork.query<{ count: number }>(COUNT_RUNNING, []))[0]!.count;
   }
 
   /** A running job that no node works on; `null` if there is none. */

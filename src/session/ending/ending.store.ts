@@ -39,6 +39,11 @@ const FIRST: Statement = {
     SELECT ${COLUMNS} FROM ending_devices WHERE (user_id, device_id) > ($1, $2) ORDER BY user_id, device_id LIMIT $3`,
 };
 
+const COUNT: Statement = {
+  name: 'ending_count',
+  text: 'SELECT count(*)::int FROM (SELECT FROM ending_devices LIMIT $1) AS some_devices',
+};
+
 /** The SQL of devices that are ended in steps. */
 @Injectable()
 export class EndingStore {
@@ -47,6 +52,11 @@ export class EndingStore {
     tables: DeviceTables,
   ) {
     tables.register('ending_devices');
+  }
+
+  /** How many devices are marked, up to a number. */
+  async count(most: number): Promise<number> {
+    return (await this.unitOfWork.query<{ count: number }>(COUNT, [most]))[0]!.count;
   }
 
   /** Marks devices that the caller has locked. Existing marks stay. */
