@@ -24,7 +24,7 @@ export interface Measured {
 
 /** Sends every call once, over so many connections, and fails unless all are answered with 200. */
 export async function load(
-  contestant: Contestant,
+  contestant: Pick<Contestant, 'name' | 'url'> & { usage(): Promise<{ readonly cpuUs: number }> },
   calls: readonly Call[],
   connections: number,
 ): Promise<Measured> {

@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { cpus, totalmem } from 'node:os';
+import { availableParallelism, cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { Arena } from './arena.js';
 import { growth } from './growth.js';
@@ -8,6 +8,7 @@ import { manyDevices } from './many-devices.js';
 import { scenarios, sharing } from './scenarios.js';
 import { start } from './start.js';
 import { storm } from './storm.js';
+import { workers } from './workers.js';
 import { compare, straight } from './throughput.js';
 
 const { values } = parseArgs({
@@ -37,6 +38,12 @@ const sections: Record<string, (arena: Arena) => Promise<unknown>> = {
   start: (arena) => start(arena, few),
   introspection: (arena) => introspection(arena, whoami, Math.ceil(8_000 * share), rounds),
   'logout with synapse': (arena) => logoutWithSynapse(arena, quick ? 20 : 200, few),
+  workers: (arena) =>
+    workers(
+      arena,
+      scenarios.filter(({ name, connections }) => ['whoami', 'logout'].includes(name) && connections === 32),
+      { counts: [1, Math.max(2, Math.min(4, availableParallelism()))], rounds: few, share },
+    ),
   storm: (arena) => storm(arena, whoami, { rounds: few, requests: quick ? 1_000 : 4_000 }),
 };
 /** These take minutes. */

@@ -21,7 +21,7 @@ export interface Start {
 }
 
 const CONNECTIONS = 2_000;
-const MAIN = new URL('../../../dist/main.js', import.meta.url).pathname;
+export const MAIN = new URL('../../../dist/main.js', import.meta.url).pathname;
 const VERSIONS = '/_matrix/client/versions';
 
 /**
@@ -89,7 +89,7 @@ async function startOnce(environment: Record<string, string>): Promise<Omit<Star
   }
 }
 
-async function answers(port: number): Promise<boolean> {
+export async function answers(port: number): Promise<boolean> {
   try {
     return (await fetch(`http://127.0.0.1:${port}${VERSIONS}`)).ok;
   } catch {
@@ -118,7 +118,7 @@ async function residentMb(pid: number): Promise<number> {
   return Number(stdout) / 1024;
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
