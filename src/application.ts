@@ -44,6 +44,7 @@ export async function createApplication(
     matrixExpress(environment.trustProxy, {
       keepAliveMs: environment.keepAliveTimeoutMs,
       requestMs: environment.requestTimeoutMs,
+      maxConnections: environment.maxConnections,
     }),
     { abortOnError: false, logger },
   );

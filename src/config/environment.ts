@@ -302,6 +302,9 @@ export const environmentSchema = z.object({
   REQUEST_TIMEOUT: interval()
     .default('30s')
     .describe('Time limit for a request to arrive, including its body.'),
+  MAX_CONNECTIONS: wholeNumber(10, 1_000_000)
+    .default(10_000)
+    .describe('How many HTTP connections one process holds open; those beyond get 503 and are closed.'),
   READY_MAX_LAG: duration()
     .optional()
     .describe('How long an event may wait for its delivery before /health/ready says no. Default: no limit.'),
@@ -405,6 +408,7 @@ export class Environment {
   readonly trustProxy: string | number | false;
   readonly keepAliveTimeoutMs: number;
   readonly requestTimeoutMs: number;
+  readonly maxConnections: number;
   /** `null`: no limit. */
   readonly readyMaxLagMs: number | null;
   readonly shutdownDelayMs: number;
@@ -522,6 +526,7 @@ export class Environment {
     this.trustProxy = /^\d+$/.test(proxies) ? Number(proxies) : proxies || false;
     this.keepAliveTimeoutMs = milliseconds(parsed.KEEP_ALIVE_TIMEOUT);
     this.requestTimeoutMs = milliseconds(parsed.REQUEST_TIMEOUT);
+    this.maxConnections = parsed.MAX_CONNECTIONS;
     this.readyMaxLagMs = parsed.READY_MAX_LAG ? milliseconds(parsed.READY_MAX_LAG) : null;
     this.shutdownDelayMs = parsed.SHUTDOWN_DELAY ? milliseconds(parsed.SHUTDOWN_DELAY) : 0;
     this.apiDocs =

@@ -10,13 +10,18 @@ import { type AnswerListener, CLIENT_LEFT } from './answers.js';
 import { CORS_HEADERS } from './cors.middleware.js';
 import { type ErrorAnswer, MatrixError } from './matrix-error.js';
 
-/** How long connections and requests may take. */
-export interface HttpTimeouts {
+/** How long connections and requests may take, and how many there may be. */
+export interface HttpLimits {
   /** How long a connection stays open between two requests. Must be longer than the proxy in front keeps it open. */
   readonly keepAliveMs: number;
   /** How long a request may take to arrive, body included. */
   readonly requestMs: number;
+  /** How many connections may be open; those beyond are answered with 503 and closed. Default: any number. */
+  readonly maxConnections?: number;
 }
+
+/** So many more are answered; the rest is closed without an answer. */
+const MOST_REFUSED = 1_000;
 
 const HEADERS_MS = 15_000;
 /** How often Node checks for late requests. */
@@ -42,13 +47,15 @@ export class MatrixHttpServer {
   private readonly ofOAuth = new WeakSet<Socket>();
   /** Sockets whose request was answered before all of it had arrived. */
   private readonly answered = new WeakSet<Socket>();
+  /** Sockets beyond the limit. */
+  private readonly excess = new WeakSet<Socket>();
   private isStopping = false;
   private requests = 0;
   private accepted = 0;
 
   constructor(
     listener: RequestListener,
-    { keepAliveMs, requestMs }: HttpTimeouts,
+    { keepAliveMs, requestMs, maxConnections = Infinity }: HttpLimits,
     private readonly answerListeners: readonly AnswerListener[] = [],
   ) {
     this.server = createServer(
@@ -75,13 +82,21 @@ export class MatrixHttpServer {
           for (const tell of this.answerListeners) tell({ request, status, durationMs });
         });
         response.once('finish', () => request.complete || this.answered.add(request.socket));
-        if (request.headers.host === undefined && request.httpVersion === '1.1')
+        if (this.excess.has(request.socket)) {
+          response.setHeader('Connection', 'close');
+          send(response, new TooManyConnections());
+        } else if (request.headers.host === undefined && request.httpVersion === '1.1')
           send(response, new MatrixError(400, 'M_UNKNOWN', 'A Host header is needed'));
         else listener(request, response);
       },
     );
     this.server.on('connection', (socket) => {
       this.accepted += 1;
+      if (this.sockets.size >= maxConnections + MOST_REFUSED) {
+        socket.destroy();
+        return;
+      }
+      if (this.sockets.size >= maxConnections) this.excess.add(socket);
       this.sockets.add(socket);
       socket.once('close', () => this.sockets.delete(socket));
     });
@@ -149,6 +164,15 @@ export class MatrixHttpServer {
     this.server.closeIdleConnections();
     // Node does not count a connection as idle before its first request.
     for (const socket of this.sockets) if (socket.bytesRead === 0) socket.destroy();
+  }
+}
+
+/** 503: there are as many connections as there may be. */
+class TooManyConnections extends MatrixError {
+  override readonly headers = { 'Retry-After': '1' };
+
+  constructor() {
+    super(503, 'M_UNKNOWN', 'There are too many connections: try again in a moment');
   }
 }
 

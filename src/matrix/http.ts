@@ -3,7 +3,7 @@ import { StreamableFile } from '@nestjs/common';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import express, { type NextFunction, type Request, type Response } from 'express';
 import { cors } from './cors.middleware.js';
-import { type HttpTimeouts, jsonHeaders, MatrixHttpServer } from './http-server.js';
+import { type HttpLimits, jsonHeaders, MatrixHttpServer } from './http-server.js';
 import type { AnswerListener, Surroundings } from './answers.js';
 import { MatrixError } from './matrix-error.js';
 import { comesFromProxy, identify } from './request-id.js';
@@ -15,11 +15,12 @@ import { comesFromProxy, identify } from './request-id.js';
  * ```ts
  * const app = await NestFactory.create(RootModule, matrixExpress(environment.trustProxy));
  * ```
- * @param timeouts default: 95 s between two requests of a connection, 30 s for a request with its body
+ * @param limits default: 95 s between two requests of a connection, 30 s for a request with its body, any number of
+ *   connections
  */
 export function matrixExpress(
   trustProxy: string | number | false,
-  timeouts: HttpTimeouts = { keepAliveMs: 95_000, requestMs: 30_000 },
+  limits: HttpLimits = { keepAliveMs: 95_000, requestMs: 30_000 },
 ): ExpressAdapter {
   const server = express();
   server.set('trust proxy', trustProxy);
@@ -28,7 +29,7 @@ export function matrixExpress(
   server.enable('case sensitive routing');
   server.enable('strict routing');
   server.use(identify, cors, refuseNul);
-  return new MatrixExpressAdapter(server, timeouts);
+  return new MatrixExpressAdapter(server, limits);
 }
 
 /** Sends answers faster than Express's `json`, which checks settings, types and character sets for each of them. */
@@ -39,7 +40,7 @@ export class MatrixExpressAdapter extends ExpressAdapter {
 
   constructor(
     server: express.Express,
-    private readonly timeouts: HttpTimeouts,
+    private readonly limits: HttpLimits,
   ) {
     super(server);
   }
@@ -50,7 +51,7 @@ export class MatrixExpressAdapter extends ExpressAdapter {
       if (this.surroundings === undefined) handle(request, response);
       else this.surroundings(request, comesFromProxy(request, handle), () => handle(request, response));
     };
-    this.http = new MatrixHttpServer(listener, this.timeouts, this.listeners);
+    this.http = new MatrixHttpServer(listener, this.limits, this.listeners);
     this.httpServer = this.http.server;
   }
 
