@@ -1,4 +1,5 @@
 import 'reflect-metadata';
 import { runCommandLine } from './cli/run.js';
 
-process.exitCode = await runCommandLine(process.argv.slice(2));
+// What a command has left open must not keep the process.
+process.exit(await runCommandLine(process.argv.slice(2)));

@@ -24,6 +24,19 @@ export function wholeNumber(text: string): number {
   return Number(text);
 }
 
+/** The URL of a database of Synapse. */
+export function synapseUrl(text: string): string {
+  if (!/^postgres(?:ql)?:\/\//.test(text))
+    throw new InvalidArgumentError('It must name the database of Synapse: postgresql://…');
+  return text;
+}
+
+/** A user ID to begin behind. */
+export function lastImported(text: string): string {
+  if (!/^@.+:.+$/.test(text)) throw new InvalidArgumentError('It must be a user ID: @alice:example.org');
+  return text;
+}
+
 /** Collects the values of an option that may be given several times. */
 export function collected(text: string, others: readonly string[] = []): string[] {
   return [...others, text];

@@ -18,7 +18,7 @@ const [FAILED, MISUSED] = [1, 2];
  * import { runCommandLine } from 'matrix-session-service';
  *
  * const additions = { extensions: [PushersModule], migrations: [CreatePushers] };
- * process.exitCode = await runCommandLine(process.argv.slice(2), additions);
+ * process.exit(await runCommandLine(process.argv.slice(2), additions));
  * ```
  */
 export async function runCommandLine(words: readonly string[], additions: Additions = {}): Promise<number> {

@@ -1,6 +1,5 @@
 import { createInterface } from 'node:readline/promises';
 import { styleText } from 'node:util';
-import type { SingleBar } from 'cli-progress';
 
 /** What a table shows. */
 export type Cell = string | number | boolean | null | undefined;
@@ -9,12 +8,6 @@ export type Cell = string | number | boolean | null | undefined;
 export type Columns<Row> = readonly (readonly [title: string, value: (row: Row) => Cell])[];
 
 type Style = Parameters<typeof styleText>[0];
-
-/** Shows how far long work is. */
-export interface Progress {
-  set(done: number): void;
-  end(): void;
-}
 
 interface Input extends NodeJS.ReadableStream {
   readonly isTTY?: boolean;
@@ -116,17 +109,29 @@ export class Terminal {
     }
   }
 
-  /** A bar on a terminal, and nothing elsewhere. */
-  async progress(total: number, what: string): Promise<Progress> {
-    if (!this.isInteractive) return { set: () => {}, end: () => {} };
-    const { SingleBar: Bar } = await import('cli-progress');
-    const bar: SingleBar = new Bar({
+  /**
+   * Does long work, and shows how far it is: by a bar on a terminal, and not at all elsewhere.
+   * @param work gets a function that takes how much is done
+   */
+  async progress<Result>(
+    total: number,
+    what: string,
+    work: (show: (done: number) => void) => Promise<Result>,
+  ): Promise<Result> {
+    if (!this.isInteractive) return work(() => {});
+    const { SingleBar } = await import('cli-progress');
+    const bar = new SingleBar({
       format: `{bar} {percentage}% | {value} of {total} ${what} | {eta_formatted} left`,
       stream: this.streams.stderr,
       hideCursor: true,
     });
     bar.start(total, 0);
-    return { set: (done) => bar.update(done), end: () => bar.stop() };
+    try {
+      return await work((done) => bar.update(done));
+    } finally {
+      // It also hides the cursor, which must come back.
+      bar.stop();
+    }
   }
 
   private print(text: string): void {

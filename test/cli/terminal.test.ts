@@ -77,9 +77,14 @@ describe('A terminal', () => {
   it('shows a bar on a terminal only', async () => {
     for (const isTTY of [true, false]) {
       const { streams: of, all } = streams(isTTY);
-      const bar = await new Terminal(FOR_PEOPLE, of).progress(10, 'sessions');
-      bar.set(5);
-      bar.end();
+      const work = async (show: (done: number) => void) => {
+        show(5);
+        throw new Error('Too long');
+      };
+      await expect(new Terminal(FOR_PEOPLE, of).progress(10, 'sessions', work)).rejects.toThrow('Too long');
+      // The cursor is back.
+      if (isTTY)
+        expect(all.err.lastIndexOf('\u001B[?25h')).toBeGreaterThan(all.err.lastIndexOf('\u001B[?25l'));
       if (isTTY) expect(all.err).toContain('of 10 sessions');
       else expect(all.err).toBe('');
     }

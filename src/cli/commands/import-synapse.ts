@@ -1,4 +1,3 @@
-import { InvalidArgumentError } from 'commander';
 import { EnvironmentError } from '../../config/environment.js';
 import { type ImportProgress, SynapseImport } from '../../homeserver/import/synapse-import.js';
 import { SynapseSource } from '../../homeserver/import/synapse-source.js';
@@ -9,19 +8,6 @@ import type { Context } from '../context.js';
 const FIRST_START = { migrates: true };
 /** How many users a summary names. */
 const SHOWN = 20;
-
-/** The URL of a database of Synapse. */
-export function synapseUrl(text: string): string {
-  if (!/^postgres(?:ql)?:\/\//.test(text))
-    throw new InvalidArgumentError('It must name the database of Synapse: postgresql://…');
-  return text;
-}
-
-/** A user ID to begin behind. */
-export function lastImported(text: string): string {
-  if (!/^@.+:.+$/.test(text)) throw new InvalidArgumentError('It must be a user ID: @alice:example.org');
-  return text;
-}
 
 /**
  * Imports the database of a Synapse, and says how far it is after each batch.
@@ -38,14 +24,14 @@ export async function importSynapse(
     const source = await SynapseSource.open(from, toUserId(homeserver.adminUser, serverName));
     try {
       const total = await source.countUsers();
-      const progress = await context.terminal.progress(total, 'users');
-      const report = (sofar: ImportProgress) => {
-        progress.set(sofar.users);
-        if (!context.terminal.isInteractive)
-          context.terminal.hint(`${sofar.users} users of ${total}, up to ${sofar.last}`);
-      };
-      const done = await service.get(SynapseImport).run(source, { serverName, dryRun, after, report });
-      progress.end();
+      const done = await context.terminal.progress(total, 'users', (show) => {
+        const report = (sofar: ImportProgress) => {
+          show(sofar.users);
+          if (!context.terminal.isInteractive)
+            context.terminal.hint(`${sofar.users} users of ${total}, up to ${sofar.last}`);
+        };
+        return service.get(SynapseImport).run(source, { serverName, dryRun, after, report });
+      });
       await context.terminal.answer({ dry_run: dryRun, ...done }, () => summaryOf(done, dryRun));
     } finally {
       await source.close();

@@ -73,17 +73,17 @@ export async function followJob(
       job,
       () => `${job.job_id} goes on at a node that serves: matrix-session jobs show ${job.job_id}`,
     );
-  const jobs = service.get(EndingJobsController);
-  const progress = total === null ? null : await terminal.progress(total, 'sessions');
   void service.get(EndingJobsRunner).run();
-  let now = job;
-  while (now.state === 'running') {
-    await sleep(LOOK_MS);
-    now = (await jobs.get(job.job_id)) as Job;
-    progress?.set(now.ended);
-  }
-  progress?.end();
-  await sayJob({ terminal }, now);
+  const over = await terminal.progress(total ?? 0, 'sessions', async (show) => {
+    let now = job;
+    while (now.state === 'running') {
+      await sleep(LOOK_MS);
+      now = (await service.get(EndingJobsController).get(job.job_id)) as Job;
+      show(now.ended);
+    }
+    return now;
+  });
+  await sayJob({ terminal }, over);
 }
 
 function sayJob({ terminal }: Pick<Context, 'terminal'>, job: Job): void | Promise<void> {

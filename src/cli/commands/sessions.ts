@@ -63,14 +63,15 @@ export function endStaleSessions(
     const preview = (await call({ dry_run: 'true' })) as Preview;
     if (dryRun) return terminal.answer(preview, () => wordsOfPreview(terminal, preview));
     await terminal.confirm(`End ${preview.count} sessions?`);
-    const progress = await terminal.progress(preview.count, 'sessions');
-    let ended = 0;
-    for (let isDone = false; !isDone;) {
-      const part = (await call({})) as { ended: number; done: boolean };
-      progress.set((ended += part.ended));
-      isDone = part.done;
-    }
-    progress.end();
+    const ended = await terminal.progress(preview.count, 'sessions', async (show) => {
+      let sum = 0;
+      for (let isDone = false; !isDone;) {
+        const part = (await call({})) as { ended: number; done: boolean };
+        show((sum += part.ended));
+        isDone = part.done;
+      }
+      return sum;
+    });
     return terminal.answer({ ended }, () => `${ended} sessions have ended.`);
   });
 }

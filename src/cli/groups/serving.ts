@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { lastImported, synapseUrl } from '../arguments.js';
 import type { Actions } from '../context.js';
 import { examples } from './options.js';
 
@@ -41,8 +42,8 @@ function addSynapse(imports: Command, actions: Actions): void {
   imports
     .command('synapse')
     .description('copy the users, devices and tokens of a Synapse (docs/homeserver.md); it may be repeated')
-    .requiredOption('--from <url>', 'the database of Synapse, which is only read: postgresql://…')
-    .option('--after <user>', 'begin behind this user ID, where an earlier import ended')
+    .requiredOption('--from <url>', 'the database of Synapse, which is only read: postgresql://…', synapseUrl)
+    .option('--after <user>', 'begin behind this user ID, where an earlier import ended', lastImported)
     .option('--dry-run', 'only count what would be imported')
     .addHelpText('after', examples('import synapse --dry-run --from postgresql://synapse@localhost/synapse'))
     .action(

@@ -58,6 +58,7 @@ export class SynapseSource {
       if (!rows[0]!.isSynapses) throw new Error('it is no database of Synapse');
       return new SynapseSource(client, own);
     } catch (error) {
+      await client.end().catch(() => {});
       throw new EnvironmentError([`--from cannot be read: ${(error as Error).message}`]);
     }
   }
