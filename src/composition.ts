@@ -15,7 +15,8 @@ import { OwnPasswords, PasswordVerifier } from './accounts/password-verifier.por
 import { NoThreepids, ThreepidDirectory } from './accounts/threepid-directory.port.js';
 import { Environment } from './config/environment.js';
 import { type Part, Parts } from './config/parts.js';
-import { type DatabaseLocation, DatabaseSetup, type MigrationClass } from './database/data-source.js';
+import { type DatabaseLocation, DatabaseSetup } from './database/data-source.js';
+import type { MigrationClass } from './database/own-migrations.js';
 import { Homeserver, NoHomeserver } from './homeserver/homeserver.port.js';
 import { SynapseHomeserver } from './homeserver/synapse/synapse.homeserver.js';
 import { NoSharedRooms, SharedRooms } from './keys/device-lists/shared-rooms.port.js';

@@ -1,6 +1,7 @@
 import { DataSource, type QueryRunner } from 'typeorm';
 import { describe, expect, it } from 'vitest';
-import { dataSourceOptions, migrations, type MigrationClass } from '../../src/database/data-source.js';
+import { dataSourceOptions } from '../../src/database/data-source.js';
+import { migrations, type MigrationClass } from '../../src/database/own-migrations.js';
 import { createDatabase } from '../support/database.js';
 import { type Contents, contents, fillTables, type Row, structure } from '../support/filler.js';
 

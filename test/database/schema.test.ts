@@ -1,6 +1,7 @@
 import { DataSource } from 'typeorm';
 import { describe, expect, it } from 'vitest';
-import { dataSourceOptions, migrations, openDataSource } from '../../src/database/data-source.js';
+import { dataSourceOptions, openDataSource } from '../../src/database/data-source.js';
+import { migrations } from '../../src/database/own-migrations.js';
 import { createDatabase } from '../support/database.js';
 import { ownerOfTables } from '../support/sources.js';
 import { useApp } from '../support/test-app.js';

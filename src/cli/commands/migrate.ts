@@ -38,10 +38,8 @@ export async function migrate(
         return 0;
       }
       const { missing, newer } = await schemaState(dataSource);
-      if (newer.length > 0)
-        throw new EnvironmentError([
-          `The schema belongs to a newer version of the service: ${newer.join(', ')}`,
-        ]);
+      if (newer !== null)
+        throw new EnvironmentError([`The schema belongs to a newer version of the service: ${newer}`]);
       const statements: string[] = [];
       if (dryRun) await tryMigrations(dataSource, (statement) => statements.push(statement.trim()));
       await terminal.answer({ missing, ...(dryRun ? { statements } : {}) }, () =>

@@ -153,8 +153,8 @@ async function checkPooler(location: DatabaseLocation): Promise<Finding[]> {
 
 async function checkSchema({ migrate }: Environment, options: DataSourceOptions): Promise<Finding[]> {
   const { missing, newer } = await withPatience(options, schemaState);
-  if (newer.length > 0)
-    return [fail(`The schema belongs to a newer version: ${newer.join(', ')}`, 'Install that version.')];
+  if (newer !== null)
+    return [fail(`The schema belongs to a newer version: ${newer}`, 'Install that version.')];
   if (missing.length === 0) return [ok('The schema is up to date')];
   const lacks = `The schema lacks ${missing.length} migrations`;
   return [
