@@ -45,8 +45,17 @@ export function namesOf({ shape }: { readonly shape: Shape }): string[] {
   return Object.keys(shape);
 }
 
+/** What text stands for where the schema wants a number or a boolean. */
 function valueOf(text: unknown, schema: z.ZodType): unknown {
-  if (text === 'true' || text === 'false') return text === 'true';
-  const { type } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
+  const type = typeOf(schema);
+  if (type === 'boolean') return text === 'true' || (text === 'false' ? false : text);
   return type === 'integer' && typeof text === 'string' && /^\d{1,16}$/.test(text) ? Number(text) : text;
+}
+
+const types = new WeakMap<z.ZodType, unknown>();
+
+function typeOf(schema: z.ZodType): unknown {
+  if (!types.has(schema))
+    types.set(schema, z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }).type);
+  return types.get(schema);
 }

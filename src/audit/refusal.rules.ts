@@ -1,6 +1,7 @@
 import type { Request } from 'express';
 import type { Requester } from '../auth/requester.js';
 import { isStorable } from '../matrix/json-body.js';
+import { loggablePath } from '../matrix/loggable-path.js';
 import { type ErrorAnswer, MatrixError } from '../matrix/matrix-error.js';
 import { toUserId } from '../matrix/user-id.js';
 
@@ -37,8 +38,6 @@ const ERRCODES: ReadonlySet<unknown> = new Set([
   'invalid_grant',
   'unauthorized_client',
 ]);
-/** Whoever reads the audit need not be able to register. */
-const TOKEN_IN_PATH = /(\/registration_tokens\/).+/;
 const USER_ID_LIMIT = 255;
 
 /** What is recorded about a refusal. */
@@ -52,7 +51,7 @@ export interface Refusal {
 /** What to record about an error answer; `null` if nothing. */
 export function refusalOf(request: Request, answer: ErrorAnswer, serverName: string): Refusal | null {
   const { method, path } = request;
-  const operation = `${method} ${path.replace(/^\/_matrix\/client\/(?:r0|v1|v3)(?=\/)/, '').replace(TOKEN_IN_PATH, '$1')}`;
+  const operation = `${method} ${path.replace(/^\/_matrix\/client\/(?:r0|v1|v3)(?=\/)/, '')}`;
   const { errcode, error } = answer.toBody();
   const reason = errcode ?? error;
   if (typeof reason !== 'string' || !ERRCODES.has(reason)) return null;
@@ -64,7 +63,7 @@ export function refusalOf(request: Request, answer: ErrorAnswer, serverName: str
   return {
     userId: requester?.userId ?? namedIn(request.body, serverName),
     deviceId: requester?.device?.deviceId ?? null,
-    operation: operation.slice(0, USER_ID_LIMIT),
+    operation: loggablePath(operation).slice(0, USER_ID_LIMIT),
     reason,
   };
 }

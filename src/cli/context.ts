@@ -97,29 +97,35 @@ export class Context {
 
   /**
    * Makes the whole service, as a node that listens to nobody, and does something with it. Unless it `migrates`, the
-   * schema must be up to date: a command must not change it beneath a node that runs.
+   * schema must be up to date: a command must not change it beneath a node that runs. Unless it `changes` something, it
+   * does nothing else either: a look at a restored copy must not deliver its events.
    */
   async withService<Result>(
     work: (service: Service) => Promise<Result>,
-    { migrates = false }: { migrates?: boolean } = {},
+    { changes = false, migrates = false }: { changes?: boolean; migrates?: boolean } = {},
   ): Promise<Result> {
     const { values } = this.variables;
     const environment = Environment.load({
       ...values,
       ...(migrates ? {} : { MIGRATE: 'off' }),
+      ...(changes ? {} : { BACKGROUND: 'off' }),
       // These belong to the node that runs.
       METRICS_PORT: undefined,
       RECONCILE: 'off',
-      LOG_LEVEL: values['LOG_LEVEL'] || 'error',
+      LOG_LEVEL: values['LOG_LEVEL'] || (changes ? 'warn' : 'error'),
     });
     const { createApplication } = await import('../application.js');
     const { readableLines, ServiceLogger } = await import('../observability/service-logger.js');
     return this.withDatabase(environment, async (database) => {
       const log = await ServiceLogger.open(environment, await readableLines(process.stderr));
       const app = await createApplication({ environment, database, ...this.additions }, log);
+      const get = <Part>(part: Type<Part>): Part => app.get(part, { strict: false });
       try {
         await app.init();
-        return await work({ get: (part) => app.get(part, { strict: false }) });
+        const result = await work({ get });
+        // Devices whose sessions have ended follow before the command ends.
+        if (changes) await get((await import('../session/ending/ending-sweeper.js')).EndingSweeper).sweep();
+        return result;
       } finally {
         await app.close();
       }

@@ -216,6 +216,12 @@ export const environmentSchema = z.object({
   DEVICE_LIST_RETENTION: duration()
     .default('90d')
     .describe('How long device-list changes are kept for /keys/changes.'),
+  BACKGROUND: z
+    .enum(['on', 'off'], { error: '"on" or "off"' })
+    .default('on')
+    .describe(
+      'Whether this process also delivers events, works on jobs and removes old rows. With "off" it only serves requests, and some other process must do all that.',
+    ),
   EVENT_POLL_INTERVAL: interval()
     .default('5s')
     .describe('How often a node looks for events that are due, such as those another node left undelivered.'),
@@ -384,6 +390,8 @@ export class Environment {
   readonly refreshReplayGraceMs: number;
   readonly lastSeenIntervalMs: number;
   readonly deviceListRetentionMs: number;
+  /** Whether this process does what no request asks for. */
+  readonly background: boolean;
   readonly eventPollIntervalMs: number;
   readonly eventListenerTimeoutMs: number;
   readonly eventDeliveryTimeoutMs: number;
@@ -502,6 +510,7 @@ export class Environment {
     this.refreshReplayGraceMs = milliseconds(parsed.REFRESH_REPLAY_GRACE);
     this.lastSeenIntervalMs = milliseconds(parsed.LAST_SEEN_INTERVAL);
     this.deviceListRetentionMs = milliseconds(parsed.DEVICE_LIST_RETENTION);
+    this.background = parsed.BACKGROUND === 'on';
     this.eventPollIntervalMs = milliseconds(parsed.EVENT_POLL_INTERVAL);
     this.eventListenerTimeoutMs = milliseconds(parsed.EVENT_LISTENER_TIMEOUT);
     this.eventDeliveryTimeoutMs = milliseconds(parsed.EVENT_DELIVERY_TIMEOUT);

@@ -5,6 +5,7 @@ import {
   type OnApplicationBootstrap,
 } from '@nestjs/common';
 import type { QueryResultRow } from 'pg';
+import { Environment } from '../config/environment.js';
 import { Metrics } from '../metrics/metrics.js';
 import { warnUnlessOutage } from '../system/outage.js';
 import type { Statement } from './tx.js';
@@ -40,7 +41,10 @@ export class Housekeeping implements OnApplicationBootstrap, BeforeApplicationSh
   private running: Promise<void> | undefined;
   private isStopping = false;
 
-  constructor(private readonly metrics: Metrics) {
+  constructor(
+    private readonly metrics: Metrics,
+    private readonly environment: Environment,
+  ) {
     metrics.addCounter(REMOVED);
   }
 
@@ -56,6 +60,7 @@ export class Housekeeping implements OnApplicationBootstrap, BeforeApplicationSh
   }
 
   onApplicationBootstrap(): void {
+    if (!this.environment.background) return;
     this.timer = setInterval(() => void this.run(), INTERVAL_MS).unref();
   }
 
@@ -116,6 +121,13 @@ export function inSteps(unitOfWork: UnitOfWork, statement: Statement, start: str
   };
 }
 
+/** Deletes what is older than an instant. `between` is called after each page; if it rejects, the rest stays. */
+export type DeletingOld = (
+  before: Date,
+  keptUserIds: readonly string[],
+  between: () => Promise<void>,
+) => Promise<void>;
+
 /** How many rows a page has that is looked through. */
 const PAGE = 2_000;
 
@@ -128,7 +140,7 @@ export function deletingOld(
   unitOfWork: UnitOfWork,
   table: string,
   { key, at }: { readonly key: string; readonly at: string },
-): (before: Date, keptUserIds: readonly string[]) => Promise<void> {
+): DeletingOld {
   const statement: Statement = {
     name: `${table}_delete_old`,
     text: `
@@ -139,16 +151,13 @@ export function deletingOld(
           AND page.${at} < $4 AND page.user_id <> ALL ($5::text[]))
       SELECT user_id AS "userId", ${key} AS key FROM page ORDER BY user_id DESC, ${key} DESC LIMIT 1`,
   };
-  return async (before, keptUserIds) => {
+  return async (before, keptUserIds, between) => {
     let from: { userId: string; key: Buffer } | undefined = { userId: '', key: Buffer.alloc(0) };
-    while (from !== undefined)
-      [from] = await unitOfWork.runOne<{ userId: string; key: Buffer }>(statement, [
-        from.userId,
-        from.key,
-        PAGE,
-        before,
-        keptUserIds,
-      ]);
+    while (from !== undefined) {
+      const values: unknown[] = [from.userId, from.key, PAGE, before, keptUserIds];
+      [from] = await unitOfWork.runOne<{ userId: string; key: Buffer }>(statement, values);
+      await between();
+    }
   };
 }
 

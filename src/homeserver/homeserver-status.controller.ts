@@ -2,6 +2,7 @@ import { Controller, Get, Logger, type OnApplicationBootstrap } from '@nestjs/co
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { ForServerAdmins } from '../admin-api/server-admin.decorator.js';
 import { ApiAccessToken } from '../matrix/api.decorators.js';
+import { Environment } from '../config/environment.js';
 import { OutboxService } from '../outbox/outbox.service.js';
 import { Homeserver } from './homeserver.port.js';
 import { SUBSCRIBER } from './deliveries/subscriber-name.js';
@@ -18,11 +19,12 @@ export class HomeserverStatusController implements OnApplicationBootstrap {
   constructor(
     private readonly homeserver: Homeserver,
     private readonly outbox: OutboxService,
+    private readonly environment: Environment,
   ) {}
 
   /** Either server may be started first, so nothing waits for this. Synapse asks back, once this one listens. */
   onApplicationBootstrap(): void {
-    if (!this.homeserver.exists) return;
+    if (!this.homeserver.exists || !this.environment.background) return;
     setTimeout(() => {
       this.homeserver.problems().then(
         (problems) => problems.forEach((problem) => this.logger.warn(problem)),

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Logger } from '@nestjs/common';
 import type { Request } from 'express';
 import { stackOf } from '../system/stack.js';
+import { loggablePath } from './loggable-path.js';
 import { ErrorAnswer } from './matrix-error.js';
 import { requestIdOf } from './request-id.js';
 
@@ -13,7 +14,7 @@ export function logFailure(logger: Logger, request: Request, exception: unknown)
   const errorId = randomUUID();
   const { method, path } = request;
   logger.error(
-    `${method} ${path} failed (errorId ${errorId}, request ${requestIdOf(request)})`,
+    `${method} ${loggablePath(path)} failed (errorId ${errorId}, request ${requestIdOf(request)})`,
     stackOf(exception),
   );
   return errorId;

@@ -1,5 +1,7 @@
+import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { Logger } from '@nestjs/common';
+import { type Environment, EnvironmentError } from '../config/environment.js';
 
 /** What a path of the port for operators answers. */
 export interface ManagementAnswer {
@@ -44,6 +46,17 @@ export function managementServer(
     void answering().then(({ status, contentType, text }) =>
       response.writeHead(status, { 'Content-Type': contentType }).end(text),
     );
+  });
+}
+
+/** @throws {EnvironmentError} if the port is taken */
+export async function listenTo(
+  server: Server,
+  { metricsHost, metricsPort }: Pick<Environment, 'metricsHost' | 'metricsPort'>,
+): Promise<void> {
+  server.listen(metricsPort!, metricsHost);
+  await once(server, 'listening').catch((error: Error) => {
+    throw new EnvironmentError([`METRICS_HOST and METRICS_PORT must be free to listen on: ${error.message}`]);
   });
 }
 

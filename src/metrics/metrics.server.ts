@@ -1,17 +1,17 @@
-import { once } from 'node:events';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
-import { Environment, EnvironmentError } from '../config/environment.js';
+import { Environment } from '../config/environment.js';
 import {
   jsonAnswer,
+  listenTo,
   type ManagementAnswer,
   type ManagementRequest,
   managementServer,
   NO_SUCH_PATH,
 } from './management.js';
 import { Metrics } from './metrics.js';
-import { isQuestion, type Question, type Reply } from './worker-channel.js';
+import { isQuestion, type Question, type Reply, WORKER_EXITS } from './worker-channel.js';
 
 /** What a path of that port answers, as JSON. */
 export interface Answer {
@@ -39,7 +39,13 @@ export class MetricsServer implements OnApplicationBootstrap, OnApplicationShutd
   constructor(
     private readonly metrics: Metrics,
     private readonly environment: Environment,
-  ) {}
+  ) {
+    metrics.addGauge({ name: 'session_workers', help: 'Processes that serve.' }, async () => [
+      { labels: {}, value: 1 },
+    ]);
+    metrics.addCounter(WORKER_EXITS);
+    metrics.count(WORKER_EXITS.name, {}, 0);
+  }
 
   /** Adds a path. */
   add(method: 'GET' | 'PUT', path: string, answer: Answering): void {
@@ -53,15 +59,9 @@ export class MetricsServer implements OnApplicationBootstrap, OnApplicationShutd
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    const { metricsHost, metricsPort } = this.environment;
-    if (metricsPort === null || this.hasPrimary) return;
+    if (this.environment.metricsPort === null || this.hasPrimary) return;
     this.server = managementServer((request) => this.answer(request), this.logger);
-    this.server.listen(metricsPort, metricsHost);
-    await once(this.server, 'listening').catch((error: Error) => {
-      throw new EnvironmentError([
-        `METRICS_HOST and METRICS_PORT must be free to listen on: ${error.message}`,
-      ]);
-    });
+    await listenTo(this.server, this.environment);
   }
 
   /** The port; `null` until the server listens. */

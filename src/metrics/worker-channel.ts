@@ -21,3 +21,9 @@ export function isQuestion(message: unknown): message is Question {
 export function isReply(message: unknown): message is Reply {
   return typeof message === 'object' && message !== null && 'reply' in message;
 }
+
+/** Counted by the primary; a process of its own has none. */
+export const WORKER_EXITS = {
+  name: 'session_worker_exits_total',
+  help: 'Workers that have ended and were replaced.',
+};

@@ -16,7 +16,7 @@ export class OAuthAccountsListener implements OnModuleInit {
   onModuleInit(): void {
     this.endings.addCompanion({
       endOf: (tx, userId) => this.grants.forget(tx, userId),
-      endOld: (before, kept) => this.grants.forgetOld(before, kept),
+      endOld: (...old) => this.grants.forgetOld(...old),
     });
   }
 

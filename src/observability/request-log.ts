@@ -4,6 +4,7 @@ import type { Request } from 'express';
 import type { Requester } from '../auth/requester.js';
 import { type Answered, routeOf } from '../matrix/answers.js';
 import type { MatrixExpressAdapter } from '../matrix/http.js';
+import { loggablePath } from '../matrix/loggable-path.js';
 import { requestIdOf } from '../matrix/request-id.js';
 import { RequestTraces } from './request-traces.js';
 
@@ -29,7 +30,7 @@ export class RequestLog implements OnModuleInit {
     const { method = '' } = request;
     const route = routeOf(request);
     // What no route handled is named as it was asked for, so that a wrong proxy is found.
-    const path = route ?? request.url!.split('?', 1)[0]!.slice(0, LONGEST_PATH);
+    const path = route ?? loggablePath(request.url!.split('?', 1)[0]!.slice(0, LONGEST_PATH));
     const requester = (request as Request).user as Requester | undefined;
     const traceId = this.traces.idOf(request);
     const line = {

@@ -1,6 +1,6 @@
 import { Injectable, type OnApplicationBootstrap, type OnModuleInit } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
-import type { Express } from 'express';
+import type { Express, Request } from 'express';
 import { type Answered, routeOf } from '../matrix/answers.js';
 import { MatrixExpressAdapter } from '../matrix/http.js';
 import { Metrics } from '../metrics/metrics.js';
@@ -73,7 +73,9 @@ export class RequestMetrics implements OnModuleInit, OnApplicationBootstrap {
     const method = METHODS.has(request.method!) ? request.method! : OTHER;
     this.metrics.count(REQUESTS.name, { method, route, status: String(status) });
     this.metrics.observe(DURATIONS.name, { method, route }, durationMs / 1_000);
-    if (DRY_RUN.test(request.url ?? '')) return;
+    const { body } = request as Request;
+    if (DRY_RUN.test(request.url ?? '') || (body as { dry_run?: unknown } | undefined)?.dry_run === true)
+      return;
     for (const { name, kinds } of OUTCOMES) {
       const kind = kinds[`${method} ${route}`];
       if (kind !== undefined) this.metrics.count(name, { kind, result: resultOf(status) });

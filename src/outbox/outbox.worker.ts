@@ -54,6 +54,12 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
   }
 
   async onApplicationBootstrap(): Promise<void> {
+    if (!this.environment.background) {
+      // What others are subscribed to is recorded here, and delivered there.
+      await this.learnWanted();
+      this.timers = [setInterval(() => void this.poll(), this.environment.eventPollIntervalMs).unref()];
+      return;
+    }
     this.laneMaker.arrivals.whenHastened(() => this.kick());
     this.lanes = this.subscribers.all().map((subscriber) => this.laneMaker.make(subscriber));
     if (this.lanes.length > 0)
@@ -101,9 +107,7 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
   /** Looks for due deliveries and new subscriptions. It never rejects: the next poll is the retry. */
   poll(): Promise<void> {
     this.kick();
-    return this.alone('poll', async () => {
-      this.wanted = await this.store.wanted();
-    });
+    return this.alone('poll', () => this.learnWanted());
   }
 
   /** Renews this node's subscriptions and deletes old deliveries. It never rejects, either. */
@@ -127,8 +131,12 @@ export class OutboxWorker implements OnApplicationBootstrap, BeforeApplicationSh
     let ended = 0;
     for (const subscriber of this.subscribers.all())
       ended += await this.store.subscribe(subscriber, now, lapsed);
-    this.wanted = await this.store.wanted();
+    await this.learnWanted();
     return ended;
+  }
+
+  private async learnWanted(): Promise<void> {
+    this.wanted = await this.store.wanted();
   }
 
   private async purge(state: 'delivered' | 'buried', before: Date): Promise<void> {

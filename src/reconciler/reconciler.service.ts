@@ -40,8 +40,8 @@ export class ReconcilerService implements OnApplicationBootstrap, BeforeApplicat
   onApplicationBootstrap(): void {
     for (const problem of this.checks.problems())
       for (const outcome of ['found', 'repaired']) this.metrics.count(PROBLEMS, { problem, outcome }, 0);
-    const { reconcile, reconcileIntervalMs } = this.environment;
-    if (reconcile === 'off') return;
+    const { background, reconcile, reconcileIntervalMs } = this.environment;
+    if (!background || reconcile === 'off') return;
     this.timer = setInterval(() => {
       this.running ??= this.round(reconcile === 'repair').finally(() => (this.running = undefined));
     }, reconcileIntervalMs).unref();

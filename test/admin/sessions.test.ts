@@ -1,7 +1,9 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { EndingJobsRunner } from '../../src/admin/jobs/ending-jobs.runner.js';
+import { AdminSessionsStore } from '../../src/admin/sessions/sessions.store.js';
 import { EndingJobsStore } from '../../src/admin/jobs/ending-jobs.store.js';
 import { KeysDevicesListener } from '../../src/keys/keys-devices.listener.js';
+import { EndingStore } from '../../src/session/ending/ending.store.js';
 import { EndingSweeper } from '../../src/session/ending/ending-sweeper.js';
 import { type ClientSession, someKeys } from '../../src/testing/matrix-client.js';
 import { census, NOTHING, TestApp, useApp } from '../support/test-app.js';
@@ -62,6 +64,13 @@ describe('The list of sessions', () => {
     expect(await found('address=192.0.2.7')).toEqual(ids(0));
     expect(await found('address=192.0.2.0/24')).toEqual(ids(0));
     expect(await found('address=2001:db8::/32')).toEqual(ids(1));
+    for (const none of ['dead', '1.2.3.4:5678', ':::', 'unknown']) {
+      await see(other, new Date(), none, 'curl/8.0');
+      expect(await found('address=192.0.2.0/24')).toEqual(ids(0));
+    }
+    expect(await found('address=::ffff:192.0.2.0/120')).toEqual(ids(0));
+    expect(await found('address=0.0.0.0/0')).toEqual(ids(0));
+    expect(await found('user_agent=true')).toEqual([]);
     const before = app().clock.now().getTime() - 60_000;
     expect(await found(`seen_before=${before}`)).toEqual(ids(0));
     expect((await found(`created_before=${before}`)).toSorted()).toEqual(ids(0, 1, 2));
@@ -368,6 +377,43 @@ describe('A job', () => {
     await node.nest.get(EndingSweeper, { strict: false }).sweep();
     await node.stop();
   }, 60_000);
+
+  it('that cannot go on has failed, and others do not wait for it', async () => {
+    const victim = await app().matrix.register();
+    const hold = app().fail(EndingJobsStore, 'lease');
+    const first = await admin.post('/sessions/end', { user_id: victim.userId }).expect(200);
+    app().clock.advance(5);
+    const second = await admin.post('/sessions/end', { user_id: victim.userId }).expect(200);
+    hold.restore();
+    const store = app().nest.get(AdminSessionsStore, { strict: false });
+    const look = store.look.bind(store);
+    let isFirst = true;
+    store.look = (...given) => {
+      if (!isFirst) return look(...given);
+      isFirst = false;
+      return Promise.reject(new Error('Nothing can be seen'));
+    };
+    await app().nest.get(EndingJobsRunner, { strict: false }).run();
+    store.look = look;
+    expect(await admin.finished(second.body.job_id)).toMatchObject({ state: 'done', ended: 1 });
+    const failed = (await admin.get(`/jobs/${first.body.job_id}`)).body;
+    expect(failed).toMatchObject({ state: 'failed', error: 'Nothing can be seen', ended: 0 });
+    await admin.post(`/jobs/${first.body.job_id}/resume`).expect(200);
+    expect(await admin.finished(first.body.job_id)).toMatchObject({ state: 'done', error: null });
+  });
+
+  it('finds no session that has ended, although its device still waits for its deletion', async () => {
+    const user = await app().matrix.register();
+    const sweep = app().fail(EndingStore, 'first');
+    const order = await admin.post('/sessions/end', { user_id: user.userId }).expect(200);
+    await admin.finished(order.body.job_id);
+    expect((await admin.get(`/sessions?user_id=${user.userId}`)).body.sessions).toEqual([]);
+    const again = await admin.post('/sessions/end', { user_id: user.userId }).expect(200);
+    expect(await admin.finished(again.body.job_id)).toMatchObject({ ended: 0, failed: 0 });
+    sweep.restore();
+    await swept();
+    expect(await census(app(), user.userId)).toEqual(NOTHING);
+  });
 
   it('is gone when the audit would forget it', async () => {
     const list = () => admin.all<{ job_id: string }>('/jobs?limit=1', 'jobs');

@@ -102,7 +102,7 @@ describe('Creating a user', () => {
       .auth(nobody.accessToken, { type: 'bearer' })
       .expect(403);
     const [refusal] = (await admin.get(`/audit?user_id=${nobody.userId}&action=refused`)).body.entries;
-    expect(refusal).toMatchObject({ operation: 'GET /_session/v1/admin/registration_tokens/' });
+    expect(refusal).toMatchObject({ operation: 'GET /_session/v1/admin/registration_tokens/…' });
   });
 
   it('without a password makes an account that nobody can log in to yet', async () => {

@@ -206,6 +206,14 @@ describe('matrix-session doctor', () => {
     );
   });
 
+  it('counts the connections of all workers', async () => {
+    const workers = async (count: string) =>
+      (await findings({ WORKERS: count, DATABASE_POOL_SIZE: '20' })).found.find(({ what }) =>
+        what.includes('max_connections'),
+      )?.severity;
+    expect([await workers('2'), await workers('90')]).toEqual(['ok', 'fail']);
+  });
+
   it('names an older schema: a failure if the next start does not mend it', async () => {
     const empty = await createDatabase('empty');
     const of = { DATABASE_URL: urlOf(empty) };
@@ -243,6 +251,47 @@ describe('matrix-session reconcile and backup-check', () => {
     expect(await run('reconcile')).toMatchObject({ code: 0, out: 'Every row is consistent.\n' });
     const check = await run('backup-check');
     expect([check.code, check.out]).toEqual([0, expect.stringContaining('The database is whole.')]);
+  });
+
+  it('deliver nothing, as every command that only looks', async () => {
+    const restored = await createDatabase();
+    await sql(
+      `INSERT INTO event_subscriptions (subscriber, event, seen_at) VALUES ('webhook:live', 'devices.deleted', now());
+       INSERT INTO event_deliveries
+         (user_id, subscriber, position, ordinal, event_id, event, payload, occurred_at, state, attempts, next_attempt_at)
+       VALUES ('@u:localhost', 'webhook:live', 1, 1, 'evt_1', 'devices.deleted', '{"devices":[]}', now(), 'pending', 0, now())`,
+      restored,
+    );
+    let posted = 0;
+    const target = createServer((_, response) => {
+      posted += 1;
+      response.end();
+    }).listen(0, '127.0.0.1');
+    await once(target, 'listening');
+    const { port } = target.address() as AddressInfo;
+    const file = join(directory, 'live.yaml');
+    await writeFile(file, `webhooks: [{ name: live, url: "http://127.0.0.1:${port}/", events: ["*"] }]`);
+    const of = commandLine({
+      DATABASE_URL: urlOf(restored),
+      WEBHOOKS_FILE: file,
+      WEBHOOK_SECRET: 'whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA',
+      WEBHOOK_SCHEMES: 'http',
+    });
+    const before = await sql(`SELECT * FROM event_subscriptions ORDER BY event`, restored);
+    for (const words of [
+      ['backup-check'],
+      ['reconcile'],
+      ['users', 'list'],
+      ['sessions', 'end', '--all', '--dry-run'],
+    ])
+      expect(await of(...words)).toMatchObject({ code: 0 });
+    expect(posted).toBe(0);
+    expect(await sql(`SELECT * FROM event_subscriptions ORDER BY event`, restored)).toEqual(before);
+    expect(await sql(`SELECT state, attempts FROM event_deliveries`, restored)).toEqual([
+      { state: 'pending', attempts: 0 },
+    ]);
+    target.close();
+    await restored.drop();
   });
 
   it('find what a damaged backup has left, and repair it', async () => {

@@ -72,10 +72,17 @@ describe('Several workers', () => {
     process.kill(first!, 'SIGKILL');
     await service.says(/has ended \(SIGKILL\)\. Another takes its place/);
     expect(await counted(VERSIONS)).toBe(40);
-    await until(async () => (await workers()).length === 2);
+    await until(async () => (await counted('session_workers')) === 2);
     expect(await workers()).toEqual(expect.arrayContaining(others));
     await ask(20);
     expect(await counted(VERSIONS)).toBe(60);
+    expect(await counted('session_worker_exits_total')).toBe(1);
+    const started = await counted('process_start_time_seconds');
+    // Both at once.
+    for (const pid of await workers()) process.kill(pid, 'SIGKILL');
+    await until(async () => (await counted('session_worker_exits_total')) === 3);
+    expect(await counted(VERSIONS)).toBe(60);
+    expect(await counted('process_start_time_seconds')).toBe(started);
   });
 
   it('go on serving while one of them is dead: each new connection is answered', async () => {
@@ -94,6 +101,10 @@ describe('Several workers', () => {
     await until(async () => service.words.match(/The log level is debug now/g)?.length === 2);
     process.kill(service.child.pid!, 'SIGUSR2');
     await until(async () => service.words.match(/The log level is info now/g)?.length === 2);
+    // A new worker is told, too.
+    await management.put('/log-level').send({ level: 'debug' }).expect(200);
+    process.kill((await workers())[0]!, 'SIGKILL');
+    await until(async () => service.words.match(/The log level is debug now/g)?.length === 5);
     await management.get('/elsewhere').expect(404);
     await management.put('/log-level').send({ level: 'loud' }).expect(400);
   });
@@ -118,8 +129,15 @@ describe('Several workers', () => {
     const other = createServer().listen(0, '127.0.0.1');
     await once(other, 'listening');
     const { port } = other.address() as AddressInfo;
-    const { code, err } = await commandLine({ DATA_DIR: dataDir, WORKERS: '2', PORT: String(port) })();
-    other.close();
+    const start = (taken: Record<string, string>) =>
+      commandLine({ DATA_DIR: dataDir, WORKERS: '2', PORT: '0', ...taken })();
+    const { code, err } = await start({ PORT: String(port) });
     expect([code, err.match(/PORT is in use/g)]).toEqual([1, ['PORT is in use']]);
+    const management = await start({ METRICS_PORT: String(port) });
+    other.close();
+    expect([management.code, management.err]).toEqual([
+      1,
+      expect.stringContaining('METRICS_PORT must be free'),
+    ]);
   });
 });

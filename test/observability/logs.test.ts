@@ -48,6 +48,18 @@ async function lastLine() {
 }
 
 describe('The line of a request', () => {
+  it('does not show a registration token, whatever route there is', async () => {
+    const path = '/_session/v1/admin/registration_tokens/a-secret-token';
+    for (const [method, more, status] of [
+      ['patch', '', 405],
+      ['delete', '/', 404],
+      ['get', '', 401],
+    ] as const) {
+      await app.http[method](path + more).expect(status);
+      expect(JSON.stringify(await lastLine())).not.toContain('a-secret-token');
+    }
+  });
+
   it('names route, status, duration, user, device and the ID that the answer carries', async () => {
     const session = await app.matrix.register();
     const answer = await app.matrix.call(session, 'get', '/account/whoami').expect(200);

@@ -16,7 +16,7 @@ export class BrowserSessionsListener implements OnModuleInit {
   onModuleInit(): void {
     this.endings.addCompanion({
       endOf: (tx, userId) => this.store.deleteAll(tx, userId),
-      endOld: (before, kept) => this.store.deleteOld(before, kept),
+      endOld: (...old) => this.store.deleteOld(...old),
     });
   }
 

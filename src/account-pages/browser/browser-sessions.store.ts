@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { deletingOld } from '../../database/housekeeping.js';
+import { type DeletingOld, deletingOld } from '../../database/housekeeping.js';
 import type { Statement, Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import type { BrowserSessionEntity } from './browser-session.entity.js';
@@ -60,7 +60,7 @@ const MOST_SESSIONS = 100;
 @Injectable()
 export class BrowserSessionsStore {
   /** Deletes those that were made before an instant, of all users but some. */
-  readonly deleteOld: (before: Date, keptUserIds: readonly string[]) => Promise<void>;
+  readonly deleteOld: DeletingOld;
 
   constructor(private readonly unitOfWork: UnitOfWork) {
     this.deleteOld = deletingOld(unitOfWork, 'browser_sessions', { key: 'session_digest', at: 'created_at' });

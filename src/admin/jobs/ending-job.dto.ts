@@ -13,6 +13,7 @@ export const JOB_SCHEMA = {
     looked_at: { type: 'integer', description: 'How many sessions it has looked at.' },
     ended: { type: 'integer', description: 'How many sessions it has ended.' },
     failed: { type: 'integer', description: 'How many could not be ended; the log names them.' },
+    error: { type: 'string', nullable: true, description: 'Why it has failed as a whole.' },
     created_ts: { type: 'integer' },
     updated_ts: { type: 'integer' },
   },
@@ -28,6 +29,7 @@ export function toJobDto(job: EndingJobEntity): object {
     looked_at: Number(job.lookedAt),
     ended: Number(job.ended),
     failed: Number(job.failed),
+    error: job.error,
     created_ts: job.createdAt.getTime(),
     updated_ts: job.updatedAt.getTime(),
   };

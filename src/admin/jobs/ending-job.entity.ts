@@ -2,7 +2,7 @@ import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 import type { DeviceRef } from '../../events/devices-deleted.event.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
 
-export const JOB_STATES = ['running', 'cancelled', 'done'] as const;
+export const JOB_STATES = ['running', 'cancelled', 'failed', 'done'] as const;
 export type JobState = (typeof JOB_STATES)[number];
 
 /** The order of an administrator to end all sessions that meet a filter, and how far it is. */
@@ -41,6 +41,10 @@ export class EndingJobEntity {
   /** Sessions that could not be ended; the log names them. */
   @Column({ name: 'failed', type: 'bigint', default: 0 })
   failed!: string;
+
+  /** Why it cannot go on. */
+  @Column({ name: 'error', type: 'text', nullable: true })
+  error!: string | null;
 
   @Column({ name: 'created_at', type: 'timestamptz' })
   createdAt!: Date;

@@ -26,7 +26,7 @@ export class EndingJobsRunner implements OnApplicationBootstrap, BeforeApplicati
     store: EndingJobsStore,
     metrics: Metrics,
   ) {
-    jobs.whenBegun(() => void this.run());
+    if (environment.background) jobs.whenBegun(() => void this.run());
     const running = {
       name: 'session_ending_jobs_running',
       help: 'Jobs that end sessions, and that are not over.',
@@ -36,6 +36,7 @@ export class EndingJobsRunner implements OnApplicationBootstrap, BeforeApplicati
   }
 
   onApplicationBootstrap(): void {
+    if (!this.environment.background) return;
     this.timer = setInterval(() => void this.run(), this.environment.eventPollIntervalMs).unref();
   }
 

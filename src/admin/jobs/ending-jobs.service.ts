@@ -5,7 +5,7 @@ import type { Origin } from '../../matrix/client-origin.decorator.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { Clock } from '../../system/clock.js';
 import { Entropy } from '../../system/entropy.js';
-import { requireNetwork } from '../sessions/sessions.service.js';
+import { requireNetwork } from '../sessions/network.rules.js';
 import { type SessionFilter, toStored } from '../sessions/session-filter.js';
 import type { EndingJobEntity, JobState } from './ending-job.entity.js';
 import { EndingJobsStore } from './ending-jobs.store.js';
@@ -78,24 +78,24 @@ export class EndingJobs {
    * @throws {MatrixError} `M_NOT_FOUND`; `M_INVALID_PARAM` if it is done
    */
   cancel(jobId: string): Promise<EndingJobEntity> {
-    return this.turn(jobId, 'running', 'cancelled');
+    return this.turn(jobId, ['running'], 'cancelled');
   }
 
   /**
-   * Goes on where a job was cancelled. The second call changes nothing.
+   * Goes on where a job was cancelled or has failed. The second call changes nothing.
    * @throws {MatrixError} `M_NOT_FOUND`; `M_INVALID_PARAM` if it is done
    */
   async resume(jobId: string): Promise<EndingJobEntity> {
-    const job = await this.turn(jobId, 'cancelled', 'running');
+    const job = await this.turn(jobId, ['cancelled', 'failed'], 'running');
     this.begun();
     return job;
   }
 
-  private async turn(jobId: string, from: JobState, to: JobState): Promise<EndingJobEntity> {
+  private async turn(jobId: string, from: readonly JobState[], to: JobState): Promise<EndingJobEntity> {
     const turned = await this.store.setState(jobId, from, to, this.clock.now());
     if (turned !== null) return turned;
     const job = await this.get(jobId);
-    if (job.state !== to) throw MatrixError.invalidParam('The job is done');
+    if (job.state !== to) throw MatrixError.invalidParam(`The job is ${job.state}`);
     return job;
   }
 

@@ -9,7 +9,7 @@ import type { EndingJobEntity, JobState } from './ending-job.entity.js';
 
 const COLUMNS = `
   job_id AS "jobId", filter, reason, actor, origin, state, position, looked_at AS "lookedAt", ended, failed,
-  created_at AS "createdAt", updated_at AS "updatedAt", finished_at AS "finishedAt", lease, leased_until AS "leasedUntil"`;
+  error, created_at AS "createdAt", updated_at AS "updatedAt", finished_at AS "finishedAt", lease, leased_until AS "leasedUntil"`;
 
 const INSERT: Statement = {
   name: 'ending_jobs_insert',
@@ -34,7 +34,7 @@ const LEASE: Statement = {
   name: 'ending_jobs_lease',
   text: `
     UPDATE ending_jobs SET lease = $2, leased_until = $3 WHERE job_id = (
-      SELECT job_id FROM ending_jobs WHERE state = 'running' AND (lease IS NULL OR leased_until <= $1)
+      SELECT job_id FROM ending_jobs WHERE finished_at IS NULL AND (lease IS NULL OR leased_until <= $1)
       ORDER BY job_id LIMIT 1 FOR UPDATE SKIP LOCKED)
     RETURNING ${COLUMNS}`,
 };
@@ -50,12 +50,19 @@ const RELEASE: Statement = {
   name: 'ending_jobs_release',
   text: 'UPDATE ending_jobs SET lease = NULL, leased_until = NULL WHERE job_id = $1 AND lease = $2',
 };
+const FAIL: Statement = {
+  name: 'ending_jobs_fail',
+  text: `
+    UPDATE ending_jobs SET state = 'failed', error = $3, updated_at = $4, finished_at = $4, lease = NULL,
+      leased_until = NULL
+    WHERE job_id = $1 AND lease = $2 AND state = 'running'`,
+};
 const SET_STATE: Statement = {
   name: 'ending_jobs_set_state',
   text: `
     UPDATE ending_jobs SET state = $3, updated_at = $4, finished_at = CASE WHEN $3 <> 'running' THEN $4::timestamptz END,
-      lease = NULL, leased_until = NULL
-    WHERE job_id = $1 AND state = $2 RETURNING ${COLUMNS}`,
+      lease = NULL, leased_until = NULL, error = NULL
+    WHERE job_id = $1 AND state = ANY ($2::text[]) RETURNING ${COLUMNS}`,
 };
 
 /** Longer than a step takes: if another node takes the job over, its holder is dead. */
@@ -149,8 +156,18 @@ export class EndingJobsStore {
     await this.unitOfWork.runOne(RELEASE, [jobId, lease]);
   }
 
+  /** Ends a job that cannot go on. */
+  async fail({ jobId, lease }: LeasedJob, error: string): Promise<void> {
+    await this.unitOfWork.runOne(FAIL, [jobId, lease, error, this.clock.now()]);
+  }
+
   /** `null` if the job is in another state. */
-  async setState(jobId: string, from: JobState, to: JobState, now: Date): Promise<EndingJobEntity | null> {
+  async setState(
+    jobId: string,
+    from: readonly JobState[],
+    to: JobState,
+    now: Date,
+  ): Promise<EndingJobEntity | null> {
     return (await this.unitOfWork.runOne<EndingJobEntity>(SET_STATE, [jobId, from, to, now]))[0] ?? null;
   }
 }

@@ -6,6 +6,7 @@ import { DeviceRows } from '../../device-rows/device-rows.js';
 import { type DeletedDevice, deviceKey, type DeviceRef } from '../../events/devices-deleted.event.js';
 import { EndingService } from '../../session/ending/ending.service.js';
 import { isUnavailable } from '../../system/outage.js';
+import { stackOf } from '../../system/stack.js';
 import { fromStored, type SessionFilter } from '../sessions/session-filter.js';
 import { AdminSessionsStore } from '../sessions/sessions.store.js';
 import { EndingJobsStore, type LeasedJob, type Progress } from './ending-jobs.store.js';
@@ -13,7 +14,7 @@ import { EndingJobsStore, type LeasedJob, type Progress } from './ending-jobs.st
 /** How many sessions end in one commit. */
 const STEP = 500;
 
-/** The job was cancelled, or another node has taken it over. */
+/** The job was cancelled, another node has taken it over, or this one stops. */
 class NoLongerOurs extends Error {}
 
 /**
@@ -39,7 +40,11 @@ export class EndingJobsWorker {
     try {
       await this.work(job, isStopping);
     } catch (error) {
-      if (!(error instanceof NoLongerOurs)) throw error;
+      if (error instanceof NoLongerOurs) return true;
+      if (isUnavailable(error)) throw error;
+      // It would fail again. Others must not wait for it.
+      this.logger.error(`The job ${job.jobId} cannot go on`, stackOf(error));
+      await this.store.fail(job, error instanceof Error ? error.message : String(error));
     } finally {
       await this.store.release(job).catch(() => {});
     }
@@ -63,7 +68,13 @@ export class EndingJobsWorker {
       }
       if (isStopping()) return;
       const isDone = window.next === null;
-      if (isDone) await this.endCompanions(filter);
+      if (isDone)
+        await this.endCompanions(filter, async () => {
+          if (isStopping()) throw new NoLongerOurs();
+          // Only to keep the lease.
+          const none = { lookedAt: 0, ended: 0, failed: 0, isDone: false };
+          await this.unitOfWork.run((tx) => this.advance(tx, job, { position: refOf(position), ...none }));
+        });
       if (isDone || window.found.length === 0)
         await this.unitOfWork.run((tx) =>
           this.advance(tx, job, {
@@ -127,11 +138,11 @@ export class EndingJobsWorker {
   }
 
   /** Ends signed-in browsers and grants of users who may have had no session, if the filter means them, too. */
-  private async endCompanions(filter: SessionFilter): Promise<void> {
+  private async endCompanions(filter: SessionFilter, between: () => Promise<void>): Promise<void> {
     const { userId, createdBefore, except = [] } = filter;
     if (!meansWholeUsers(filter)) return;
     const kept = except.filter(({ deviceId }) => deviceId === null).map((one) => one.userId);
-    if (userId === undefined) await this.endings.endOldCompanions(createdBefore!, kept);
+    if (userId === undefined) await this.endings.endOldCompanions(createdBefore!, kept, between);
     else if (!kept.includes(userId))
       await this.unitOfWork.run((tx) => this.endings.endCompanions(tx, [userId]));
   }

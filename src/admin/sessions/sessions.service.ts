@@ -1,7 +1,6 @@
-import { isIP } from 'node:net';
 import { Injectable } from '@nestjs/common';
 import type { DeviceRef } from '../../events/devices-deleted.event.js';
-import { MatrixError } from '../../matrix/matrix-error.js';
+import { requireNetwork } from './network.rules.js';
 import type { SessionFilter } from './session-filter.js';
 import { type AdminSession, AdminSessionsStore } from './sessions.store.js';
 
@@ -60,13 +59,4 @@ export class AdminSessions {
     } while (next !== null);
     return { count, sessions };
   }
-}
-
-/** PostgreSQL fails on what is no address, and on a prefix that is longer than one. */
-export function requireNetwork(text: string | undefined): void {
-  if (text === undefined) return;
-  const [address = '', bits] = text.split('/');
-  const most = { 0: -1, 4: 32, 6: 128 }[isIP(address)]!;
-  if (most === -1 || (bits !== undefined && Number(bits) > most))
-    throw MatrixError.invalidParam('address must be an IP address or a network, such as 192.0.2.0/24');
 }

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { Statement, Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { deviceColumns, type DeviceRef } from '../../events/devices-deleted.event.js';
+import { isInNetwork } from './network.rules.js';
 import type { SessionFilter } from './session-filter.js';
 
 /** How many devices one statement looks at, whether or not they meet the conditions. */
@@ -27,14 +28,14 @@ export interface Window {
   readonly next: DeviceRef | null;
 }
 
-/** From the fourth value on: the conditions of a filter. */
+/** From the fourth value on: the conditions of a filter, but its address, which may be none. */
 const MEETS = `
-  ($4::text IS NULL OR d.device_id = $4) AND ($5::text IS NULL OR r.oauth_client_id = $5)
+  NOT EXISTS (SELECT FROM ending_devices e WHERE e.user_id = d.user_id AND e.device_id = d.device_id)
+  AND ($4::text IS NULL OR d.device_id = $4) AND ($5::text IS NULL OR r.oauth_client_id = $5)
   AND ($6::text IS NULL OR position(lower($6) IN lower(d.last_seen_user_agent)) > 0)
-  AND ($7::text IS NULL OR CASE WHEN d.last_seen_ip ~ '^[0-9a-fA-F.:]+$' THEN d.last_seen_ip::inet <<= $7::inet END)
-  AND ($8::timestamptz IS NULL OR GREATEST(d.last_seen_at, begun.at) < $8)
-  AND ($9::timestamptz IS NULL OR begun.at < $9) AND ($10::text IS NULL OR a.kind = $10)
-  AND NOT EXISTS (SELECT FROM unnest($11::text[], $12::text[]) AS kept (user_id, device_id)
+  AND ($7::timestamptz IS NULL OR GREATEST(d.last_seen_at, begun.at) < $7)
+  AND ($8::timestamptz IS NULL OR begun.at < $8) AND ($9::text IS NULL OR a.kind = $9)
+  AND NOT EXISTS (SELECT FROM unnest($10::text[], $11::text[]) AS kept (user_id, device_id)
     WHERE kept.user_id = d.user_id AND (kept.device_id IS NULL OR kept.device_id = d.device_id))`;
 const SESSION = `
   d.user_id AS "userId", d.device_id AS "deviceId", d.display_name AS "displayName", begun.at AS "createdAt",
@@ -64,7 +65,7 @@ const PAGE_OF_USER = page('admin_sessions_page_of_user', 'user_id = $1 AND devic
 const STILL_MEETING: Statement = {
   name: 'admin_sessions_still_meeting',
   text: `
-    SELECT d.user_id AS "userId", d.device_id AS "deviceId"
+    SELECT d.user_id AS "userId", d.device_id AS "deviceId", d.last_seen_ip AS "lastSeenIp"
     FROM unnest($1::text[], $2::text[]) AS locked (user_id, device_id) JOIN devices d USING (user_id, device_id) ${JOINED}
     WHERE $3::int IS NULL AND ${MEETS}`,
 };
@@ -93,22 +94,29 @@ export class AdminSessionsStore {
     ]);
     const last = rows.at(-1);
     return {
-      found: rows.filter(({ isMet }) => isMet),
+      found: rows.filter((row) => row.isMet && meetsAddress(row, filter)),
       lookedAt: last?.n ?? 0,
       next: last === undefined || last.n < WINDOW ? null : last,
     };
   }
 
   /** Which of these devices, which are locked, still meet the conditions. */
-  stillMeeting(tx: Tx, filter: SessionFilter, locked: readonly DeviceRef[]): Promise<DeviceRef[]> {
-    return tx.query(STILL_MEETING, [...deviceColumns(locked), null, ...conditions(filter)]);
+  async stillMeeting(tx: Tx, filter: SessionFilter, locked: readonly DeviceRef[]): Promise<DeviceRef[]> {
+    const values = [...deviceColumns(locked), null, ...conditions(filter)];
+    const meeting = await tx.query<DeviceRef & Pick<AdminSession, 'lastSeenIp'>>(STILL_MEETING, values);
+    return meeting.filter((device) => meetsAddress(device, filter));
   }
 }
 
+/** PostgreSQL would fail for a row whose address is none. */
+function meetsAddress({ lastSeenIp }: Pick<AdminSession, 'lastSeenIp'>, { address }: SessionFilter): boolean {
+  return address === undefined || isInNetwork(lastSeenIp, address);
+}
+
 function conditions(filter: SessionFilter): unknown[] {
-  const { deviceId, clientId, userAgent, address, seenBefore, createdBefore, kind, except = [] } = filter;
+  const { deviceId, clientId, userAgent, seenBefore, createdBefore, kind, except = [] } = filter;
   return [
-    ...[deviceId, clientId, userAgent, address, seenBefore, createdBefore, kind].map((one) => one ?? null),
+    ...[deviceId, clientId, userAgent, seenBefore, createdBefore, kind].map((one) => one ?? null),
     except.map(({ userId }) => userId),
     except.map((one) => one.deviceId),
   ];

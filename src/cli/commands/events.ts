@@ -40,17 +40,20 @@ export function listEvents(context: Context, options: ListOptions): Promise<void
 
 /** Retries one buried delivery of a subscriber, or all. */
 export function replayEvents(context: Context, subscriber: string, eventId?: string): Promise<void> {
-  return context.withService(async (service) => {
-    const outbox = service.get(OutboxController);
-    if (eventId !== undefined) {
-      await outbox.replay(subscriber, eventId);
-      return context.terminal.answer({ replayed: 1 }, () => 'The delivery is tried again.');
-    }
-    const replayed = await untilNone(
-      async () => ((await outbox.replayAll(subscriber)) as { replayed: number }).replayed,
-    );
-    return context.terminal.answer({ replayed }, () => `${replayed} deliveries are tried again.`);
-  });
+  return context.withService(
+    async (service) => {
+      const outbox = service.get(OutboxController);
+      if (eventId !== undefined) {
+        await outbox.replay(subscriber, eventId);
+        return context.terminal.answer({ replayed: 1 }, () => 'The delivery is tried again.');
+      }
+      const replayed = await untilNone(
+        async () => ((await outbox.replayAll(subscriber)) as { replayed: number }).replayed,
+      );
+      return context.terminal.answer({ replayed }, () => `${replayed} deliveries are tried again.`);
+    },
+    { changes: true },
+  );
 }
 
 /** Forgets a subscriber that will not come back, with what it has not received. */

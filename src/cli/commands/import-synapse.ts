@@ -5,7 +5,7 @@ import { toUserId } from '../../matrix/user-id.js';
 import type { Context } from '../context.js';
 
 /** It may come before the first start of the service. */
-const FIRST_START = { migrates: true };
+const FIRST_START = { changes: true, migrates: true };
 /** How many users a summary names. */
 const SHOWN = 20;
 

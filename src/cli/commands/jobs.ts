@@ -15,6 +15,7 @@ export interface Job {
   readonly looked_at: number;
   readonly ended: number;
   readonly failed: number;
+  readonly error: string | null;
   readonly created_ts: number;
   readonly updated_ts: number;
 }
@@ -54,25 +55,28 @@ export function cancelJob(context: Context, jobId: string): Promise<void> {
 }
 
 /** Goes on with a job that was cancelled, or that no node works on, and waits for its end. */
-export function resumeJob(context: Context, jobId: string): Promise<void> {
-  return context.withService(async (service) => {
-    const job = (await service.get(EndingJobsController).resume(jobId)) as Job;
-    await followJob(context, service, job, { total: null, detach: false });
-  });
+export function resumeJob(context: Context, jobId: string): Promise<number> {
+  return context.withService(
+    async (service) => {
+      const job = (await service.get(EndingJobsController).resume(jobId)) as Job;
+      return followJob(context, service, job, { total: null, detach: false });
+    },
+    { changes: true },
+  );
 }
 
-/** Works on a job, or waits while another node does, until it is over. */
+/** Works on a job, or waits while another node does, until it is over. Returns 1 unless all sessions have ended. */
 export async function followJob(
   { terminal }: Context,
   service: Service,
   job: Job,
   { total, detach }: { total: number | null; detach: boolean },
-): Promise<void> {
-  if (detach)
-    return terminal.answer(
-      job,
-      () => `${job.job_id} goes on at a node that serves: matrix-session jobs show ${job.job_id}`,
-    );
+): Promise<number> {
+  if (detach) {
+    const words = `${job.job_id} goes on at a node that serves: matrix-session jobs show ${job.job_id}`;
+    await terminal.answer(job, () => words);
+    return 0;
+  }
   void service.get(EndingJobsRunner).run();
   const over = await terminal.progress(total ?? 0, 'sessions', async (show) => {
     let now = job;
@@ -84,6 +88,7 @@ export async function followJob(
     return now;
   });
   await sayJob({ terminal }, over);
+  return over.state === 'done' && over.failed === 0 ? 0 : 1;
 }
 
 function sayJob({ terminal }: Pick<Context, 'terminal'>, job: Job): void | Promise<void> {
@@ -97,6 +102,7 @@ function sayJob({ terminal }: Pick<Context, 'terminal'>, job: Job): void | Promi
       'Looked at': job.looked_at,
       Ended: job.ended,
       Failed: job.failed,
+      ...(job.error === null ? {} : { Error: job.error }),
       Begun: timeOf(job.created_ts),
       Changed: timeOf(job.updated_ts),
     }),

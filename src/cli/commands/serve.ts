@@ -7,6 +7,8 @@ import { Voice } from '../serving/voice.js';
 
 /** Serves until a signal comes. It ends the process itself, because after a deadline nothing is waited for. */
 export async function serve(context: Context): Promise<number> {
+  // Before the log can handle it, it would end the process.
+  process.on('SIGUSR2', () => {});
   const { variables } = context;
   const voice = await Voice.open(variables);
   let served: Node | Primary | null = null;

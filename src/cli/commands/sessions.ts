@@ -32,21 +32,27 @@ export function listSessions(
 export function endSessions(
   context: Context,
   { dryRun = false, detach = false, except = [], user, ...conditions }: EndOptions,
-): Promise<void> {
-  return context.withService(async (service) => {
-    const { terminal } = context;
-    const controller = service.get(AdminSessionsController);
-    const body = {
-      ...asParameters(conditions),
-      ...(user === undefined ? {} : { user_id: context.userId(user) }),
-      ...(except.length === 0 ? {} : { except: except.map((one) => exceptionOf(context, one)) }),
-    };
-    const preview = (await controller.end(OPERATOR, { ...body, dry_run: true }, context.origin)) as Preview;
-    if (dryRun) return terminal.answer(preview, () => wordsOfPreview(terminal, preview));
-    await terminal.confirm(`End ${preview.count} sessions?`);
-    const job = (await controller.end(OPERATOR, body, context.origin)) as Job;
-    return followJob(context, service, job, { total: preview.count, detach });
-  });
+): Promise<number> {
+  return context.withService(
+    async (service) => {
+      const { terminal } = context;
+      const controller = service.get(AdminSessionsController);
+      const body = {
+        ...asParameters(conditions),
+        ...(user === undefined ? {} : { user_id: context.userId(user) }),
+        ...(except.length === 0 ? {} : { except: except.map((one) => exceptionOf(context, one)) }),
+      };
+      const preview = (await controller.end(OPERATOR, { ...body, dry_run: true }, context.origin)) as Preview;
+      if (dryRun) {
+        await terminal.answer(preview, () => wordsOfPreview(terminal, preview));
+        return 0;
+      }
+      await terminal.confirm(`End ${preview.count} sessions?`);
+      const job = (await controller.end(OPERATOR, body, context.origin)) as Job;
+      return followJob(context, service, job, { total: preview.count, detach });
+    },
+    { changes: !dryRun },
+  );
 }
 
 /** Ends all sessions that were begun or last refreshed before a time, for a database that was restored. */
@@ -54,26 +60,29 @@ export function endStaleSessions(
   context: Context,
   { before, dryRun = false }: { before: number; dryRun?: boolean },
 ): Promise<void> {
-  return context.withService(async (service) => {
-    const { terminal } = context;
-    const call = (more: object) =>
-      service
-        .get(AdminLogoutController)
-        .logoutBefore(OPERATOR, { before: String(before), ...more }, context.origin);
-    const preview = (await call({ dry_run: 'true' })) as Preview;
-    if (dryRun) return terminal.answer(preview, () => wordsOfPreview(terminal, preview));
-    await terminal.confirm(`End ${preview.count} sessions?`);
-    const ended = await terminal.progress(preview.count, 'sessions', async (show) => {
-      let sum = 0;
-      for (let isDone = false; !isDone;) {
-        const part = (await call({})) as { ended: number; done: boolean };
-        show((sum += part.ended));
-        isDone = part.done;
-      }
-      return sum;
-    });
-    return terminal.answer({ ended }, () => `${ended} sessions have ended.`);
-  });
+  return context.withService(
+    async (service) => {
+      const { terminal } = context;
+      const call = (more: object) =>
+        service
+          .get(AdminLogoutController)
+          .logoutBefore(OPERATOR, { before: String(before), ...more }, context.origin);
+      const preview = (await call({ dry_run: 'true' })) as Preview;
+      if (dryRun) return terminal.answer(preview, () => wordsOfPreview(terminal, preview));
+      await terminal.confirm(`End ${preview.count} sessions?`);
+      const ended = await terminal.progress(preview.count, 'sessions', async (show) => {
+        let sum = 0;
+        for (let isDone = false; !isDone;) {
+          const part = (await call({})) as { ended: number; done: boolean };
+          show((sum += part.ended));
+          isDone = part.done;
+        }
+        return sum;
+      });
+      return terminal.answer({ ended }, () => `${ended} sessions have ended.`);
+    },
+    { changes: !dryRun },
+  );
 }
 
 function exceptionOf(context: Context, text: string): object {

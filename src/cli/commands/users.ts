@@ -66,16 +66,19 @@ export function createUser(
     ...from
   }: PasswordOptions & { admin?: boolean; withoutPassword?: boolean },
 ): Promise<void> {
-  return context.withService(async (service) => {
-    const given = await givenPassword(from);
-    const password = withoutPassword ? undefined : (given ?? service.get(AdminUsers).makePassword());
-    const body = { username, admin, ...(password === undefined ? {} : { password }) };
-    const made = (await service.get(AdminUsersController).create(OPERATOR, body, context.origin)) as User;
-    const isMadeUp = password !== undefined && given === null;
-    await context.terminal.answer({ ...made, ...(isMadeUp ? { password } : {}) }, () =>
-      [`Created ${made.user_id}.`, ...(isMadeUp ? [`The password is ${password}`] : [])].join('\n'),
-    );
-  });
+  return context.withService(
+    async (service) => {
+      const given = await givenPassword(from);
+      const password = withoutPassword ? undefined : (given ?? service.get(AdminUsers).makePassword());
+      const body = { username, admin, ...(password === undefined ? {} : { password }) };
+      const made = (await service.get(AdminUsersController).create(OPERATOR, body, context.origin)) as User;
+      const isMadeUp = password !== undefined && given === null;
+      await context.terminal.answer({ ...made, ...(isMadeUp ? { password } : {}) }, () =>
+        [`Created ${made.user_id}.`, ...(isMadeUp ? [`The password is ${password}`] : [])].join('\n'),
+      );
+    },
+    { changes: true },
+  );
 }
 
 /** Sets a password. All sessions of the user end in the same commit, unless they are kept. */
@@ -88,24 +91,29 @@ export function setPassword(
     ...from
   }: PasswordOptions & { keepSessions?: boolean; dryRun?: boolean },
 ): Promise<void> {
-  return context.withService(async (service) => {
-    const userId = context.userId(user);
-    const users = service.get(AdminUsersController);
-    const logout = { logout_devices: !keepSessions };
-    if (dryRun)
-      return sayPreview(
-        context,
-        await users.setPassword(OPERATOR, userId, { ...logout, dry_run: true }, context.origin),
+  return context.withService(
+    async (service) => {
+      const userId = context.userId(user);
+      const users = service.get(AdminUsersController);
+      const logout = { logout_devices: !keepSessions };
+      if (dryRun)
+        return sayPreview(
+          context,
+          await users.setPassword(OPERATOR, userId, { ...logout, dry_run: true }, context.origin),
+        );
+      const given = await givenPassword(from);
+      if (!keepSessions)
+        await context.terminal.confirm(`Set the password of ${userId}, and end all their sessions?`);
+      const body = { ...logout, ...(given === null ? {} : { new_password: given }) };
+      const answer = (await users.setPassword(OPERATOR, userId, body, context.origin)) as {
+        password?: string;
+      };
+      await context.terminal.answer(answer, () =>
+        answer.password === undefined ? 'The password is set.' : `The password is ${answer.password}`,
       );
-    const given = await givenPassword(from);
-    if (!keepSessions)
-      await context.terminal.confirm(`Set the password of ${userId}, and end all their sessions?`);
-    const body = { ...logout, ...(given === null ? {} : { new_password: given }) };
-    const answer = (await users.setPassword(OPERATOR, userId, body, context.origin)) as { password?: string };
-    await context.terminal.answer(answer, () =>
-      answer.password === undefined ? 'The password is set.' : `The password is ${answer.password}`,
-    );
-  });
+    },
+    { changes: !dryRun },
+  );
 }
 
 /** Deactivates a user for good. */
@@ -114,14 +122,17 @@ export function deactivateUser(
   user: string,
   { erase = false, dryRun = false }: { erase?: boolean; dryRun?: boolean },
 ): Promise<void> {
-  return context.withService(async (service) => {
-    const userId = context.userId(user);
-    const deactivate = (body: object) =>
-      service.get(AdminUsersController).deactivate(OPERATOR, userId, body, context.origin);
-    if (dryRun) return sayPreview(context, await deactivate({ dry_run: true }));
-    await context.terminal.confirm(`Deactivate ${userId} for good?`);
-    await context.terminal.answer(await deactivate({ erase }), () => `${userId} is deactivated.`);
-  });
+  return context.withService(
+    async (service) => {
+      const userId = context.userId(user);
+      const deactivate = (body: object) =>
+        service.get(AdminUsersController).deactivate(OPERATOR, userId, body, context.origin);
+      if (dryRun) return sayPreview(context, await deactivate({ dry_run: true }));
+      await context.terminal.confirm(`Deactivate ${userId} for good?`);
+      await context.terminal.answer(await deactivate({ erase }), () => `${userId} is deactivated.`);
+    },
+    { changes: !dryRun },
+  );
 }
 
 /** Ends all sessions of a user, or that of one device, in one commit. */
@@ -130,17 +141,20 @@ export function logoutUser(
   user: string,
   { device, dryRun = false }: { device?: string; dryRun?: boolean },
 ): Promise<void> {
-  return context.withService(async (service) => {
-    const userId = context.userId(user);
-    const logout = (query: object) =>
-      service.get(AdminLogoutController).logout(OPERATOR, userId, query, {}, context.origin);
-    const of = device === undefined ? {} : { device_id: device };
-    if (dryRun) return sayPreview(context, await logout({ ...of, dry_run: 'true' }));
-    await context.terminal.confirm(
-      `Log ${userId} out ${device === undefined ? 'everywhere' : `of ${device}`}?`,
-    );
-    await context.terminal.answer(await logout(of), () => `Token, device and keys are gone.`);
-  });
+  return context.withService(
+    async (service) => {
+      const userId = context.userId(user);
+      const logout = (query: object) =>
+        service.get(AdminLogoutController).logout(OPERATOR, userId, query, {}, context.origin);
+      const of = device === undefined ? {} : { device_id: device };
+      if (dryRun) return sayPreview(context, await logout({ ...of, dry_run: 'true' }));
+      await context.terminal.confirm(
+        `Log ${userId} out ${device === undefined ? 'everywhere' : `of ${device}`}?`,
+      );
+      await context.terminal.answer(await logout(of), () => `Token, device and keys are gone.`);
+    },
+    { changes: !dryRun },
+  );
 }
 
 export function setAdmin(isAdmin: boolean) {
@@ -166,11 +180,14 @@ function changeUser(
   user: string,
   change: (service: Service, userId: string) => Promise<unknown>,
 ): Promise<void> {
-  return context.withService(async (service) => {
-    const userId = context.userId(user);
-    await change(service, userId);
-    await sayUser(context, (await service.get(AdminUsersController).get(userId)) as User);
-  });
+  return context.withService(
+    async (service) => {
+      const userId = context.userId(user);
+      await change(service, userId);
+      await sayUser(context, (await service.get(AdminUsersController).get(userId)) as User);
+    },
+    { changes: true },
+  );
 }
 
 function sayUser({ terminal }: Context, user: User): void | Promise<void> {

@@ -114,10 +114,17 @@ function checkClock(skewMs: number): Finding {
   return Math.abs(skewMs) < SKEW_MS.fail ? warn(skew, advice) : fail(skew, advice);
 }
 
-function checkConnections({ databasePoolSize }: Environment, { maxConnections }: Facts): Finding {
+function checkConnections({ databasePoolSize, workers }: Environment, { maxConnections }: Facts): Finding {
   const nodes = Math.floor((maxConnections - SPARE_CONNECTIONS) / databasePoolSize);
   const what = `max_connections = ${maxConnections} is enough for ${nodes} processes of ${databasePoolSize} connections`;
-  return either(nodes >= 1, ok(what), fail(what, 'Raise max_connections, or lower DATABASE_POOL_SIZE.'));
+  return either(
+    nodes >= workers,
+    ok(what),
+    fail(
+      `${what}, and WORKERS asks for ${workers}`,
+      'Raise max_connections, or lower DATABASE_POOL_SIZE or WORKERS.',
+    ),
+  );
 }
 
 function checkPrivileges({ migrate }: Environment, { mayCreate, role, closed }: Facts): Finding[] {

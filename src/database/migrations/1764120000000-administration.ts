@@ -25,6 +25,7 @@ export class Administration1764120000000 implements MigrationInterface {
         looked_at bigint NOT NULL DEFAULT 0,
         ended bigint NOT NULL DEFAULT 0,
         failed bigint NOT NULL DEFAULT 0,
+        error text,
         created_at timestamptz NOT NULL,
         updated_at timestamptz NOT NULL,
         finished_at timestamptz,

@@ -4,6 +4,7 @@ import {
   Logger,
   type OnApplicationBootstrap,
 } from '@nestjs/common';
+import { Environment } from '../../config/environment.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import type { DeviceRef } from '../../events/devices-deleted.event.js';
 import { EventBus } from '../../events/event-bus.js';
@@ -35,10 +36,11 @@ export class SecondLooks implements OnApplicationBootstrap, BeforeApplicationShu
     private readonly events: EventBus,
     private readonly unitOfWork: UnitOfWork,
     private readonly clock: Clock,
+    private readonly environment: Environment,
   ) {}
 
   onApplicationBootstrap(): void {
-    if (!this.homeserver.exists) return;
+    if (!this.homeserver.exists || !this.environment.background) return;
     this.timer = setInterval(() => {
       this.running ??= this.begin()
         .catch((error: unknown) => warnUnlessOutage(this.logger, 'Second deletions wait', error))

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { AccountsService } from '../../accounts/accounts.service.js';
+import type { DeletingOld } from '../../database/housekeeping.js';
 import type { Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { HomeserverUnavailable } from '../../homeserver/homeserver.port.js';
@@ -93,8 +94,8 @@ export class GrantsService {
   }
 
   /** Deletes what was allowed before an instant, by all users but some. */
-  forgetOld(before: Date, keptUserIds: readonly string[]): Promise<void> {
-    return this.store.forgetOld(before, keptUserIds);
+  forgetOld(...old: Parameters<DeletingOld>): Promise<void> {
+    return this.store.forgetOld(...old);
   }
 
   private async begin(tx: Tx, grant: OAuthGrantEntity, client: Client, origin: Origin): Promise<Granted> {

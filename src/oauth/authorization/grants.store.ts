@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { deletingOld } from '../../database/housekeeping.js';
+import { type DeletingOld, deletingOld } from '../../database/housekeeping.js';
 import type { Statement, Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import type { OAuthGrantEntity } from './oauth-grant.entity.js';
@@ -52,7 +52,7 @@ const MOST_GRANTS = 100;
 @Injectable()
 export class GrantsStore {
   /** Deletes those that were made before an instant, of all users but some. */
-  readonly forgetOld: (before: Date, keptUserIds: readonly string[]) => Promise<void>;
+  readonly forgetOld: DeletingOld;
 
   constructor(private readonly unitOfWork: UnitOfWork) {
     this.forgetOld = deletingOld(unitOfWork, 'oauth_grants', { key: 'grant_digest', at: 'issued_at' });

@@ -5,6 +5,7 @@ import {
   type OnApplicationBootstrap,
 } from '@nestjs/common';
 import type { Tx } from '../../database/tx.js';
+import { Environment } from '../../config/environment.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { DeviceRows } from '../../device-rows/device-rows.js';
 import { DeviceTables } from '../../device-rows/device-tables.js';
@@ -39,11 +40,13 @@ export class EndingSweeper implements OnApplicationBootstrap, BeforeApplicationS
     private readonly store: EndingStore,
     private readonly devices: DeviceRows,
     private readonly tables: DeviceTables,
+    private readonly environment: Environment,
   ) {
-    endings.whenMarked(() => void this.sweep());
+    if (environment.background) endings.whenMarked(() => void this.sweep());
   }
 
   onApplicationBootstrap(): void {
+    if (!this.environment.background) return;
     this.timer = setInterval(() => void this.sweep(), SWEEP_MS).unref();
   }
 

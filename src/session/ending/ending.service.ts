@@ -26,7 +26,7 @@ export interface Companion {
   /** Ends all of a user, in each transaction that ends every session of the user. */
   endOf(tx: Tx, userId: string): Promise<void>;
   /** Ends those that are older than an instant, of all users but some. */
-  endOld(before: Date, keptUserIds: readonly string[]): Promise<void>;
+  endOld(before: Date, keptUserIds: readonly string[], between: () => Promise<void>): Promise<void>;
 }
 
 /** The most that is deleted for one user in one commit. */
@@ -68,9 +68,16 @@ export class EndingService {
     await tx.inOrder(...works);
   }
 
-  /** Ends the companions of all users but some that are older than an instant, page by page. */
-  async endOldCompanions(before: Date, keptUserIds: readonly string[]): Promise<void> {
-    for (const companion of this.companions) await companion.endOld(before, keptUserIds);
+  /**
+   * Ends the companions of all users but some that are older than an instant, page by page.
+   * @param between called after each page; if it rejects, the rest stays
+   */
+  async endOldCompanions(
+    before: Date,
+    keptUserIds: readonly string[],
+    between: () => Promise<void>,
+  ): Promise<void> {
+    for (const companion of this.companions) await companion.endOld(before, keptUserIds, between);
   }
 
   /**

@@ -46,7 +46,7 @@ export class StaleSessionsService {
       const devices = await this.devices.page(from, PAGE);
       const last = devices.at(-1);
       if (last === undefined) {
-        await this.endings.endOldCompanions(before, []);
+        await this.endings.endOldCompanions(before, [], async () => {});
         return { ended, done: true };
       }
       const stale = await this.store.staleOf(devices, before);
