@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import { Client, type ClientConfig } from 'pg';
 import { DataSource, type DataSourceOptions } from 'typeorm';
 import { EnvironmentError } from '../config/environment.js';
-import { type MigrationClass, migrations } from './own-migrations.js';
+import { type MigrationClass, migrations as ownMigrations } from './own-migrations.js';
 import { requireOwnConnections } from './pooler.js';
 import { migrateSchema, requireCurrentSchema } from './schema.js';
 
@@ -105,7 +105,7 @@ export function dataSourceOptions(
     poolSize,
     installExtensions: false,
     synchronize: false,
-    migrations: [...migrations, ...extensions],
+    migrations: [...ownMigrations, ...extensions],
     migrationsTableName: 'schema_migrations',
     migrationsTransactionMode: 'all',
     logging: false,

@@ -133,11 +133,8 @@ describe('Several workers', () => {
       commandLine({ DATA_DIR: dataDir, WORKERS: '2', PORT: '0', ...taken })();
     const { code, err } = await start({ PORT: String(port) });
     expect([code, err.match(/PORT is in use/g)]).toEqual([1, ['PORT is in use']]);
-    const management = await start({ METRICS_PORT: String(port) });
+    const second = await start({ METRICS_PORT: String(port) });
     other.close();
-    expect([management.code, management.err]).toEqual([
-      1,
-      expect.stringContaining('METRICS_PORT must be free'),
-    ]);
+    expect([second.code, second.err]).toEqual([1, expect.stringContaining('METRICS_PORT must be free')]);
   });
 });
