@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isPlainHttpUrl } from './urls.js';
 import { duration, milliseconds } from './durations.js';
 
 const wait = () =>
@@ -8,10 +9,7 @@ const wait = () =>
 export const homeserverVariables = {
   HOMESERVER_URL: z
     .string()
-    .refine(
-      (value) => URL.canParse(value) && ['http:', 'https:'].includes(new URL(value).protocol),
-      'a URL that starts with http:// or https://',
-    )
+    .refine(isPlainHttpUrl, 'a URL that starts with http:// or https://, without a user or a password')
     .optional()
     .describe(
       'Client listener of the Synapse that trusts the tokens of this service, reached directly (docs/homeserver.md). Default: none.',

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isPlainHttpUrl } from './urls.js';
 
 /** `key=value` pairs in the form of W3C Baggage, as OpenTelemetry has it. */
 const HEADERS = /^\s*[\w!#$%&'*+.^`|~-]+\s*=[^,]*(,\s*[\w!#$%&'*+.^`|~-]+\s*=[^,]*)*$/;
@@ -8,10 +9,7 @@ const RATIO = 'a number from 0 to 1';
 export const tracingVariables = {
   OTEL_EXPORTER_OTLP_ENDPOINT: z
     .string()
-    .refine(
-      (value) => URL.canParse(value) && ['http:', 'https:'].includes(new URL(value).protocol),
-      'a URL that starts with http:// or https://',
-    )
+    .refine(isPlainHttpUrl, 'a URL that starts with http:// or https://, without a user or a password')
     .optional()
     .describe(
       'Base URL of the OpenTelemetry collector that traces are sent to, such as http://localhost:4318; /v1/traces is appended. Default: none, and nothing is traced.',

@@ -248,6 +248,23 @@ describe('Ending sessions', () => {
       expect(await waysIn([one!, two!, third!])).toEqual([0, 2, 0]);
     });
 
+    it('after a restore, by a job: what was refreshed since then stays', async () => {
+      const [one] = await users();
+      const refreshed = await app().matrix.register({ refresh_token: true });
+      app().clock.advance(1_000);
+      const before = app().clock.now().getTime();
+      app().clock.advance(1_000);
+      const { body: pair } = await app().matrix.refresh(refreshed.refreshToken!).expect(200);
+      const { body } = await admin.post('/sessions/end', { refreshed_before: before }).expect(200);
+      await admin.finished(body.job_id);
+      expect(await waysIn([one!])).toEqual([0]);
+      const alive = { ...refreshed, accessToken: pair.access_token as string };
+      expect((await app().matrix.whoami(alive)).status).toBe(200);
+      expect((await admin.get('/sessions?limit=10')).body.sessions).toMatchObject([
+        { user_id: refreshed.userId },
+      ]);
+    });
+
     it('after a restore', async () => {
       const all = await users();
       const before = app().clock.now().getTime();
@@ -370,7 +387,7 @@ describe('A job', () => {
     const runner = node.nest.get(EndingJobsRunner, { strict: false });
     await runner.run();
     expect((await admin.get(`/jobs/${body.job_id}`)).body).toMatchObject({ state: 'running', ended: 0 });
-    node.clock.advance(61_000);
+    node.clock.advance(120_000);
     await runner.run();
     expect((await admin.get(`/jobs/${body.job_id}`)).body).toMatchObject({ state: 'done', ended: SESSIONS });
     expect(await tokens('orphaned')).toBe(0);

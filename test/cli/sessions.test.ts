@@ -62,6 +62,7 @@ describe('matrix-session sessions', () => {
   it('ends those that are older than a restore', async () => {
     const old = await app().matrix.register();
     const [ended] = await json('sessions', 'end-stale', '--before', new Date().toISOString(), '--yes');
+    expect(ended).toMatchObject({ state: 'done', failed: 0 });
     expect(ended!['ended']).toBeGreaterThan(0);
     expect(await isAlive(old)).toBe(false);
     expect(await json('sessions', 'end-stale', '--before', '30d', '--dry-run')).toMatchObject([{ count: 0 }]);

@@ -139,10 +139,11 @@ export class EndingJobsWorker {
 
   /** Ends signed-in browsers and grants of users who may have had no session, if the filter means them, too. */
   private async endCompanions(filter: SessionFilter, between: () => Promise<void>): Promise<void> {
-    const { userId, createdBefore, except = [] } = filter;
+    const { userId, createdBefore, refreshedBefore, except = [] } = filter;
     if (!meansWholeUsers(filter)) return;
     const kept = except.filter(({ deviceId }) => deviceId === null).map((one) => one.userId);
-    if (userId === undefined) await this.endings.endOldCompanions(createdBefore!, kept, between);
+    if (userId === undefined)
+      await this.endings.endOldCompanions(refreshedBefore ?? createdBefore!, kept, between);
     else if (!kept.includes(userId))
       await this.unitOfWork.run((tx) => this.endings.endCompanions(tx, [userId]));
   }

@@ -17,6 +17,9 @@ export const filterShape = {
     .meta({ description: 'Last seen at this address, or in this network.' }),
   seen_before: instant().optional().meta({ description: 'Last seen before this time, in milliseconds.' }),
   created_before: instant().optional().meta({ description: 'Begun before this time, in milliseconds.' }),
+  refreshed_before: instant().optional().meta({
+    description: 'Begun, and last refreshed, before this time: what a restored backup has brought back.',
+  }),
   kind: z.enum(['user', 'guest', 'appservice']).optional().meta({ description: 'The kind of account.' }),
 } as const;
 
@@ -51,6 +54,7 @@ export interface SessionFilter {
   readonly address?: string | undefined;
   readonly seenBefore?: Date | undefined;
   readonly createdBefore?: Date | undefined;
+  readonly refreshedBefore?: Date | undefined;
   readonly kind?: string | undefined;
   readonly except?: readonly Exception[] | undefined;
 }
@@ -72,6 +76,7 @@ export function toFilter(
     address: given.address,
     seenBefore: given.seen_before,
     createdBefore: given.created_before,
+    refreshedBefore: given.refreshed_before,
     kind: given.kind,
     except: given.except?.map(({ user_id: userId, device_id: deviceId = null }) => ({ userId, deviceId })),
   };
@@ -87,6 +92,7 @@ export function fromFilter(filter: SessionFilter): object {
     address: filter.address,
     seen_before: filter.seenBefore?.getTime(),
     created_before: filter.createdBefore?.getTime(),
+    refreshed_before: filter.refreshedBefore?.getTime(),
     kind: filter.kind,
     except: filter.except?.map(({ userId, deviceId }) => ({
       user_id: userId,
@@ -96,12 +102,22 @@ export function fromFilter(filter: SessionFilter): object {
 }
 
 /** A filter as a job keeps it. */
-export function toStored({ seenBefore, createdBefore, ...rest }: SessionFilter): object {
-  return { ...rest, seenBefore: seenBefore?.getTime(), createdBefore: createdBefore?.getTime() };
+export function toStored({ seenBefore, createdBefore, refreshedBefore, ...rest }: SessionFilter): object {
+  return {
+    ...rest,
+    seenBefore: seenBefore?.getTime(),
+    createdBefore: createdBefore?.getTime(),
+    refreshedBefore: refreshedBefore?.getTime(),
+  };
 }
 
 export function fromStored(stored: object): SessionFilter {
-  const { seenBefore, createdBefore, ...rest } = stored as Record<string, unknown>;
+  const { seenBefore, createdBefore, refreshedBefore, ...rest } = stored as Record<string, unknown>;
   const date = (value: unknown) => (typeof value === 'number' ? new Date(value) : undefined);
-  return { ...rest, seenBefore: date(seenBefore), createdBefore: date(createdBefore) };
+  return {
+    ...rest,
+    seenBefore: date(seenBefore),
+    createdBefore: date(createdBefore),
+    refreshedBefore: date(refreshedBefore),
+  };
 }

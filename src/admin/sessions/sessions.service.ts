@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { DeviceRef } from '../../events/devices-deleted.event.js';
+import { windowOf } from '../window.rules.js';
 import { requireNetwork } from './network.rules.js';
 import type { SessionFilter } from './session-filter.js';
 import { type AdminSession, AdminSessionsStore } from './sessions.store.js';
@@ -36,7 +37,7 @@ export class AdminSessions {
     const sessions: AdminSession[] = [];
     let next = behind;
     for (let nth = 0; nth < MOST_WINDOWS; nth += 1) {
-      const window = await this.store.look(filter, next);
+      const window = await this.store.look(filter, next, windowOf(limit, nth));
       sessions.push(...window.found);
       if (sessions.length > limit) return { sessions: sessions.slice(0, limit), next: sessions[limit - 1]! };
       next = window.next;

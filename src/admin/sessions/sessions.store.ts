@@ -2,11 +2,9 @@ import { Injectable } from '@nestjs/common';
 import type { Statement, Tx } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import { deviceColumns, type DeviceRef } from '../../events/devices-deleted.event.js';
+import { WINDOW } from '../window.rules.js';
 import { isInNetwork } from './network.rules.js';
 import type { SessionFilter } from './session-filter.js';
-
-/** How many devices one statement looks at, whether or not they meet the conditions. */
-export const WINDOW = 5_000;
 
 /** A session, as administrators see it: a device, and who uses it. */
 export interface AdminSession extends DeviceRef {
@@ -35,6 +33,8 @@ const MEETS = `
   AND ($6::text IS NULL OR position(lower($6) IN lower(d.last_seen_user_agent)) > 0)
   AND ($7::timestamptz IS NULL OR GREATEST(d.last_seen_at, begun.at) < $7)
   AND ($8::timestamptz IS NULL OR begun.at < $8) AND ($9::text IS NULL OR a.kind = $9)
+  AND ($12::timestamptz IS NULL OR begun.at < $12 AND (r.rotated_at < $12) IS NOT FALSE AND NOT EXISTS (
+    SELECT FROM access_tokens t WHERE t.user_id = d.user_id AND t.device_id = d.device_id AND t.created_at >= $12))
   AND NOT EXISTS (SELECT FROM unnest($10::text[], $11::text[]) AS kept (user_id, device_id)
     WHERE kept.user_id = d.user_id AND (kept.device_id IS NULL OR kept.device_id = d.device_id))`;
 const SESSION = `
@@ -81,22 +81,25 @@ interface Looked extends AdminSession {
 export class AdminSessionsStore {
   constructor(private readonly unitOfWork: UnitOfWork) {}
 
-  /** Looks at the next devices behind one, in the order of users and devices. */
-  async look(filter: SessionFilter, behind: DeviceRef | null): Promise<Window> {
+  /**
+   * Looks at the next devices behind one, in the order of users and devices.
+   * @param size how many it looks at
+   */
+  async look(filter: SessionFilter, behind: DeviceRef | null, size = WINDOW): Promise<Window> {
     const isOfUser = filter.userId !== undefined;
     const from = isOfUser
       ? [filter.userId, behind?.deviceId ?? '']
       : [behind?.userId ?? '', behind?.deviceId ?? ''];
     const rows = await this.unitOfWork.query<Looked>(isOfUser ? PAGE_OF_USER : PAGE, [
       ...from,
-      WINDOW,
+      size,
       ...conditions(filter),
     ]);
     const last = rows.at(-1);
     return {
       found: rows.filter((row) => row.isMet && meetsAddress(row, filter)),
       lookedAt: last?.n ?? 0,
-      next: last === undefined || last.n < WINDOW ? null : last,
+      next: last === undefined || last.n < size ? null : last,
     };
   }
 
@@ -119,5 +122,6 @@ function conditions(filter: SessionFilter): unknown[] {
     ...[deviceId, clientId, userAgent, seenBefore, createdBefore, kind].map((one) => one ?? null),
     except.map(({ userId }) => userId),
     except.map((one) => one.deviceId),
+    filter.refreshedBefore ?? null,
   ];
 }

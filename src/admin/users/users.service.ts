@@ -7,6 +7,7 @@ import type { Origin } from '../../matrix/client-origin.decorator.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
 import { Entropy } from '../../system/entropy.js';
 import { requireWholeUserId } from '../../admin-api/server-admin.rules.js';
+import { windowOf } from '../window.rules.js';
 import type { UserFilter } from './user-filter.js';
 import { type AdminUser, AdminUsersStore } from './users.store.js';
 
@@ -41,7 +42,7 @@ export class AdminUsers {
     const users: AdminUser[] = [];
     let next: string | null = behind;
     for (let nth = 0; nth < MOST_WINDOWS && next !== null && users.length < limit; nth += 1) {
-      const window = await this.store.look(filter, next);
+      const window = await this.store.look(filter, next, windowOf(limit, nth));
       users.push(...window.found);
       if (users.length > limit) return { users: users.slice(0, limit), next: users[limit - 1]!.userId };
       ({ next } = window);

@@ -3,9 +3,6 @@ import type { Statement } from '../../database/tx.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import type { UserFilter } from './user-filter.js';
 
-/** How many accounts one statement looks at, whether or not they meet the conditions. */
-export const WINDOW = 5_000;
-
 /** A user, as administrators see them. */
 export interface AdminUser {
   readonly userId: string;
@@ -73,19 +70,19 @@ export class AdminUsersStore {
   constructor(private readonly unitOfWork: UnitOfWork) {}
 
   /** Looks at the next accounts behind one, in the order of user IDs. */
-  async look(filter: UserFilter, behind: string): Promise<Window> {
+  async look(filter: UserFilter, behind: string, size: number): Promise<Window> {
     const { search, kind, admin, state, createdBefore, createdAfter, seenBefore, seenAfter } = filter;
     const conditions = [search, kind, admin, state, createdBefore, createdAfter, seenBefore, seenAfter];
     const rows = await this.unitOfWork.query<Looked>(PAGE, [
       behind,
-      WINDOW,
+      size,
       ...conditions.map((one) => one ?? null),
       filter.serverAdmins,
     ]);
     const last = rows.at(-1);
     return {
       found: rows.filter(({ isMet }) => isMet),
-      next: last === undefined || last.n < WINDOW ? null : last.userId,
+      next: last === undefined || last.n < size ? null : last.userId,
     };
   }
 

@@ -1,4 +1,3 @@
-import { AdminLogoutController } from '../../admin/sessions/logout.controller.js';
 import { AdminSessionsController } from '../../admin/sessions/sessions.controller.js';
 import { asParameters } from '../arguments.js';
 import { type Context, OPERATOR } from '../context.js';
@@ -55,34 +54,12 @@ export function endSessions(
   );
 }
 
-/** Ends all sessions that were begun or last refreshed before a time, for a database that was restored. */
+/** Ends all sessions that were begun and last refreshed before a time, for a database that was restored. */
 export function endStaleSessions(
   context: Context,
-  { before, dryRun = false }: { before: number; dryRun?: boolean },
-): Promise<void> {
-  return context.withService(
-    async (service) => {
-      const { terminal } = context;
-      const call = (more: object) =>
-        service
-          .get(AdminLogoutController)
-          .logoutBefore(OPERATOR, { before: String(before), ...more }, context.origin);
-      const preview = (await call({ dry_run: 'true' })) as Preview;
-      if (dryRun) return terminal.answer(preview, () => wordsOfPreview(terminal, preview));
-      await terminal.confirm(`End ${preview.count} sessions?`);
-      const ended = await terminal.progress(preview.count, 'sessions', async (show) => {
-        let sum = 0;
-        for (let isDone = false; !isDone;) {
-          const part = (await call({})) as { ended: number; done: boolean };
-          show((sum += part.ended));
-          isDone = part.done;
-        }
-        return sum;
-      });
-      return terminal.answer({ ended }, () => `${ended} sessions have ended.`);
-    },
-    { changes: !dryRun },
-  );
+  { before, ...options }: { before: number; dryRun?: boolean; reason?: string },
+): Promise<number> {
+  return endSessions(context, { ...options, refreshedBefore: before });
 }
 
 function exceptionOf(context: Context, text: string): object {

@@ -19,6 +19,7 @@ export function sessionConditions(command: Command): Command {
     .option('--address <network>', 'last seen at this address, or in this network')
     .option('--seen-before <time>', 'last seen before this time', pastTime)
     .option('--created-before <time>', 'begun before this time', pastTime)
+    .option('--refreshed-before <time>', 'begun, and last refreshed, before this time', pastTime)
     .option('--kind <kind>', 'of accounts of this kind: user, guest or appservice');
 }
 

@@ -47,6 +47,7 @@ export function addSessions(program: Command, actions: Actions): void {
       'end all sessions that were begun or last refreshed before a time, after a restore (docs/backup.md)',
     )
     .requiredOption('--before <time>', 'this time', pastTime)
+    .option('--reason <text>', 'why, for the audit')
     .option('--dry-run', 'only show which sessions would end')
     .addHelpText('after', TIMES + examples('sessions end-stale --before 2026-01-31T12:00:00Z'))
     .action(
