@@ -37,6 +37,12 @@ export function lastImported(text: string): string {
   return text;
 }
 
+/** Refuses an option that is given twice, of which only the last would count. */
+export function once(text: string, before: string | undefined): string {
+  if (before !== undefined) throw new InvalidArgumentError('It may be given once.');
+  return text;
+}
+
 /** Collects the values of an option that may be given several times. */
 export function collected(text: string, others: readonly string[] = []): string[] {
   return [...others, text];

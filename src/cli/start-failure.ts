@@ -1,4 +1,5 @@
 import { EnvironmentError } from '../config/environment.js';
+import { SchemaError } from '../database/schema-error.js';
 
 /** Which variable causes an error of the operating system or of PostgreSQL, by error code. */
 const BLAME: Readonly<Record<string, string>> = {
@@ -9,6 +10,7 @@ const BLAME: Readonly<Record<string, string>> = {
   ENOTDIR: 'DATA_DIR must be a directory',
   ECONNREFUSED: 'DATABASE_URL cannot be reached',
   ETIMEDOUT: 'DATABASE_URL cannot be reached',
+  '42501': 'the role may not do this in the database',
   '28000': 'DATABASE_URL names a user that may not log in',
   '28P01': 'DATABASE_URL has a wrong password',
   '3D000': 'DATABASE_URL names a database that does not exist',
@@ -16,6 +18,7 @@ const BLAME: Readonly<Record<string, string>> = {
 
 /** Why something failed: one line that says what to fix, or the stack if no such line is known. */
 export function reasonOf(error: unknown, what = 'The start failed'): string {
+  if (error instanceof SchemaError) return error.message;
   if (error instanceof EnvironmentError) return `The configuration is wrong:\n${error.message}`;
   if (!(error instanceof Error)) return `${what}: ${String(error)}`;
   // The error of `pg` when the server asks for a password and there is none.

@@ -1,6 +1,6 @@
 import { type DataSource, MigrationExecutor, type MigrationInterface, type QueryRunner } from 'typeorm';
-import { EnvironmentError } from '../config/environment.js';
 import { migrations as ownMigrations } from './own-migrations.js';
+import { SchemaError } from './schema-error.js';
 
 /** An arbitrary key of an advisory lock that no other program uses in the same database. */
 const MIGRATION_LOCK = 7_228_113_064;
@@ -41,7 +41,7 @@ export async function schemaState(dataSource: DataSource): Promise<SchemaState> 
 /**
  * Brings the schema up to date, in one transaction that also holds a lock. Any number of processes may do so at once:
  * one migrates, the others wait. If it dies, its lock and its work are gone together.
- * @throws {EnvironmentError} if the schema belongs to a newer version
+ * @throws {SchemaError} if the schema belongs to a newer version
  */
 export async function migrateSchema(dataSource: DataSource): Promise<readonly string[]> {
   return locked(dataSource, async (runner) => {
@@ -58,7 +58,7 @@ export async function migrateSchema(dataSource: DataSource): Promise<readonly st
  * Reverts every migration that ran after one, the latest first, so that an older version can start. What only the newer
  * tables hold is lost.
  * @returns what was reverted
- * @throws {EnvironmentError} if there is no such migration, or the schema belongs to a newer version
+ * @throws {SchemaError} if there is no such migration, or the schema belongs to a newer version
  */
 export async function revertSchema(dataSource: DataSource, backTo: string): Promise<readonly string[]> {
   return locked(dataSource, async (runner) => {
@@ -66,14 +66,14 @@ export async function revertSchema(dataSource: DataSource, backTo: string): Prom
     const executed = await executedOf(dataSource, runner);
     const kept = executed.findIndex(({ name }) => name === backTo);
     if (kept === -1)
-      throw new EnvironmentError([
+      throw new SchemaError([
         `There is no migration ${backTo}: there are ${executed.map(({ name }) => name).join(', ')}`,
       ]);
     const reverted = executed.slice(kept + 1).toReversed();
     for (const { id, name } of reverted) {
       const migration = dataSource.migrations.find((one) => nameOf(one) === name);
       if (migration === undefined)
-        throw new EnvironmentError([`${name} cannot be reverted: it belongs to a module that is not here`]);
+        throw new SchemaError([`${name} cannot be reverted: it belongs to a module that is not here`]);
       await migration.down(runner);
       await runner.query(`DELETE FROM ${tableOf(dataSource)} WHERE id = $1`, [id]);
     }
@@ -113,12 +113,12 @@ export async function tryMigrations(
   }
 }
 
-/** @throws {EnvironmentError} unless the schema is that of this version */
+/** @throws {SchemaError} unless the schema is that of this version */
 export async function requireCurrentSchema(dataSource: DataSource): Promise<void> {
   const state = await schemaState(dataSource);
   requireKnown(state);
   if (state.missing.length > 0)
-    throw new EnvironmentError([
+    throw new SchemaError([
       `The schema is older than this version, and nothing may change it here: run "matrix-session migrate" first. ` +
         `It lacks ${state.missing.join(', ')}`,
     ]);
@@ -126,8 +126,9 @@ export async function requireCurrentSchema(dataSource: DataSource): Promise<void
 
 function requireKnown({ newer }: SchemaState): void {
   if (newer !== null)
-    throw new EnvironmentError([
-      `The schema belongs to a newer version of the service, which has ${newer}. Start that version, or restore a backup`,
+    throw new SchemaError([
+      `The schema belongs to a newer version of the service, which has ${newer}. Start that version, or let it go back ` +
+        `("matrix-session migrate --back-to")`,
     ]);
 }
 

@@ -38,7 +38,7 @@ describe('matrix-session sessions', () => {
     const end = ['sessions', 'end', '--user', user.userId, '--except', `${user.userId}/${kept.deviceId}`];
     expect(await json(...end, '--dry-run')).toMatchObject([{ dry_run: true, count: 1 }]);
     expect((await run(...end, '--dry-run')).out).toMatch(/1 session would end\.\n$/);
-    expect(await run(...end)).toMatchObject({ code: 1, err: expect.stringContaining('End 1 sessions?') });
+    expect(await run(...end)).toMatchObject({ code: 1, err: expect.stringContaining('End 1 session?') });
     expect(await isAlive(user)).toBe(true);
     const [job] = await json(...end, '--reason', 'a lost phone', '--yes');
     expect(job).toMatchObject({ state: 'done', ended: 1, reason: 'a lost phone', actor: 'command_line' });
@@ -50,6 +50,34 @@ describe('matrix-session sessions', () => {
       code: 1,
       err: expect.stringContaining('is done'),
     });
+  });
+
+  it('takes exceptions in every form, and refuses one that does not exist', async () => {
+    const user = await app().matrix.register();
+    const kept = await app().matrix.login(user.userId);
+    const name = user.userId.slice(1).split(':')[0]!;
+    const end = (...except: string[]) =>
+      run(
+        'sessions',
+        'end',
+        '--user',
+        name,
+        ...except.flatMap((one) => ['--except', one]),
+        '--dry-run',
+        '--json',
+      );
+    for (const form of [`${name}/${kept.deviceId}`, `${user.userId}/${kept.deviceId}`])
+      expect(linesOf(await end(form))).toMatchObject([{ count: 1 }]);
+    expect(linesOf(await end(name))).toMatchObject([{ count: 0 }]);
+    for (const wrong of [
+      `${name}/TYPO`,
+      `@${name}/${kept.deviceId}`,
+      'alcie',
+      `${name}:localhost/${kept.deviceId}`,
+    ])
+      expect(await end(wrong)).toMatchObject({ code: 1, err: expect.stringContaining('M_NOT_FOUND') });
+    expect(await run('sessions', 'end', '--user', 'nobody', '-y')).toMatchObject({ code: 1 });
+    expect(await run('sessions', 'list', '--user', name, '--user', 'bob')).toMatchObject({ code: 2 });
   });
 
   it('needs a condition, or --all', async () => {

@@ -1,6 +1,6 @@
 import { type ChildProcessByStdio, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
@@ -127,6 +127,15 @@ describe('node dist/main.js', () => {
     expect(JSON.parse(wrong.out + wrong.err)).toMatchObject({
       message: expect.stringContaining('PORT must be'),
     });
+  });
+
+  it('ends when its embedded server has ended', async () => {
+    const started = await ServiceProcess.start({ DATA_DIR: dataDir });
+    const [pid] = (await readFile(join(dataDir, 'moved-to'), 'utf8').catch(() => dataDir)).trim().split('\n');
+    const [server] = (await readFile(join(pid!, 'postgres', 'postmaster.pid'), 'utf8')).split('\n');
+    process.kill(Number(server), 'SIGKILL');
+    expect(await started.ended).toEqual([1, null]);
+    expect(started.words).toContain('The embedded PostgreSQL has ended');
   });
 
   it('in production logs everything as JSON', async () => {

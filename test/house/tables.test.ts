@@ -22,6 +22,8 @@ const ALLOWED: Record<string, string> = {
   'admin FIND accounts': 'administrators see users together with their devices, and only read',
   'admin PAGE accounts': 'the same',
   'admin SEEN devices': 'the same',
+  'admin MISSING accounts': 'Who is to be spared must exist.',
+  'admin MISSING devices': 'the same',
   'admin MEETS access_tokens': 'When a session was last refreshed is a condition.',
   'admin MEETS ending_devices': 'A session that has ended is no session, although its device is still there.',
   'admin JOINED accounts':

@@ -4,7 +4,7 @@ import { readLimit } from '../../admin-api/page.rules.js';
 import { ForServerAdmins } from '../../admin-api/server-admin.decorator.js';
 import { CurrentRequester } from '../../auth/auth.decorators.js';
 import type { Requester } from '../../auth/requester.js';
-import { ApiAccessToken, ApiJsonBodyErrors } from '../../matrix/api.decorators.js';
+import { ApiAccessToken, ApiJsonBodyErrors, ApiMatrixError } from '../../matrix/api.decorators.js';
 import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.js';
 import { ApiBodyOf, readBody } from '../body.rules.js';
 import { JOB_SCHEMA, toJobDto } from '../jobs/ending-job.dto.js';
@@ -74,6 +74,7 @@ export class AdminSessionsController {
   })
   @ApiOkResponse({ description: 'The job; with dry_run, count and sessions.', schema: JOB_SCHEMA })
   @ApiJsonBodyErrors()
+  @ApiMatrixError(404, 'A user or session of `except` does not exist.', ['M_NOT_FOUND'])
   async end(
     @CurrentRequester() { userId: actor }: Requester,
     @Body() body: unknown,
@@ -81,6 +82,7 @@ export class AdminSessionsController {
   ): Promise<object> {
     const { all: _, reason = null, dry_run: isDry = false, ...conditions } = readBody(endSchema, body);
     const filter = toFilter(conditions);
+    await this.sessions.requireExceptions(filter);
     if (isDry) return toPreview(await this.sessions.preview(filter));
     return toJobDto(await this.jobs.begin(filter, { actor, origin, reason }));
   }

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { MatrixError } from '../../matrix/matrix-error.js';
 import type { DeviceRef } from '../../events/devices-deleted.event.js';
 import { windowOf } from '../window.rules.js';
 import { requireNetwork } from './network.rules.js';
@@ -44,6 +45,19 @@ export class AdminSessions {
       if (next === null || sessions.length === limit) break;
     }
     return { sessions, next };
+  }
+
+  /**
+   * Refuses an exception that is none: whoever mistypes the session to spare would end it.
+   * @throws {MatrixError} `M_NOT_FOUND`
+   */
+  async requireExceptions({ except = [] }: SessionFilter): Promise<void> {
+    const missing = except.length === 0 ? null : await this.store.missingOf(except);
+    if (missing === null) return;
+    const { userId, deviceId } = missing;
+    throw MatrixError.notFound(
+      `There is no ${deviceId === null ? 'user' : `device ${deviceId} of`} ${userId} to except`,
+    );
   }
 
   /** Counts all sessions that meet a filter, and shows the first ones. */

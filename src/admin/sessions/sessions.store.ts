@@ -4,7 +4,7 @@ import { UnitOfWork } from '../../database/unit-of-work.js';
 import { deviceColumns, type DeviceRef } from '../../events/devices-deleted.event.js';
 import { WINDOW } from '../window.rules.js';
 import { isInNetwork } from './network.rules.js';
-import type { SessionFilter } from './session-filter.js';
+import type { Exception, SessionFilter } from './session-filter.js';
 
 /** A session, as administrators see it: a device, and who uses it. */
 export interface AdminSession extends DeviceRef {
@@ -70,6 +70,15 @@ const STILL_MEETING: Statement = {
     WHERE $3::int IS NULL AND ${MEETS}`,
 };
 
+const MISSING: Statement = {
+  name: 'admin_sessions_missing',
+  text: `
+    SELECT e.user_id AS "userId", e.device_id AS "deviceId" FROM unnest($1::text[], $2::text[]) AS e (user_id, device_id)
+    WHERE NOT EXISTS (SELECT FROM accounts a WHERE a.user_id = e.user_id) OR (e.device_id IS NOT NULL
+      AND NOT EXISTS (SELECT FROM devices d WHERE d.user_id = e.user_id AND d.device_id = e.device_id))
+    LIMIT 1`,
+};
+
 interface Looked extends AdminSession {
   readonly n: number;
   readonly isLast: boolean;
@@ -101,6 +110,12 @@ export class AdminSessionsStore {
       lookedAt: last?.n ?? 0,
       next: last === undefined || last.n < size ? null : last,
     };
+  }
+
+  /** A user or session among these that does not exist; `null` if all do. */
+  async missingOf(exceptions: readonly Exception[]): Promise<Exception | null> {
+    const values = [exceptions.map((one) => one.userId), exceptions.map((one) => one.deviceId)];
+    return (await this.unitOfWork.query<Exception>(MISSING, values))[0] ?? null;
   }
 
   /** Which of these devices, which are locked, still meet the conditions. */

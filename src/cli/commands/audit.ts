@@ -10,6 +10,7 @@ interface Entry {
   readonly device_id: string | null;
   readonly action: string;
   readonly reason: string | null;
+  readonly operation: string | null;
   readonly actor: string | null;
   readonly address: string | null;
 }
@@ -20,6 +21,7 @@ const COLUMNS: Columns<Entry> = [
   ['User', ({ user_id }) => user_id],
   ['Device', ({ device_id }) => device_id],
   ['Reason', ({ reason }) => reason],
+  ['Operation', ({ operation }) => operation],
   ['By', ({ actor }) => actor],
   ['Address', ({ address }) => address],
 ];

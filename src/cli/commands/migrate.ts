@@ -1,6 +1,6 @@
-import { EnvironmentError } from '../../config/environment.js';
 import { withPatience } from '../../database/data-source.js';
 import { migrateSchema, revertSchema, schemaState, tryMigrations } from '../../database/schema.js';
+import { SchemaError } from '../../database/schema-error.js';
 import type { Context } from '../context.js';
 
 interface MigrateOptions {
@@ -39,7 +39,7 @@ export async function migrate(
       }
       const { missing, newer } = await schemaState(dataSource);
       if (newer !== null)
-        throw new EnvironmentError([`The schema belongs to a newer version of the service: ${newer}`]);
+        throw new SchemaError([`The schema belongs to a newer version of the service: ${newer}`]);
       const statements: string[] = [];
       if (dryRun) await tryMigrations(dataSource, (statement) => statements.push(statement.trim()));
       await terminal.answer({ missing, ...(dryRun ? { statements } : {}) }, () =>

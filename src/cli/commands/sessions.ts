@@ -1,4 +1,5 @@
 import { AdminSessionsController } from '../../admin/sessions/sessions.controller.js';
+import { AdminUsersController } from '../../admin/users/users.controller.js';
 import { asParameters } from '../arguments.js';
 import { type Context, OPERATOR } from '../context.js';
 import { type ListOptions, printList } from '../listing.js';
@@ -35,6 +36,7 @@ export function endSessions(
   return context.withService(
     async (service) => {
       const { terminal } = context;
+      if (user !== undefined) await service.get(AdminUsersController).get(context.userId(user));
       const controller = service.get(AdminSessionsController);
       const body = {
         ...asParameters(conditions),
@@ -46,7 +48,7 @@ export function endSessions(
         await terminal.answer(preview, () => wordsOfPreview(terminal, preview));
         return 0;
       }
-      await terminal.confirm(`End ${preview.count} sessions?`);
+      await terminal.confirm(`End ${preview.count} ${preview.count === 1 ? 'session' : 'sessions'}?`);
       const job = (await controller.end(OPERATOR, body, context.origin)) as Job;
       return followJob(context, service, job, { total: preview.count, detach });
     },
@@ -62,8 +64,9 @@ export function endStaleSessions(
   return endSessions(context, { ...options, refreshedBefore: before });
 }
 
+/** A user, or user and device with a slash between them; user IDs may hold slashes themselves. */
 function exceptionOf(context: Context, text: string): object {
-  const at = text.indexOf('/', text.indexOf(':'));
-  if (!text.startsWith('@') || at === -1) return { user_id: context.userId(text) };
-  return { user_id: text.slice(0, at), device_id: text.slice(at + 1) };
+  const [, user, device] = /^(@[^:]*:[^/]*|[^@/][^/]*)(?:\/(.+))?$/s.exec(text) ?? [];
+  if (user === undefined) return { user_id: text };
+  return { user_id: context.userId(user), ...(device === undefined ? {} : { device_id: device }) };
 }

@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Actions } from '../context.js';
 import { examples, paged } from './options.js';
 
@@ -53,7 +53,13 @@ export function addOperations(program: Command, actions: Actions): void {
 function addEvents(program: Command, actions: Actions): void {
   const events = program.command('events').description('events that subscribers have not received');
   paged(events.command('list').description('list deliveries'))
-    .option('--state <state>', 'buried, pending or delivered (default: buried)')
+    .addOption(
+      new Option('--state <state>', 'in this state (default: buried)').choices([
+        'buried',
+        'pending',
+        'delivered',
+      ]),
+    )
     .option('--subscriber <name>', 'only to this subscriber')
     .option('--event-id <id>', 'only of this event')
     .addHelpText('after', examples('events list', 'events list --state pending --subscriber webhook:billing'))

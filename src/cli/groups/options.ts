@@ -1,5 +1,7 @@
-import type { Command } from 'commander';
-import { pastTime, wholeNumber } from '../arguments.js';
+import { type Command, Option } from 'commander';
+import { once, pastTime, wholeNumber } from '../arguments.js';
+
+export const KINDS = ['user', 'guest', 'appservice'];
 
 /** Adds the options of a list. */
 export function paged(command: Command): Command {
@@ -12,7 +14,7 @@ export function paged(command: Command): Command {
 /** Adds the conditions that sessions may have to meet. */
 export function sessionConditions(command: Command): Command {
   return command
-    .option('--user <user>', 'of this user')
+    .option('--user <user>', 'of this user', once)
     .option('--device-id <device>', 'on a device of this ID')
     .option('--client-id <client>', 'of this OAuth 2.0 client')
     .option('--user-agent <text>', 'last seen with a User-Agent that contains this text')
@@ -20,7 +22,7 @@ export function sessionConditions(command: Command): Command {
     .option('--seen-before <time>', 'last seen before this time', pastTime)
     .option('--created-before <time>', 'begun before this time', pastTime)
     .option('--refreshed-before <time>', 'begun, and last refreshed, before this time', pastTime)
-    .option('--kind <kind>', 'of accounts of this kind: user, guest or appservice');
+    .addOption(new Option('--kind <kind>', 'of accounts of this kind').choices(KINDS));
 }
 
 /** Says how times are written. */

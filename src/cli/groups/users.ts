@@ -1,7 +1,7 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { futureTime, pastTime, wholeNumber } from '../arguments.js';
 import type { Actions } from '../context.js';
-import { examples, paged, TIMES } from './options.js';
+import { examples, KINDS, paged, TIMES } from './options.js';
 
 const USER = 'a user ID, or its localpart';
 const load = () => import('../commands/users.js');
@@ -11,8 +11,15 @@ export function addUsers(program: Command, actions: Actions): void {
   const users = program.command('users').description('accounts');
   paged(users.command('list').description('list users, in the order of user IDs'))
     .option('--search <text>', 'the user ID contains this text')
-    .option('--state <state>', 'active, locked, suspended or deactivated')
-    .option('--kind <kind>', 'user, guest or appservice')
+    .addOption(
+      new Option('--state <state>', 'in this state').choices([
+        'active',
+        'locked',
+        'suspended',
+        'deactivated',
+      ]),
+    )
+    .addOption(new Option('--kind <kind>', 'of this kind').choices(KINDS))
     .option('--admin', 'only administrators')
     .option('--no-admin', 'only others')
     .option('--created-before <time>', 'created before this time', pastTime)

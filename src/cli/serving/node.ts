@@ -8,7 +8,7 @@ import { MetricsServer } from '../../metrics/metrics.server.js';
 import type { Context } from '../context.js';
 import { STOP_DEADLINE_MS } from './stop-deadline.js';
 import type { Voice } from './voice.js';
-import { listening, welcome } from './welcome.js';
+import { listening, LOST, welcome } from './welcome.js';
 
 /** One process that serves, from its start to its end. */
 export class Node {
@@ -26,7 +26,13 @@ export class Node {
     const { context, environment, voice } = this;
     const { databaseUrl: url, dataDir, port, host } = environment;
     // A worker shares the server that its primary has started.
-    if (url === null) this.embedded = await EmbeddedPostgres.start({ dataDir });
+    if (url === null) {
+      this.embedded = await EmbeddedPostgres.start({ dataDir });
+      this.embedded.whenLost(() => {
+        voice.warn(LOST);
+        void this.stop(1);
+      });
+    }
     const setup = { environment, database: this.embedded?.location ?? { url: url! } };
     this.app = await createApplication({ ...setup, ...context.additions }, voice.jsonLines ?? undefined);
     if (cluster.isWorker) this.app.get(MetricsServer, { strict: false }).leaveToPrimary();

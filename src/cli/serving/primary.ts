@@ -12,7 +12,7 @@ import {
 } from '../../metrics/management.js';
 import { PRIMARY_STOP_DEADLINE_MS } from './stop-deadline.js';
 import type { Voice } from './voice.js';
-import { listening, welcome } from './welcome.js';
+import { listening, LOST, welcome } from './welcome.js';
 import { WorkerManagement } from './worker-management.js';
 
 /** If a worker has served this long, its end counts as an accident, and another takes its place at once. */
@@ -45,7 +45,13 @@ export class Primary {
   async start(): Promise<void> {
     const { databaseUrl, dataDir, metricsPort, workers } = this.environment;
     process.on('SIGUSR2', () => void this.toggleLogLevel());
-    if (databaseUrl === null) this.embedded = await EmbeddedPostgres.start({ dataDir });
+    if (databaseUrl === null) {
+      this.embedded = await EmbeddedPostgres.start({ dataDir });
+      this.embedded.whenLost(() => {
+        this.voice.warn(LOST);
+        void this.stop(1);
+      });
+    }
     if (metricsPort !== null) {
       this.managementServer = managementServer((request) => this.manage(request), this.voice);
       await listenTo(this.managementServer, this.environment);

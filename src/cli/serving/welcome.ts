@@ -2,6 +2,9 @@ import type { Environment } from '../../config/environment.js';
 import { PRODUCT } from '../../system/product.js';
 import type { EmbeddedPostgres } from '../../database/embedded/embedded-postgres.js';
 
+/** Whoever has started the service starts it again, with a new server. */
+export const LOST = 'The embedded PostgreSQL has ended, so the service ends, too. Start it again';
+
 /** What a start prints: where everything is, and commands to try it out. */
 export function welcome(
   environment: Environment,

@@ -87,6 +87,8 @@ export class EmbeddedPostgres {
     }
   }
 
+  private isStopping = false;
+
   private constructor(
     /** Where the files are: the data directory, unless the server's account could not reach it. */
     readonly home: string,
@@ -103,8 +105,19 @@ export class EmbeddedPostgres {
     return { host: this.sockets, port: PORT, username: USER, database: 'postgres' };
   }
 
+  /**
+   * Registers `work` for the case that the server ends, although nobody has stopped it. It does not come back by
+   * itself. A server that another process started is not watched.
+   */
+  whenLost(work: () => void): void {
+    this.server?.once('exit', () => {
+      if (!this.isStopping) work();
+    });
+  }
+
   /** Stops the server after its clients have left; a server that another process started is left alone. */
   async stop(): Promise<void> {
+    this.isStopping = true;
     if (this.server === null || this.server.exitCode !== null || this.server.signalCode !== null) return;
     // A running server does not keep Node alive, but waiting for its end must.
     this.server.ref();
