@@ -53,14 +53,22 @@ export class AccountAdministration {
 
   /**
    * Sets a password. Sessions stay only if `logoutDevices` is false.
+   * @param alongside called in the transaction
    * @throws {MatrixError} `M_WEAK_PASSWORD`; `M_FORBIDDEN` if the password is kept elsewhere; `M_NOT_FOUND`
    */
-  async setPassword(userId: string, password: string, logoutDevices: boolean, origin: Origin): Promise<void> {
+  async setPassword(
+    userId: string,
+    password: string,
+    logoutDevices: boolean,
+    origin: Origin,
+    alongside: (tx: Tx) => void,
+  ): Promise<void> {
     await this.passwords.requireKeptHere(userId);
     const passwordHash = await this.hashOf(password, userId);
     await this.unitOfWork.run(async (tx) => {
       const { kind } = await this.lock(tx, userId);
       if (kind !== 'user') throw MatrixError.forbidden('Only people have passwords');
+      alongside(tx);
       await this.store.setPassword(tx, userId, passwordHash);
       const changed = new PasswordChanged(userId, logoutDevices, null, tx.startedAt.getTime());
       await this.events.publish(tx, changed, origin);
@@ -69,11 +77,18 @@ export class AccountAdministration {
 
   /**
    * Deactivates an account for good: every session ends in the same commit, and the name stays taken.
+   * @param alongside called in the transaction
    * @throws {MatrixError} `M_NOT_FOUND`, also if it is deactivated already
    */
-  async deactivate(userId: string, erase: boolean, origin: Origin): Promise<void> {
+  async deactivate(
+    userId: string,
+    erase: boolean,
+    origin: Origin,
+    alongside: (tx: Tx) => void,
+  ): Promise<void> {
     await this.unitOfWork.run(async (tx) => {
       await this.lock(tx, userId);
+      alongside(tx);
       await this.store.deactivate(tx, userId);
       await this.events.publish(tx, new AccountDeactivated(userId, erase, tx.startedAt.getTime()), origin);
     });

@@ -94,12 +94,20 @@ export class SessionService {
 
   /**
    * Ends sessions of a user on behalf of somebody else.
+   * @param alongside called in the transaction, if any existed
    * @returns how many of the devices existed
    */
-  endNamed(userId: string, deviceIds: readonly string[], origin: Origin | null = null): Promise<number> {
-    return this.unitOfWork.run((tx) =>
-      this.endSome(tx, userId, deviceIds, { reason: 'admin', origins: origin }),
-    );
+  endNamed(
+    userId: string,
+    deviceIds: readonly string[],
+    origin: Origin | null = null,
+    alongside: (tx: Tx) => void = () => {},
+  ): Promise<number> {
+    return this.unitOfWork.run(async (tx) => {
+      const ended = await this.endSome(tx, userId, deviceIds, { reason: 'admin', origins: origin });
+      if (ended > 0) alongside(tx);
+      return ended;
+    });
   }
 
   /** Same as {@link endNamed}, in a transaction and for any cause. */
@@ -109,10 +117,16 @@ export class SessionService {
   }
 
   /** Ends every session of a user, except that of `keptDeviceId`, on behalf of somebody else. */
-  endAllNamed(userId: string, keptDeviceId: string | null, origin: Origin | null = null): Promise<void> {
-    return this.unitOfWork.run((tx) =>
-      this.endOthers(tx, userId, keptDeviceId, { reason: 'admin', origins: origin }),
-    );
+  endAllNamed(
+    userId: string,
+    keptDeviceId: string | null,
+    origin: Origin | null = null,
+    alongside: (tx: Tx) => void = () => {},
+  ): Promise<void> {
+    return this.unitOfWork.run((tx) => {
+      alongside(tx);
+      return this.endOthers(tx, userId, keptDeviceId, { reason: 'admin', origins: origin });
+    });
   }
 
   /**

@@ -136,6 +136,23 @@ describe('A password', () => {
   });
 });
 
+describe('The reason of an administrator', () => {
+  it('is in the audit, with the actor, in the same commit as what ends', async () => {
+    const { user_id: userId } = await create();
+    const path = `/users/${encodeURIComponent(userId)}`;
+    const session = await app().matrix.login(userId);
+    await admin.post(`${path}/logout?reason=`).expect(400);
+    await admin.post(`${path}/logout?device_id=NONE&reason=x`).expect(404);
+    await admin.post(`${path}/logout?device_id=${session.deviceId}&reason=a%20lost%20phone`).expect(200);
+    await admin.put(`${path}/password`, { reason: 'guessed' }).expect(200);
+    await admin.post(`${path}/deactivate`, { reason: 'spam' }).expect(200);
+    const { entries } = (await admin.get(`/audit?action=sessions_ending&user_id=${userId}`)).body;
+    expect(entries).toMatchObject(
+      ['spam', 'guessed', 'a lost phone'].map((reason) => ({ reason, actor: 'admin_token' })),
+    );
+  });
+});
+
 describe('Deactivating a user', () => {
   it('ends everything, after a dry run that ends nothing', async () => {
     const { user_id: userId } = await create();

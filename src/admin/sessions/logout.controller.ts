@@ -3,6 +3,7 @@ import { ApiOkResponse, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger'
 import { ForServerAdmins } from '../../admin-api/server-admin.decorator.js';
 import { CurrentRequester } from '../../auth/auth.decorators.js';
 import type { Requester } from '../../auth/requester.js';
+import type { Tx } from '../../database/tx.js';
 import { ApiAccessToken, ApiMatrixError, ApiUserId } from '../../matrix/api.decorators.js';
 import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.js';
 import { OptionalBody, WithoutBody } from '../../matrix/json-body.guard.js';
@@ -14,6 +15,7 @@ import { AdminUsers } from '../users/users.service.js';
 import { PREVIEW_SCHEMA, toPreview } from './session.dto.js';
 import { AdminSessions } from './sessions.service.js';
 
+const LONGEST_REASON = 1_000;
 /** How many sessions a dry run names. */
 const SHOWN = 100;
 
@@ -41,7 +43,7 @@ export class AdminLogoutController {
   @Post('users/:userId/logout')
   @ApiUserId()
   @HttpCode(200)
-  @ForServerAdmins('device_id', 'dry_run')
+  @ForServerAdmins('device_id', 'dry_run', 'reason')
   @OptionalBody()
   @ApiOperation({
     operationId: 'adminLogout',
@@ -51,6 +53,7 @@ export class AdminLogoutController {
       'A body, and any other parameter, is refused: mistyped, it would end every session of the user.',
   })
   @ApiQuery({ name: 'device_id', required: false, type: String })
+  @ApiQuery({ name: 'reason', required: false, type: String, description: 'Why, for the audit.' })
   @ApiDryRun()
   @ApiOkResponse({ description: 'Empty, or what would end.', schema: PREVIEW_SCHEMA })
   @ApiMatrixError(404, 'There is no such user, or the user has no such device.', ['M_NOT_FOUND'])
@@ -58,13 +61,19 @@ export class AdminLogoutController {
     @CurrentRequester() requester: Requester,
     @Param('userId') user: string,
     @Query()
-    { device_id: deviceId, dry_run: dryRun }: { readonly device_id?: string; readonly dry_run?: string },
+    {
+      device_id: deviceId,
+      dry_run: dryRun,
+      reason = null,
+    }: { readonly device_id?: string; readonly dry_run?: string; readonly reason?: string | null },
     @Body() body: object,
     @ClientOrigin() origin: Origin,
   ): Promise<object> {
     const [strange] = Object.keys(body);
     if (strange !== undefined)
       throw MatrixError.invalidParam(`${strange} says nothing here: ?device_id= names a device`);
+    if (reason !== null && (reason === '' || reason.length > LONGEST_REASON || !reason.isWellFormed()))
+      throw MatrixError.invalidParam(`reason must have 1 to ${LONGEST_REASON} characters`);
     if (deviceId === '') throw MatrixError.invalidParam('device_id must be a device ID');
     const isDry = isDryRun(dryRun);
     const { userId } = await this.users.get(user);
@@ -74,8 +83,9 @@ export class AdminLogoutController {
       return toPreview(preview);
     }
     const by = { ...origin, actor: requester.userId };
-    if (deviceId === undefined) await this.ending.endAllNamed(userId, null, by);
-    else if ((await this.ending.endNamed(userId, [deviceId], by)) === 0) throw noDevice();
+    const record = (tx: Tx) => this.users.recordReason(tx, userId, reason, by);
+    if (deviceId === undefined) await this.ending.endAllNamed(userId, null, by, record);
+    else if ((await this.ending.endNamed(userId, [deviceId], by, record)) === 0) throw noDevice();
     return {};
   }
 

@@ -25,6 +25,7 @@ import { AdminUsers } from './users.service.js';
 const LIMIT = { byDefault: 100, most: 1_000 };
 /** As long as one in a registration. */
 const password = () => z.string().min(1).max(512);
+const why = () => z.string().min(1).max(1_000).optional().meta({ description: 'Why, for the audit.' });
 const dryRun = () =>
   z.boolean().optional().meta({ description: 'Only say which sessions would end. Default: false.' });
 
@@ -36,10 +37,12 @@ const createSchema = z.strictObject({
 const passwordSchema = z.strictObject({
   new_password: password().optional().meta({ description: 'Default: one is made up, and answered.' }),
   logout_devices: z.boolean().optional().meta({ description: 'Whether all sessions end. Default: true.' }),
+  reason: why(),
   dry_run: dryRun(),
 });
 const deactivateSchema = z.strictObject({
   erase: z.boolean().optional().meta({ description: 'Passed on to the homeserver. Default: false.' }),
+  reason: why(),
   dry_run: dryRun(),
 });
 const adminSchema = z.strictObject({ admin: z.boolean() });
@@ -140,10 +143,11 @@ export class AdminUsersController {
     const {
       new_password: given = null,
       logout_devices: ends = true,
+      reason = null,
       dry_run: isDry,
     } = readBody(passwordSchema, body);
     if (isDry === true) return this.preview(userId, ends);
-    const made = await this.users.setPassword(userId, given, ends, { ...origin, actor });
+    const made = await this.users.setPassword(userId, given, ends, { ...origin, actor, reason });
     return made === null ? {} : { password: made };
   }
 
@@ -167,9 +171,9 @@ export class AdminUsersController {
     @Body() body: unknown,
     @ClientOrigin() origin: Origin,
   ): Promise<object> {
-    const { erase = false, dry_run: isDry } = readBody(deactivateSchema, body);
+    const { erase = false, reason = null, dry_run: isDry } = readBody(deactivateSchema, body);
     if (isDry === true) return this.preview(userId, true);
-    await this.users.deactivate(userId, erase, { ...origin, actor });
+    await this.users.deactivate(userId, erase, { ...origin, actor, reason });
     return {};
   }
 

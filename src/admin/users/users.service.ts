@@ -16,8 +16,8 @@ const MOST_WINDOWS = 20;
 const PASSWORD_LENGTH = 20;
 const PASSWORD_ALPHABET = 'ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789';
 
-/** What an administrator's request comes from: its origin, with the actor. */
-export type ActingOrigin = Origin & { readonly actor: string };
+/** What an administrator's request comes from: its origin, with the actor, and why they end sessions. */
+export type ActingOrigin = Origin & { readonly actor: string; readonly reason?: string | null };
 
 /** A part of the list of users. */
 export interface UserPage {
@@ -81,11 +81,13 @@ export class AdminUsers {
     userId: string,
     password: string | null,
     logoutDevices: boolean,
-    origin: ActingOrigin,
+    { reason = null, ...origin }: ActingOrigin,
   ): Promise<string | null> {
     await this.get(userId);
     const fresh = password ?? this.makePassword();
-    await this.administration.setPassword(userId, fresh, logoutDevices, origin);
+    await this.administration.setPassword(userId, fresh, logoutDevices, origin, (tx) =>
+      this.recordReason(tx, userId, reason, origin),
+    );
     return password === null ? fresh : null;
   }
 
@@ -95,10 +97,16 @@ export class AdminUsers {
   }
 
   /** @throws {MatrixError} `M_NOT_FOUND`; `M_FORBIDDEN` for administrators */
-  async deactivate(userId: string, erase: boolean, origin: ActingOrigin): Promise<void> {
+  async deactivate(
+    userId: string,
+    erase: boolean,
+    { reason = null, ...origin }: ActingOrigin,
+  ): Promise<void> {
     const { isAdmin } = await this.get(userId);
     if (isAdmin) throw MatrixError.forbidden('Administrators cannot be deactivated: take that back first');
-    await this.administration.deactivate(userId, erase, origin);
+    await this.administration.deactivate(userId, erase, origin, (tx) =>
+      this.recordReason(tx, userId, reason, origin),
+    );
   }
 
   /**
@@ -112,6 +120,11 @@ export class AdminUsers {
     await this.administration.setAdmin(userId, isAdmin, (tx) =>
       this.recordAdmin(tx, userId, isAdmin, origin),
     );
+  }
+
+  /** Records why an administrator ends the sessions of a user, if they say so. */
+  recordReason(tx: Tx, userId: string, reason: string | null, origin: ActingOrigin): void {
+    if (reason !== null) this.audit.record(tx, 'sessions_ending', [{ userId }], () => origin, { reason });
   }
 
   private recordAdmin(tx: Tx, userId: string, isAdmin: boolean, origin: ActingOrigin): void {

@@ -120,7 +120,7 @@ export function setPassword(
 export function deactivateUser(
   context: Context,
   user: string,
-  { erase = false, dryRun = false }: { erase?: boolean; dryRun?: boolean },
+  { erase = false, dryRun = false, reason }: { erase?: boolean; dryRun?: boolean; reason?: string },
 ): Promise<void> {
   return context.withService(
     async (service) => {
@@ -129,7 +129,10 @@ export function deactivateUser(
         service.get(AdminUsersController).deactivate(OPERATOR, userId, body, context.origin);
       if (dryRun) return sayPreview(context, await deactivate({ dry_run: true }));
       await context.terminal.confirm(`Deactivate ${userId} for good?`);
-      await context.terminal.answer(await deactivate({ erase }), () => `${userId} is deactivated.`);
+      await context.terminal.answer(
+        await deactivate({ erase, ...(reason === undefined ? {} : { reason }) }),
+        () => `${userId} is deactivated.`,
+      );
     },
     { changes: !dryRun },
   );
@@ -139,14 +142,17 @@ export function deactivateUser(
 export function logoutUser(
   context: Context,
   user: string,
-  { device, dryRun = false }: { device?: string; dryRun?: boolean },
+  { device, dryRun = false, reason }: { device?: string; dryRun?: boolean; reason?: string },
 ): Promise<void> {
   return context.withService(
     async (service) => {
       const userId = context.userId(user);
       const logout = (query: object) =>
         service.get(AdminLogoutController).logout(OPERATOR, userId, query, {}, context.origin);
-      const of = device === undefined ? {} : { device_id: device };
+      const of = {
+        ...(device === undefined ? {} : { device_id: device }),
+        ...(reason === undefined ? {} : { reason }),
+      };
       if (dryRun) return sayPreview(context, await logout({ ...of, dry_run: 'true' }));
       await context.terminal.confirm(
         `Log ${userId} out ${device === undefined ? 'everywhere' : `of ${device}`}?`,

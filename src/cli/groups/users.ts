@@ -75,6 +75,7 @@ export function addUsers(program: Command, actions: Actions): void {
     .description('deactivate a user for good: every session, device and key ends in the same commit')
     .argument('<user>', USER)
     .option('--erase', 'ask the homeserver to erase what it can')
+    .option('--reason <text>', 'why, for the audit')
     .option('--dry-run', 'only show which sessions would end')
     .addHelpText('after', examples('users deactivate mallory --dry-run'))
     .action(
@@ -87,6 +88,7 @@ export function addUsers(program: Command, actions: Actions): void {
     .description('end all sessions of a user in one commit, or that of one device')
     .argument('<user>', USER)
     .option('--device <device>', 'only the session of this device')
+    .option('--reason <text>', 'why, for the audit')
     .option('--dry-run', 'only show which sessions would end')
     .addHelpText('after', examples('users logout alice', 'users logout alice --device ABCDEFGHIJ'))
     .action(
