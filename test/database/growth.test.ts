@@ -15,7 +15,7 @@ const MANY = 1_000_000;
 const SOME = 100_000;
 const USERS = 10_000;
 /** Pages that a statement may look at for each row it removes; the row is found, locked and deleted. */
-const PAGES_A_ROW = 20;
+const PAGES_A_ROW = 10;
 /** Pages that a statement may look at if nothing is old: those of the index, down to its first entry. */
 const PAGES_FOR_NOTHING = 20;
 /** Clients that have not been used for long, but that somebody still has a grant for. */
