@@ -1,10 +1,29 @@
-// Puts the service and its libraries into one file, dist/main.js: reading two thousand files takes longer than anything
-// else at the start. What other modules import (dist/index.js) stays as it is.
+// Puts the service and its libraries into a few files, dist/main.js and dist/chunks: reading two thousand files takes
+// longer than anything else at the start. What is imported when it is used has chunks of its own, so that its text is
+// not held in memory before. What other modules import (dist/index.js) stays as it is.
+import { rm } from 'node:fs/promises';
 import { build } from 'esbuild';
 
+/**
+ * `@nestjs/typeorm` asks for two exports that TypeORM 1 no longer has, and loads the whole library for that a second
+ * time, from its own files.
+ */
+const withoutSecondTypeorm = {
+  name: 'without a second TypeORM',
+  setup: ({ onLoad }) =>
+    onLoad({ filter: /@nestjs[/]typeorm[/]dist[/]common[/]typeorm-compat\.js$/ }, () => ({
+      contents: 'export const Connection = undefined, AbstractRepository = undefined;',
+    })),
+};
+
+// Names of chunks have their digest: old ones would stay.
+await rm('dist/chunks', { recursive: true, force: true });
 await build({
   entryPoints: ['dist/main.js'],
-  outfile: 'dist/main.js',
+  outdir: 'dist',
+  splitting: true,
+  chunkNames: 'chunks/[name]-[hash]',
+  plugins: [withoutSecondTypeorm],
   allowOverwrite: true,
   bundle: true,
   platform: 'node',
@@ -15,8 +34,6 @@ await build({
   external: [
     // Loaded only where NATS is used.
     '@nats-io/transport-node',
-    // Loaded only where traces go somewhere. Inside the bundle, its imports would be loaded by every start.
-    '*/observability/tracing.js',
     // Native code, and files that are looked for beside their package.
     '@node-rs/argon2',
     '@node-rs/bcrypt',

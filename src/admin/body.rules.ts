@@ -1,5 +1,5 @@
 import { ApiBody } from '@nestjs/swagger';
-import { z } from 'zod';
+import * as z from 'zod';
 import { MatrixError } from '../matrix/matrix-error.js';
 
 /**

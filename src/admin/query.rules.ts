@@ -1,6 +1,6 @@
 import { applyDecorators } from '@nestjs/common';
 import { ApiQuery } from '@nestjs/swagger';
-import { z } from 'zod';
+import * as z from 'zod';
 import { MatrixError } from '../matrix/matrix-error.js';
 
 type Shape = Readonly<Record<string, z.ZodType>>;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Environment, EnvironmentError } from '../config/environment.js';
 import { Appservice } from './appservice.js';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { toUserId } from '../matrix/user-id.js';
 
 /** A registration file as the application service API specifies. Keys about rooms and events are ignored. */

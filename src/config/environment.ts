@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import proxyAddress from 'proxy-addr';
-import { z } from 'zod';
+import * as z from 'zod';
 import { duration, interval, milliseconds } from './durations.js';
 import { homeserverOf, type HomeserverSettings, homeserverVariables, problemsOf } from './homeserver.js';
 import { type Limits, limitsOf, limitVariables } from './limits.js';

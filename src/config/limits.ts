@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 const UNITS = { B: 1, KiB: 1_024, MiB: 1_024 * 1_024 } as const;
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** The OAuth 2.0 API and its pages. */
 export const oauthVariables = {

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { milliseconds } from './durations.js';
 
 /** A number of attempts in a span of time: `10/1m`. */

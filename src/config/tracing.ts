@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { isPlainHttpUrl } from './urls.js';
 
 /** `key=value` pairs in the form of W3C Baggage, as OpenTelemetry has it. */

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { z } from 'zod';
+import * as z from 'zod';
 import { toPublicJson } from '../outbox/public-json.js';
 import type { EventMessage, Subscriber } from '../outbox/subscribers.js';
 

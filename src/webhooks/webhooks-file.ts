@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { type Environment, EnvironmentError } from '../config/environment.js';
 import { EVENT_TYPES } from '../events/event-types.js';
 import { Webhook } from './webhook.js';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { instant } from '../body.rules.js';
 
 const text = (most: number) => z.string().min(1).max(most);

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { instant } from '../body.rules.js';
 
 export const USER_STATES = ['active', 'locked', 'suspended', 'deactivated'] as const;

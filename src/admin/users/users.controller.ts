@@ -1,6 +1,6 @@
 import { Body, Controller, Get, HttpCode, Param, Post, Put, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiQuery, ApiTags } from '@nestjs/swagger';
-import { z } from 'zod';
+import * as z from 'zod';
 import { readLimit, readName } from '../../admin-api/page.rules.js';
 import { ForServerAdmins } from '../../admin-api/server-admin.decorator.js';
 import { CurrentRequester } from '../../auth/auth.decorators.js';

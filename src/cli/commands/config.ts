@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { Environment, EnvironmentError, environmentSchema } from '../../config/environment.js';
 import { SECRETS } from '../../config/secrets.js';
 import type { Context } from '../context.js';

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { z } from 'zod';
+import * as z from 'zod';
 import { orderedJson } from '../../matrix/canonical-json.js';
 import { isStorable } from '../../matrix/json-body.js';
 import { OAuthError } from '../../matrix/oauth-error.js';
