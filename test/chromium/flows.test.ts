@@ -282,7 +282,7 @@ describe('Pages of other sites', () => {
   it('cannot send the forms of somebody who is signed in', async () => {
     const page = await browser().openAs(alice.userId);
     await page.locator('h1').waitFor();
-    const evil = await Site.start(
+    const evil = await browser().site(
       `<form method="post" action="${browser().baseUrl}/account/logout"><button>Win</button></form>`,
     );
     await page.goto(evil.origin);
@@ -290,15 +290,13 @@ describe('Pages of other sites', () => {
     await page.getByRole('heading', { name: 'That did not work' }).waitFor();
     await page.goto('/account');
     expect(await heading(page)).toBe('Your account');
-    await evil.stop();
   });
 
   it('cannot show the pages inside of theirs', async () => {
-    const evil = await Site.start(`<iframe src="${browser().baseUrl}/account/login"></iframe>`);
+    const evil = await browser().site(`<iframe src="${browser().baseUrl}/account/login"></iframe>`);
     const page = await browser().open();
     await page.goto(evil.origin);
     await expect.poll(() => browser().takeComplaints().join()).toContain('frame-ancestors');
-    await evil.stop();
   });
 });
 
@@ -334,8 +332,8 @@ describe('The pages for clients that know no other way', () => {
   });
 
   it('tell the website that has opened them', async () => {
-    const site =
-      await Site.start(`<button onclick="window.open('${browser().baseUrl}${await passwordStage()}')">Go</button>
+    const site = await browser()
+      .site(`<button onclick="window.open('${browser().baseUrl}${await passwordStage()}')">Go</button>
       <script>onmessage = ({ data, origin }) => { document.title = data + ' from ' + origin; };</script>`);
     const page = await browser().open();
     await page.goto(site.origin);
@@ -343,6 +341,5 @@ describe('The pages for clients that know no other way', () => {
     await page.getByRole('button').click();
     await signIn(await popup, alice.userId);
     await expect.poll(() => page.title()).toBe(`authDone from ${browser().baseUrl}`);
-    await site.stop();
   });
 });

@@ -33,6 +33,7 @@ export class Chromium {
   }
 
   private readonly complaints: string[] = [];
+  private readonly sites: Site[] = [];
 
   private constructor(
     readonly baseUrl: string,
@@ -81,9 +82,17 @@ export class Chromium {
     return this.complaints.splice(0);
   }
 
-  /** Closes what a test has opened. */
+  /** A site of somebody else, until the end of the test. */
+  async site(html: string): Promise<Site> {
+    const site = await Site.start(html);
+    this.sites.push(site);
+    return site;
+  }
+
+  /** Closes what a test has opened: pages first, which would complain of a site that is gone. */
   async closePages(): Promise<void> {
     await Promise.all(this.browser.contexts().map((context) => context.close()));
+    await Promise.all(this.sites.splice(0).map((site) => site.stop()));
   }
 
   async stop(): Promise<void> {
