@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readFile, rm } from 'node:fs/promises';
+import { cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
@@ -11,29 +11,20 @@ import { freePort } from './service-process.js';
 
 const run = promisify(execFile);
 
-/** A separate PostgreSQL on loopback, which the test can restart, freeze and limit in its connections. */
+type Settings = Readonly<Record<string, string>>;
+
+/** A separate PostgreSQL on loopback, which the test can restart, kill, freeze and limit in its connections. */
 export class OwnPostgres {
-  static async start(settings: Readonly<Record<string, string>> = {}): Promise<OwnPostgres> {
-    const directory = await temporaryDirectory();
+  static async start(settings: Settings = {}, directory?: string): Promise<OwnPostgres> {
+    const place = directory ?? (await temporaryDirectory());
     // Creates the cluster.
-    const embedded = await EmbeddedPostgres.start({ dataDir: join(directory, 'data') });
+    const embedded = await EmbeddedPostgres.start({ dataDir: join(place, 'data') });
     const { home } = embedded;
     await embedded.stop();
     const account = await serverAccount();
+    const [sockets, port] = await Promise.all([socketDirectory(account), freePort()]);
     const binaries = await serverBinaries(home, account);
-    const sockets = await socketDirectory(account);
-    const port = await freePort();
-    const all = { fsync: 'off', listen_addresses: '127.0.0.1', port: String(port), ...settings };
-    const options = Object.entries(all).map(([name, value]) => `-c ${name}=${value}`);
-    const server = new OwnPostgres(
-      directory,
-      sockets,
-      join(home, 'postgres'),
-      binaries,
-      account,
-      port,
-      `-k ${sockets} ${options.join(' ')}`,
-    );
+    const server = new OwnPostgres(place, sockets, join(home, 'postgres'), binaries, account, port, settings);
     await server.resume();
     return server;
   }
@@ -45,7 +36,7 @@ export class OwnPostgres {
     private readonly binaries: string,
     private readonly account: ServerAccount | undefined,
     readonly port: number,
-    private readonly options: string,
+    private readonly settings: Settings,
   ) {}
 
   get url(): string {
@@ -79,7 +70,50 @@ export class OwnPostgres {
   }
 
   resume(): Promise<void> {
-    return this.control('start', '-o', this.options);
+    const settings = {
+      fsync: 'off',
+      listen_addresses: '127.0.0.1',
+      port: String(this.port),
+      ...this.settings,
+    };
+    const options = Object.entries(settings).map(([name, value]) => `-c '${name}=${value}'`);
+    return this.control('start', '-o', `-k ${this.sockets} ${options.join(' ')}`);
+  }
+
+  /** SIGKILL for the server and all its backends. */
+  async kill(): Promise<void> {
+    await this.signal('SIGKILL');
+  }
+
+  /** SIGKILL for one backend of a client. The server then ends all others, and recovers. */
+  async killBackend(): Promise<void> {
+    const [backend] = await this.execute<{ pid: number }>(
+      `SELECT pid FROM pg_stat_activity WHERE application_name = 'matrix-session-service' ORDER BY random() LIMIT 1`,
+    );
+    if (backend !== undefined) process.kill(backend.pid, 'SIGKILL');
+  }
+
+  /** A standby that follows this server, which must still be without connections. It is not in any backup. */
+  async standby(): Promise<OwnPostgres> {
+    const directory = await temporaryDirectory();
+    const cluster = join(directory, 'postgres');
+    await this.control('stop', '-m', 'fast');
+    await cp(this.cluster, cluster, { recursive: true, preserveTimestamps: true });
+    await writeFile(join(cluster, 'standby.signal'), '');
+    if (this.account !== undefined)
+      await run('chown', ['-R', `${this.account.uid}:${this.account.gid}`, cluster]);
+    await this.resume();
+    const [sockets, port] = await Promise.all([socketDirectory(this.account), freePort()]);
+    const settings = {
+      primary_conninfo: `host=127.0.0.1 port=${this.port} user=postgres application_name=standby`,
+    };
+    const standby = new OwnPostgres(directory, sockets, cluster, this.binaries, this.account, port, settings);
+    await standby.resume();
+    return standby;
+  }
+
+  promote(): Promise<void> {
+    return this.control('promote');
   }
 
   /** Stops the server and all its backends with their connections open. */
