@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { EmbeddedPostgres } from '../../src/database/embedded/embedded-postgres.js';
@@ -10,6 +11,21 @@ import { temporaryDirectory } from '../../src/testing/test-postgres.js';
 import { freePort } from './service-process.js';
 
 const run = promisify(execFile);
+
+interface Running {
+  readonly pid: number;
+  readonly parent: number;
+}
+
+/** All processes of the machine, without those that have ended and that nobody has asked about yet. */
+async function running(): Promise<Running[]> {
+  const { stdout } = await run('ps', ['-A', '-o', 'pid=,ppid=,stat=']);
+  return stdout
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, , state]) => state !== undefined && !state.startsWith('Z'))
+    .map(([pid, parent]) => ({ pid: Number(pid), parent: Number(parent) }));
+}
 
 type Settings = Readonly<Record<string, string>>;
 
@@ -82,7 +98,9 @@ export class OwnPostgres {
 
   /** SIGKILL for the server and all its backends. */
   async kill(): Promise<void> {
-    await this.signal('SIGKILL');
+    const processes = await this.signal('SIGKILL');
+    // The next one cannot start while one of them still has the shared memory.
+    while ((await running()).some(({ pid }) => processes.includes(pid))) await sleep(10);
   }
 
   /** SIGKILL for one backend of a client. The server then ends all others, and recovers. */
@@ -132,18 +150,22 @@ export class OwnPostgres {
     await rm(this.directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   }
 
-  private async signal(signal: NodeJS.Signals): Promise<void> {
-    const [postmaster] = (await readFile(join(this.cluster, 'postmaster.pid'), 'utf8')).split('\n');
-    const { stdout } = await run('ps', ['-A', '-o', 'pid=,ppid=']);
-    const processes = stdout.split('\n').map((line) => line.trim().split(/\s+/));
-    const backends = processes.filter(([, parent]) => parent === postmaster).map(([pid]) => pid);
-    for (const pid of [postmaster, ...backends]) {
+  /** @returns the processes that got it */
+  private async signal(signal: NodeJS.Signals): Promise<number[]> {
+    const [first] = (await readFile(join(this.cluster, 'postmaster.pid'), 'utf8')).split('\n');
+    const postmaster = Number(first);
+    // It must not start another backend meanwhile.
+    process.kill(postmaster, 'SIGSTOP');
+    const backends = (await running()).filter(({ parent }) => parent === postmaster).map(({ pid }) => pid);
+    const processes = [postmaster, ...backends];
+    for (const pid of processes) {
       try {
-        process.kill(Number(pid), signal);
+        process.kill(pid, signal);
       } catch {
         // The backend has just ended.
       }
     }
+    return processes;
   }
 
   private async control(...args: string[]): Promise<void> {

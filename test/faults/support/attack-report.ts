@@ -10,7 +10,7 @@ const [BEGIN, END] = [
 ];
 
 /** Prints what each attack came to. With `RECORD=yes`, docs/reliability.md keeps it. */
-export class AttackReport implements Reporter {
+export default class AttackReport implements Reporter {
   async onTestRunEnd(modules: readonly TestModule[]): Promise<void> {
     const tests = modules.flatMap((one) => [...one.children.allTests()]);
     const rows = tests.flatMap((test) => {

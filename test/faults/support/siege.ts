@@ -34,7 +34,7 @@ export async function besiege(
   try {
     await attack({ ledger, wire });
     const over = performance.now();
-    await stage.isWell();
+    await stage.recover();
     recoveryMs = performance.now() - over;
     // Some work without an attack, too.
     await sleep(500);

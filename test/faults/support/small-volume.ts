@@ -16,7 +16,12 @@ export class SmallVolume {
     return new SmallVolume(directory);
   }
 
-  private constructor(readonly directory: string) {}
+  private constructor(private readonly mounted: string) {}
+
+  /** Where PostgreSQL may put its files. */
+  get directory(): string {
+    return join(this.mounted, 'data');
+  }
 
   /** Leaves no room for anybody. */
   async fill(): Promise<void> {
@@ -35,11 +40,11 @@ export class SmallVolume {
   }
 
   async unmount(): Promise<void> {
-    await run('umount', [this.directory]);
-    await rm(this.directory, { recursive: true, force: true });
+    await run('umount', [this.mounted]);
+    await rm(this.mounted, { recursive: true, force: true });
   }
 
   private get ballast(): string {
-    return join(this.directory, 'ballast');
+    return join(this.mounted, 'ballast');
   }
 }

@@ -5,6 +5,9 @@ import { freePort, ServiceProcess } from '../../support/service-process.js';
 import { peakMb } from './attack.js';
 import { Listener } from './listener.js';
 
+/** Nothing takes longer to recover. */
+const PATIENCE_MS = 30_000;
+
 /** PostgreSQL, nodes of the service as an operator starts them, and who hears of their events. */
 export class Stage {
   static async set(
@@ -28,6 +31,8 @@ export class Stage {
   private readonly logs: string[] = [];
   private peak = 0;
   private turn = 0;
+  /** A load balancer, if one stands before the nodes. */
+  front: string | undefined;
 
   private constructor(
     readonly postgres: OwnPostgres,
@@ -37,6 +42,7 @@ export class Stage {
 
   /** The nodes in turn, as a load balancer would choose them. */
   readonly anyNode = (): string => {
+    if (this.front !== undefined) return this.front;
     this.turn += 1;
     return this.urlOf(this.turn % this.ports.length);
   };
@@ -63,8 +69,9 @@ export class Stage {
     return code;
   }
 
-  /** Resolves when every node answers as if nothing had happened. */
-  async isWell(): Promise<void> {
+  /** Waits until every node answers as if nothing had happened. */
+  async recover(): Promise<void> {
+    const until = performance.now() + PATIENCE_MS;
     const isReady = async (at: number) => {
       try {
         return (await fetch(`${this.urlOf(at)}/health/ready`)).ok;
@@ -72,7 +79,12 @@ export class Stage {
         return false;
       }
     };
-    for (const at of this.ports.keys()) while (!(await isReady(at))) await sleep(50);
+    for (const at of this.ports.keys())
+      while (!(await isReady(at))) {
+        if (performance.now() > until)
+          throw new Error(`Node ${at} does not recover:\n${this.nodes[at]!.words.slice(-5_000)}`);
+        await sleep(50);
+      }
   }
 
   /** Opens connections until PostgreSQL refuses further ones. */
