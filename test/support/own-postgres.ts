@@ -101,6 +101,8 @@ export class OwnPostgres {
     const processes = await this.signal('SIGKILL');
     // The next one cannot start while one of them still has the shared memory.
     while ((await running()).some(({ pid }) => processes.includes(pid))) await sleep(10);
+    // Until somebody has asked how it ended, its process ID is taken, and the next one would not start beside it.
+    await rm(join(this.cluster, 'postmaster.pid'));
   }
 
   /** SIGKILL for one backend of a client. The server then ends all others, and recovers. */
@@ -169,10 +171,14 @@ export class OwnPostgres {
   }
 
   private async control(...args: string[]): Promise<void> {
-    const log = ['-l', join(this.cluster, 'control.log')];
-    await run(join(this.binaries, 'pg_ctl'), ['-D', this.cluster, '-w', ...log, ...args], {
-      ...this.account,
-      cwd: '/',
-    });
+    const log = join(this.cluster, 'control.log');
+    try {
+      await run(join(this.binaries, 'pg_ctl'), ['-D', this.cluster, '-w', '-l', log, ...args], {
+        ...this.account,
+        cwd: '/',
+      });
+    } catch (error) {
+      throw new Error(`${String(error)}\n${(await readFile(log, 'utf8')).slice(-2_000)}`, { cause: error });
+    }
   }
 }
