@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { EmbeddedPostgres } from '../../src/database/embedded/embedded-postgres.js';
 import { type ServerAccount, serverAccount } from '../../src/database/embedded/server-account.js';
-import { serverBinaries, socketDirectory } from '../../src/database/embedded/server-files.js';
+import { serverBinaries } from '../../src/database/embedded/server-files.js';
 import { temporaryDirectory } from '../../src/testing/test-postgres.js';
 import { freePort } from './service-process.js';
 
@@ -38,16 +38,14 @@ export class OwnPostgres {
     const { home } = embedded;
     await embedded.stop();
     const account = await serverAccount();
-    const [sockets, port] = await Promise.all([socketDirectory(account), freePort()]);
-    const binaries = await serverBinaries(home, account);
-    const server = new OwnPostgres(place, sockets, join(home, 'postgres'), binaries, account, port, settings);
+    const [binaries, port] = await Promise.all([serverBinaries(home, account), freePort()]);
+    const server = new OwnPostgres(place, join(home, 'postgres'), binaries, account, port, settings);
     await server.resume();
     return server;
   }
 
   private constructor(
     private readonly directory: string,
-    private readonly sockets: string,
     private readonly cluster: string,
     private readonly binaries: string,
     private readonly account: ServerAccount | undefined,
@@ -90,10 +88,11 @@ export class OwnPostgres {
       fsync: 'off',
       listen_addresses: '127.0.0.1',
       port: String(this.port),
+      unix_socket_directories: '',
       ...this.settings,
     };
     const options = Object.entries(settings).map(([name, value]) => `-c '${name}=${value}'`);
-    return this.control('start', '-o', `-k ${this.sockets} ${options.join(' ')}`);
+    return this.control('start', '-o', options.join(' '));
   }
 
   /** SIGKILL for the server and all its backends. */
@@ -123,11 +122,11 @@ export class OwnPostgres {
     if (this.account !== undefined)
       await run('chown', ['-R', `${this.account.uid}:${this.account.gid}`, cluster]);
     await this.resume();
-    const [sockets, port] = await Promise.all([socketDirectory(this.account), freePort()]);
+    const port = await freePort();
     const settings = {
       primary_conninfo: `host=127.0.0.1 port=${this.port} user=postgres application_name=standby`,
     };
-    const standby = new OwnPostgres(directory, sockets, cluster, this.binaries, this.account, port, settings);
+    const standby = new OwnPostgres(directory, cluster, this.binaries, this.account, port, settings);
     await standby.resume();
     return standby;
   }
@@ -148,7 +147,6 @@ export class OwnPostgres {
   async stop(): Promise<void> {
     await this.thaw().catch(() => {});
     await this.halt().catch(() => {});
-    await rm(this.sockets, { recursive: true, force: true });
     await rm(this.directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   }
 

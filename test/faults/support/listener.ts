@@ -49,6 +49,8 @@ export class Listener {
       WEBHOOK_SECRET: `whsec_${Buffer.alloc(32, 7).toString('base64')}`,
       WEBHOOK_SCHEMES: 'http',
       EVENT_POLL_INTERVAL: '500ms',
+      // A killed node holds what it was delivering for so long.
+      EVENT_DELIVERY_TIMEOUT: '2s',
     };
   }
 

@@ -10,10 +10,20 @@ export interface Reply {
   readonly isOver: boolean;
 }
 
-/** Sends bytes as they are, and waits for an answer or the end of the connection. */
-export async function sendRaw(port: number, bytes: Buffer | string, patienceMs: number): Promise<Reply> {
+/**
+ * Sends bytes as they are, and waits for an answer or the end of the connection.
+ *
+ * @param isEnd whether nothing comes after them, so that nobody has to wait for the rest of a request
+ */
+export async function sendRaw(
+  port: number,
+  bytes: Buffer | string,
+  patienceMs: number,
+  isEnd = false,
+): Promise<Reply> {
   const socket = await open(port);
-  socket.write(bytes);
+  if (isEnd) socket.end(bytes);
+  else socket.write(bytes);
   return replyOf(socket, patienceMs);
 }
 
