@@ -60,12 +60,12 @@ function isWhole(text: string): boolean {
   return body !== undefined && length !== undefined && body.length >= Number(length);
 }
 
-/** What is wrong with an answer to nonsense: an error must be one of Matrix, and none is the server's. */
+/** What is wrong with an answer to nonsense: an error must be one of Matrix or OAuth, or a page, and not the server's. */
 export function faultIn({ status, text, isOver }: Reply): string | null {
   if (!isOver) return 'no answer, and the connection stays open';
-  if (status >= 500) return text.slice(0, 300);
-  const body = text.slice(text.indexOf('\r\n\r\n') + 4);
-  if (status >= 400 && !/^\{"(errcode":"M_|error":"|flows":|session":|completed":)/.test(body))
-    return text.slice(0, 300);
-  return null;
+  if (status >= 500) return text.slice(0, 2_000);
+  const [head, body = ''] = text.split(/\r\n\r\n(.*)/s);
+  const isPage = /^content-type: text\/html/im.test(head!);
+  const isError = /^\{"(errcode":"M_|error":"|flows":|session":|completed":)/.test(body);
+  return status < 400 || isPage || isError ? null : text.slice(0, 2_000);
 }
