@@ -135,7 +135,8 @@ describe('A full disk', () => {
   let stage: Stage;
   beforeAll(async () => {
     volume = await SmallVolume.mount();
-    stage = await Stage.set(1, {}, { min_wal_size: '32MB', max_wal_size: '64MB' }, volume.directory);
+    const settings = { min_wal_size: '32MB', max_wal_size: '64MB' };
+    stage = await Stage.set(1, {}, { settings, directory: volume.directory });
   });
   afterAll(async () => {
     await stage?.clear();

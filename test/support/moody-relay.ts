@@ -33,17 +33,27 @@ export class MoodyRelay {
 
   private constructor(
     private readonly server: Server,
-    private readonly target: number,
+    private target: number,
   ) {}
 
+  get port(): number {
+    return (this.server.address() as AddressInfo).port;
+  }
+
   get url(): string {
-    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+    return `http://127.0.0.1:${this.port}`;
   }
 
   /** Also ends the connections that are open. */
   become(mood: Mood): void {
     this.mood = mood;
     for (const socket of this.sockets) socket.destroy();
+  }
+
+  /** Passes on to another server from now on. Also ends the connections that are open. */
+  lead(target: number): void {
+    this.target = target;
+    this.become(this.mood);
   }
 
   stop(): void {

@@ -8,19 +8,28 @@ import { Listener } from './listener.js';
 /** Nothing takes longer to recover. */
 const PATIENCE_MS = 30_000;
 
+type Variables = Readonly<Record<string, string>>;
+
+/** What PostgreSQL stands on. */
+export interface Ground {
+  readonly settings?: Variables;
+  readonly directory?: string;
+  /** What happens between its start and that of the first node, which gets the variables. */
+  readonly prepare?: (postgres: OwnPostgres) => Promise<Variables>;
+}
+
 /** PostgreSQL, nodes of the service as an operator starts them, and who hears of their events. */
 export class Stage {
   static async set(
     size: number,
-    variables: Readonly<Record<string, string>> = {},
-    settings: Readonly<Record<string, string>> = {},
-    directory?: string,
+    variables: Variables = {},
+    { settings = {}, directory, prepare = async () => ({}) }: Ground = {},
   ): Promise<Stage> {
     const [postgres, listener] = await Promise.all([
       OwnPostgres.start(settings, directory),
       Listener.start(),
     ]);
-    const stage = new Stage(postgres, listener, variables);
+    const stage = new Stage(postgres, listener, { ...variables, ...(await prepare(postgres)) });
     for (let at = 0; at < size; at += 1) stage.ports.push(await freePort());
     for (let at = 0; at < size; at += 1) await stage.start(at);
     return stage;
@@ -35,9 +44,10 @@ export class Stage {
   front: string | undefined;
 
   private constructor(
-    readonly postgres: OwnPostgres,
+    /** The one that counts: after a promotion, another one. */
+    public postgres: OwnPostgres,
     readonly listener: Listener,
-    private readonly variables: Readonly<Record<string, string>>,
+    private readonly variables: Variables,
   ) {}
 
   /** The nodes in turn, as a load balancer would choose them. */
