@@ -38,7 +38,7 @@ describe('Crashes under load:', () => {
   });
 
   it('kill -9 of PostgreSQL', async (context) => {
-    const rounds = trials(20, 2);
+    const rounds = trials(20, 1);
     const attack = async () => {
       for (let round = 0; round < rounds; round += 1) {
         await someTime();
@@ -50,7 +50,7 @@ describe('Crashes under load:', () => {
   });
 
   it('kill -9 of single backends', async (context) => {
-    const rounds = trials(30, 3);
+    const rounds = trials(30, 2);
     const attack = async () => {
       for (let round = 0; round < rounds; round += 1) {
         await someTime();
@@ -62,7 +62,7 @@ describe('Crashes under load:', () => {
   });
 
   it('pg_terminate_backend of all connections', async (context) => {
-    const rounds = trials(200, 20);
+    const rounds = trials(200, 10);
     const attack = async () => {
       for (let round = 0; round < rounds; round += 1) {
         await sleep(Math.random() * 100);
@@ -88,7 +88,7 @@ describe('Crashes under load:', () => {
   });
 
   it('PostgreSQL frozen by SIGSTOP', async (context) => {
-    const seconds = trials(20, 5);
+    const seconds = trials(20, 3);
     const attack = async () => {
       await someTime();
       await stage.postgres.freeze();

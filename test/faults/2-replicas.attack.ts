@@ -1,13 +1,10 @@
 import { afterAll, beforeAll, describe, it } from 'vitest';
 import { Seed, SERVER_NAME, type SeededSession } from '../../bench/seed.js';
 import { PASSWORD, someKeys } from '../../src/testing/matrix-client.js';
-import { Nginx } from '../support/nginx.js';
-import { freePort } from '../support/service-process.js';
 import { conclude } from './support/attack.js';
 import { trials } from './support/form.js';
 import { Invariants } from './support/invariants.js';
 import { type Held, Ledger } from './support/ledger.js';
-import { besiege } from './support/siege.js';
 import { Stage } from './support/stage.js';
 import { type Answer, Wire } from './support/wire.js';
 
@@ -28,7 +25,7 @@ describe('Three nodes on one PostgreSQL:', () => {
   let wires: Wire[];
   let seed: Seed;
   beforeAll(async () => {
-    stage = await Stage.set(NODES, { SERVER_NAME, TRUST_PROXY: 'loopback' });
+    stage = await Stage.set(NODES, { SERVER_NAME });
     wires = stage.ports.map((_, at) => new Wire(() => stage.urlOf(at), []));
     seed = await Seed.open({ url: stage.postgres.url });
   });
@@ -151,27 +148,6 @@ describe('Three nodes on one PostgreSQL:', () => {
     });
     const violations = await violationsOf(ledger);
     conclude(context, { trials: rounds.length, of: 'races', violations, memoryMb: await stage.peakMb() });
-  });
-
-  it('a rolling restart behind nginx, under load', async (context) => {
-    const nginx = await Nginx.start(stage.ports, await freePort());
-    stage.front = nginx.url;
-    const rounds = trials(3, 1);
-    await besiege(context, stage, {
-      trials: rounds * NODES,
-      of: 'restarts',
-      attack: async ({ ledger }) => {
-        for (let nth = 0; nth < rounds * NODES; nth += 1) {
-          const code = await stage.end(nth % NODES, 'SIGTERM');
-          if (code !== 0) ledger.violations.push(`a node ended with ${code}`);
-          await stage.start(nth % NODES);
-        }
-        const lost = [...ledger.counts.keys()].filter((what) => what.endsWith('lost'));
-        ledger.violations.push(...lost.map((what) => `${what}: connections were lost`));
-      },
-    });
-    stage.front = undefined;
-    await nginx.stop();
   });
 });
 

@@ -32,6 +32,16 @@ describe('Bad input:', () => {
   let stage: Stage;
   let openApi: OpenApi;
   let session: ClientSession;
+  /** How many answers there were of each kind. */
+  const answers = new Map<string, number>();
+  const takeAnswers = () => {
+    const note = [...answers]
+      .toSorted()
+      .map(([kind, count]) => `${count.toLocaleString('en')} ${kind}`)
+      .join(', ');
+    answers.clear();
+    return note;
+  };
   beforeAll(async () => {
     const file = join(await temporaryDirectory(), 'admin-token');
     await writeFile(file, ADMIN_TOKEN);
@@ -53,9 +63,10 @@ describe('Bad input:', () => {
     const rest = all.values();
     const worker = async () => {
       for (const { bytes, what } of rest) {
-        const fault = faultIn(
-          await sendRaw(stage.ports[0]!, Buffer.from(bytes, 'latin1'), PATIENCE_MS, isEnd),
-        );
+        const reply = await sendRaw(stage.ports[0]!, Buffer.from(bytes, 'latin1'), PATIENCE_MS, isEnd);
+        const kind = reply.status === 0 ? 'closed' : `${Math.floor(reply.status / 100)}xx`;
+        answers.set(kind, (answers.get(kind) ?? 0) + 1);
+        const fault = faultIn(reply);
         if (fault !== null) violations.push(`${what}: ${fault}`);
       }
     };
@@ -109,7 +120,7 @@ describe('Bad input:', () => {
     const endpoints = endpointsIn(openApi);
     const violations = await inRounds(count, false, () => fc.oneof(...endpoints.map(requestTo)));
     const of = `requests to ${endpoints.length} endpoints`;
-    conclude(context, { trials: count, of, violations, memoryMb: await stage.peakMb() });
+    conclude(context, { trials: count, of, violations, memoryMb: await stage.peakMb(), note: takeAnswers() });
   });
 
   it('raw bytes on the socket', async (context) => {
@@ -138,6 +149,12 @@ describe('Bad input:', () => {
     const violations = await inRounds(count, true, () =>
       bytes.map((one) => ({ bytes: one, what: JSON.stringify(one) })),
     );
-    conclude(context, { trials: count, of: 'connections', violations, memoryMb: await stage.peakMb() });
+    conclude(context, {
+      trials: count,
+      of: 'connections',
+      violations,
+      memoryMb: await stage.peakMb(),
+      note: takeAnswers(),
+    });
   });
 });

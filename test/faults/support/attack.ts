@@ -29,7 +29,12 @@ export function conclude({ task }: TestContext, outcome: Outcome): void {
 }
 
 /** The most that a process has held so far, in megabytes. */
-export async function peakMb(pid: number): Promise<number> {
+export const peakMb = (pid: number) => memoryOf(pid, 'VmHWM');
+
+/** What a process holds now, in megabytes. */
+export const residentMb = (pid: number) => memoryOf(pid, 'VmRSS');
+
+async function memoryOf(pid: number, field: 'VmHWM' | 'VmRSS'): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  return Number(/^VmHWM:\s+(\d+)/m.exec(status)![1]) / 1_024;
+  return Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(status)![1]) / 1_024;
 }
