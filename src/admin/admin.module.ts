@@ -16,6 +16,7 @@ import { AdminSessionsController } from './sessions/sessions.controller.js';
 import { AdminSessions } from './sessions/sessions.service.js';
 import { AdminSessionsStore } from './sessions/sessions.store.js';
 import { RegistrationTokensController } from './tokens/registration-tokens.controller.js';
+import { AdminRegistrationTokens } from './tokens/registration-tokens.service.js';
 import { AdminUsersController } from './users/users.controller.js';
 import { AdminUsers } from './users/users.service.js';
 import { AdminUsersStore } from './users/users.store.js';
@@ -42,6 +43,7 @@ import { AdminUsersStore } from './users/users.store.js';
     EndingJobsWorker,
     EndingJobsRunner,
     EndingJobsHousekeeping,
+    AdminRegistrationTokens,
   ],
 })
 export class AdminModule {}

@@ -24,11 +24,14 @@ export function ApiBodyOf(schema: z.ZodType, example: object) {
   return ApiBody({ schema: json as object, examples: { example: { value: example } } });
 }
 
+/** A time in seconds would be read as one in 1970, and 2001 is before all sessions. */
+const EARLIEST_MS = 1_000_000_000_000;
+
 /** A time, in milliseconds since the epoch. */
 export const instant = () =>
   z
     .int()
-    .min(0)
+    .min(EARLIEST_MS, 'must be in milliseconds since the epoch')
     .max(8_640_000_000_000)
     .transform((ms) => new Date(ms));
 

@@ -15,6 +15,11 @@ export const AUDIT_ACTIONS = [
   'admin_granted',
   'admin_revoked',
   'sessions_ending',
+  'job_cancelled',
+  'job_resumed',
+  'registration_token_created',
+  'registration_token_changed',
+  'registration_token_revoked',
   'browser_login',
   'browser_logout',
   'consent_given',
@@ -50,7 +55,7 @@ export class AuditEntryEntity {
   @Column({ name: 'reason', type: 'text', nullable: true })
   reason!: string | null;
 
-  /** Method and path of a refused request, or the job that ends sessions. */
+  /** Method and path of a refused request, the job that ends sessions, or the first letters of a registration token. */
   @Column({ name: 'operation', type: 'text', nullable: true })
   operation!: string | null;
 

@@ -10,7 +10,6 @@ import { EndingMetrics } from './ending/ending-metrics.js';
 import { EndingService } from './ending/ending.service.js';
 import { EndingSweeper } from './ending/ending-sweeper.js';
 import { EndingStore } from './ending/ending.store.js';
-import { StaleSessionsService } from './ending/stale-sessions.service.js';
 import { UnservedSessionsService } from './ending/unserved-sessions.service.js';
 import { AppserviceLogin } from './login/appservice-login.js';
 import { LoginFlows } from './login/login-flow.port.js';
@@ -70,7 +69,6 @@ import { WhoamiController } from './whoami/whoami.controller.js';
     SessionHousekeeping,
     ImportedTokensStore,
     SessionImportService,
-    StaleSessionsService,
     UnservedSessionsService,
     OAuthSessionsService,
     SessionService,
@@ -104,7 +102,6 @@ import { WhoamiController } from './whoami/whoami.controller.js';
     SessionService,
     SessionStartService,
     SessionTokenVerifier,
-    StaleSessionsService,
     TokenIssuer,
     UnservedSessionsService,
   ],

@@ -71,22 +71,6 @@ const FIND_USABLE: Statement = {
       OR EXISTS (SELECT FROM access_tokens t WHERE t.user_id = d.user_id AND t.device_id = d.device_id
         AND (t.expires_at IS NULL OR t.expires_at >= $3))`,
 };
-// A session is stale if all of its tokens are older than $3. A session that was started or refreshed later does not
-// come from a backup.
-const IS_STALE = `
-    (EXISTS (SELECT FROM access_tokens t WHERE t.user_id = d.user_id AND t.device_id = d.device_id)
-      OR EXISTS (SELECT FROM refresh_tokens r
-        WHERE r.user_id = d.user_id AND r.device_id = d.device_id AND r.ended_reason IS NULL))
-    AND NOT EXISTS (SELECT FROM access_tokens t
-      WHERE t.user_id = d.user_id AND t.device_id = d.device_id AND t.created_at >= $3)
-    AND NOT EXISTS (SELECT FROM refresh_tokens r
-      WHERE r.user_id = d.user_id AND r.device_id = d.device_id AND r.rotated_at >= $3)`;
-const FIND_STALE: Statement = {
-  name: 'session_find_stale',
-  text: `
-    SELECT d.user_id AS "userId", d.device_id AS "deviceId"
-    FROM unnest($1::text[], $2::text[]) AS d (user_id, device_id) WHERE ${IS_STALE}`,
-};
 const FIND_FAMILY: Statement = {
   name: 'session_find_family',
   text: 'SELECT FROM session_families WHERE user_id = $1 AND family = $2',
@@ -290,16 +274,6 @@ export class SessionStore {
     { begun, refreshed }: { begun: Date | null; refreshed: Date | null },
   ): Promise<DeviceRef[]> {
     return tx.query(FIND_USABLE, [...deviceColumns(devices), before, begun, refreshed]);
-  }
-
-  /** Returns the devices whose tokens are all older than `before`. */
-  staleOf(devices: readonly DeviceRef[], before: Date): Promise<DeviceRef[]> {
-    return this.unitOfWork.query(FIND_STALE, [...deviceColumns(devices), before]);
-  }
-
-  /** Same as {@link staleOf}, in a transaction. */
-  findStale(tx: Tx, devices: readonly DeviceRef[], before: Date): Promise<DeviceRef[]> {
-    return tx.query(FIND_STALE, [...deviceColumns(devices), before]);
   }
 
   /**

@@ -78,26 +78,27 @@ export class RegistrationTokensStore {
 
   /** `null` if the token exists. */
   async insert(
+    tx: Tx,
     token: string,
     { usesAllowed, expiresAt }: TokenTerms,
     by: string,
-    now: Date,
   ): Promise<RegistrationTokenEntity | null> {
-    const values = [token, usesAllowed, expiresAt, now, by];
-    return (await this.unitOfWork.runOne<RegistrationTokenEntity>(INSERT, values))[0] ?? null;
+    const values = [token, usesAllowed, expiresAt, tx.startedAt, by];
+    return (await tx.query<RegistrationTokenEntity>(INSERT, values))[0] ?? null;
   }
 
   /** Changes the terms that are given; `null` if there is no such token. */
   async change(
+    tx: Tx,
     token: string,
     { usesAllowed, expiresAt }: Partial<TokenTerms>,
   ): Promise<RegistrationTokenEntity | null> {
     const values = [token, usesAllowed !== undefined, usesAllowed, expiresAt !== undefined, expiresAt];
-    return (await this.unitOfWork.runOne<RegistrationTokenEntity>(CHANGE, values))[0] ?? null;
+    return (await tx.query<RegistrationTokenEntity>(CHANGE, values))[0] ?? null;
   }
 
   /** Returns whether there was such a token. */
-  async delete(token: string): Promise<boolean> {
-    return (await this.unitOfWork.runOne(DELETE, [token])).length === 1;
+  async delete(tx: Tx, token: string): Promise<boolean> {
+    return (await tx.query(DELETE, [token])).length === 1;
   }
 }

@@ -2,6 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { Environment } from '../config/environment.js';
 import type { Tx } from '../database/tx.js';
+import { UnitOfWork } from '../database/unit-of-work.js';
 import { MatrixError } from '../matrix/matrix-error.js';
 import { Clock } from '../system/clock.js';
 import { Entropy } from '../system/entropy.js';
@@ -25,6 +26,7 @@ export class RegistrationTokens {
     private readonly store: RegistrationTokensStore,
     private readonly clock: Clock,
     private readonly entropy: Entropy,
+    private readonly unitOfWork: UnitOfWork,
     { registrationTokens }: Environment,
   ) {
     this.digests = registrationTokens.map(digest);
@@ -57,27 +59,51 @@ export class RegistrationTokens {
 
   /**
    * @param token `null`: one is made up
+   * @param alongside called in the transaction, if the token is made
    * @throws {MatrixError} `M_INVALID_PARAM` if the token exists, or cannot be one
    */
-  async create(token: string | null, terms: TokenTerms, by: string): Promise<RegistrationTokenEntity> {
+  async create(
+    token: string | null,
+    terms: TokenTerms,
+    by: string,
+    alongside: (tx: Tx, token: string) => void,
+  ): Promise<RegistrationTokenEntity> {
     const name = token ?? this.entropy.text(GENERATED_LENGTH, GENERATED_ALPHABET);
     if (!FORM.test(name)) throw MatrixError.invalidParam('A token has 1 to 64 of 0-9A-Za-z._~-');
-    const made = this.isConfigured(name) ? null : await this.store.insert(name, terms, by, this.clock.now());
-    if (made === null) throw MatrixError.invalidParam('There is such a token already');
-    return made;
+    return this.unitOfWork.run(async (tx) => {
+      const made = this.isConfigured(name) ? null : await this.store.insert(tx, name, terms, by);
+      if (made === null) throw MatrixError.invalidParam('There is such a token already');
+      alongside(tx, name);
+      return made;
+    });
   }
 
-  /** @throws {MatrixError} `M_NOT_FOUND` */
-  async change(token: string, terms: Partial<TokenTerms>): Promise<RegistrationTokenEntity> {
-    return found(await this.store.change(token, terms));
+  /**
+   * @param alongside called in the transaction, if there is such a token
+   * @throws {MatrixError} `M_NOT_FOUND`
+   */
+  change(
+    token: string,
+    terms: Partial<TokenTerms>,
+    alongside: (tx: Tx) => void,
+  ): Promise<RegistrationTokenEntity> {
+    return this.unitOfWork.run(async (tx) => {
+      const changed = found(await this.store.change(tx, token, terms));
+      alongside(tx);
+      return changed;
+    });
   }
 
   /**
    * Nobody can register with the token any more.
+   * @param alongside called in the transaction, if there was such a token
    * @throws {MatrixError} `M_NOT_FOUND`
    */
-  async revoke(token: string): Promise<void> {
-    if (!(await this.store.delete(token))) found(null);
+  async revoke(token: string, alongside: (tx: Tx) => void): Promise<void> {
+    await this.unitOfWork.run(async (tx) => {
+      if (!(await this.store.delete(tx, token))) found(null);
+      alongside(tx);
+    });
   }
 
   /** Its timing reveals nothing about the valid ones. */

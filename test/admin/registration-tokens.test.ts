@@ -89,6 +89,31 @@ describe('A registration token that an administrator made', () => {
     await admin.delete('/registration_tokens/of-the-configuration').expect(404);
   });
 
+  it('is in the audit when it is made, changed or revoked, without what one could register with', async () => {
+    const audited = async () => {
+      const { body } = await admin.get('/audit?limit=1000').expect(200);
+      const entries = body.entries as { action: string; operation: string; actor: string; user_id: string }[];
+      return entries.filter(({ action }) => action.startsWith('registration_token_'));
+    };
+    const before = (await audited()).length;
+    const token = await create({ token: 'looking-glass' });
+    await admin.put(`/registration_tokens/${token}`, { uses_allowed: 3 }).expect(200);
+    await admin.delete(`/registration_tokens/${token}`).expect(200);
+    await admin.delete(`/registration_tokens/${token}`).expect(404);
+    await admin.put(`/registration_tokens/${token}`, { uses_allowed: 4 }).expect(404);
+    await admin.post('/registration_tokens', { token: 'with space' }).expect(400);
+    const entries = (await audited()).slice(0, -before || undefined);
+    expect(entries.map(({ action }) => action).toReversed()).toEqual([
+      'registration_token_created',
+      'registration_token_changed',
+      'registration_token_revoked',
+    ]);
+    for (const entry of entries)
+      expect(entry).toMatchObject({ operation: 'look…', actor: 'admin_token', user_id: '' });
+    await create({ token: 'abc' });
+    expect((await audited())[0]).toMatchObject({ operation: 'a…' });
+  });
+
   it('keeps the rules', async () => {
     await create({ token: 'taken' });
     for (const [body, errcode] of [

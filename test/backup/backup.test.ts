@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type ClientSession, someKeys } from '../../src/testing/matrix-client.js';
 import { DebianPostgres } from '../support/debian-postgres.js';
 import { Recorder } from '../support/recorder.js';
@@ -32,12 +32,26 @@ async function startOn(database: string, recorder = new Recorder(), isNew = fals
 
 /** What administrators do after a restore. */
 function admin(app: TestApp, { accessToken }: ClientSession) {
-  const post = async (path: string) =>
-    (await app.http.post(`/_session/v1/admin/${path}`).auth(accessToken, { type: 'bearer' }).expect(200))
-      .body;
+  const post = async (path: string, sent?: object) =>
+    (
+      await app.http
+        .post(`/_session/v1/admin/${path}`)
+        .auth(accessToken, { type: 'bearer' })
+        .send(sent)
+        .expect(200)
+    ).body;
   return {
     findings: async (query = '') => (await post(`reconcile${query}`)).findings as { problem: string }[],
-    endOlder: (before: number) => post(`logout?before=${before}`),
+    endOlder: async (before: number) => {
+      const { job_id: jobId } = await post('sessions/end', { refreshed_before: before });
+      const job = () =>
+        app.http.get(`/_session/v1/admin/jobs/${jobId}`).auth(accessToken, { type: 'bearer' }).expect(200);
+      return vi.waitFor(async () => {
+        const { body } = await job();
+        expect(body.state).toBe('done');
+        return body as { ended: number; failed: number };
+      }, 20_000);
+    },
   };
 }
 
@@ -143,7 +157,7 @@ describe('A backup', () => {
     expect(await findings()).toEqual([]);
     expect(await findings('?dry_run=false')).toEqual([]);
     const fromDump = (await app.sql<{ count: number }>('SELECT count(*)::int FROM devices'))[0]!.count - 1;
-    expect(await endOlder(before)).toEqual({ ended: fromDump, done: true });
+    expect(await endOlder(before)).toMatchObject({ ended: fromDump, failed: 0 });
     expect(await statuses()).toEqual({ before: 401, during: 401, after: 401, kept: 401, begun: 401 });
     await app.matrix.refresh(session('after').refreshToken!).expect(401);
     expect(await census(app, userId, deviceId)).toEqual(NOTHING);

@@ -79,5 +79,7 @@ function toActivity(
   { at, action, deviceId, address, userAgent }: AuditEntryEntity,
   texts: Texts,
 ): ActivityView {
-  return { at, action: texts.actions[action], detail: deviceId, address, userAgent };
+  // What is done to jobs and to registration tokens is about no user, and has no text.
+  const name = texts.actions[action as keyof Texts['actions']];
+  return { at, action: name, detail: deviceId, address, userAgent };
 }

@@ -2,7 +2,10 @@ import { Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiParam, ApiQuery, ApiTags } from '@nestjs/swagger';
 import { readLimit, readName } from '../../admin-api/page.rules.js';
 import { ForServerAdmins } from '../../admin-api/server-admin.decorator.js';
+import { CurrentRequester } from '../../auth/auth.decorators.js';
+import type { Requester } from '../../auth/requester.js';
 import { ApiAccessToken, ApiMatrixError } from '../../matrix/api.decorators.js';
+import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.js';
 import { WithoutBody } from '../../matrix/json-body.guard.js';
 import { JOB_SCHEMA, toJobDto } from './ending-job.dto.js';
 import { EndingJobs } from './ending-jobs.service.js';
@@ -54,8 +57,12 @@ export class EndingJobsController {
   @ApiOperation({ operationId: 'cancelJob', summary: 'Stop a job: what has ended stays ended' })
   @ApiOkResponse({ schema: JOB_SCHEMA })
   @ApiMatrixError(404, 'There is no such job.', ['M_NOT_FOUND'])
-  async cancel(@Param('jobId') jobId: string): Promise<object> {
-    return toJobDto(await this.jobs.cancel(jobId));
+  async cancel(
+    @CurrentRequester() { userId: actor }: Requester,
+    @Param('jobId') jobId: string,
+    @ClientOrigin() origin: Origin,
+  ): Promise<object> {
+    return toJobDto(await this.jobs.cancel(jobId, { actor, origin }));
   }
 
   @Post(':jobId/resume')
@@ -66,7 +73,11 @@ export class EndingJobsController {
   @ApiOperation({ operationId: 'resumeJob', summary: 'Go on with a job that was cancelled, where it was' })
   @ApiOkResponse({ schema: JOB_SCHEMA })
   @ApiMatrixError(404, 'There is no such job.', ['M_NOT_FOUND'])
-  async resume(@Param('jobId') jobId: string): Promise<object> {
-    return toJobDto(await this.jobs.resume(jobId));
+  async resume(
+    @CurrentRequester() { userId: actor }: Requester,
+    @Param('jobId') jobId: string,
+    @ClientOrigin() origin: Origin,
+  ): Promise<object> {
+    return toJobDto(await this.jobs.resume(jobId, { actor, origin }));
   }
 }

@@ -3,17 +3,20 @@ import { AuditService } from '../../audit/audit.service.js';
 import { UnitOfWork } from '../../database/unit-of-work.js';
 import type { Origin } from '../../matrix/client-origin.decorator.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
-import { Clock } from '../../system/clock.js';
 import { Entropy } from '../../system/entropy.js';
 import { requireNetwork } from '../sessions/network.rules.js';
 import { type SessionFilter, toStored } from '../sessions/session-filter.js';
 import type { EndingJobEntity, JobState } from './ending-job.entity.js';
 import { EndingJobsStore } from './ending-jobs.store.js';
 
-/** Who wants sessions to end, from where and why. */
-export interface Order {
+/** Who does something to a job, and from where. */
+export interface Acting {
   readonly actor: string;
   readonly origin: Origin;
+}
+
+/** Who wants sessions to end, from where and why. */
+export interface Order extends Acting {
   readonly reason: string | null;
 }
 
@@ -26,7 +29,6 @@ export class EndingJobs {
     private readonly store: EndingJobsStore,
     private readonly audit: AuditService,
     private readonly unitOfWork: UnitOfWork,
-    private readonly clock: Clock,
     private readonly entropy: Entropy,
   ) {}
 
@@ -77,22 +79,33 @@ export class EndingJobs {
    * Stops a job. What has ended stays ended. The second call changes nothing.
    * @throws {MatrixError} `M_NOT_FOUND`; `M_INVALID_PARAM` if it is done
    */
-  cancel(jobId: string): Promise<EndingJobEntity> {
-    return this.turn(jobId, ['running'], 'cancelled');
+  cancel(jobId: string, by: Acting): Promise<EndingJobEntity> {
+    return this.turn(jobId, ['running'], 'cancelled', by);
   }
 
   /**
    * Goes on where a job was cancelled or has failed. The second call changes nothing.
    * @throws {MatrixError} `M_NOT_FOUND`; `M_INVALID_PARAM` if it is done
    */
-  async resume(jobId: string): Promise<EndingJobEntity> {
-    const job = await this.turn(jobId, ['cancelled', 'failed'], 'running');
+  async resume(jobId: string, by: Acting): Promise<EndingJobEntity> {
+    const job = await this.turn(jobId, ['cancelled', 'failed'], 'running', by);
     this.begun();
     return job;
   }
 
-  private async turn(jobId: string, from: readonly JobState[], to: JobState): Promise<EndingJobEntity> {
-    const turned = await this.store.setState(jobId, from, to, this.clock.now());
+  private async turn(
+    jobId: string,
+    from: readonly JobState[],
+    to: 'cancelled' | 'running',
+    { actor, origin }: Acting,
+  ): Promise<EndingJobEntity> {
+    const action = to === 'cancelled' ? 'job_cancelled' : 'job_resumed';
+    const turned = await this.unitOfWork.run(async (tx) => {
+      const job = await this.store.setState(tx, jobId, from, to);
+      if (job !== null)
+        this.audit.record(tx, action, [{ userId: '' }], () => ({ ...origin, actor }), { operation: jobId });
+      return job;
+    });
     if (turned !== null) return turned;
     const job = await this.get(jobId);
     if (job.state !== to) throw MatrixError.invalidParam(`The job is ${job.state}`);

@@ -163,12 +163,12 @@ export class EndingJobsStore {
 
   /** `null` if the job is in another state. */
   async setState(
+    tx: Tx,
     jobId: string,
     from: readonly JobState[],
     to: JobState,
-    now: Date,
   ): Promise<EndingJobEntity | null> {
-    return (await this.unitOfWork.runOne<EndingJobEntity>(SET_STATE, [jobId, from, to, now]))[0] ?? null;
+    return (await tx.query<EndingJobEntity>(SET_STATE, [jobId, from, to, tx.startedAt]))[0] ?? null;
   }
 }
 

@@ -6,18 +6,14 @@ import type { Requester } from '../../auth/requester.js';
 import type { Tx } from '../../database/tx.js';
 import { ApiAccessToken, ApiMatrixError, ApiUserId } from '../../matrix/api.decorators.js';
 import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.js';
-import { OptionalBody, WithoutBody } from '../../matrix/json-body.guard.js';
+import { OptionalBody } from '../../matrix/json-body.guard.js';
 import { MatrixError } from '../../matrix/matrix-error.js';
-import { StaleSessionsService } from '../../session/ending/stale-sessions.service.js';
 import { SessionService } from '../../session/session.service.js';
-import { Clock } from '../../system/clock.js';
 import { AdminUsers } from '../users/users.service.js';
 import { PREVIEW_SCHEMA, toPreview } from './session.dto.js';
 import { AdminSessions } from './sessions.service.js';
 
 const LONGEST_REASON = 1_000;
-/** How many sessions a dry run names. */
-const SHOWN = 100;
 
 const ApiDryRun = () =>
   ApiQuery({
@@ -36,8 +32,6 @@ export class AdminLogoutController {
     private readonly ending: SessionService,
     private readonly users: AdminUsers,
     private readonly sessions: AdminSessions,
-    private readonly stale: StaleSessionsService,
-    private readonly clock: Clock,
   ) {}
 
   @Post('users/:userId/logout')
@@ -87,45 +81,6 @@ export class AdminLogoutController {
     if (deviceId === undefined) await this.ending.endAllNamed(userId, null, by, record);
     else if ((await this.ending.endNamed(userId, [deviceId], by, record)) === 0) throw noDevice();
     return {};
-  }
-
-  @Post('logout')
-  @HttpCode(200)
-  @ForServerAdmins('before', 'dry_run')
-  @WithoutBody()
-  @ApiOperation({
-    operationId: 'adminLogoutBefore',
-    summary: 'End all sessions that were started or last refreshed before a given time',
-    description:
-      'For a database that was restored from a backup, in which tokens that had been logged out live again. It ends ten ' +
-      'thousand sessions at most: ask again until `done` is true. The caller’s own session may be among them.',
-  })
-  @ApiQuery({
-    name: 'before',
-    required: true,
-    type: Number,
-    description: 'Milliseconds since the epoch.',
-    example: 1_763_900_000_000,
-  })
-  @ApiDryRun()
-  @ApiOkResponse({
-    schema: { type: 'object', properties: { ended: { type: 'integer' }, done: { type: 'boolean' } } },
-  })
-  async logoutBefore(
-    @CurrentRequester() requester: Requester,
-    @Query() { before: text, dry_run: dryRun }: { readonly before?: string; readonly dry_run?: string },
-    @ClientOrigin() origin: Origin,
-  ): Promise<object> {
-    const before = Number(text);
-    // A time in seconds would be read as an instant in 1970 and end nothing.
-    if (text === undefined || !/^\d{13}$/.test(text) || before > this.clock.now().getTime())
-      throw MatrixError.invalidParam(
-        'before must be a time that has passed, in milliseconds since the epoch',
-      );
-    if (!isDryRun(dryRun)) return this.stale.end(new Date(before), { ...origin, actor: requester.userId });
-    const { count, sessions } = await this.stale.preview(new Date(before), SHOWN);
-    const shown = sessions.map(({ userId, deviceId }) => ({ user_id: userId, device_id: deviceId }));
-    return { dry_run: true, count, sessions: shown };
   }
 }
 

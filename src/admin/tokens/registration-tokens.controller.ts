@@ -11,10 +11,12 @@ import {
   ApiMatrixError,
   EMPTY_OBJECT,
 } from '../../matrix/api.decorators.js';
+import { ClientOrigin, type Origin } from '../../matrix/client-origin.decorator.js';
 import { WithoutBody } from '../../matrix/json-body.guard.js';
 import type { RegistrationTokenEntity } from '../../uia/registration-token.entity.js';
 import { RegistrationTokens } from '../../uia/registration-tokens.js';
 import { ApiBodyOf, instant, readBody } from '../body.rules.js';
+import { AdminRegistrationTokens } from './registration-tokens.service.js';
 
 const LIMIT = { byDefault: 100, most: 1_000 };
 
@@ -49,7 +51,10 @@ const ApiToken = () => ApiParam({ name: 'token', example: 'wonderland' });
 @ApiTags('Server administration')
 @ApiAccessToken()
 export class RegistrationTokensController {
-  constructor(private readonly tokens: RegistrationTokens) {}
+  constructor(
+    private readonly tokens: RegistrationTokens,
+    private readonly changes: AdminRegistrationTokens,
+  ) {}
 
   @Get()
   @ForServerAdmins('limit', 'from')
@@ -86,13 +91,17 @@ export class RegistrationTokensController {
   @ApiBodyOf(createSchema, { uses_allowed: 1 })
   @ApiOkResponse({ schema: TOKEN_SCHEMA })
   @ApiJsonBodyErrors()
-  async create(@CurrentRequester() { userId: by }: Requester, @Body() body: unknown): Promise<object> {
+  async create(
+    @CurrentRequester() { userId: actor }: Requester,
+    @Body() body: unknown,
+    @ClientOrigin() origin: Origin,
+  ): Promise<object> {
     const {
       token = null,
       uses_allowed: usesAllowed = null,
       expires_ts: expiresAt = null,
     } = readBody(createSchema, body);
-    return toDto(await this.tokens.create(token, { usesAllowed, expiresAt }, by));
+    return toDto(await this.changes.create(token, { usesAllowed, expiresAt }, { ...origin, actor }));
   }
 
   @Get(':token')
@@ -113,14 +122,18 @@ export class RegistrationTokensController {
   @ApiOkResponse({ schema: TOKEN_SCHEMA })
   @ApiJsonBodyErrors()
   @ApiMatrixError(404, 'There is no such token.', ['M_NOT_FOUND'])
-  async change(@Param('token') token: string, @Body() body: unknown): Promise<object> {
+  async change(
+    @CurrentRequester() { userId: actor }: Requester,
+    @Param('token') token: string,
+    @Body() body: unknown,
+    @ClientOrigin() origin: Origin,
+  ): Promise<object> {
     const { uses_allowed: usesAllowed, expires_ts: expiresAt } = readBody(changeSchema, body);
-    return toDto(
-      await this.tokens.change(token, {
-        ...(usesAllowed === undefined ? {} : { usesAllowed }),
-        ...(expiresAt === undefined ? {} : { expiresAt }),
-      }),
-    );
+    const terms = {
+      ...(usesAllowed === undefined ? {} : { usesAllowed }),
+      ...(expiresAt === undefined ? {} : { expiresAt }),
+    };
+    return toDto(await this.changes.change(token, terms, { ...origin, actor }));
   }
 
   @Delete(':token')
@@ -133,8 +146,12 @@ export class RegistrationTokensController {
   })
   @ApiOkResponse({ schema: EMPTY_OBJECT })
   @ApiMatrixError(404, 'There is no such token.', ['M_NOT_FOUND'])
-  async revoke(@Param('token') token: string): Promise<object> {
-    await this.tokens.revoke(token);
+  async revoke(
+    @CurrentRequester() { userId: actor }: Requester,
+    @Param('token') token: string,
+    @ClientOrigin() origin: Origin,
+  ): Promise<object> {
+    await this.changes.revoke(token, { ...origin, actor });
     return {};
   }
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EndingJobsController } from '../../admin/jobs/ending-jobs.controller.js';
 import { EndingJobsRunner } from '../../admin/jobs/ending-jobs.runner.js';
-import { type Context, type Service } from '../context.js';
+import { type Context, OPERATOR, type Service } from '../context.js';
 import { type ListOptions, printList } from '../listing.js';
 import { type Columns, timeOf } from '../terminal.js';
 
@@ -50,7 +50,10 @@ export function showJob(context: Context, jobId: string): Promise<void> {
 
 export function cancelJob(context: Context, jobId: string): Promise<void> {
   return context.withService(async (service) => {
-    await sayJob(context, (await service.get(EndingJobsController).cancel(jobId)) as Job);
+    await sayJob(
+      context,
+      (await service.get(EndingJobsController).cancel(OPERATOR, jobId, context.origin)) as Job,
+    );
   });
 }
 
@@ -58,7 +61,7 @@ export function cancelJob(context: Context, jobId: string): Promise<void> {
 export function resumeJob(context: Context, jobId: string): Promise<number> {
   return context.withService(
     async (service) => {
-      const job = (await service.get(EndingJobsController).resume(jobId)) as Job;
+      const job = (await service.get(EndingJobsController).resume(OPERATOR, jobId, context.origin)) as Job;
       return followJob(context, service, job, { total: null, detach: false });
     },
     { changes: true },

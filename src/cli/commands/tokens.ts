@@ -43,7 +43,10 @@ export function createToken(
 ): Promise<void> {
   return context.withService(async (service) => {
     const body = { ...(token === undefined ? {} : { token }), ...toBody(terms) };
-    await say(context, (await service.get(RegistrationTokensController).create(OPERATOR, body)) as Token);
+    await say(
+      context,
+      (await service.get(RegistrationTokensController).create(OPERATOR, body, context.origin)) as Token,
+    );
   });
 }
 
@@ -55,14 +58,19 @@ export function showToken(context: Context, token: string): Promise<void> {
 
 export function changeToken(context: Context, token: string, terms: TermsOptions): Promise<void> {
   return context.withService(async (service) =>
-    say(context, (await service.get(RegistrationTokensController).change(token, toBody(terms))) as Token),
+    say(
+      context,
+      (await service
+        .get(RegistrationTokensController)
+        .change(OPERATOR, token, toBody(terms), context.origin)) as Token,
+    ),
   );
 }
 
 export function revokeToken(context: Context, token: string): Promise<void> {
   return context.withService(async (service) => {
     await context.terminal.confirm(`Revoke the token ${token}?`);
-    const answer = await service.get(RegistrationTokensController).revoke(token);
+    const answer = await service.get(RegistrationTokensController).revoke(OPERATOR, token, context.origin);
     await context.terminal.answer(answer, () => 'The token is revoked.');
   });
 }
