@@ -94,10 +94,9 @@ describe('Three nodes on one PostgreSQL:', () => {
       if (ended?.status !== 200) ledger.violations.push(`a logout got ${ended?.status}`);
       held.fate = 'ended';
       if (refreshed?.status === 200) held.access = String(refreshed.body['access_token']);
+      // Nobody has told these two nodes.
       const looks = await Promise.all(
-        wires.flatMap((wire) =>
-          [token, held.access].map((one) => wire.send('GET', '/account/whoami', { token: one })),
-        ),
+        [token, held.access].map((one, nth) => on(at + nth).send('GET', '/account/whoami', { token: one })),
       );
       if (looks.some((look) => look?.status !== 401)) ledger.violations.push('a token survived its logout');
     });

@@ -1,4 +1,4 @@
-/** How long the suite attacks: `short` in every CI run, `full` before a release, `soak` for the hour that shows leaks. */
+/** How long the suite attacks: `short` in CI, `full` before a release, `soak` for the hour that shows leaks. */
 export type Form = 'short' | 'full' | 'soak';
 
 const FORMS: readonly Form[] = ['short', 'full', 'soak'];

@@ -60,7 +60,7 @@ function isWhole(text: string): boolean {
   return body !== undefined && length !== undefined && body.length >= Number(length);
 }
 
-/** What is wrong with an answer to nonsense: an error must be one of Matrix or OAuth, or a page, and not the server's. */
+/** What is wrong with an answer to nonsense: it must be an error of Matrix or OAuth, or a page, and none of 5xx. */
 export function faultIn({ status, text, isOver }: Reply): string | null {
   if (!isOver) return 'no answer, and the connection stays open';
   if (status >= 500) return text.slice(0, 2_000);

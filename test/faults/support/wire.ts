@@ -61,6 +61,7 @@ export class Wire {
   private judge(what: string, status: number, text: string, retryAfter: unknown): void {
     if (status >= 500 && !this.allowed.includes(status)) this.violations.push(`${what}: ${status} ${text}`);
     if (status === 503 && !(Number(retryAfter) > 0)) this.violations.push(`${what}: no Retry-After`);
-    if (status >= 400 && !text.startsWith('{"errcode":"M_')) this.violations.push(`${what}: ${status} ${text}`);
+    if (status >= 400 && !text.startsWith('{"errcode":"M_'))
+      this.violations.push(`${what}: ${status} ${text}`);
   }
 }
