@@ -34,7 +34,6 @@ export const OUTCOMES: readonly OutcomeCounter[] = [
       'POST /account/end': 'account_page',
       'POST /account/deactivate': 'account_page',
       [`POST ${ADMIN}/users/:userId/logout`]: 'admin',
-      [`POST ${ADMIN}/logout`]: 'admin',
       [`POST ${ADMIN}/sessions/end`]: 'admin',
       [`POST ${ADMIN}/users/:userId/deactivate`]: 'admin',
       [`PUT ${ADMIN}/users/:userId/password`]: 'admin',
