@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -29,7 +29,7 @@ export class Listener {
     );
     await once(listener.server, 'listening');
     const url = `http://127.0.0.1:${(listener.server.address() as AddressInfo).port}/`;
-    listener.file = join(await temporaryDirectory(), 'webhooks.yaml');
+    listener.directory = await temporaryDirectory();
     const events = ['session.started', 'devices.deleted'];
     await writeFile(listener.file, JSON.stringify({ webhooks: [{ name: 'listener', url, events }] }));
     return listener;
@@ -38,7 +38,7 @@ export class Listener {
   /** "user device", at least once for each event. */
   readonly began = new Set<string>();
   readonly ended = new Set<string>();
-  private file = '';
+  private directory = '';
 
   private constructor(private readonly server: Server) {}
 
@@ -54,9 +54,14 @@ export class Listener {
     };
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     this.server.closeAllConnections();
     this.server.close();
+    await rm(this.directory, { recursive: true });
+  }
+
+  private get file(): string {
+    return join(this.directory, 'webhooks.yaml');
   }
 
   private hear({ type, data }: Posted): void {

@@ -121,7 +121,7 @@ export class Stage {
   async clear(): Promise<void> {
     await Promise.all(this.nodes.map((node) => node.stop('SIGKILL')));
     await this.postgres.stop();
-    this.listener.stop();
+    await this.listener.stop();
   }
 
   private async measure(node: ServiceProcess): Promise<void> {
