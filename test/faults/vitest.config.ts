@@ -10,7 +10,8 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 2,
     isolate: false,
-    testTimeout: 15 * 60_000,
+    // The soak takes an hour.
+    testTimeout: 75 * 60_000,
     hookTimeout: 120_000,
     reporters: ['default', new AttackReport()],
   },
